@@ -1,0 +1,296 @@
+//! What is stored, as bytes and back: the only file that names bincode.
+//!
+//! A record borrows its texts, from the tokens when it is written and from the plaintext when it is read: no secret is
+//! copied into a buffer that would have to be found and wiped. What was read is held to every rule that what we
+//! write keeps.
+
+use std::collections::HashSet;
+
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, Result},
+    format::{BLOCK, SlotId, length},
+    id::TokenId,
+    secret::Secret,
+    token::{Fields, Millis, Stored, Token},
+};
+
+const SCHEMA: u32 = 1;
+/// A label of a slot may hold this many bytes.
+const MAX_LABEL_LEN: usize = 256;
+/// The plaintext starts with the payload's length.
+const LENGTH_LEN: usize = 4;
+
+/// Everything the body holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Contents {
+    /// The number that the next id chosen by the store will be.
+    pub(crate) next_id: u64,
+    /// One for each slot of the header, in its order.
+    pub(crate) notes: Vec<SlotNote>,
+    /// In the order first saved.
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// What is known of a slot that the header does not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlotNote {
+    pub(crate) slot_id: SlotId,
+    pub(crate) label: String,
+    pub(crate) created_at: Millis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload<'a> {
+    schema: u32,
+    next_id: u64,
+    #[serde(borrow)]
+    notes: Vec<Note<'a>>,
+    #[serde(borrow)]
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note<'a> {
+    slot_id: SlotId,
+    label: &'a str,
+    created_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    /// Empty in this version.
+    namespace: &'a str,
+    id: &'a str,
+    user_name: Option<&'a str>,
+    client_id: Option<&'a str>,
+    client_secret: Option<&'a str>,
+    refresh_token: Option<&'a str>,
+    access_token: Option<&'a str>,
+    grant_token: Option<&'a str>,
+    id_token: Option<&'a str>,
+    expires_at: Option<u64>,
+    redirect_url: Option<&'a str>,
+    api_domain: Option<&'a str>,
+    token_type: Option<&'a str>,
+    #[serde(borrow)]
+    scopes: Vec<&'a str>,
+    #[serde(borrow)]
+    attributes: Vec<Attribute<'a>>,
+    created_at: u64,
+    updated_at: u64,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attribute<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes()
+}
+
+/// The padded plaintext: the payload's length, the payload, zeros. `max_len` bounds all of it.
+pub(crate) fn encode<'a>(
+    next_id: u64,
+    notes: &[SlotNote],
+    tokens: impl Iterator<Item = &'a Token>,
+    max_len: u64,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let payload = Payload {
+        schema: SCHEMA,
+        next_id,
+        notes: notes.iter().map(note_of).collect(),
+        records: tokens.map(record_of).collect::<Result<_>>()?,
+    };
+    let unencodable = |_| malformed("a payload that bincode refuses");
+    let payload_len = options().serialized_size(&payload).map_err(unencodable)?;
+    let too_large = || Error::TooLarge { what: "the keystore", size: payload_len, limit: max_len };
+    let padded_len = padded_len(payload_len).filter(|len| length(*len) <= max_len).ok_or_else(too_large)?;
+
+    // As long as it gets from the start: a buffer that grows leaves copies behind.
+    let mut plaintext = Zeroizing::new(vec![0; padded_len]);
+    let (start, rest) = plaintext.split_first_chunk_mut::<LENGTH_LEN>().ok_or_else(too_large)?;
+    *start = u32::try_from(payload_len).map_err(|_| too_large())?.to_le_bytes();
+    options().serialize_into(rest, &payload).map_err(unencodable)?;
+    Ok(plaintext)
+}
+
+/// The contents of a plaintext whose tag has been verified.
+pub(crate) fn decode(plaintext: &[u8]) -> Result<Contents> {
+    let payload: Payload<'_> =
+        options().deserialize(unpad(plaintext)?).map_err(|_| malformed("its payload is not what bincode writes"))?;
+    if payload.schema != SCHEMA {
+        return Err(malformed("its payload has an unknown schema"));
+    }
+    let contents = Contents {
+        next_id: payload.next_id,
+        notes: payload.notes.iter().map(slot_note_of).collect::<Result<_>>()?,
+        tokens: payload.records.into_iter().map(token_of).collect::<Result<_>>()?,
+    };
+    check_together(&contents)?;
+    Ok(contents)
+}
+
+/// Padmé (Nikitin et al., PETS 2019) of the length and its prefix, rounded up to whole blocks: what a file's size tells
+/// of its contents is little.
+fn padded_len(payload_len: u64) -> Option<usize> {
+    let len = payload_len.checked_add(length(LENGTH_LEN))?;
+    // Below its leading bit, 2^exponent, the length keeps as many bits as it takes to write the exponent.
+    let exponent = len.checked_ilog2()?;
+    let kept = exponent.checked_ilog2()?.checked_add(1)?;
+    let step = 1_u64.checked_shl(exponent.checked_sub(kept)?)?;
+    let padme = len.checked_next_multiple_of(step)?;
+    usize::try_from(padme.checked_next_multiple_of(length(BLOCK))?).ok()
+}
+
+fn unpad(plaintext: &[u8]) -> Result<&[u8]> {
+    let wrong = || malformed("its plaintext is not padded as its length asks");
+    let (len, rest) = plaintext.split_first_chunk::<LENGTH_LEN>().ok_or_else(wrong)?;
+    let len = u32::from_le_bytes(*len);
+    if padded_len(len.into()) != Some(plaintext.len()) {
+        return Err(wrong());
+    }
+    let (payload, padding) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)).ok_or_else(wrong)?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(wrong());
+    }
+    Ok(payload)
+}
+
+fn note_of(note: &SlotNote) -> Note<'_> {
+    Note { slot_id: note.slot_id, label: &note.label, created_at: note.created_at.get() }
+}
+
+fn slot_note_of(note: &Note<'_>) -> Result<SlotNote> {
+    if note.label.len() > MAX_LABEL_LEN {
+        return Err(malformed("a slot's label is longer than 256 bytes"));
+    }
+    Ok(SlotNote { slot_id: note.slot_id, label: note.label.to_owned(), created_at: millis(note.created_at)? })
+}
+
+fn record_of(token: &Token) -> Result<Record<'_>> {
+    fn secret(secret: &Option<Secret>) -> Option<&str> {
+        secret.as_ref().map(Secret::expose_secret)
+    }
+    let fields = token.fields();
+    let (Some(id), Some(stored)) = (&fields.id, &fields.stored) else {
+        return Err(malformed("a token without an id or a revision"));
+    };
+    Ok(Record {
+        namespace: "",
+        id: id.as_str(),
+        user_name: fields.user_name.as_deref(),
+        client_id: fields.client_id.as_deref(),
+        client_secret: secret(&fields.client_secret),
+        refresh_token: secret(&fields.refresh_token),
+        access_token: secret(&fields.access_token),
+        grant_token: secret(&fields.grant_token),
+        id_token: secret(&fields.id_token),
+        expires_at: fields.expires_at.map(Millis::get),
+        redirect_url: fields.redirect_url.as_deref(),
+        api_domain: fields.api_domain.as_deref(),
+        token_type: fields.token_type.as_deref(),
+        scopes: fields.scopes.iter().map(String::as_str).collect(),
+        attributes: fields
+            .attributes
+            .iter()
+            .map(|(name, value)| Attribute { name, value: value.expose_secret() })
+            .collect(),
+        created_at: stored.created_at.get(),
+        updated_at: stored.updated_at.get(),
+        revision: stored.revision,
+    })
+}
+
+fn token_of(record: Record<'_>) -> Result<Token> {
+    if !record.namespace.is_empty() {
+        return Err(malformed("a token is in an unknown namespace"));
+    }
+    check_order(&record)?;
+    if record.revision == 0 {
+        return Err(malformed("a token's revision is zero"));
+    }
+    let token = Token::from(Fields {
+        id: Some(TokenId::from(filled(record.id)?)),
+        user_name: text(record.user_name)?,
+        client_id: text(record.client_id)?,
+        client_secret: text(record.client_secret)?,
+        refresh_token: text(record.refresh_token)?,
+        access_token: text(record.access_token)?,
+        grant_token: text(record.grant_token)?,
+        id_token: text(record.id_token)?,
+        expires_at: record.expires_at.map(millis).transpose()?,
+        redirect_url: text(record.redirect_url)?,
+        api_domain: text(record.api_domain)?,
+        token_type: text(record.token_type)?,
+        scopes: record.scopes.iter().map(|scope| filled(scope).map(str::to_owned)).collect::<Result<_>>()?,
+        attributes: record
+            .attributes
+            .iter()
+            .map(|attribute| Ok((filled(attribute.name)?.to_owned(), Secret::from(filled(attribute.value)?))))
+            .collect::<Result<_>>()?,
+        stored: Some(Stored {
+            created_at: millis(record.created_at)?,
+            updated_at: millis(record.updated_at)?,
+            revision: record.revision,
+        }),
+    });
+    token.check_storable().map_err(|_| malformed("a token could not have been saved"))?;
+    Ok(token)
+}
+
+fn check_order(record: &Record<'_>) -> Result<()> {
+    let mut seen = HashSet::new();
+    if !record.scopes.iter().all(|scope| seen.insert(scope)) {
+        return Err(malformed("a token has a scope twice"));
+    }
+    if !record.attributes.is_sorted_by(|one, next| one.name < next.name) {
+        return Err(malformed("a token's attributes are out of order"));
+    }
+    Ok(())
+}
+
+/// What tokens must be beside each other.
+fn check_together(contents: &Contents) -> Result<()> {
+    if !(TokenId::FIRST..=TokenId::LAST + 1).contains(&contents.next_id) {
+        return Err(malformed("its next id is out of range"));
+    }
+    let (mut ids, mut user_names) = (HashSet::new(), HashSet::new());
+    for token in &contents.tokens {
+        if !token.id().is_some_and(|id| ids.insert(id)) {
+            return Err(malformed("two tokens have one id"));
+        }
+        if token.user_name().is_some_and(|name| !user_names.insert(name)) {
+            return Err(malformed("two tokens have one user name"));
+        }
+        if token.id().and_then(TokenId::number).is_some_and(|number| number >= contents.next_id) {
+            return Err(malformed("a token has an id that is yet to be chosen"));
+        }
+    }
+    Ok(())
+}
+
+fn text<'a, T: From<&'a str>>(text: Option<&'a str>) -> Result<Option<T>> {
+    text.map(|text| filled(text).map(T::from)).transpose()
+}
+
+fn filled(text: &str) -> Result<&str> {
+    if text.is_empty() { Err(malformed("an empty text stands where none should")) } else { Ok(text) }
+}
+
+fn millis(millis: u64) -> Result<Millis> {
+    Millis::new(millis).ok_or(malformed("a time is after the year 9999"))
+}
+
+fn malformed(what: &'static str) -> Error {
+    Error::Malformed { what }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! One file and what is in memory of it: loaded, kept fresh, changed and committed.
+
+use std::{
+    io, iter,
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use zeroize::Zeroizing;
+
+use crate::{
+    changes::{Changes, Delta},
+    codec::{self, SlotNote},
+    error::{Error, Result},
+    file::{Opened, Replacement, StoreFile, Wait},
+    format::{self, Header, PROLOGUE_LEN},
+    id::TokenId,
+    index::Index,
+    seal,
+    secret::{Key, random},
+    token::Millis,
+    unlock::Unlock,
+};
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    file: StoreFile,
+    store_key: Key,
+    lock_timeout: Duration,
+    /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
+    process: u32,
+    /// Held by whoever may change `state`: a writer, or a reader that loads a newer file. Never while a key is derived.
+    gate: Mutex<()>,
+    state: RwLock<State>,
+}
+
+/// What is in memory of the file.
+#[derive(Debug)]
+struct State {
+    opened: Opened,
+    /// The file's first bytes: as long as they are the same, so is the state.
+    prologue: Vec<u8>,
+    header: Header,
+    notes: Vec<SlotNote>,
+    index: Index,
+    /// An older or diverging state was seen at the path. This handle goes no further.
+    rolled_back: bool,
+}
+
+/// The outcome of a write that is visible to all.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Written<R> {
+    value: R,
+    /// What stands in the way of calling it durable: the folder, and why it could not be synced.
+    unconfirmed: Option<(PathBuf, io::Error)>,
+}
+
+impl<R> Written<R> {
+    /// The value, if the write is durable; else the error for that, with the id of the saved token that the value tells.
+    pub(crate) fn confirmed(self, saved: impl FnOnce(&R) -> Option<TokenId>) -> Result<R> {
+        match self.unconfirmed {
+            None => Ok(self.value),
+            Some((path, source)) => Err(Error::DurabilityUnknown { id: saved(&self.value), path, source }),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes a new store. Derives a key before the lock is taken.
+    pub(crate) fn create(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
+        let store_key = Key::random()?;
+        let mut header = Header {
+            store_id: random()?,
+            generation: 1,
+            body_len: 0,
+            body_salt: [0; 32],
+            body_commitment: [0; 32],
+            key_id: seal::key_id(&store_key)?,
+            slots: Vec::new(),
+        };
+        let slot = unlock.new_slot(&header.store_id, &store_key, header.generation)?;
+        let notes = vec![SlotNote { slot_id: slot.id, label: String::new(), created_at: Millis::now() }];
+        header.slots.push(slot);
+        let index = Index::empty();
+        let plaintext =
+            codec::encode(index.next_id(), &notes, iter::empty(), header.max_plaintext_len(file.max_len()))?;
+
+        let lock = file.lock(&Wait::at_most(lock_timeout))?;
+        file.check_absent()?;
+        let (prologue, replacement) = put(&file, &store_key, &mut header, plaintext)?;
+        drop(lock);
+
+        let opened = Written { value: replacement.opened, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
+        let state = State { opened, prologue, header, notes, index, rolled_back: false };
+        Ok(Self::new(file, store_key, lock_timeout, state))
+    }
+
+    /// Opens a store. Derives keys, and takes no lock.
+    pub(crate) fn open(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
+        let opened = file.open()?;
+        format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
+        let mut bytes = opened.read_all()?;
+        let (header, header_bytes, body) = Header::parse(&mut bytes)?;
+        let store_key = unlock.open_slot(&header)?;
+        let state = State::unseal(&store_key, opened, header, header_bytes, body)?;
+        Ok(Self::new(file, store_key, lock_timeout, state))
+    }
+
+    fn new(file: StoreFile, store_key: Key, lock_timeout: Duration, state: State) -> Self {
+        let (gate, state) = (Mutex::new(()), RwLock::new(state));
+        Self { file, store_key, lock_timeout, process: process::id(), gate, state }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Looks at the rows as they were committed last, by whatever process. One call to the system tells that they are
+    /// those in memory; else the newer file is loaded.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
+        self.check_process()?;
+        let identity = self.file.identity()?;
+        {
+            let state = self.state.read();
+            if identity.is_some() && identity.as_ref() == state.opened.identity() && !state.rolled_back {
+                return Ok(look(&state.index));
+            }
+        }
+        let _gate = self.enter(&Wait::at_most(self.lock_timeout))?;
+        self.refresh()?;
+        Ok(look(&self.state.read().index))
+    }
+
+    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after.
+    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
+        self.check_process()?;
+        let wait = Wait::at_most(self.lock_timeout);
+        let _gate = self.enter(&wait)?;
+        // Before a lock file of ours is put where another user's would be expected.
+        self.file.check_writable()?;
+        let _lock = self.file.lock(&wait)?;
+        self.refresh()?;
+
+        let state = self.state.read();
+        let mut changes = Changes::new(&state.index);
+        let value = change(&mut changes)?;
+        if changes.is_empty() {
+            return Ok(Written { value, unconfirmed: None });
+        }
+        let mut header = state.header.clone();
+        header.generation =
+            header.generation.checked_add(1).ok_or(Error::Malformed { what: "no generation is left" })?;
+        let max_len = header.max_plaintext_len(self.file.max_len());
+        let plaintext = codec::encode(changes.next_id(), &state.notes, changes.iter(), max_len)?;
+        let delta = changes.finish();
+        drop(state);
+
+        let (prologue, Replacement { opened, unconfirmed }) = put(&self.file, &self.store_key, &mut header, plaintext)?;
+        self.state.write().adopt(delta, opened, prologue, header);
+        Ok(Written { value, unconfirmed })
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.process == process::id() { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    fn enter(&self, wait: &Wait) -> Result<MutexGuard<'_, ()>> {
+        self.gate.try_lock_for(wait.left()).ok_or_else(|| wait.busy())
+    }
+
+    /// Makes what is in memory what is in the file. To be called behind the gate.
+    fn refresh(&self) -> Result<()> {
+        if self.state.read().rolled_back {
+            return Err(Error::RolledBack);
+        }
+        let opened = self.file.open()?;
+        let prologue = opened.read_start(PROLOGUE_LEN)?;
+        if prologue == self.state.read().prologue {
+            self.state.write().opened = opened;
+            return Ok(());
+        }
+        format::header_len(&prologue)?;
+        let mut bytes = opened.read_all()?;
+        let (header, header_bytes, body) = Header::parse(&mut bytes)?;
+        let loaded = self.state.read().header.clone();
+        if header.store_id != loaded.store_id {
+            return Err(Error::Replaced);
+        }
+        if header.key_id != loaded.key_id {
+            return Err(Error::Rekeyed);
+        }
+        let newer = State::unseal(&self.store_key, opened, header, header_bytes, body)?;
+        // Only now is the generation known to be one that we wrote.
+        if newer.header.generation <= loaded.generation {
+            self.state.write().rolled_back = true;
+            return Err(Error::RolledBack);
+        }
+        *self.state.write() = newer;
+        Ok(())
+    }
+}
+
+/// Seals the plaintext and replaces the file with it. Returns the file's first bytes too.
+fn put(
+    file: &StoreFile,
+    store_key: &Key,
+    header: &mut Header,
+    mut plaintext: Zeroizing<Vec<u8>>,
+) -> Result<(Vec<u8>, Replacement)> {
+    let (mut header_bytes, tag) = seal::seal(store_key, header, &mut plaintext)?;
+    let replacement = file.replace(&[&header_bytes, &plaintext, &tag])?;
+    header_bytes.truncate(PROLOGUE_LEN);
+    Ok((header_bytes, replacement))
+}
+
+impl State {
+    /// What the file holds, out of its body.
+    fn unseal(store_key: &Key, opened: Opened, header: Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Self> {
+        let contents = codec::decode(seal::open(store_key, &header, header_bytes, body)?)?;
+        if header.key_id != seal::key_id(store_key)? {
+            return Err(Error::Malformed { what: "its key has another name" });
+        }
+        if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
+            return Err(Error::Malformed { what: "its slots and the notes on them differ" });
+        }
+        let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
+        let index = Index::new(contents.next_id, contents.tokens);
+        Ok(Self { opened, prologue, header, notes: contents.notes, index, rolled_back: false })
+    }
+
+    fn adopt(&mut self, delta: Delta, opened: Opened, prologue: Vec<u8>, header: Header) {
+        delta.apply(&mut self.index);
+        self.opened = opened;
+        self.prologue = prologue;
+        self.header = header;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Everything that can go wrong, told apart.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::id::TokenId;
+
+/// The result of every operation that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and, in its message, what to do about it.
+///
+/// No message, `Debug` or source of it holds a secret. None says which key slot failed or how near a passphrase
+/// was. Where the file on disk was refused, it was left as it was.
+///
+/// ```
+/// use tokenkeep::{Error, Keystore, Unlock};
+///
+/// let dir = tempfile::tempdir()?;
+/// match Keystore::open(dir.path().join("tokens.keep"), Unlock::passphrase("correct horse")) {
+///     Err(Error::NotFound { path }) => println!("nobody has signed in yet: no {}", path.display()),
+///     Err(Error::WrongPassphrase) => println!("try again"),
+///     other => panic!("expected no store, got {other:?}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `open`, or an operation on a store deleted since: there is no file.
+    #[error("no keystore at {}", path.display())]
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The folder that the file should be in does not exist; it is not made for you.
+    #[error("the folder {} does not exist: create it first", path.display())]
+    MissingFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `create`: something is there already, and it was left untouched.
+    #[error("{} exists already: open it, or choose another path", path.display())]
+    AlreadyExists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The path names something that is not a regular file.
+    #[error("{} is a {kind}, not a file", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What is there instead, such as `"directory"`.
+        kind: &'static str,
+    },
+
+    /// The file has no bytes at all.
+    #[error("the file is empty: restore it from a backup, or delete it to create a new keystore")]
+    EmptyFile,
+    /// The file does not start as a keystore does.
+    #[error("the file is not a tokenkeep keystore")]
+    NotAKeystore,
+    /// The file was written in a version of the format that this library does not know.
+    #[error("the keystore has format version {found}, this library reads version 1: update the application")]
+    UnsupportedVersion {
+        /// The file's version.
+        found: u16,
+    },
+    /// The file needs a feature that this library does not know.
+    #[error("the keystore needs features this library does not have (bits {bits:#010x}): update the application")]
+    UnsupportedFeature {
+        /// The unknown bits among the required ones.
+        bits: u32,
+    },
+    /// A cost of the key derivation is outside what is accepted. Nothing was derived.
+    #[error("the key derivation's {what} of {asked} is outside the limit of {limit}")]
+    KdfLimit {
+        /// Which cost, with its unit.
+        what: &'static str,
+        /// What the file or the caller asks for.
+        asked: u64,
+        /// The nearest accepted value.
+        limit: u64,
+    },
+    /// The memory for the key derivation could not be had.
+    #[error("the {kib} KiB of memory for the key derivation could not be reserved")]
+    KdfMemory {
+        /// KiB asked of the allocator.
+        kib: u32,
+    },
+    /// The header's own checksum does not match: a disk or a transfer damaged the file.
+    #[error("the keystore's header is damaged: restore the file from a backup")]
+    DamagedHeader,
+    /// The file ends early.
+    #[error("the keystore is cut short, {found} of {expected} bytes: restore the file from a backup")]
+    Truncated {
+        /// Bytes the file should have, as far as it tells.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// No slot opens with the passphrase. A slot that was changed cannot be told from a wrong passphrase.
+    #[error("wrong passphrase, or the part of the keystore that it opens was changed")]
+    WrongPassphrase,
+    /// A passphrase without a single character protects nothing.
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    /// The file cannot be opened in this way at all, whatever the secret.
+    #[error("the keystore has no {kind} to open it with")]
+    NoSuchSlot {
+        /// The way that was tried, such as `"passphrase"`.
+        kind: &'static str,
+    },
+    /// The key was right, yet header and contents are not what was sealed with it.
+    #[error("the keystore was changed or damaged after it was sealed: restore the file from a backup")]
+    Tampered,
+    /// All checks held, yet the file breaks a rule of the format: it was written by a faulty program.
+    #[error("the keystore breaks the format: {what}")]
+    Malformed {
+        /// The rule.
+        what: &'static str,
+    },
+
+    /// The lock was held by others until the deadline.
+    #[error("the keystore was busy for {} ms", waited.as_millis())]
+    Busy {
+        /// How long this call waited.
+        waited: Duration,
+    },
+    /// `replace_token`: the row was changed since the given token was read.
+    #[error("the token was changed meanwhile, it is at revision {current} now: read it again")]
+    Conflict {
+        /// The revision of the row as stored.
+        current: u64,
+    },
+    /// `replace_token`: no row has the token's id.
+    #[error("no token is stored under that id")]
+    NoSuchToken,
+    /// The path holds another keystore than the one that was opened.
+    #[error("another keystore took the place of the one that was opened: open it again")]
+    Replaced,
+    /// The store was given a new key since it was opened.
+    #[error("the keystore was given a new key since it was opened: open it again")]
+    Rekeyed,
+    /// The path holds an older state of the store, or another history of it, than this handle has seen.
+    #[error("an older or diverging copy of the keystore was put in its place: open it again to accept that")]
+    RolledBack,
+    /// The process was forked after the store was opened; the child has to open it itself.
+    #[error("the keystore was opened by another process: open it again in this one")]
+    Forked,
+
+    /// Something is larger than the store takes.
+    #[error("{what} of {size} bytes is too large: at most {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The token cannot be stored as it is. Nothing was changed.
+    #[error("the token cannot be stored: {why}")]
+    Unstorable {
+        /// The reason.
+        why: Unstorable,
+    },
+    /// The file system's permissions defeat the encryption or would lock somebody out.
+    #[error("{}: {what}", path.display())]
+    UnsafePermissions {
+        /// The file or its folder.
+        path: PathBuf,
+        /// What is unsafe, and what to do.
+        what: UnsafePermissions,
+    },
+    /// The change is made and visible, but the disk did not confirm it: a power cut may still undo it.
+    #[error("the change was made, but writing the folder {} to the disk failed: it may not survive a power cut", path.display())]
+    DurabilityUnknown {
+        /// The id of the saved token, where one was saved.
+        id: Option<TokenId>,
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random,
+    /// The operating system refused.
+    #[error("could not {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// An error of an application's own [`TokenStore`](crate::TokenStore); made with [`Error::other`].
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Carries the error of an application's own [`TokenStore`](crate::TokenStore). The caller answers for it
+    /// holding no secret.
+    ///
+    /// ```
+    /// let error = tokenkeep::Error::other("the cloud vault did not answer");
+    /// assert_eq!(error.to_string(), "the cloud vault did not answer");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Why a token cannot be stored: the reason in [`Error::Unstorable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unstorable {
+    /// A row of its own needs at least one of the three.
+    #[error("it has no grant, refresh or access token")]
+    NothingToStore,
+    /// At most one row has a given user name.
+    #[error("its user name is taken by another token")]
+    UserNameTaken,
+    /// An attribute is found by its name, so it needs one.
+    #[error("one of its attributes has no name")]
+    UnnamedAttribute,
+    /// An id was saved that leaves no number for the ids the store chooses.
+    #[error("the store has no number left to choose an id from: give the token an id")]
+    NoIdLeft,
+}
+
+/// What is unsafe about a file or folder: the reason in [`Error::UnsafePermissions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsafePermissions {
+    /// The file can be read or written by other users.
+    #[error("other users may read or write the file (mode {mode:04o}): make it 0600")]
+    FileMode {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// Every user can replace files in the folder.
+    #[error("every user may write in the folder (mode {mode:04o}): make it 0700")]
+    FolderMode {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// Writing would take the file away from its owner.
+    #[error("the file belongs to user {owner}: only that user may write it, or its owner would be locked out")]
+    ForeignOwner {
+        /// The owner's user id.
+        owner: u32,
+    },
+    /// Writing would leave the file's other names at the old contents.
+    #[error("the file has {links} names (hard links): a change would reach only one of them, so remove the others")]
+    HardLinked {
+        /// How many names.
+        links: u64,
+    },
+}

@@ -1,0 +1,284 @@
+//! The file on disk: found, read within bounds, locked, and replaced as a whole. It knows bytes only.
+
+mod access;
+mod disk;
+mod lock;
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use zeroize::Zeroizing;
+
+pub(crate) use access::Access;
+pub(crate) use disk::{Disk, Os};
+pub(crate) use lock::Wait;
+
+use crate::{
+    error::{Error, Result},
+    format::length,
+    secret::random,
+};
+
+/// Where a store's file is, and on what terms it is used.
+#[derive(Debug)]
+pub(crate) struct StoreFile {
+    /// With every symbolic link resolved, so that a replacement replaces the file and never a link.
+    path: PathBuf,
+    folder: PathBuf,
+    access: Access,
+    max_len: u64,
+    disk: Arc<dyn Disk>,
+}
+
+/// A file that was opened. It stays open while its contents are in memory: the number of an open inode is not given to
+/// another file, so a path that leads to that number leads to this file.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    file: File,
+    identity: Option<Identity>,
+    len: u64,
+    path: PathBuf,
+}
+
+/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// Whether both are of one file, be it in different states.
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// A replacement that is visible.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    /// The new file.
+    pub(crate) opened: Opened,
+    /// If the disk did not confirm it, so that it may not survive a power cut: the folder, and why.
+    pub(crate) unconfirmed: Option<(PathBuf, io::Error)>,
+}
+
+impl StoreFile {
+    /// A file that exists.
+    pub(crate) fn existing(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        let resolved = fs::canonicalize(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(path),
+            _ => failed("find", path)(error),
+        })?;
+        Self::at(resolved, access, max_len, disk)
+    }
+
+    /// A file that is to be made, in a folder that exists.
+    pub(crate) fn new(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        let name = path.file_name().ok_or_else(|| not_a_file(path, "folder"))?;
+        let folder = fs::canonicalize(folder_of(path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(path),
+            _ => failed("find", folder_of(path))(error),
+        })?;
+        let file = Self::at(folder.join(name), access, max_len, disk)?;
+        file.check_absent()?;
+        Ok(file)
+    }
+
+    fn at(path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        let folder = folder_of(&path).to_owned();
+        access.check_folder(&folder, &fs::metadata(&folder).map_err(failed("look at", &folder))?)?;
+        Ok(Self { path, folder, access, max_len, disk })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How long the file may be, in bytes.
+    pub(crate) fn max_len(&self) -> u64 {
+        self.max_len
+    }
+
+    /// That nothing is there, not even a link that leads nowhere.
+    pub(crate) fn check_absent(&self) -> Result<()> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(_) => Err(Error::AlreadyExists { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("look at", &self.path)(error)),
+        }
+    }
+
+    /// That replacing the file harms nobody.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.access.check_writable(&self.path, &self.metadata()?)
+    }
+
+    /// The identity of the file at the path now, in one call to the system.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>> {
+        self.metadata().map(|metadata| identity(&metadata))
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        fs::symlink_metadata(&self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&self.path),
+            _ => failed("look at", &self.path)(error),
+        })
+    }
+
+    /// Opens the file to read it.
+    pub(crate) fn open(&self) -> Result<Opened> {
+        // Before it is opened: opening a pipe or a device may wait, or do something.
+        check_regular(&self.path, &self.metadata()?)?;
+        let file = access::open_options().read(true).open(&self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&self.path),
+            _ => failed("open", &self.path)(error),
+        })?;
+        let metadata = file.metadata().map_err(failed("look at", &self.path))?;
+        check_regular(&self.path, &metadata)?;
+        self.access.check_readable(&self.path, &metadata)?;
+        if metadata.len() > self.max_len {
+            return Err(Error::TooLarge { what: "the file", size: metadata.len(), limit: self.max_len });
+        }
+        Ok(Opened { file, identity: identity(&metadata), len: metadata.len(), path: self.path.clone() })
+    }
+
+    /// Replaces the file, or makes it, with these parts one after the other: all or nothing. To be called under the
+    /// lock.
+    pub(crate) fn replace(&self, parts: &[&[u8]]) -> Result<Replacement> {
+        // First, so that having no handle to sync it with is found out before anything is visible.
+        let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
+        let temporary = self.temporary_path()?;
+        let mut file = self.disk.create_new(&temporary).map_err(failed("create", &temporary))?;
+        let renamed = self.fill(&mut file, parts, &temporary).and_then(|()| self.rename(&temporary));
+        if let Err(error) = renamed {
+            // The error to tell is the first one.
+            let _ = self.disk.remove(&temporary);
+            return Err(error);
+        }
+        let unsynced = folder.and_then(|folder| self.disk.sync_folder(&folder).err());
+        let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
+        let metadata = file.metadata().ok();
+        let opened = Opened {
+            file,
+            identity: metadata.as_ref().and_then(identity),
+            len: metadata.map_or(0, |metadata| metadata.len()),
+            path: self.path.clone(),
+        };
+        Ok(Replacement { opened, unconfirmed })
+    }
+
+    fn fill(&self, file: &mut File, parts: &[&[u8]], path: &Path) -> Result<()> {
+        for part in parts {
+            self.disk.write_all(file, part).map_err(failed("write", path))?;
+        }
+        self.disk.sync(file).map_err(failed("sync", path))
+    }
+
+    fn rename(&self, temporary: &Path) -> Result<()> {
+        self.disk.rename(temporary, &self.path).map_err(|error| match error.kind() {
+            // What Linux answers for a file that is a mount point, as containers make them.
+            io::ErrorKind::ResourceBusy => {
+                failed("replace (a file that is mounted by itself cannot be: mount its folder)", &self.path)(error)
+            }
+            _ => failed("replace", &self.path)(error),
+        })
+    }
+
+    fn temporary_path(&self) -> Result<PathBuf> {
+        Ok(self.sibling(&format!(".{:016x}.tmp", u64::from_le_bytes(random()?))))
+    }
+
+    /// The path of a file beside this one, with a longer name.
+    fn sibling(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+impl Opened {
+    /// The first bytes, at most that many.
+    pub(crate) fn read_start(&self, len: usize) -> Result<Vec<u8>> {
+        self.read(length(len).min(self.len))
+    }
+
+    /// All bytes. They are wiped with the buffer: it is where they are decrypted.
+    pub(crate) fn read_all(&self) -> Result<Zeroizing<Vec<u8>>> {
+        self.read(self.len).map(Zeroizing::new)
+    }
+
+    fn read(&self, len: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let reserved = usize::try_from(len)
+            .map_err(io::Error::other)
+            .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
+        let mut file = &self.file;
+        reserved
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.take(len).read_to_end(&mut bytes))
+            .map_err(failed("read", &self.path))?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The error for a path where nothing is: the folder may be what is missing.
+fn missing(path: &Path) -> Error {
+    let folder = folder_of(path);
+    if folder.is_dir() {
+        Error::NotFound { path: path.to_owned() }
+    } else {
+        Error::MissingFolder { path: folder.to_owned() }
+    }
+}
+
+fn check_regular(path: &Path, metadata: &Metadata) -> Result<()> {
+    if metadata.is_file() { Ok(()) } else { Err(not_a_file(path, access::kind(metadata))) }
+}
+
+fn not_a_file(path: &Path, kind: &'static str) -> Error {
+    Error::NotAFile { path: path.to_owned(), kind }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { doing, path: path.to_owned(), source }
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+fn identity(metadata: &Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        len: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Option<Identity> {
+    None
+}
+
+#[cfg(test)]
+mod tests;

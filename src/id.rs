@@ -1,0 +1,75 @@
+//! The name of a stored token.
+
+use std::fmt;
+
+/// The id of a stored token. One that the store chooses is a decimal number that was never in the store before;
+/// one that the application supplies is kept as it is.
+///
+/// ```
+/// use tokenkeep::TokenId;
+///
+/// let id = TokenId::from("42");
+/// assert_eq!(id.as_str(), "42");
+/// assert_eq!(id.to_string(), "42");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(String);
+
+impl TokenId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The numbers that the store chooses ids from. The upper half is left to applications, so that no id of theirs takes
+/// the store's last number but that number itself.
+impl TokenId {
+    pub(crate) const FIRST: u64 = 1;
+    pub(crate) const LAST: u64 = u64::MAX >> 1;
+
+    /// The id that the store chooses for a number.
+    pub(crate) fn chosen(number: u64) -> Self {
+        Self(number.to_string())
+    }
+
+    /// The number for which the store would choose this id.
+    pub(crate) fn number(&self) -> Option<u64> {
+        let number = self.0.parse().ok()?;
+        ((Self::FIRST..=Self::LAST).contains(&number) && Self::chosen(number) == *self).then_some(number)
+    }
+}
+
+impl From<&str> for TokenId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
+impl From<String> for TokenId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_store_would_choose_is_a_number() {
+        for number in [1, 42, TokenId::LAST] {
+            assert_eq!(TokenId::chosen(number).number(), Some(number));
+        }
+        for other in ["", "0", "01", "+1", "-1", " 1", "1.0", "x", "9223372036854775808", "99999999999999999999"] {
+            assert_eq!(TokenId::from(other).number(), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The store that applications open.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    engine::Engine,
+    error::{Error, Result},
+    file::{Access, Os, StoreFile},
+    id::TokenId,
+    index::Index,
+    matching,
+    store::TokenStore,
+    token::Token,
+    unlock::Unlock,
+};
+
+/// Tokens in one encrypted file. A cheap handle: clones share the open store, threads share clones or references.
+///
+/// Its operations are those of [`TokenStore`], and [`replace_token`](Self::replace_token). Any number of processes may
+/// have one file open: each operation sees what was committed before it, by whomever.
+///
+/// # What it costs
+///
+/// Every call blocks; none belongs on a GUI thread, and async code wraps it in `spawn_blocking`.
+///
+/// - Creating and opening derive a key: by default some 0.1 s and 64 MiB of memory for each passphrase that the file
+///   has ([`KdfParams`](crate::KdfParams)).
+/// - A find asks the system once whether the file is the one in memory, and reads and decrypts the whole file if another
+///   process has replaced it.
+/// - A save or delete writes the whole file and waits until the disk has it, which takes a few milliseconds on most
+///   disks; it waits for other writers at most as long as
+///   [`KeystoreOptions::lock_timeout`] says. When it returns `Ok` the change survives a power cut.
+///
+/// # Errors
+///
+/// Any operation can fail as opening can, for the file may have been replaced by anything since; then nothing is
+/// written, and what is in memory stays. On top of that:
+///
+/// - [`Replaced`](Error::Replaced), [`Rekeyed`](Error::Rekeyed), [`RolledBack`](Error::RolledBack): what is at the path
+///   is no later state of what was opened;
+/// - [`Forked`](Error::Forked): in a child that was forked, which has to open the store itself;
+/// - [`Busy`](Error::Busy): others held the lock for too long;
+/// - [`DurabilityUnknown`](Error::DurabilityUnknown): the change was made and is visible, but a power cut may undo it;
+/// - [`TooLarge`](Error::TooLarge), [`Unstorable`](Error::Unstorable): nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use tokenkeep::{Keystore, Token, TokenStore, Unlock};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("tokens.keep");
+/// # let passphrase = || Unlock::passphrase("correct horse battery staple").kdf(tokenkeep::KdfParams::MIN);
+/// let store = Keystore::open_or_create(&path, passphrase())?;
+/// store.save_token(&Token::builder().user_name("ada").refresh_token("r1").build())?;
+/// drop(store);
+///
+/// let store = Keystore::open(&path, passphrase())?;
+/// let ada = store.find_stored(&Token::builder().user_name("ada").build())?.unwrap();
+/// assert_eq!(ada.refresh_token().unwrap().expose_secret(), "r1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Keystore(Arc<Engine>);
+
+/// How a store is opened and used, where the defaults do not fit.
+///
+/// ```
+/// use std::time::Duration;
+/// use tokenkeep::{KdfParams, KeystoreOptions, Unlock};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(2)).max_file_len(4 * 1024 * 1024);
+/// let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+/// let store = options.create(dir.path().join("tokens.keep"), unlock)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until a store is opened with them"]
+pub struct KeystoreOptions {
+    lock_timeout: Duration,
+    max_file_len: u64,
+    access: Access,
+}
+
+impl Keystore {
+    /// Makes a new store, with a new key, that `unlock` opens.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyExists`](Error::AlreadyExists) if anything is at the path, [`MissingFolder`](Error::MissingFolder) if
+    /// its folder is not there, [`UnsafePermissions`](Error::UnsafePermissions) if everybody may write to that,
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`Busy`](Error::Busy), [`Io`](Error::Io). After
+    /// [`DurabilityUnknown`](Error::DurabilityUnknown) the new store is there to be opened, but a power cut may undo
+    /// it. After any other error nothing is at the path that was not there before.
+    pub fn create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
+        KeystoreOptions::new().create(path, unlock)
+    }
+
+    /// Opens a store that exists. Writes nothing, and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotFound`](Error::NotFound), [`MissingFolder`](Error::MissingFolder), [`NotAFile`](Error::NotAFile),
+    ///   [`UnsafePermissions`](Error::UnsafePermissions), [`TooLarge`](Error::TooLarge), [`Io`](Error::Io): the file
+    ///   was not read;
+    /// - [`EmptyFile`](Error::EmptyFile), [`NotAKeystore`](Error::NotAKeystore),
+    ///   [`UnsupportedVersion`](Error::UnsupportedVersion), [`UnsupportedFeature`](Error::UnsupportedFeature),
+    ///   [`Truncated`](Error::Truncated), [`DamagedHeader`](Error::DamagedHeader), [`KdfLimit`](Error::KdfLimit),
+    ///   [`Malformed`](Error::Malformed): no key was derived;
+    /// - [`WrongPassphrase`](Error::WrongPassphrase), [`EmptyPassphrase`](Error::EmptyPassphrase),
+    ///   [`NoSuchSlot`](Error::NoSuchSlot), [`KdfMemory`](Error::KdfMemory): there is no key to the contents;
+    /// - [`Tampered`](Error::Tampered), [`Malformed`](Error::Malformed): the key was right, the contents were not.
+    pub fn open(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
+        KeystoreOptions::new().open(path, unlock)
+    }
+
+    /// Opens the store, or makes it if nothing is at the path. If another process makes it at the same time, opens that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) and of [`create`](Self::create). A file that cannot be opened is left as it is.
+    pub fn open_or_create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
+        KeystoreOptions::new().open_or_create(path, unlock)
+    }
+
+    /// Puts a token in place of the stored one of its id, and returns it as stored. What it leaves unset is cleared: the
+    /// way to remove a field, where [`save_token`](TokenStore::save_token) would keep it.
+    ///
+    /// A token that was read from the store carries its [revision](Token::revision) and replaces that revision only, so
+    /// that no change made meanwhile is lost; one that was built from nothing replaces whatever is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](Error::Conflict) if the stored token was changed since the given one was read,
+    /// [`NoSuchToken`](Error::NoSuchToken) if none has its id, and those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Token, TokenStore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock)?;
+    /// let id = store.save_token(&Token::builder().user_name("ada").access_token("a").grant_token("g").build())?;
+    ///
+    /// let token = store.find_token_by_id(&id)?.unwrap();
+    /// let used = store.replace_token(&token.to_builder().grant_token("").build())?;
+    /// assert_eq!(used.grant_token(), None);
+    /// assert_eq!(used.revision(), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replace_token(&self, token: &Token) -> Result<Token> {
+        self.0.write(|changes| changes.replace(token))?.confirmed(|row| row.id().cloned())
+    }
+
+    /// Where the file is, with symbolic links resolved.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl TokenStore for Keystore {
+    fn save_token(&self, token: &Token) -> Result<TokenId> {
+        self.0.write(|changes| changes.save(token))?.confirmed(|id| Some(id.clone()))
+    }
+
+    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
+        self.0.read(|index| matching::find(index, query))?
+    }
+
+    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
+        self.0.read(|index| index.by_id(id))
+    }
+
+    fn get_tokens(&self) -> Result<Vec<Token>> {
+        self.0.read(Index::tokens)
+    }
+
+    fn delete_token(&self, id: &TokenId) -> Result<bool> {
+        self.0.write(|changes| Ok(changes.delete(id)))?.confirmed(|_| None)
+    }
+
+    fn delete_tokens(&self) -> Result<usize> {
+        self.0.write(|changes| Ok(changes.delete_all()))?.confirmed(|_| None)
+    }
+
+    fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
+        self.0.read(|index| matching::find_stored(index, query))?
+    }
+}
+
+impl fmt::Debug for Keystore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keystore").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl KeystoreOptions {
+    /// The defaults: others are waited for at most 10 s, a file has at most 64 MiB, permissions are checked.
+    pub fn new() -> Self {
+        Self { lock_timeout: Duration::from_secs(10), max_file_len: 64 * 1024 * 1024, access: Access::Checked }
+    }
+
+    /// How long an operation waits for others, threads and processes together, before it ends in
+    /// [`Error::Busy`].
+    pub fn lock_timeout(mut self, at_most: Duration) -> Self {
+        self.lock_timeout = at_most;
+        self
+    }
+
+    /// How many bytes a file may have: a longer one is neither read nor written, but refused as
+    /// [`Error::TooLarge`]. An open store takes several times that in memory. A file that was
+    /// written with a higher limit is opened with one only.
+    pub fn max_file_len(mut self, bytes: u64) -> Self {
+        self.max_file_len = bytes;
+        self
+    }
+
+    /// Does not look at owners and modes: for file systems that have none and show the same ones for everything (FAT,
+    /// some network shares). What else keeps other users from the file is then up to you. The encryption is the same.
+    pub fn without_permission_checks(mut self) -> Self {
+        self.access = Access::Unchecked;
+        self
+    }
+
+    /// See [`Keystore::create`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::create`].
+    pub fn create(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
+        let file = StoreFile::new(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?;
+        Engine::create(file, &unlock, self.lock_timeout).map(|engine| Keystore(Arc::new(engine)))
+    }
+
+    /// See [`Keystore::open`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::open`].
+    pub fn open(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
+        let file = StoreFile::existing(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?;
+        Engine::open(file, &unlock, self.lock_timeout).map(|engine| Keystore(Arc::new(engine)))
+    }
+
+    /// See [`Keystore::open_or_create`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::open_or_create`].
+    pub fn open_or_create(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
+        let path = path.as_ref();
+        match self.open(path, unlock.clone()) {
+            Err(Error::NotFound { .. }) => match self.create(path, unlock.clone()) {
+                Err(Error::AlreadyExists { .. }) => self.open(path, unlock),
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+}
+
+impl Default for KeystoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,47 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+// The data's way, from the top floor down. A file imports from its own floor or from below; tests/layers.rs holds that.
+
+// Floor 5: what applications open.
+mod keystore;
+mod memory;
+
+// Floor 4: one mechanism for every operation.
+mod engine;
+
+// Floor 3: the decrypted tokens and changes to them.
+mod changes;
+mod index;
+
+// Floor 2: which token is meant; records, keys, ways to unlock; the file. Each knows nothing of the others' business.
+mod codec;
+mod file;
+pub mod matching;
+mod seal;
+mod store;
+mod unlock;
+
+// Floor 1: what a token is, what a key costs, what the file looks like.
+mod format;
+mod kdf;
+mod token;
+
+// Floor 0: what all of them speak of.
+mod error;
+mod id;
+mod secret;
+
+// Beside the house: what holds others to the contract.
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, Result, UnsafePermissions, Unstorable};
+pub use id::TokenId;
+pub use kdf::KdfParams;
+pub use keystore::{Keystore, KeystoreOptions};
+pub use memory::MemoryStore;
+pub use secret::Secret;
+pub use store::TokenStore;
+pub use token::{Token, TokenBuilder};
+pub use unlock::Unlock;

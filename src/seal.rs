@@ -1,0 +1,159 @@
+//! Keys, and what they seal: the only file that names ring's aead and hkdf.
+//!
+//! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM
+//! alone would let two keys open one ciphertext, so each derivation also gives a commitment, which is compared first.
+
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    digest::{SHA256, digest},
+    hkdf::{HKDF_SHA256, KeyType},
+    hmac,
+};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, Result},
+    format::{Commitment, Header, KeyId, Salt, Slot, StoreId, TAG_LEN, length},
+    secret::{Key, random},
+};
+
+const SLOT: &[u8] = b"tokenkeep v1 slot\0";
+const SLOT_SALT: &[u8] = b"tokenkeep v1 slot salt\0";
+const BODY: &[u8] = b"tokenkeep v1 body\0";
+const BODY_SALT: &[u8] = b"tokenkeep v1 body salt\0";
+const KEY_ID: &[u8] = b"tokenkeep v1 key id\0";
+/// A key that is used once needs no other nonce (RFC 5116, 3.1, asks for one that is distinct for each use of a key).
+const NONCE: [u8; 12] = [0; 12];
+
+/// The name of a store key: tells a new key from a new state under the same one.
+pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
+    let mut id = KeyId::default();
+    hkdf(&[], store_key.bytes(), &[KEY_ID], &mut id)?;
+    Ok(id)
+}
+
+/// A salt for a new slot.
+pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &[u8]) -> Result<Salt> {
+    hedged_salt(store_key, SLOT_SALT, &random::<32>()?, generation, slot_id)
+}
+
+/// A salt that differs for each thing it is for, even where the random bytes repeat.
+fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], generation: u64, purpose: &[u8]) -> Result<Salt> {
+    let mut salt_key = Key::zeroed();
+    hkdf(&[], store_key.bytes(), &[label], salt_key.bytes_mut())?;
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, salt_key.bytes()));
+    for part in [random, &generation.to_le_bytes()[..], purpose] {
+        mac.update(part);
+    }
+    let mut salt = Salt::default();
+    salt.copy_from_slice(mac.sign().as_ref());
+    Ok(salt)
+}
+
+/// Puts the store key into a slot, under the key that the slot's own way of unlocking gives.
+pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_key: &Key) -> Result<()> {
+    let (key, commitment) = derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])?;
+    let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
+    wrapped.copy_from_slice(store_key.bytes());
+    tag.copy_from_slice(&aead_seal(key.bytes(), NONCE, &[], wrapped)?);
+    slot.commitment = commitment;
+    Ok(())
+}
+
+/// The store key out of a slot, or `None` if this is not the slot's key.
+pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<Option<Key>> {
+    let (key, commitment) = derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])?;
+    if !is_equal(&commitment, &slot.commitment) {
+        return Ok(None);
+    }
+    let mut wrapped = Zeroizing::new(slot.wrapped_key);
+    let Some(opened) = aead_open(key.bytes(), NONCE, &[], &mut *wrapped)? else { return Ok(None) };
+    let mut store_key = Key::zeroed();
+    store_key.bytes_mut().copy_from_slice(opened);
+    Ok(Some(store_key))
+}
+
+/// Encrypts a padded plaintext in place. Returns the finished header's bytes and the tag that follows the ciphertext.
+pub(crate) fn seal(store_key: &Key, header: &mut Header, plaintext: &mut [u8]) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
+    let hash = digest(&SHA256, plaintext);
+    header.body_len = length(plaintext.len()).saturating_add(length(TAG_LEN));
+    header.body_salt = hedged_salt(store_key, BODY_SALT, &random::<32>()?, header.generation, hash.as_ref())?;
+    let (key, commitment) = body_key(store_key, header)?;
+    header.body_commitment = commitment;
+    let bytes = header.encode();
+    let tag = aead_seal(key.bytes(), NONCE, &bytes, plaintext)?;
+    Ok((bytes, tag))
+}
+
+/// Decrypts a body in place.
+pub(crate) fn open<'a>(store_key: &Key, header: &Header, bytes: &[u8], body: &'a mut [u8]) -> Result<&'a [u8]> {
+    let (key, commitment) = body_key(store_key, header)?;
+    if !is_equal(&commitment, &header.body_commitment) {
+        return Err(Error::Tampered);
+    }
+    aead_open(key.bytes(), NONCE, bytes, body)?.ok_or(Error::Tampered)
+}
+
+fn body_key(store_key: &Key, header: &Header) -> Result<(Key, Commitment)> {
+    derive(&header.body_salt, store_key, &[BODY, &header.hash_without_commitment()])
+}
+
+fn is_equal(one: &Commitment, other: &Commitment) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// A key to encrypt with, once, and what commits to it.
+fn derive(salt: &Salt, secret: &Key, info: &[&[u8]]) -> Result<(Key, Commitment)> {
+    let mut derived = Zeroizing::new([0; 64]);
+    hkdf(salt, secret.bytes(), info, &mut *derived)?;
+    let (mut key, mut commitment) = (Key::zeroed(), Commitment::default());
+    let (first, second) = derived.split_at(Key::LEN);
+    key.bytes_mut().copy_from_slice(first);
+    commitment.copy_from_slice(second);
+    Ok((key, commitment))
+}
+
+/// HKDF-SHA-256 (RFC 5869).
+fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
+    struct Len(usize);
+    impl KeyType for Len {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    // Fails only for more than 255 hashes of output, and no caller asks for more than two.
+    ring::hkdf::Salt::new(HKDF_SHA256, salt)
+        .extract(secret)
+        .expand(info, Len(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .map_err(|_| Error::Malformed { what: "too long an output was asked of HKDF" })
+}
+
+/// AES-256-GCM (NIST SP 800-38D) in place; returns the tag.
+fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<[u8; TAG_LEN]> {
+    let sealed = aead_key(key)?
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), in_out)
+        .map_err(|_| Error::TooLarge { what: "a plaintext", size: length(in_out.len()), limit: MAX_PLAINTEXT })?;
+    let mut tag = [0; TAG_LEN];
+    tag.copy_from_slice(sealed.as_ref());
+    Ok(tag)
+}
+
+/// What SP 800-38D, 5.2.1.1, allows under one key and nonce: 2^39 - 256 bits.
+const MAX_PLAINTEXT: u64 = (1 << 36) - 32;
+
+/// The reverse of [`aead_seal`], over a ciphertext that its tag follows. `None` if the tag does not verify; nothing of
+/// the plaintext is left then.
+fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
+    let opened = aead_key(key)?.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), in_out);
+    Ok(opened.ok().map(|plaintext| &*plaintext))
+}
+
+fn aead_key(key: &[u8]) -> Result<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, key);
+    key.map(LessSafeKey::new).map_err(|_| Error::Malformed { what: "a key of another length than 32 bytes" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Text and keys that are wiped when dropped and never printed.
+
+use std::fmt;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::{Error, Result};
+
+/// Text that must not be seen: a token, a client secret, a passphrase.
+///
+/// It is wiped from memory when dropped (best effort: what the processor or the operating system copied
+/// elsewhere is out of reach, see `SECURITY.md`), its `Debug` shows nothing of it, and it compares in constant
+/// time for texts of one length. [`expose_secret`](Secret::expose_secret) is the only way to read it.
+///
+/// ```
+/// use tokenkeep::Secret;
+///
+/// let secret = Secret::from(String::from("1000.8cb9…")); // takes the String over, without a copy
+/// assert_eq!(secret.expose_secret(), "1000.8cb9…");
+/// assert_eq!(format!("{secret:?}"), "Secret(***)");
+/// ```
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text itself. Whatever it is copied to is not wiped.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// 32 bytes of key. They live on the heap, so that moving the key leaves no copy on the stack.
+#[derive(Clone)]
+pub(crate) struct Key(Box<[u8; Self::LEN]>);
+
+impl Key {
+    pub(crate) const LEN: usize = 32;
+
+    /// A key of zeros, to be filled in place through [`bytes_mut`](Self::bytes_mut).
+    pub(crate) fn zeroed() -> Self {
+        Self(Box::new([0; Self::LEN]))
+    }
+
+    /// A new key from the operating system's generator.
+    pub(crate) fn random() -> Result<Self> {
+        let mut key = Self::zeroed();
+        fill_random(key.bytes_mut())?;
+        Ok(key)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8; Self::LEN] {
+        &mut self.0
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+/// Bytes from the operating system's generator, for what is no secret: salts, ids, names.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    fill_random(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    SystemRandom::new().fill(bytes).map_err(|_| Error::Random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_takes_a_string_over_without_reallocating_it() {
+        let mut text = String::with_capacity(100);
+        text.push_str("canary");
+        let address = text.as_ptr();
+        assert_eq!(Secret::from(text).expose_secret().as_ptr(), address);
+    }
+
+    #[test]
+    fn secrets_are_equal_when_their_texts_are() {
+        assert_eq!(Secret::from("one"), Secret::from("one"));
+        assert_ne!(Secret::from("one"), Secret::from("two"));
+        assert_ne!(Secret::from("one"), Secret::from("one more"));
+    }
+
+    #[test]
+    fn debug_shows_neither_text_nor_key() {
+        assert_eq!(format!("{:?}", Secret::from("canary")), "Secret(***)");
+        let mut key = Key::zeroed();
+        key.bytes_mut().fill(7);
+        assert_eq!(format!("{key:?}"), "Key(***)");
+    }
+}

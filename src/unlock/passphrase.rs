@@ -1,0 +1,39 @@
+//! A passphrase as the way to a store's key.
+
+use crate::{
+    error::{Error, Result},
+    format::{Salt, SlotKind},
+    kdf::KdfParams,
+    secret::{Key, Secret},
+};
+
+const ARGON2ID: &[u8; 22] = b"tokenkeep v1 argon2id\0";
+
+#[derive(Debug, Clone)]
+pub(super) struct Passphrase {
+    text: Secret,
+    kdf: KdfParams,
+}
+
+impl Passphrase {
+    pub(super) fn new(text: Secret) -> Self {
+        Self { text, kdf: KdfParams::default() }
+    }
+
+    pub(super) fn kdf(self, kdf: KdfParams) -> Self {
+        Self { kdf, ..self }
+    }
+
+    /// What a new slot for it is.
+    pub(super) fn slot_kind(&self) -> Result<SlotKind> {
+        if self.text.is_empty() { Err(Error::EmptyPassphrase) } else { Ok(SlotKind::Passphrase(self.kdf)) }
+    }
+
+    /// The key that it gives for a slot of that cost and salt.
+    pub(super) fn slot_key(&self, kdf: KdfParams, salt: &Salt) -> Result<Key> {
+        if self.text.is_empty() {
+            return Err(Error::EmptyPassphrase);
+        }
+        kdf.derive(self.text.expose_secret().as_bytes(), &[ARGON2ID.as_slice(), salt].concat())
+    }
+}

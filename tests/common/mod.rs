@@ -1,0 +1,64 @@
+//! What the tests share.
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+use tokenkeep::{KdfParams, Keystore, Token, TokenBuilder, Unlock};
+
+pub const PASSPHRASE: &str = "correct horse battery staple";
+
+/// A way to unlock that costs as little as is allowed.
+pub fn unlock() -> Unlock {
+    Unlock::passphrase(PASSPHRASE).kdf(KdfParams::MIN)
+}
+
+pub fn token() -> TokenBuilder {
+    Token::builder()
+}
+
+pub fn at_millis(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// A keystore in a folder of its own, which goes when this does.
+pub struct Fixture {
+    pub folder: TempDir,
+    pub path: PathBuf,
+    pub store: Keystore,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.keep");
+        let store = Keystore::create(&path, unlock()).unwrap();
+        Self { folder, path, store }
+    }
+
+    /// Another handle, as another process would have.
+    pub fn open(&self) -> Keystore {
+        Keystore::open(&self.path, unlock()).unwrap()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap()
+    }
+}
+
+/// The names in a folder, sorted.
+pub fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(unix)]
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}

@@ -1,0 +1,135 @@
+//! The answers of the vendor's own file store, recorded (`tests/data/traces.jsonl`), are ours too.
+
+mod common;
+
+use std::{collections::HashMap, sync::Arc};
+
+use common::{Fixture, at_millis, token};
+use serde_json::Value;
+use tokenkeep::{MemoryStore, Token, TokenId, TokenStore};
+
+fn traces() -> Vec<Vec<Value>> {
+    let lines = include_str!("data/traces.jsonl").lines();
+    lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["ops"].as_array().unwrap().clone()).collect()
+}
+
+/// What the vendor's names for rows are in our store.
+#[derive(Default)]
+struct Names(HashMap<String, TokenId>);
+
+impl Names {
+    fn ours(&self, theirs: &str) -> TokenId {
+        self.0.get(theirs).cloned().unwrap_or_else(|| TokenId::from(theirs))
+    }
+
+    /// A recorded token in our terms.
+    fn token(&self, recorded: &Value) -> Token {
+        let mut built = token();
+        for (field, value) in recorded.as_object().unwrap() {
+            let text = value.as_str().unwrap_or_default();
+            built = match field.as_str() {
+                "id" => built.id(self.ours(text)),
+                "user_name" => built.user_name(text),
+                "client_id" => built.client_id(text),
+                "client_secret" => built.client_secret(text),
+                "refresh_token" => built.refresh_token(text),
+                "access_token" => built.access_token(text),
+                "grant_token" => built.grant_token(text),
+                "redirect_url" => built.redirect_url(text),
+                "api_domain" => built.api_domain(text),
+                "expires_at_ms" => built.expires_at(at_millis(value.as_u64().unwrap())),
+                other => panic!("unknown field {other}"),
+            };
+        }
+        built.build()
+    }
+}
+
+/// A token without what the store sets, which no recording has.
+fn plain(token: &Token) -> Token {
+    let plain = common::token();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let secret = |secret: Option<&tokenkeep::Secret>| text(secret.map(tokenkeep::Secret::expose_secret));
+    let plain = plain
+        .id(token.id().unwrap().clone())
+        .user_name(text(token.user_name()))
+        .client_id(text(token.client_id()))
+        .client_secret(secret(token.client_secret()))
+        .refresh_token(secret(token.refresh_token()))
+        .access_token(secret(token.access_token()))
+        .grant_token(secret(token.grant_token()))
+        .redirect_url(text(token.redirect_url()))
+        .api_domain(text(token.api_domain()));
+    assert!(token.token_type().is_none() && token.id_token().is_none() && token.scopes().is_empty());
+    match token.expires_at() {
+        Some(time) => plain.expires_at(time).build(),
+        None => plain.build(),
+    }
+}
+
+/// Replays every trace against a store, which `next` may exchange before each operation. Returns how many operations
+/// there were.
+fn replay(mut next: impl FnMut(usize) -> Arc<dyn TokenStore>) -> usize {
+    let mut count = 0;
+    for (number, trace) in traces().iter().enumerate() {
+        next(count).delete_tokens().unwrap();
+        let mut names = Names::default();
+        for (step, operation) in trace.iter().enumerate() {
+            let store = next(count);
+            let at = format!("trace {number}, step {step}: {operation}");
+            let expect = &operation["expect"];
+            let id = || names.ours(operation["id"].as_str().unwrap());
+            let expected = || (!expect.is_null()).then(|| names.token(expect));
+            match operation["op"].as_str().unwrap() {
+                "save" => match (store.save_token(&names.token(&operation["token"])), expect["id"].as_str()) {
+                    (Ok(ours), Some(theirs)) => {
+                        names.0.insert(theirs.to_owned(), ours);
+                    }
+                    (Err(_), None) => assert_eq!(expect["error"], true, "{at}"),
+                    (ours, _) => panic!("{at}: {ours:?}"),
+                },
+                "find" => {
+                    let found = store.find_token(&names.token(&operation["token"])).unwrap();
+                    assert_eq!(found.as_ref().map(plain), expected(), "{at}");
+                }
+                "find_by_id" => {
+                    let found = store.find_token_by_id(&id()).unwrap();
+                    assert_eq!(found.as_ref().map(plain), expected(), "{at}");
+                }
+                "delete" => assert_eq!(store.delete_token(&id()).unwrap(), expect.as_bool().unwrap(), "{at}"),
+                "get_tokens" => {
+                    let ours: Vec<_> = store.get_tokens().unwrap().iter().map(plain).collect();
+                    let theirs: Vec<_> = expect.as_array().unwrap().iter().map(|token| names.token(token)).collect();
+                    assert_eq!(ours, theirs, "{at}");
+                }
+                "delete_tokens" => {
+                    store.delete_tokens().unwrap();
+                }
+                other => panic!("unknown operation {other}"),
+            }
+            count += 1;
+        }
+    }
+    count
+}
+
+const RECORDED: usize = 3660;
+
+#[test]
+fn the_memory_store_answers_as_the_vendors_store_did() {
+    let store = Arc::new(MemoryStore::new());
+    assert_eq!(replay(|_| store.clone()), RECORDED);
+}
+
+#[test]
+fn the_keystore_answers_as_the_vendors_store_did_and_survives_a_reopening_after_every_tenth_operation() {
+    let fixture = Fixture::new();
+    let mut store = Arc::new(fixture.store.clone());
+    let replayed = replay(|count| {
+        if count % 10 == 0 {
+            store = Arc::new(fixture.open());
+        }
+        store.clone()
+    });
+    assert_eq!(replayed, RECORDED);
+}
