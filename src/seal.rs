@@ -35,7 +35,7 @@ pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
 
 /// A salt for a new slot.
 pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &[u8]) -> Result<Salt> {
-    hedged_salt(store_key, SLOT_SALT, &random::<32>()?, generation, slot_id)
+    hedged_salt(store_key, SLOT_SALT, &random()?, generation, slot_id)
 }
 
 /// A salt that differs for each thing it is for, even where the random bytes repeat.
@@ -76,9 +76,18 @@ pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<
 
 /// Encrypts a padded plaintext in place. Returns the finished header's bytes and the tag that follows the ciphertext.
 pub(crate) fn seal(store_key: &Key, header: &mut Header, plaintext: &mut [u8]) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
+    seal_with(store_key, header, plaintext, &random()?)
+}
+
+fn seal_with(
+    store_key: &Key,
+    header: &mut Header,
+    plaintext: &mut [u8],
+    random: &[u8; 32],
+) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
     let hash = digest(&SHA256, plaintext);
     header.body_len = length(plaintext.len()).saturating_add(length(TAG_LEN));
-    header.body_salt = hedged_salt(store_key, BODY_SALT, &random::<32>()?, header.generation, hash.as_ref())?;
+    header.body_salt = hedged_salt(store_key, BODY_SALT, random, header.generation, hash.as_ref())?;
     let (key, commitment) = body_key(store_key, header)?;
     header.body_commitment = commitment;
     let bytes = header.encode();

@@ -1,1 +1,284 @@
+use super::*;
 
+fn token(id: &str) -> Fields {
+    let now = Millis::new(1_795_000_000_000).unwrap();
+    Fields {
+        id: Some(TokenId::from(id)),
+        access_token: Some(Secret::from("access")),
+        stored: Some(Stored { created_at: now, updated_at: now, revision: 1 }),
+        ..Fields::default()
+    }
+}
+
+fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
+    let note = SlotNote { slot_id: [7; 16], label: "laptop".into(), created_at: Millis::new(1).unwrap() };
+    Contents { next_id: 100, notes: vec![note], tokens: tokens.into_iter().map(Token::from).collect() }
+}
+
+fn encoded(contents: &Contents) -> Zeroizing<Vec<u8>> {
+    encode(contents.next_id, &contents.notes, contents.tokens.iter(), u64::MAX).unwrap()
+}
+
+#[track_caller]
+fn assert_malformed(decoded: Result<Contents>, why: &str) {
+    match decoded {
+        Err(Error::Malformed { what }) => assert!(what.contains(why), "{what}"),
+        other => panic!("expected Malformed, got {other:?}"),
+    }
+}
+
+fn record(id: &str) -> Record<'_> {
+    Record {
+        namespace: "",
+        id,
+        user_name: None,
+        client_id: None,
+        client_secret: None,
+        refresh_token: None,
+        access_token: Some("access"),
+        grant_token: None,
+        id_token: None,
+        expires_at: None,
+        redirect_url: None,
+        api_domain: None,
+        token_type: None,
+        scopes: vec![],
+        attributes: vec![],
+        created_at: 1,
+        updated_at: 2,
+        revision: 3,
+    }
+}
+
+fn payload(records: Vec<Record<'_>>) -> Payload<'_> {
+    Payload { schema: SCHEMA, next_id: 100, notes: vec![], records }
+}
+
+fn decoded(payload: &Payload<'_>) -> Result<Contents> {
+    decode(&padded(&options().serialize(payload).unwrap()))
+}
+
+/// A plaintext around a payload that `encode` might not have written.
+fn padded(payload: &[u8]) -> Vec<u8> {
+    let mut plaintext = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+    plaintext.extend_from_slice(payload);
+    plaintext.resize(padded_len(length(payload.len())).unwrap(), 0);
+    plaintext
+}
+
+/// Each case differs in one thing from a payload that is accepted.
+#[track_caller]
+fn assert_refuses(why: &str, change: impl FnOnce(&mut Payload<'_>)) {
+    let mut payload = payload(vec![record("1"), record("2")]);
+    assert!(decoded(&payload).is_ok());
+    change(&mut payload);
+    assert_malformed(decoded(&payload), why);
+}
+
+#[test]
+fn contents_read_back_and_encode_to_the_same_bytes() {
+    let full = Token::builder()
+        .id("an id")
+        .user_name("山田")
+        .client_id("client")
+        .client_secret("secret")
+        .refresh_token("refresh")
+        .access_token("access")
+        .grant_token("grant")
+        .id_token("id token")
+        .redirect_url("https://app.example/cb")
+        .api_domain("https://api.example")
+        .token_type("Bearer")
+        .scopes(["b", "a"])
+        .attribute("z", "1")
+        .attribute("a", "2");
+    let full =
+        full.stored(Millis::new(5).map(|_| std::time::SystemTime::now()).unwrap(), std::time::SystemTime::now(), 9);
+    for contents in [contents([]), contents([token("1"), token("2")]), contents([full.build().fields().clone()])] {
+        let bytes = encoded(&contents);
+        let read = decode(&bytes).unwrap();
+        assert_eq!(read, contents);
+        assert_eq!(encoded(&read), bytes);
+    }
+}
+
+#[test]
+fn the_payload_is_laid_out_as_the_document_says() {
+    let plaintext = encoded(&contents([Fields { scopes: vec!["s".into()], ..token("1") }]));
+    let mut expected = vec![];
+    expected.extend_from_slice(&1_u32.to_le_bytes()); // schema
+    expected.extend_from_slice(&100_u64.to_le_bytes()); // next id
+    expected.extend_from_slice(&1_u64.to_le_bytes()); // one note
+    expected.extend_from_slice(&[7; 16]);
+    expected.extend_from_slice(&6_u64.to_le_bytes());
+    expected.extend_from_slice(b"laptop");
+    expected.extend_from_slice(&1_u64.to_le_bytes());
+    expected.extend_from_slice(&1_u64.to_le_bytes()); // one record
+    expected.extend_from_slice(&0_u64.to_le_bytes()); // namespace ""
+    expected.extend_from_slice(&1_u64.to_le_bytes());
+    expected.extend_from_slice(b"1");
+    expected.extend_from_slice(&[0; 4]); // user name, client id, client secret, refresh token
+    expected.push(1); // access token
+    expected.extend_from_slice(&6_u64.to_le_bytes());
+    expected.extend_from_slice(b"access");
+    expected.extend_from_slice(&[0; 6]); // grant token, id token, expiry, redirect URL, API domain, token type
+    expected.extend_from_slice(&1_u64.to_le_bytes()); // one scope
+    expected.extend_from_slice(&1_u64.to_le_bytes());
+    expected.extend_from_slice(b"s");
+    expected.extend_from_slice(&0_u64.to_le_bytes()); // no attribute
+    for number in [1_795_000_000_000, 1_795_000_000_000, 1_u64] {
+        expected.extend_from_slice(&number.to_le_bytes());
+    }
+    let (len, rest) = plaintext.split_at(4);
+    assert_eq!(len, u32::try_from(expected.len()).unwrap().to_le_bytes());
+    assert_eq!(rest[..expected.len()], expected);
+    assert_eq!(plaintext.len(), 4096);
+}
+
+#[test]
+fn a_plaintext_over_the_limit_is_refused_before_it_is_made() {
+    let contents = contents([token("1")]);
+    let encode = |max| encode(contents.next_id, &contents.notes, contents.tokens.iter(), max);
+    assert!(encode(4096).is_ok());
+    match encode(4095) {
+        Err(Error::TooLarge { size, limit, .. }) => assert!(size < 4096 && limit == 4095),
+        other => panic!("expected TooLarge, got {other:?}"),
+    }
+}
+
+/// The examples of the paper, for lengths where no rounding to blocks hides them.
+#[test]
+fn padding_follows_padme_and_whole_blocks() {
+    for (payload_len, padded) in [
+        (0, 4096),
+        (4092, 4096),
+        (4093, 8192),
+        (131_068, 131_072),
+        (131_069, 135_168),     // 2^17 + 1: steps of 2^(17 - 5)
+        (1_000_000, 1_015_808), // 1,000,004: steps of 2^(19 - 5)
+        (9_000_000, 9_175_040), // steps of 2^(23 - 5)
+    ] {
+        assert_eq!(padded_len(payload_len), Some(padded), "{payload_len}");
+    }
+    assert_eq!(padded_len(u64::MAX), None);
+}
+
+#[test]
+fn padding_costs_at_most_an_eighth_and_a_block() {
+    for len in (0..3_000_000).step_by(997) {
+        let padded = length(padded_len(len).unwrap());
+        assert!(padded >= len + 4 && padded <= (len + 4) + (len + 4) / 8 + 4096, "{len}: {padded}");
+    }
+}
+
+#[test]
+fn a_plaintext_has_exactly_its_padding() {
+    let good = encoded(&contents([token("1")]));
+    let mut longer = good.to_vec();
+    longer.resize(8192, 0);
+    let mut nonzero = good.to_vec();
+    nonzero[4095] = 1;
+    let mut beyond = good.to_vec();
+    beyond[..4].copy_from_slice(&4093_u32.to_le_bytes());
+    let mut endless = good.to_vec();
+    endless[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    for wrong in [&longer[..], &nonzero, &beyond, &endless, &good[..4095], &good[..3], &[]] {
+        assert_malformed(decode(wrong), "padded");
+    }
+}
+
+#[test]
+fn bytes_after_the_payload_are_refused() {
+    let mut bytes = options().serialize(&payload(vec![])).unwrap();
+    bytes.push(0);
+    assert_malformed(decode(&padded(&bytes)), "bincode");
+}
+
+#[test]
+fn lengths_that_promise_more_than_there_is_cost_nothing() {
+    let bytes = options().serialize(&payload(vec![])).unwrap();
+    // The counts of notes and of records.
+    for at in [12, 20] {
+        for count in [u64::MAX, 1 << 40, 1] {
+            let mut bomb = bytes.clone();
+            bomb[at..at + 8].copy_from_slice(&count.to_le_bytes());
+            assert_malformed(decode(&padded(&bomb)), "bincode");
+        }
+    }
+}
+
+#[test]
+fn texts_are_utf_8() {
+    let mut bytes = options().serialize(&payload(vec![record("1")])).unwrap();
+    let id = bytes.iter().rposition(|byte| *byte == b'1').unwrap();
+    bytes[id] = 0xff;
+    assert_malformed(decode(&padded(&bytes)), "bincode");
+}
+
+#[test]
+fn an_option_is_0_or_1() {
+    let mut bytes = options().serialize(&payload(vec![record("1")])).unwrap();
+    let user_name = bytes.iter().rposition(|byte| *byte == b'1').unwrap() + 1;
+    bytes[user_name] = 2;
+    assert_malformed(decode(&padded(&bytes)), "bincode");
+}
+
+#[test]
+fn every_rule_of_the_domain_is_held() {
+    assert_refuses("schema", |payload| payload.schema = 2);
+    assert_refuses("next id", |payload| payload.next_id = 0);
+    assert_refuses("next id", |payload| payload.next_id = TokenId::LAST + 2);
+    assert_refuses("yet to be chosen", |payload| payload.next_id = 2);
+    assert_refuses("namespace", |payload| payload.records[0].namespace = "other");
+    assert_refuses("one id", |payload| payload.records[1].id = "1");
+    assert_refuses("one user name", |payload| payload.records.iter_mut().for_each(|row| row.user_name = Some("ada")));
+    assert_refuses("revision", |payload| payload.records[0].revision = 0);
+    assert_refuses("could not have been saved", |payload| payload.records[0].access_token = None);
+    assert_refuses("year 9999", |payload| payload.records[0].expires_at = Some(253_402_300_800_000));
+    assert_refuses("year 9999", |payload| payload.records[0].created_at = u64::MAX);
+    assert_refuses("year 9999", |payload| payload.records[0].updated_at = u64::MAX);
+    assert_refuses("a scope twice", |payload| payload.records[0].scopes = vec!["a", "b", "a"]);
+    let attribute = |name| Attribute { name, value: "v" };
+    assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("b"), attribute("a")]);
+    assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("a"), attribute("a")]);
+}
+
+#[test]
+fn no_text_is_empty() {
+    let empties: [fn(&mut Record<'_>); 15] = [
+        |row| row.id = "",
+        |row| row.user_name = Some(""),
+        |row| row.client_id = Some(""),
+        |row| row.client_secret = Some(""),
+        |row| row.refresh_token = Some(""),
+        |row| row.access_token = Some(""),
+        |row| row.grant_token = Some(""),
+        |row| row.id_token = Some(""),
+        |row| row.redirect_url = Some(""),
+        |row| row.api_domain = Some(""),
+        |row| row.token_type = Some(""),
+        |row| row.scopes = vec![""],
+        |row| row.attributes = vec![Attribute { name: "", value: "v" }],
+        |row| row.attributes = vec![Attribute { name: "n", value: "" }],
+        |row| row.scopes = vec!["a", ""],
+    ];
+    for empty in empties {
+        assert_refuses("empty text", |payload| empty(&mut payload.records[1]));
+    }
+}
+
+#[test]
+fn sizes_are_those_that_can_be_saved() {
+    let (largest, larger) = ("x".repeat(65_536), "x".repeat(65_537));
+    let mut row = record("1");
+    row.access_token = Some(&largest);
+    assert!(decoded(&payload(vec![row])).is_ok());
+    let mut row = record("1");
+    row.access_token = Some(&larger);
+    assert_malformed(decoded(&payload(vec![row])), "could not have been saved");
+
+    let note = |label| Note { slot_id: [1; 16], label, created_at: 1 };
+    let noted = |label| decoded(&Payload { notes: vec![note(label)], ..payload(vec![]) });
+    assert!(noted(&largest[..256]).is_ok());
+    assert_malformed(noted(&largest[..257]), "label");
+}
