@@ -14,6 +14,8 @@ use std::{
 use zeroize::Zeroizing;
 
 pub(crate) use access::Access;
+#[cfg(test)]
+pub(crate) use disk::{Call, Watched};
 pub(crate) use disk::{Disk, Os};
 pub(crate) use lock::Wait;
 

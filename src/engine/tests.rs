@@ -1,1 +1,186 @@
+use std::{fs, sync::Arc};
 
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    Token,
+    file::{Access, Call, Disk, Os, Watched},
+    kdf::KdfParams,
+};
+
+fn unlock() -> Unlock {
+    Unlock::passphrase("passphrase").kdf(KdfParams::MIN)
+}
+
+fn at(folder: &TempDir) -> PathBuf {
+    folder.path().join("store")
+}
+
+fn create(folder: &TempDir) -> Engine {
+    let file = StoreFile::new(&at(folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+    Engine::create(file, &unlock(), Duration::from_secs(5)).unwrap()
+}
+
+fn open_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
+    let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, disk).unwrap();
+    Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap()
+}
+
+fn open(folder: &TempDir) -> Engine {
+    open_with(folder, Arc::new(Os))
+}
+
+fn save(engine: &Engine, user: &str) -> Result<TokenId> {
+    let token = Token::builder().user_name(user).access_token("a").build();
+    engine.write(|changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
+}
+
+fn users(engine: &Engine) -> Result<Vec<String>> {
+    let tokens = engine.read(Index::tokens)?;
+    Ok(tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect())
+}
+
+fn generation(engine: &Engine) -> u64 {
+    engine.state.read().header.generation
+}
+
+#[test]
+fn a_generation_is_one_replacement_and_what_changes_nothing_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    assert_eq!(generation(&engine), 1);
+    save(&engine, "ada").unwrap();
+    save(&engine, "grace").unwrap();
+    assert_eq!(generation(&engine), 3);
+    let bytes = fs::read(at(&folder)).unwrap();
+    let deleted = engine.write(|changes| Ok(changes.delete(&"none".into()))).unwrap().confirmed(|_| None).unwrap();
+    assert!(!deleted);
+    assert!(engine.write(|changes| changes.save(&Token::builder().build())).is_err());
+    assert_eq!((generation(&engine), fs::read(at(&folder)).unwrap()), (3, bytes));
+}
+
+#[test]
+fn several_changes_are_one_replacement() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let both = engine.write(|changes| {
+        let one = changes.save(&Token::builder().user_name("ada").access_token("a").build())?;
+        let other = changes.save(&Token::builder().user_name("grace").access_token("a").build())?;
+        Ok([one, other])
+    });
+    assert_eq!(both.unwrap().confirmed(|_| None).unwrap(), ["1".into(), "2".into()]);
+    assert_eq!((generation(&engine), users(&open(&folder)).unwrap()), (2, vec!["ada".to_owned(), "grace".to_owned()]));
+}
+
+#[test]
+fn a_store_that_nobody_else_wrote_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    save(&engine, "ada").unwrap();
+    let address =
+        |engine: &Engine| engine.read(|index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap();
+    let loaded = address(&engine);
+    assert_eq!(address(&engine), loaded);
+    // Touched, but the same.
+    let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(address(&engine), loaded);
+    // Written by another.
+    save(&open(&folder), "grace").unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
+    assert_ne!(address(&engine), loaded);
+}
+
+#[test]
+fn a_forked_child_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = create(&folder);
+    engine.process = engine.process.wrapping_add(1);
+    assert!(matches!(users(&engine), Err(Error::Forked)));
+    assert!(matches!(save(&engine, "ada"), Err(Error::Forked)));
+}
+
+#[test]
+fn a_new_key_of_the_same_store_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    // As a rekeying writes it: the same store, the next generation, another key in another slot.
+    let store_key = Key::random().unwrap();
+    let mut header = engine.state.read().header.clone();
+    header.generation += 1;
+    header.key_id = seal::key_id(&store_key).unwrap();
+    header.slots = vec![unlock().new_slot(&header.store_id, &store_key, header.generation).unwrap()];
+    let note = SlotNote { slot_id: header.slots[0].id, label: String::new(), created_at: Millis::now() };
+    let plaintext = codec::encode(1, &[note], iter::empty(), 1 << 20).unwrap();
+    put(&engine.file, &store_key, &mut header, plaintext).unwrap();
+
+    assert!(matches!(users(&engine), Err(Error::Rekeyed)));
+    assert!(matches!(save(&engine, "ada"), Err(Error::Rekeyed)));
+    assert_eq!(users(&open(&folder)).unwrap(), Vec::<String>::new());
+}
+
+/// What a faulty writer with the right key might produce.
+#[test]
+fn notes_and_key_names_that_do_not_fit_are_malformed() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let rewrite = |key_id, notes: &[SlotNote]| {
+        let mut header = Header { key_id, ..engine.state.read().header.clone() };
+        let plaintext = codec::encode(1, notes, iter::empty(), 1 << 20).unwrap();
+        put(&engine.file, &engine.store_key, &mut header, plaintext).unwrap();
+        let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+        Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
+    };
+    let (key_id, notes) = (engine.state.read().header.key_id, engine.state.read().notes.clone());
+    rewrite(key_id, &notes).unwrap();
+    assert!(matches!(rewrite([0; 8], &notes), Err(Error::Malformed { what }) if what.contains("another name")));
+    assert!(matches!(rewrite(key_id, &[]), Err(Error::Malformed { what }) if what.contains("notes")));
+    let other = SlotNote { slot_id: [0; 16], ..notes[0].clone() };
+    assert!(matches!(rewrite(key_id, &[other]), Err(Error::Malformed { what }) if what.contains("notes")));
+}
+
+/// A disk that cannot sync folders any more.
+fn failing_folder_sync() -> Arc<dyn Disk> {
+    Arc::new(Watched(|call| match call {
+        Call::SyncFolder => Err(io::Error::other("the disk is on fire")),
+        _ => Ok(()),
+    }))
+}
+
+#[test]
+fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    create(&folder);
+    let engine = open_with(&folder, failing_folder_sync());
+    match save(&engine, "ada") {
+        Err(Error::DurabilityUnknown { id: Some(id), .. }) => assert_eq!(id.as_str(), "1"),
+        other => panic!("expected DurabilityUnknown, got {other:?}"),
+    }
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+    assert_eq!(generation(&engine), 2);
+}
+
+#[test]
+fn creating_with_unknown_durability_leaves_a_store_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = StoreFile::new(&at(&folder), Access::Checked, 1 << 20, failing_folder_sync()).unwrap();
+    let created = Engine::create(file, &unlock(), Duration::from_secs(5));
+    assert!(matches!(created, Err(Error::DurabilityUnknown { id: None, .. })));
+    assert_eq!(users(&open(&folder)).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let len = fs::metadata(at(&folder)).unwrap().len();
+    let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
+    let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
+    save(&engine, "ada").unwrap();
+    let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
+    let refused = engine.write(|changes| changes.save(&large)).map(|_| ());
+    assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore", .. })), "{refused:?}");
+    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+}

@@ -62,3 +62,62 @@ impl Disk for Os {
         fs::remove_file(path)
     }
 }
+
+/// The operating system's disk, with a watcher that is asked before each call and may let it fail.
+#[cfg(test)]
+pub(crate) struct Watched<F>(pub(crate) F);
+
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    OpenFolder,
+    Create,
+    Write,
+    Sync,
+    Rename,
+    SyncFolder,
+    Remove,
+}
+
+#[cfg(test)]
+impl<F> fmt::Debug for Watched<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+#[cfg(test)]
+impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        (self.0)(Call::Create).and_then(|()| Os.create_new(path))
+    }
+
+    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = (self.0)(Call::Write) {
+            // In part, as a full disk does.
+            Os.write_all(file, &bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
+        Os.write_all(file, bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        (self.0)(Call::Sync).and_then(|()| Os.sync(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (self.0)(Call::Rename).and_then(|()| Os.rename(from, to))
+    }
+
+    fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
+        (self.0)(Call::OpenFolder).and_then(|()| Os.open_folder(folder))
+    }
+
+    fn sync_folder(&self, folder: &File) -> io::Result<()> {
+        (self.0)(Call::SyncFolder).and_then(|()| Os.sync_folder(folder))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        (self.0)(Call::Remove).and_then(|()| Os.remove(path))
+    }
+}

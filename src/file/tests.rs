@@ -1,1 +1,196 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::*;
+use crate::error::UnsafePermissions;
+
+/// A disk whose nth call fails, and a count of the calls.
+fn failing_at(at: usize) -> (Arc<dyn Disk>, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let disk = Watched(move |call| {
+        let failing = call != Call::Remove && counted.fetch_add(1, Ordering::SeqCst) == at;
+        if failing { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+    });
+    (Arc::new(disk), calls)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn existing(path: &Path, disk: Arc<dyn Disk>) -> StoreFile {
+    StoreFile::existing(path, Access::Checked, 1 << 20, disk).unwrap()
+}
+
+fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
+    let path = folder.join("store");
+    let mut file = Os.create_new(&path).unwrap();
+    Os.write_all(&mut file, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let file = existing(&path, Arc::new(Os));
+    let replacement = file.replace(&[b"new ", b"bytes"]).unwrap();
+    assert!(replacement.unconfirmed.is_none());
+    assert_eq!(fs::read(&path).unwrap(), b"new bytes");
+    assert_eq!(*replacement.opened.read_all().unwrap(), b"new bytes");
+    assert_eq!(replacement.opened.read_start(3).unwrap(), b"new");
+    assert_eq!(file.identity().unwrap().as_ref(), replacement.opened.identity());
+    assert_eq!(names(folder.path()), ["store"]);
+}
+
+#[test]
+fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else() {
+    // Opening the folder, creating, writing each part, syncing, renaming.
+    for at in 0..6 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = private_file(folder.path(), b"old");
+        let failed = existing(&path, failing_at(at).0).replace(&[b"new ", b"bytes"]);
+        assert!(matches!(failed, Err(Error::Io { .. })), "call {at}: {failed:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old", "call {at}");
+        assert_eq!(names(folder.path()), ["store"], "call {at}");
+    }
+}
+
+#[test]
+fn a_failure_after_it_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let replacement = existing(&path, failing_at(6).0).replace(&[b"new ", b"bytes"]).unwrap();
+    let (unsynced, error) = replacement.unconfirmed.unwrap();
+    assert_eq!((unsynced, error.kind()), (fs::canonicalize(folder.path()).unwrap(), io::ErrorKind::StorageFull));
+    assert_eq!(fs::read(&path).unwrap(), b"new bytes");
+    assert_eq!(names(folder.path()), ["store"]);
+
+    let (disk, calls) = failing_at(usize::MAX);
+    existing(&path, disk).replace(&[b"new ", b"bytes"]).unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 7, "the calls counted above are all there are");
+}
+
+/// The order that makes a power cut harmless: the bytes are on the disk before their name is, and the name is before
+/// anybody is told.
+#[test]
+fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let recorded = calls.clone();
+    let disk = Watched(move |call| {
+        recorded.lock().push(call);
+        Ok(())
+    });
+    existing(&private_file(folder.path(), b"old"), Arc::new(disk)).replace(&[b"new"]).unwrap();
+    let expected = [Call::OpenFolder, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncFolder];
+    assert_eq!(*calls.lock(), expected);
+}
+
+#[test]
+fn a_file_that_is_written_to_or_replaced_has_another_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let file = existing(&path, Arc::new(Os));
+    let before = file.identity().unwrap();
+    assert_eq!(file.identity().unwrap(), before);
+    fs::write(&path, b"new").unwrap();
+    let written = file.identity().unwrap();
+    assert_ne!(written, before);
+    file.replace(&[b"new"]).unwrap();
+    assert_ne!(file.identity().unwrap(), written);
+}
+
+#[test]
+fn one_lock_at_a_time_and_the_next_one_waits_no_longer_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let most = std::time::Duration::from_millis(50);
+    let held = file.lock(&Wait::at_most(most)).unwrap();
+    match file.lock(&Wait::at_most(most)) {
+        Err(Error::Busy { waited }) => assert!(waited >= most, "{waited:?}"),
+        other => panic!("expected Busy, got {other:?}"),
+    }
+    drop(held);
+    file.lock(&Wait::at_most(most)).unwrap();
+}
+
+#[test]
+fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let lock_path = file.sibling(".lock");
+    let held = file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap();
+    std::thread::scope(|scope| {
+        // Waits on the file that is there now, gets it when `held` is given up, and has to see that it is nobody's.
+        let waiting = scope.spawn(|| file.lock(&Wait::at_most(std::time::Duration::from_secs(10))).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        fs::remove_file(&lock_path).unwrap();
+        drop(held);
+        let lock = waiting.join().unwrap();
+        assert!(lock_path.exists(), "it locked a file that others lock too");
+        assert!(matches!(file.lock(&Wait::at_most(std::time::Duration::ZERO)), Err(Error::Busy { .. })));
+        drop(lock);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let (lock, elsewhere) = (file.sibling(".lock"), folder.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+    assert!(matches!(file.lock(&Wait::at_most(std::time::Duration::ZERO)), Err(Error::Io { .. })));
+    assert!(!elsewhere.exists());
+    fs::remove_file(&lock).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    let refused = file.lock(&Wait::at_most(std::time::Duration::ZERO));
+    assert!(matches!(refused, Err(Error::NotAFile { kind: "pipe", .. })), "{refused:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_made_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let file = existing(&path, Arc::new(Os));
+    file.replace(&[b"new"]).unwrap();
+    drop(file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap());
+    for path in [&path, &file.sibling(".lock")] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600, "{}", path.display());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_open_to_others_is_refused_unless_permissions_are_not_to_be_looked_at() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    for mode in [0o640, 0o620, 0o604, 0o602, 0o666] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        match existing(&path, Arc::new(Os)).open() {
+            Err(Error::UnsafePermissions { what, .. }) => assert_eq!(what, UnsafePermissions::FileMode { mode }),
+            other => panic!("{mode:o}: {other:?}"),
+        }
+        StoreFile::existing(&path, Access::Unchecked, 1 << 20, Arc::new(Os)).unwrap().open().unwrap();
+    }
+    for mode in [0o600, 0o400, 0o700] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        existing(&path, Arc::new(Os)).open().unwrap();
+    }
+}
+
+#[test]
+fn a_file_over_the_limit_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"12345");
+    let open = |max| StoreFile::existing(&path, Access::Checked, max, Arc::new(Os)).unwrap().open();
+    assert!(open(5).is_ok());
+    assert!(matches!(open(4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+}
