@@ -1,5 +1,5 @@
 //! What the tests share.
-#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,0 +1,111 @@
+//! Moves the plain-text token file of the Zoho CRM SDK into a keystore.
+//!
+//!     cargo run --example migrate_zoho -- TOKEN_FILE.csv NEW_STORE.keep
+//!
+//! Without arguments it moves a copy of a file that the SDK wrote (`tests/data/zoho_sdk_token_file.csv`), in a temporary
+//! folder. The passphrase comes from the environment variable `TOKENKEEP_PASSPHRASE`; a desktop application asks for it.
+
+use std::{
+    env,
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tokenkeep::{Keystore, Secret, Token, TokenId, TokenStore, Unlock};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let mut arguments = env::args_os().skip(1).map(PathBuf::from);
+    let (from, to, passphrase) = match (arguments.next(), arguments.next()) {
+        (Some(from), Some(to)) => (from, to, Secret::from(env::var("TOKENKEEP_PASSPHRASE")?)),
+        (None, _) => {
+            (sample(folder.path())?, folder.path().join("tokens.keep"), Secret::from("correct horse battery staple"))
+        }
+        _ => return Err("give the SDK's token file and the path of the new store, or nothing".into()),
+    };
+
+    // A new store: a migration that was interrupted is started over, and nothing that exists is touched.
+    let store = Keystore::create(&to, Unlock::passphrase(passphrase.clone()))?;
+    let moved = migrate(&from, &store)?;
+    // What counts is what the disk has, so it is read back from there.
+    drop(store);
+    let store = Keystore::open(&to, Unlock::passphrase(passphrase))?;
+    verify(&from, &store)?;
+
+    println!("moved {moved} tokens from {} to {}, and read each of them back", from.display(), to.display());
+    println!();
+    println!("What is left to do:");
+    println!("  1. Let the application open the new store, and see that it works.");
+    println!("  2. Delete the old file: rm {}", from.display());
+    println!("     Backups, and the disk's unused blocks, may hold its plain text for years. If anybody may have read");
+    println!("     it, revoke its refresh tokens at the authorization server and let the users sign in again.");
+    Ok(())
+}
+
+fn sample(folder: &Path) -> io::Result<PathBuf> {
+    let copy = folder.join("zoho_sdk_token_file.csv");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zoho_sdk_token_file.csv"), &copy)?;
+    Ok(copy)
+}
+
+fn migrate(from: &Path, store: &Keystore) -> Result<usize, Box<dyn Error>> {
+    let tokens = read(from)?;
+    for token in &tokens {
+        store.save_token(token)?;
+    }
+    Ok(tokens.len())
+}
+
+fn verify(from: &Path, store: &Keystore) -> Result<(), Box<dyn Error>> {
+    let tokens = read(from)?;
+    if store.get_tokens()?.len() != tokens.len() {
+        return Err("the store does not hold as many tokens as the file".into());
+    }
+    for token in tokens {
+        let id = token.id().ok_or("a token without an id")?;
+        let stored = store.find_token_by_id(id)?.ok_or_else(|| format!("token {id} is missing"))?;
+        if !is_same(&stored, &token) {
+            return Err(format!("token {id} does not read back as it was").into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the stored token is the given one and what the store set.
+fn is_same(stored: &Token, token: &Token) -> bool {
+    let (Some(created), Some(updated), Some(revision)) = (stored.created_at(), stored.updated_at(), stored.revision())
+    else {
+        return false;
+    };
+    *stored == token.to_builder().stored(created, updated, revision).build()
+}
+
+/// The tokens of a file as the SDK writes it: comma-separated with a header line, the expiry in milliseconds since 1970.
+fn read(from: &Path) -> Result<Vec<Token>, Box<dyn Error>> {
+    let mut reader = csv::Reader::from_path(from)?;
+    let names = reader.headers()?.clone();
+    reader.records().map(|record| token(&names, &record?)).collect()
+}
+
+fn token(names: &csv::StringRecord, record: &csv::StringRecord) -> Result<Token, Box<dyn Error>> {
+    let mut token = Token::builder();
+    for (name, value) in names.iter().zip(record) {
+        token = match name {
+            "id" => token.id(TokenId::from(value)),
+            "user_name" => token.user_name(value),
+            "client_id" => token.client_id(value),
+            "client_secret" => token.client_secret(value),
+            "refresh_token" => token.refresh_token(value),
+            "access_token" => token.access_token(value),
+            "grant_token" => token.grant_token(value),
+            "redirect_uri" | "redirect_url" => token.redirect_url(value),
+            "api_domain" => token.api_domain(value),
+            "expiry_time" if value.is_empty() => token,
+            "expiry_time" => token.expires_at(SystemTime::UNIX_EPOCH + Duration::from_millis(value.parse()?)),
+            other => return Err(format!("the file has a column {other} that this program does not know").into()),
+        };
+    }
+    Ok(token.build())
+}

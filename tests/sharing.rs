@@ -1,0 +1,113 @@
+//! Handles, threads and processes that share one store.
+
+mod common;
+
+use std::{fs::File, thread, time::Duration};
+
+use common::{Fixture, names_in, token, unlock};
+use tokenkeep::{Error, Keystore, KeystoreOptions, MemoryStore, TokenStore};
+
+fn save(store: &Keystore, user: &str) -> tokenkeep::Result<tokenkeep::TokenId> {
+    store.save_token(&token().user_name(user).access_token("a").build())
+}
+
+#[test]
+fn handles_are_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Keystore>();
+    shared::<KeystoreOptions>();
+    shared::<MemoryStore>();
+    shared::<tokenkeep::Token>();
+    shared::<tokenkeep::Unlock>();
+    shared::<Error>();
+}
+
+#[test]
+fn a_handle_sees_what_another_has_committed_and_adds_to_it() {
+    let fixture = Fixture::new();
+    let other = fixture.open();
+    assert_eq!(save(&fixture.store, "ada").unwrap().as_str(), "1");
+    assert_eq!(other.get_tokens().unwrap().len(), 1);
+    assert_eq!(save(&other, "grace").unwrap().as_str(), "2");
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 2);
+    assert_eq!(fixture.open().get_tokens().unwrap(), fixture.store.get_tokens().unwrap());
+}
+
+#[test]
+fn no_save_of_many_handles_and_threads_is_lost() {
+    let fixture = Fixture::new();
+    thread::scope(|scope| {
+        for handle in 0..4 {
+            let store = fixture.open();
+            for worker in 0..2 {
+                let store = store.clone();
+                scope.spawn(move || {
+                    for round in 0..10 {
+                        save(&store, &format!("{handle} {worker} {round}")).unwrap();
+                    }
+                });
+            }
+        }
+    });
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 80);
+    assert_eq!(names_in(fixture.folder.path()), ["tokens.keep", "tokens.keep.lock"]);
+}
+
+#[test]
+fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada").unwrap();
+    let lock = File::open(fixture.folder.path().join("tokens.keep.lock")).unwrap();
+    lock.lock().unwrap();
+    let impatient =
+        KeystoreOptions::new().lock_timeout(Duration::from_millis(50)).open(&fixture.path, unlock()).unwrap();
+    match save(&impatient, "grace") {
+        Err(Error::Busy { waited }) => assert!(waited >= Duration::from_millis(50), "{waited:?}"),
+        other => panic!("expected Busy, got {other:?}"),
+    }
+    assert_eq!(impatient.get_tokens().unwrap().len(), 1);
+    lock.unlock().unwrap();
+    save(&impatient, "grace").unwrap();
+}
+
+#[test]
+fn of_many_that_create_one_store_one_does_and_all_open_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep");
+    thread::scope(|scope| {
+        for user in 0..6 {
+            let path = &path;
+            scope.spawn(move || {
+                save(&Keystore::open_or_create(path, unlock()).unwrap(), &format!("user {user}")).unwrap()
+            });
+        }
+    });
+    assert_eq!(Keystore::open(&path, unlock()).unwrap().get_tokens().unwrap().len(), 6);
+    assert!(matches!(Keystore::create(&path, unlock()), Err(Error::AlreadyExists { .. })));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_followed_once_and_stays() {
+    let fixture = Fixture::new();
+    let link = fixture.folder.path().join("link");
+    std::os::unix::fs::symlink(&fixture.path, &link).unwrap();
+    let store = Keystore::open(&link, unlock()).unwrap();
+    save(&store, "ada").unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(store.path(), fixture.path.canonicalize().unwrap());
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 1);
+}
+
+/// With the cost that applications get if they choose none.
+#[test]
+fn a_store_of_the_default_cost_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep");
+    let passphrase = || tokenkeep::Unlock::passphrase(common::PASSPHRASE);
+    save(&Keystore::create(&path, passphrase()).unwrap(), "ada").unwrap();
+    assert_eq!(Keystore::open(&path, passphrase()).unwrap().get_tokens().unwrap().len(), 1);
+    // Where the document says it is: 64 MiB, 3 passes, 4 lanes.
+    let file = std::fs::read(path).unwrap();
+    assert_eq!(file[132..144], [65_536_u32, 3, 4].map(u32::to_le_bytes).concat());
+}
