@@ -163,6 +163,9 @@ impl Header {
         if plaintext_len == 0 || !plaintext_len.is_multiple_of(BLOCK) {
             return Err(Error::Malformed { what: "its body has a length that no padding gives" });
         }
+        if self.generation == 0 {
+            return Err(Error::Malformed { what: "its generation is zero" });
+        }
         let passphrases = self.slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).count();
         if passphrases > MAX_PASSPHRASE_SLOTS {
             return Err(Error::Malformed { what: "it has more than four passphrase slots" });

@@ -1,5 +1,19 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// A panic where an error belongs takes the application down with it, and a library has nothing to print. Tests may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
 
 // The data's way, from the top floor down. A file imports from its own floor or from below; tests/layers.rs holds that.
 

@@ -96,7 +96,7 @@ fn imports(code: &str) -> BTreeSet<String> {
                         start = true;
                     }
                     _ if depth == 0 && start && (character.is_alphanumeric() || character == '_') => {
-                        word.push(character)
+                        word.push(character);
                     }
                     _ if !word.is_empty() => start = false,
                     _ => {}

@@ -117,7 +117,7 @@ fn the_index_finds_what_a_scan_finds_however_rows_come_and_go() {
             Criterion::GrantToken(&grant),
         ];
         for criterion in criteria {
-            let wanted = |place: Place| place % 3 != 0;
+            let wanted = |place: Place| !place.is_multiple_of(3);
             let scanned = |wanted: &dyn Fn(Place) -> bool| {
                 index.iter().find(|(place, row)| wanted(*place) && criterion.matches(row)).map(|(place, _)| place)
             };

@@ -221,7 +221,7 @@ fn every_cost_of_the_derivation_is_limited() {
     for (at, what) in [(135, "memory"), (139, "passes"), (143, "lanes")] {
         match parse(&with(&file, at, 255)) {
             Err(Error::KdfLimit { what: told, asked, limit }) => {
-                assert!(told.contains(what) && asked > limit, "{told}")
+                assert!(told.contains(what) && asked > limit, "{told}");
             }
             other => panic!("expected KdfLimit, got {other:?}"),
         }
@@ -239,4 +239,9 @@ fn a_body_has_a_length_that_padding_gives() {
         parse(&[endless.encode(), vec![0; 64]].concat()),
         Err(Error::Truncated { .. } | Error::Malformed { .. })
     ));
+}
+
+#[test]
+fn no_generation_is_zero() {
+    assert_malformed(&file(&Header { generation: 0, ..header(1) }), "generation");
 }

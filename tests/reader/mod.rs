@@ -1,0 +1,188 @@
+//! A reader of the format, written from `docs/format.md` and sharing no code with the library: what it reads, a
+//! stranger's program can read. It trusts its input, which are files of ours; the library's own reader does not.
+//! Its steps are those of the document, by their headings.
+
+use std::fmt::Write;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    digest::{SHA256, digest},
+    hmac,
+};
+use serde_json::{Map, Value, json};
+
+/// All that the file holds, in the shape of the JSON files beside the sample files; `None` if the passphrase opens no slot.
+pub fn read(file: &[u8], passphrase: &str) -> Option<Value> {
+    let header_len = 160 + 144 * usize::from(u16_at(file, 10));
+    assert_eq!(file[..8], [0x89, 0x54, 0x4B, 0x50, 0x0D, 0x0A, 0x1A, 0x0A]);
+    assert_eq!(u16_at(file, 8), 1);
+    assert_eq!(usize::try_from(u32_at(file, 12)).unwrap(), header_len);
+    assert_eq!(u64_at(file, 16), u64::try_from(file.len() - header_len).unwrap());
+    let (header, body) = file.split_at(header_len);
+    let (content, check) = header.split_at(header_len - 32);
+    assert_eq!(digest(&SHA256, content).as_ref(), check);
+    let store_id = &file[32..48];
+
+    let slots: Vec<&[u8]> = content[128..].chunks(144).collect();
+    let store_key = slots.iter().find_map(|slot| unlock(slot, store_id, passphrase))?;
+    assert_eq!(hkdf(b"", &store_key, b"tokenkeep v1 key id\0", 8), file[120..128]);
+    let mut payload = Payload(open_body(header, body, &store_key));
+
+    assert_eq!(payload.u32(), 1, "schema");
+    let next_id = payload.u64();
+    let notes = payload.list(Payload::note);
+    let tokens = payload.list(Payload::record);
+    assert!(payload.0.is_empty());
+    let slots = slots.iter().zip(notes).map(|(slot, (slot_id, label, created_at))| {
+        assert_eq!(slot[16..32], slot_id);
+        json!({
+            "kind": match slot[0] { 1 => "passphrase", 2 => "keychain", _ => "recovery" },
+            "m_kib": u32_at(slot, 4), "t": u32_at(slot, 8), "p": u32_at(slot, 12),
+            "slot_id": hex(&slot_id), "label": label, "created_at": created_at,
+        })
+    });
+    Some(json!({
+        "store_id": hex(store_id),
+        "generation": u64_at(file, 48),
+        "key_id": hex(&file[120..128]),
+        "next_id": next_id,
+        "slots": slots.collect::<Vec<_>>(),
+        "tokens": tokens,
+    }))
+}
+
+/// *Unlocking.*
+fn unlock(slot: &[u8], store_id: &[u8], passphrase: &str) -> Option<Vec<u8>> {
+    let params = Params::new(u32_at(slot, 4), u32_at(slot, 8), u32_at(slot, 12), Some(32)).unwrap();
+    let salt = [b"tokenkeep v1 argon2id\0", &slot[32..64]].concat();
+    let mut k = [0; 32];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_into(passphrase.as_bytes(), &salt, &mut k).unwrap();
+
+    let derived = hkdf(&slot[32..64], &k, &[b"tokenkeep v1 slot\0", store_id, &slot[..64]].concat(), 64);
+    (derived[32..] == slot[64..96]).then(|| unseal(&derived[..32], b"", &slot[96..]))
+}
+
+/// *Body*, to the payload in it.
+fn open_body(header: &[u8], body: &[u8], store_key: &[u8]) -> Vec<u8> {
+    let mut content = header[..header.len() - 32].to_vec();
+    content[88..120].fill(0);
+    let h = digest(&SHA256, &content);
+    let derived = hkdf(&header[56..88], store_key, &[b"tokenkeep v1 body\0", h.as_ref()].concat(), 64);
+    assert_eq!(derived[32..], header[88..120]);
+    let plaintext = unseal(&derived[..32], header, body);
+
+    let length = usize::try_from(u32_at(&plaintext, 0)).unwrap();
+    let l = 4 + length;
+    let e = l.ilog2();
+    let step = 1 << (e - (e.ilog2() + 1));
+    assert_eq!(plaintext.len(), l.next_multiple_of(step).next_multiple_of(4096));
+    assert!(plaintext[l..].iter().all(|byte| *byte == 0));
+    plaintext[4..l].to_vec()
+}
+
+fn unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Vec<u8> {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+    let mut sealed = sealed.to_vec();
+    key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(aad), &mut sealed).unwrap().to_vec()
+}
+
+/// RFC 5869, from HMAC.
+fn hkdf(salt: &[u8], secret: &[u8], info: &[u8], n: usize) -> Vec<u8> {
+    let hmac = |key: &[u8], data: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
+    let prk = hmac(salt, secret);
+    let (mut out, mut block) = (Vec::new(), Vec::new());
+    for counter in 1.. {
+        if out.len() >= n {
+            break;
+        }
+        block = hmac(prk.as_ref(), &[&block, info, &[counter]].concat()).as_ref().to_vec();
+        out.extend_from_slice(&block);
+    }
+    out.truncate(n);
+    out
+}
+
+/// *Payload*, read off the front.
+struct Payload(Vec<u8>);
+
+impl Payload {
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        self.0.drain(..n).collect()
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32_at(&self.take(4), 0)
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64_at(&self.take(8), 0)
+    }
+
+    fn len(&mut self) -> usize {
+        usize::try_from(self.u64()).unwrap()
+    }
+
+    fn text(&mut self) -> String {
+        let len = self.len();
+        String::from_utf8(self.take(len)).unwrap()
+    }
+
+    fn option<T>(&mut self, read: fn(&mut Self) -> T) -> Option<T> {
+        match self.take(1)[0] {
+            0 => None,
+            1 => Some(read(self)),
+            other => panic!("an option of {other}"),
+        }
+    }
+
+    fn list<T>(&mut self, read: fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.len()).map(|_| read(self)).collect()
+    }
+
+    fn note(&mut self) -> (Vec<u8>, String, u64) {
+        (self.take(16), self.text(), self.u64())
+    }
+
+    fn record(&mut self) -> Value {
+        let mut record = Map::new();
+        assert_eq!(self.text(), "", "namespace");
+        record.insert("id".into(), self.text().into());
+        let mut set = |name: &str, value: Option<Value>| value.map(|value| record.insert(name.into(), value));
+        let secrets = ["client_secret", "refresh_token", "access_token", "grant_token", "id_token"];
+        for name in ["user_name", "client_id"].into_iter().chain(secrets) {
+            set(name, self.option(Self::text).map(Value::from));
+        }
+        set("expires_at", self.option(Self::u64).map(Value::from));
+        for name in ["redirect_url", "api_domain", "token_type"] {
+            set(name, self.option(Self::text).map(Value::from));
+        }
+        set("scopes", Some(self.list(Self::text).into()));
+        let attributes: Map<_, _> = self.list(|payload| (payload.text(), payload.text().into())).into_iter().collect();
+        set("attributes", Some(attributes.into()));
+        for name in ["created_at", "updated_at", "revision"] {
+            set(name, Some(self.u64().into()));
+        }
+        record.into()
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}

@@ -1,0 +1,118 @@
+//! The frozen sample files (`tests/vectors/`): the library, and a reader written from `docs/format.md` alone, find in them
+//! what is written beside them; and that reader reads what the library writes today.
+
+mod common;
+#[allow(unreachable_pub, reason = "a test's module")]
+mod reader;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use common::{Fixture, PASSPHRASE, at_millis, token};
+use serde_json::{Value, json};
+use tokenkeep::{Keystore, Token, TokenStore, Unlock};
+
+/// The sample files, each with what is beside it.
+fn samples() -> Vec<(PathBuf, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
+    let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
+    let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
+    assert_eq!(samples.len(), 5);
+    samples
+}
+
+fn passphrases(expected: &mut Value) -> Vec<String> {
+    let passphrases = expected.as_object_mut().unwrap().remove("passphrases").unwrap();
+    passphrases.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn token_of(expected: &Value) -> Token {
+    let text = |name: &str| expected[name].as_str().unwrap_or_default();
+    let time = |name: &str| expected[name].as_u64().map(at_millis);
+    let mut token = token()
+        .id(text("id"))
+        .user_name(text("user_name"))
+        .client_id(text("client_id"))
+        .client_secret(text("client_secret"))
+        .refresh_token(text("refresh_token"))
+        .access_token(text("access_token"))
+        .grant_token(text("grant_token"))
+        .id_token(text("id_token"))
+        .redirect_url(text("redirect_url"))
+        .api_domain(text("api_domain"))
+        .token_type(text("token_type"))
+        .scopes(expected["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()));
+    if let Some(time) = time("expires_at") {
+        token = token.expires_at(time);
+    }
+    for (name, value) in expected["attributes"].as_object().unwrap() {
+        token = token.attribute(name.as_str(), value.as_str().unwrap());
+    }
+    let revision = expected["revision"].as_u64().unwrap();
+    token.stored(time("created_at").unwrap(), time("updated_at").unwrap(), revision).build()
+}
+
+#[test]
+fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
+    for (sample, mut expected) in samples() {
+        // A copy, for git checks files out with a mode that is refused.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy.keep");
+        fs::copy(&sample, &path).unwrap();
+        common::set_mode(&path, 0o600);
+        for passphrase in passphrases(&mut expected.clone()) {
+            let store = Keystore::open(&path, Unlock::passphrase(passphrase)).unwrap();
+            let tokens: Vec<_> = expected["tokens"].as_array().unwrap().iter().map(token_of).collect();
+            assert_eq!(store.get_tokens().unwrap(), tokens, "{}", sample.display());
+        }
+        let passphrase = passphrases(&mut expected).remove(0);
+        let store = Keystore::open(&path, Unlock::passphrase(passphrase)).unwrap();
+        let next = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
+        assert_eq!(next.as_str(), expected["next_id"].to_string(), "{}", sample.display());
+    }
+}
+
+#[test]
+fn so_does_a_reader_written_from_the_document() {
+    for (sample, mut expected) in samples() {
+        let file = fs::read(&sample).unwrap();
+        for passphrase in passphrases(&mut expected) {
+            assert_eq!(reader::read(&file, &passphrase).unwrap(), expected, "{}", sample.display());
+        }
+        assert!(reader::read(&file, "wrong").is_none());
+    }
+}
+
+#[test]
+fn that_reader_reads_what_is_written_today() {
+    let fixture = Fixture::new();
+    let full = token()
+        .user_name("ada")
+        .client_id("c")
+        .client_secret("s")
+        .refresh_token("r")
+        .access_token("a".repeat(30_000))
+        .grant_token("g")
+        .id_token("i")
+        .expires_at(at_millis(1_795_000_000_123))
+        .redirect_url("u")
+        .api_domain("d")
+        .token_type("t")
+        .scopes(["z", "a"])
+        .attribute("k", "v");
+    fixture.store.save_token(&token().id("7").access_token("a").build()).unwrap();
+    fixture.store.save_token(&full.build()).unwrap();
+
+    let read = reader::read(&fixture.bytes(), PASSPHRASE).unwrap();
+    assert_eq!((&read["generation"], &read["next_id"]), (&json!(3), &json!(9)));
+    assert_eq!(read["slots"][0]["m_kib"], 7168);
+    let tokens: Vec<_> = read["tokens"].as_array().unwrap().iter().map(token_of).collect();
+    assert_eq!(tokens, fixture.store.get_tokens().unwrap());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    assert!(now.abs_diff(read["tokens"][1]["created_at"].as_u64().unwrap().into()) < 60_000);
+}
