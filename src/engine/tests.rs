@@ -93,6 +93,17 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
 }
 
 #[test]
+fn a_read_of_what_is_in_memory_waits_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = create(&folder);
+    engine.lock_timeout = Duration::ZERO;
+    let _writer = engine.gate.lock();
+    assert!(users(&engine).is_ok());
+    save(&open(&folder), "ada").unwrap();
+    assert!(matches!(users(&engine), Err(Error::Busy { .. })), "what is newer has to be loaded behind the gate");
+}
+
+#[test]
 fn a_forked_child_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = create(&folder);
