@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     error::Error,
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
@@ -128,11 +129,19 @@ impl JsonStore {
         let mut shelf = self.lock()?;
         let mut changed = shelf.clone();
         let result = change(&mut changed)?;
-        let temporary = self.path.with_extension("tmp");
-        fs::write(&temporary, write_json(&changed).to_string()).map_err(tokenkeep::Error::other)?;
-        fs::rename(&temporary, &self.path).map_err(tokenkeep::Error::other)?;
+        self.replace(&write_json(&changed).to_string()).map_err(tokenkeep::Error::other)?;
         *shelf = changed;
         Ok(result)
+    }
+
+    /// A file for its owner alone, with a random name, on the disk before it takes the place of the old one.
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        temporary.write_all(text.as_bytes())?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(&self.path)?;
+        fs::File::open(folder)?.sync_all()
     }
 }
 

@@ -10,12 +10,23 @@ use std::{
     error::Error,
     fs, io,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, SystemTime},
 };
 
 use tokenkeep::{Keystore, Secret, Token, TokenId, TokenStore, Unlock};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
     let (from, to, passphrase) = match (arguments.next(), arguments.next()) {
@@ -26,15 +37,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("give the SDK's token file and the path of the new store, or nothing".into()),
     };
 
-    // A new store: a migration that was interrupted is started over, and nothing that exists is touched.
+    let tokens = read(&from)?;
+    // A new store: nothing that exists is touched, and a migration that fails leaves nothing of its own.
     let store = Keystore::create(&to, Unlock::passphrase(passphrase.clone()))?;
-    let moved = migrate(&from, &store)?;
-    // What counts is what the disk has, so it is read back from there.
-    drop(store);
-    let store = Keystore::open(&to, Unlock::passphrase(passphrase))?;
-    verify(&from, &store)?;
+    let moved = move_into(store, &tokens, Unlock::passphrase(passphrase));
+    if moved.is_err() {
+        fs::remove_file(&to)?;
+    }
+    moved?;
 
-    println!("moved {moved} tokens from {} to {}, and read each of them back", from.display(), to.display());
+    println!("moved {} tokens from {} to {}, and read each of them back", tokens.len(), from.display(), to.display());
     println!();
     println!("What is left to do:");
     println!("  1. Let the application open the new store, and see that it works.");
@@ -44,33 +56,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn sample(folder: &Path) -> io::Result<PathBuf> {
-    let copy = folder.join("zoho_sdk_token_file.csv");
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zoho_sdk_token_file.csv"), &copy)?;
-    Ok(copy)
-}
-
-fn migrate(from: &Path, store: &Keystore) -> Result<usize, Box<dyn Error>> {
-    let tokens = read(from)?;
-    for token in &tokens {
+/// Saves the tokens, and sees that each of them reads back from the disk.
+fn move_into(store: Keystore, tokens: &[Token], unlock: Unlock) -> Result<(), Box<dyn Error>> {
+    for token in tokens {
         store.save_token(token)?;
     }
-    Ok(tokens.len())
-}
+    let path = store.path().to_owned();
+    drop(store);
 
-fn verify(from: &Path, store: &Keystore) -> Result<(), Box<dyn Error>> {
-    let tokens = read(from)?;
+    let store = Keystore::open(path, unlock)?;
     if store.get_tokens()?.len() != tokens.len() {
-        return Err("the store does not hold as many tokens as the file".into());
+        return Err("two tokens of the file are for the same user or have the same token: nothing was moved".into());
     }
     for token in tokens {
-        let id = token.id().ok_or("a token without an id")?;
+        let id = token.id().ok_or("a token of the file has no id")?;
         let stored = store.find_token_by_id(id)?.ok_or_else(|| format!("token {id} is missing"))?;
-        if !is_same(&stored, &token) {
+        if !is_same(&stored, token) {
             return Err(format!("token {id} does not read back as it was").into());
         }
     }
     Ok(())
+}
+
+fn sample(folder: &Path) -> io::Result<PathBuf> {
+    let copy = folder.join("zoho_sdk_token_file.csv");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zoho_sdk_token_file.csv"), &copy)?;
+    Ok(copy)
 }
 
 /// Whether the stored token is the given one and what the store set.

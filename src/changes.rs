@@ -42,7 +42,7 @@ impl<'a> Changes<'a> {
             _ => Err(Error::Unstorable { why: Unstorable::NoIdLeft }),
         };
         let save = matching::save(self, token, SystemTime::now(), choose)?;
-        let id = save.token.id().cloned().ok_or(Error::NoSuchToken)?;
+        let id = save.token.id().cloned().ok_or(Error::Internal { what: "a saved token without an id" })?;
         if let Some(number) = id.number() {
             self.delta.put.set_next_id(next_id.max(number.saturating_add(1)));
         }
@@ -105,7 +105,7 @@ impl<'a> Changes<'a> {
         self.delta
     }
 
-    fn put(&mut self, save: matching::Save<Place>) {
+    fn put(&mut self, save: matching::Write<Place>) {
         let place = save.place.unwrap_or_else(|| self.base.next_place().max(self.delta.put.next_place()));
         self.delta.gone.insert(place);
         self.delta.put.put(place, save.token);

@@ -91,8 +91,8 @@ struct Attribute<'a> {
     value: &'a str,
 }
 
-fn options() -> impl Options {
-    bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes()
+fn options(limit: u64) -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
 /// The padded plaintext: the payload's length, the payload, zeros. `max_len` bounds all of it.
@@ -108,23 +108,30 @@ pub(crate) fn encode<'a>(
         notes: notes.iter().map(note_of).collect(),
         records: tokens.map(record_of).collect::<Result<_>>()?,
     };
-    let unencodable = |_| malformed("a payload that bincode refuses");
-    let payload_len = options().serialized_size(&payload).map_err(unencodable)?;
-    let too_large = || Error::TooLarge { what: "the keystore", size: payload_len, limit: max_len };
-    let padded_len = padded_len(payload_len).filter(|len| length(*len) <= max_len).ok_or_else(too_large)?;
+    let unencodable = |_| internal("a payload that bincode refuses");
+    let payload_len = options(u64::MAX).serialized_size(&payload).map_err(unencodable)?;
+    // The length has 32 bits.
+    let limit = max_len.min(u32::MAX.into());
+    let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
+    if length(padded_len) > limit {
+        return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
+    }
 
     // As long as it gets from the start: a buffer that grows leaves copies behind.
     let mut plaintext = Zeroizing::new(vec![0; padded_len]);
-    let (start, rest) = plaintext.split_first_chunk_mut::<LENGTH_LEN>().ok_or_else(too_large)?;
-    *start = u32::try_from(payload_len).map_err(|_| too_large())?.to_le_bytes();
-    options().serialize_into(rest, &payload).map_err(unencodable)?;
+    let prefix = u32::try_from(payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
+    let (start, rest) = plaintext.split_first_chunk_mut().ok_or(internal("a plaintext of no bytes"))?;
+    *start = prefix;
+    options(payload_len).serialize_into(rest, &payload).map_err(unencodable)?;
     Ok(plaintext)
 }
 
 /// The contents of a plaintext whose tag has been verified.
 pub(crate) fn decode(plaintext: &[u8]) -> Result<Contents> {
-    let payload: Payload<'_> =
-        options().deserialize(unpad(plaintext)?).map_err(|_| malformed("its payload is not what bincode writes"))?;
+    let payload = unpad(plaintext)?;
+    let payload: Payload<'_> = options(length(payload.len()))
+        .deserialize(payload)
+        .map_err(|_| malformed("its payload is not what bincode writes"))?;
     if payload.schema != SCHEMA {
         return Err(malformed("its payload has an unknown schema"));
     }
@@ -180,7 +187,7 @@ fn record_of(token: &Token) -> Result<Record<'_>> {
     }
     let fields = token.fields();
     let (Some(id), Some(stored)) = (&fields.id, &fields.stored) else {
-        return Err(malformed("a token without an id or a revision"));
+        return Err(internal("a token without an id or a revision"));
     };
     Ok(Record {
         namespace: "",
@@ -286,6 +293,10 @@ fn filled(text: &str) -> Result<&str> {
 
 fn millis(millis: u64) -> Result<Millis> {
     Millis::new(millis).ok_or(malformed("a time is after the year 9999"))
+}
+
+fn internal(what: &'static str) -> Error {
+    Error::Internal { what }
 }
 
 fn malformed(what: &'static str) -> Error {

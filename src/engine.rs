@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
 use crate::{
     changes::{Changes, Delta},
     codec::{self, SlotNote},
     error::{Error, Result},
-    file::{Opened, Replacement, StoreFile, Wait},
+    file::{Lock, Opened, Replacement, StoreFile, Turns, Wait},
     format::{self, Header, PROLOGUE_LEN},
     id::TokenId,
     index::Index,
@@ -32,7 +32,10 @@ pub(crate) struct Engine {
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
-    /// Held by whoever may change `state`: a writer, or a reader that loads a newer file. Never while a key is derived.
+    /// Held by the thread whose turn it is to write, while it waits for other processes too.
+    turns: Mutex<Turns>,
+    /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
+    /// that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
 }
@@ -91,7 +94,7 @@ impl Engine {
 
         let lock = file.lock(&Wait::at_most(lock_timeout))?;
         file.check_absent()?;
-        let (prologue, replacement) = put(&file, &store_key, &mut header, plaintext)?;
+        let (prologue, replacement) = put(&store_key, &mut header, plaintext, |parts| file.make(&lock, parts))?;
         drop(lock);
 
         let opened = Written { value: replacement.opened, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
@@ -111,8 +114,8 @@ impl Engine {
     }
 
     fn new(file: StoreFile, store_key: Key, lock_timeout: Duration, state: State) -> Self {
-        let (gate, state) = (Mutex::new(()), RwLock::new(state));
-        Self { file, store_key, lock_timeout, process: process::id(), gate, state }
+        let (turns, gate, state) = (Mutex::default(), Mutex::new(()), RwLock::new(state));
+        Self { file, store_key, lock_timeout, process: process::id(), turns, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -120,18 +123,16 @@ impl Engine {
     }
 
     /// Looks at the rows as they were committed last, by whatever process. One call to the system tells that they are
-    /// those in memory; else the newer file is loaded.
+    /// those in memory; else the newer file is loaded. Takes no lock that other processes know of.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
         self.check_process()?;
-        let identity = self.file.identity()?;
-        {
-            let state = self.state.read();
-            if identity.is_some() && identity.as_ref() == state.opened.identity() && !state.rolled_back {
-                return Ok(look(&state.index));
+        if !self.is_fresh()? {
+            let _gate = self.gate.lock();
+            // Another thread may have loaded it while this one came through the gate.
+            if !self.is_fresh()? {
+                self.refresh()?;
             }
         }
-        let _gate = self.enter(&Wait::at_most(self.lock_timeout))?;
-        self.refresh()?;
         Ok(look(&self.state.read().index))
     }
 
@@ -139,10 +140,19 @@ impl Engine {
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
         self.check_process()?;
         let wait = Wait::at_most(self.lock_timeout);
-        let _gate = self.enter(&wait)?;
+        let mut turns = self.turns.try_lock_for(wait.left()).ok_or_else(|| wait.busy())?;
         // Before a lock file of ours is put where another user's would be expected.
         self.file.check_writable()?;
-        let _lock = self.file.lock(&wait)?;
+        turns.begin(&wait);
+        let lock = self.file.lock(&wait)?;
+        let written = self.write_under(&lock, change);
+        drop(lock);
+        turns.end();
+        written
+    }
+
+    fn write_under<R>(&self, lock: &Lock, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
+        let _gate = self.gate.lock();
         self.refresh()?;
 
         let state = self.state.read();
@@ -153,13 +163,15 @@ impl Engine {
         }
         let mut header = state.header.clone();
         header.generation =
-            header.generation.checked_add(1).ok_or(Error::Malformed { what: "no generation is left" })?;
+            header.generation.checked_add(1).ok_or(Error::Internal { what: "no generation is left" })?;
         let max_len = header.max_plaintext_len(self.file.max_len());
         let plaintext = codec::encode(changes.next_id(), &state.notes, changes.iter(), max_len)?;
         let delta = changes.finish();
+        let identity = state.opened.identity().cloned();
         drop(state);
 
-        let (prologue, Replacement { opened, unconfirmed }) = put(&self.file, &self.store_key, &mut header, plaintext)?;
+        let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
+        let (prologue, Replacement { opened, unconfirmed }) = put(&self.store_key, &mut header, plaintext, replace)?;
         self.state.write().adopt(delta, opened, prologue, header);
         Ok(Written { value, unconfirmed })
     }
@@ -168,8 +180,11 @@ impl Engine {
         if self.process == process::id() { Ok(()) } else { Err(Error::Forked) }
     }
 
-    fn enter(&self, wait: &Wait) -> Result<MutexGuard<'_, ()>> {
-        self.gate.try_lock_for(wait.left()).ok_or_else(|| wait.busy())
+    /// Whether the file is known to be the one in memory, without a look into it.
+    fn is_fresh(&self) -> Result<bool> {
+        let identity = self.file.identity()?;
+        let state = self.state.read();
+        Ok(identity.is_some() && identity.as_ref() == state.opened.identity() && !state.rolled_back)
     }
 
     /// Makes what is in memory what is in the file. To be called behind the gate.
@@ -179,40 +194,48 @@ impl Engine {
         }
         let opened = self.file.open()?;
         let prologue = opened.read_start(PROLOGUE_LEN)?;
-        if prologue == self.state.read().prologue {
+        // The times of files are coarse, so the prologue is compared even where they say that nothing has changed. Where
+        // they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
+        let state = self.state.read();
+        if prologue == state.prologue && opened.identity() == state.opened.identity() {
+            drop(state);
             self.state.write().opened = opened;
             return Ok(());
         }
+        let loaded = state.header.clone();
+        drop(state);
+
         format::header_len(&prologue)?;
         let mut bytes = opened.read_all()?;
         let (header, header_bytes, body) = Header::parse(&mut bytes)?;
-        let loaded = self.state.read().header.clone();
         if header.store_id != loaded.store_id {
             return Err(Error::Replaced);
         }
         if header.key_id != loaded.key_id {
             return Err(Error::Rekeyed);
         }
-        let newer = State::unseal(&self.store_key, opened, header, header_bytes, body)?;
+        let newest = State::unseal(&self.store_key, opened, header, header_bytes, body)?;
         // Only now is the generation known to be one that we wrote.
-        if newer.header.generation <= loaded.generation {
+        if newest.header.generation < loaded.generation
+            || (newest.header.generation == loaded.generation && newest.header.body_salt != loaded.body_salt)
+        {
             self.state.write().rolled_back = true;
             return Err(Error::RolledBack);
         }
-        *self.state.write() = newer;
+        *self.state.write() = newest;
         Ok(())
     }
 }
 
-/// Seals the plaintext and replaces the file with it. Returns the file's first bytes too.
+/// Seals the plaintext and puts it on the disk. Returns the file's first bytes too.
 fn put(
-    file: &StoreFile,
     store_key: &Key,
     header: &mut Header,
     mut plaintext: Zeroizing<Vec<u8>>,
+    place: impl FnOnce(&[&[u8]]) -> Result<Replacement>,
 ) -> Result<(Vec<u8>, Replacement)> {
     let (mut header_bytes, tag) = seal::seal(store_key, header, &mut plaintext)?;
-    let replacement = file.replace(&[&header_bytes, &plaintext, &tag])?;
+    let replacement = place(&[&header_bytes, &plaintext, &tag])?;
     header_bytes.truncate(PROLOGUE_LEN);
     Ok((header_bytes, replacement))
 }
@@ -222,7 +245,7 @@ impl State {
     fn unseal(store_key: &Key, opened: Opened, header: Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Self> {
         let contents = codec::decode(seal::open(store_key, &header, header_bytes, body)?)?;
         if header.key_id != seal::key_id(store_key)? {
-            return Err(Error::Malformed { what: "its key has another name" });
+            return Err(Error::Malformed { what: "its key id does not match its key" });
         }
         if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
             return Err(Error::Malformed { what: "its slots and the notes on them differ" });

@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let dir = tempfile::tempdir()?;
 /// match Keystore::open(dir.path().join("tokens.keep"), Unlock::passphrase("correct horse")) {
-///     Err(Error::NotFound { path }) => println!("nobody has signed in yet: no {}", path.display()),
+///     Err(Error::NotFound { path, .. }) => println!("nobody has signed in yet: no {}", path.display()),
 ///     Err(Error::WrongPassphrase) => println!("try again"),
 ///     other => panic!("expected no store, got {other:?}"),
 /// }
@@ -28,28 +28,32 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// `open`, or an operation on a store deleted since: there is no file.
     #[error("no keystore at {}", path.display())]
+    #[non_exhaustive]
     NotFound {
         /// Where it was looked for.
         path: PathBuf,
     },
     /// The folder that the file should be in does not exist; it is not made for you.
     #[error("the folder {} does not exist: create it first", path.display())]
+    #[non_exhaustive]
     MissingFolder {
         /// The folder.
         path: PathBuf,
     },
     /// `create`: something is there already, and it was left untouched.
     #[error("{} exists already: open it, or choose another path", path.display())]
+    #[non_exhaustive]
     AlreadyExists {
         /// Where.
         path: PathBuf,
     },
     /// The path names something that is not a regular file.
     #[error("{} is a {kind}, not a file", path.display())]
+    #[non_exhaustive]
     NotAFile {
         /// Where.
         path: PathBuf,
-        /// What is there instead, such as `"directory"`.
+        /// What is there instead, such as `"folder"`.
         kind: &'static str,
     },
 
@@ -61,20 +65,23 @@ pub enum Error {
     NotAKeystore,
     /// The file was written in a version of the format that this library does not know.
     #[error("the keystore has format version {found}, this library reads version 1: update the application")]
+    #[non_exhaustive]
     UnsupportedVersion {
         /// The file's version.
         found: u16,
     },
     /// The file needs a feature that this library does not know.
     #[error("the keystore needs features this library does not have (bits {bits:#010x}): update the application")]
+    #[non_exhaustive]
     UnsupportedFeature {
         /// The unknown bits among the required ones.
         bits: u32,
     },
     /// A cost of the key derivation is outside what is accepted. Nothing was derived.
-    #[error("the key derivation's {what} of {asked} is outside the limit of {limit}")]
+    #[error("the key derivation asks for {what} of {asked}, and the nearest accepted is {limit}")]
+    #[non_exhaustive]
     KdfLimit {
-        /// Which cost, with its unit.
+        /// Which cost, with its unit, such as `"a memory in KiB"`.
         what: &'static str,
         /// What the file or the caller asks for.
         asked: u64,
@@ -83,6 +90,7 @@ pub enum Error {
     },
     /// The memory for the key derivation could not be had.
     #[error("the {kib} KiB of memory for the key derivation could not be reserved")]
+    #[non_exhaustive]
     KdfMemory {
         /// KiB asked of the allocator.
         kib: u32,
@@ -92,6 +100,7 @@ pub enum Error {
     DamagedHeader,
     /// The file ends early.
     #[error("the keystore is cut short, {found} of {expected} bytes: restore the file from a backup")]
+    #[non_exhaustive]
     Truncated {
         /// Bytes the file should have, as far as it tells.
         expected: u64,
@@ -106,6 +115,7 @@ pub enum Error {
     EmptyPassphrase,
     /// The file cannot be opened in this way at all, whatever the secret.
     #[error("the keystore has no {kind} to open it with")]
+    #[non_exhaustive]
     NoSuchSlot {
         /// The way that was tried, such as `"passphrase"`.
         kind: &'static str,
@@ -115,6 +125,7 @@ pub enum Error {
     Tampered,
     /// All checks held, yet the file breaks a rule of the format: it was written by a faulty program.
     #[error("the keystore breaks the format: {what}")]
+    #[non_exhaustive]
     Malformed {
         /// The rule.
         what: &'static str,
@@ -122,12 +133,14 @@ pub enum Error {
 
     /// The lock was held by others until the deadline.
     #[error("the keystore was busy for {} ms", waited.as_millis())]
+    #[non_exhaustive]
     Busy {
         /// How long this call waited.
         waited: Duration,
     },
     /// `replace_token`: the row was changed since the given token was read.
     #[error("the token was changed meanwhile, it is at revision {current} now: read it again")]
+    #[non_exhaustive]
     Conflict {
         /// The revision of the row as stored.
         current: u64,
@@ -144,12 +157,17 @@ pub enum Error {
     /// The path holds an older state of the store, or another history of it, than this handle has seen.
     #[error("an older or diverging copy of the keystore was put in its place: open it again to accept that")]
     RolledBack,
+    /// A program that does not take the lock changed the file, or the lock, while a change was being written. Nothing was
+    /// replaced.
+    #[error("the keystore was changed by another program while it was being written: try again")]
+    ChangedMeanwhile,
     /// The process was forked after the store was opened; the child has to open it itself.
     #[error("the keystore was opened by another process: open it again in this one")]
     Forked,
 
     /// Something is larger than the store takes.
     #[error("{what} of {size} bytes is too large: at most {limit}")]
+    #[non_exhaustive]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -160,12 +178,14 @@ pub enum Error {
     },
     /// The token cannot be stored as it is. Nothing was changed.
     #[error("the token cannot be stored: {why}")]
+    #[non_exhaustive]
     Unstorable {
         /// The reason.
         why: Unstorable,
     },
     /// The file system's permissions defeat the encryption or would lock somebody out.
     #[error("{}: {what}", path.display())]
+    #[non_exhaustive]
     UnsafePermissions {
         /// The file or its folder.
         path: PathBuf,
@@ -174,6 +194,7 @@ pub enum Error {
     },
     /// The change is made and visible, but the disk did not confirm it: a power cut may still undo it.
     #[error("the change was made, but writing the folder {} to the disk failed: it may not survive a power cut", path.display())]
+    #[non_exhaustive]
     DurabilityUnknown {
         /// The id of the saved token, where one was saved.
         id: Option<TokenId>,
@@ -182,11 +203,19 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What cannot happen has happened: a bug in this crate. Please report it.
+    #[error("a bug in tokenkeep: {what}")]
+    #[non_exhaustive]
+    Internal {
+        /// What.
+        what: &'static str,
+    },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,
     /// The operating system refused.
     #[error("could not {doing} {}", path.display())]
+    #[non_exhaustive]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -237,24 +266,28 @@ pub enum Unstorable {
 pub enum UnsafePermissions {
     /// The file can be read or written by other users.
     #[error("other users may read or write the file (mode {mode:04o}): make it 0600")]
+    #[non_exhaustive]
     FileMode {
         /// The permission bits.
         mode: u32,
     },
     /// Every user can replace files in the folder.
     #[error("every user may write in the folder (mode {mode:04o}): make it 0700")]
+    #[non_exhaustive]
     FolderMode {
         /// The permission bits.
         mode: u32,
     },
     /// Writing would take the file away from its owner.
     #[error("the file belongs to user {owner}: only that user may write it, or its owner would be locked out")]
+    #[non_exhaustive]
     ForeignOwner {
         /// The owner's user id.
         owner: u32,
     },
     /// Writing would leave the file's other names at the old contents.
     #[error("the file has {links} names (hard links): a change would reach only one of them, so remove the others")]
+    #[non_exhaustive]
     HardLinked {
         /// How many names.
         links: u64,

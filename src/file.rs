@@ -5,6 +5,7 @@ mod disk;
 mod lock;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, Read, Seek},
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ pub(crate) use access::Access;
 #[cfg(test)]
 pub(crate) use disk::{Call, Watched};
 pub(crate) use disk::{Disk, Os};
-pub(crate) use lock::Wait;
+pub(crate) use lock::{Lock, Turns, Wait};
 
 use crate::{
     error::{Error, Result},
@@ -75,9 +76,11 @@ pub(crate) struct Replacement {
 impl StoreFile {
     /// A file that exists.
     pub(crate) fn existing(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        let path: PathBuf = path.components().collect(); // without a slash at its end
+        let path = path.as_path();
         let resolved = fs::canonicalize(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(path),
-            _ => failed("find", path)(error),
+            _ => failed("resolve", path)(error),
         })?;
         Self::at(resolved, access, max_len, disk)
     }
@@ -87,7 +90,7 @@ impl StoreFile {
         let name = path.file_name().ok_or_else(|| not_a_file(path, "folder"))?;
         let folder = fs::canonicalize(folder_of(path)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(path),
-            _ => failed("find", folder_of(path))(error),
+            _ => failed("resolve", folder_of(path))(error),
         })?;
         let file = Self::at(folder.join(name), access, max_len, disk)?;
         file.check_absent()?;
@@ -96,8 +99,9 @@ impl StoreFile {
 
     fn at(path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
         let folder = folder_of(&path).to_owned();
-        access.check_folder(&folder, &fs::metadata(&folder).map_err(failed("look at", &folder))?)?;
-        Ok(Self { path, folder, access, max_len, disk })
+        let file = Self { path, folder, access, max_len, disk };
+        file.check_folder()?;
+        Ok(file)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -114,13 +118,21 @@ impl StoreFile {
         match fs::symlink_metadata(&self.path) {
             Ok(_) => Err(Error::AlreadyExists { path: self.path.clone() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("look at", &self.path)(error)),
+            Err(error) => Err(failed("read the metadata of", &self.path)(error)),
         }
     }
 
     /// That replacing the file harms nobody.
     pub(crate) fn check_writable(&self) -> Result<()> {
-        self.access.check_writable(&self.path, &self.metadata()?)
+        let metadata = self.metadata()?;
+        check_regular(&self.path, &metadata)?;
+        self.access.check_writable(&self.path, &metadata)?;
+        self.check_folder()
+    }
+
+    fn check_folder(&self) -> Result<()> {
+        let metadata = fs::metadata(&self.folder).map_err(failed("read the metadata of", &self.folder))?;
+        self.access.check_folder(&self.folder, &metadata)
     }
 
     /// The identity of the file at the path now, in one call to the system.
@@ -131,7 +143,7 @@ impl StoreFile {
     fn metadata(&self) -> Result<Metadata> {
         fs::symlink_metadata(&self.path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(&self.path),
-            _ => failed("look at", &self.path)(error),
+            _ => failed("read the metadata of", &self.path)(error),
         })
     }
 
@@ -143,7 +155,7 @@ impl StoreFile {
             io::ErrorKind::NotFound => missing(&self.path),
             _ => failed("open", &self.path)(error),
         })?;
-        let metadata = file.metadata().map_err(failed("look at", &self.path))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of", &self.path))?;
         check_regular(&self.path, &metadata)?;
         self.access.check_readable(&self.path, &metadata)?;
         if metadata.len() > self.max_len {
@@ -152,14 +164,44 @@ impl StoreFile {
         Ok(Opened { file, identity: identity(&metadata), len: metadata.len(), path: self.path.clone() })
     }
 
-    /// Replaces the file, or makes it, with these parts one after the other: all or nothing. To be called under the
-    /// lock.
-    pub(crate) fn replace(&self, parts: &[&[u8]]) -> Result<Replacement> {
+    /// Makes the file out of these parts, one after the other: all or nothing, and never over another file.
+    pub(crate) fn make(&self, lock: &Lock, parts: &[&[u8]]) -> Result<Replacement> {
+        self.put(lock, parts, |temporary| {
+            self.check_absent()?;
+            self.disk.rename_new(temporary, &self.path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
+                _ => failed("create", &self.path)(error),
+            })
+        })
+    }
+
+    /// Replaces the file by these parts, one after the other: all or nothing, and only the file that was opened last.
+    pub(crate) fn replace(&self, lock: &Lock, opened: Option<&Identity>, parts: &[&[u8]]) -> Result<Replacement> {
+        self.put(lock, parts, |temporary| {
+            // Whoever takes the lock cannot have changed it. Who does not take it deserves no better than this look, for
+            // no system renames over one particular file only.
+            if self.identity()?.as_ref() != opened {
+                return Err(Error::ChangedMeanwhile);
+            }
+            self.disk.rename(temporary, &self.path).map_err(|error| match error.kind() {
+                // What Linux answers for a file that is a mount point, as containers make them.
+                io::ErrorKind::ResourceBusy => {
+                    failed("replace what is mounted by itself (mount its folder instead):", &self.path)(error)
+                }
+                _ => failed("replace", &self.path)(error),
+            })
+        })
+    }
+
+    /// Writes a temporary file, and lets it take the file's name.
+    fn put(&self, lock: &Lock, parts: &[&[u8]], rename: impl FnOnce(&Path) -> Result<()>) -> Result<Replacement> {
+        self.remove_strays();
         // First, so that having no handle to sync it with is found out before anything is visible.
         let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
-        let temporary = self.temporary_path()?;
+        let temporary = self.sibling(&temporary_suffix()?);
         let mut file = self.disk.create_new(&temporary).map_err(failed("create", &temporary))?;
-        let renamed = self.fill(&mut file, parts, &temporary).and_then(|()| self.rename(&temporary));
+        let renamed =
+            self.fill(&mut file, parts, &temporary).and_then(|()| lock.check()).and_then(|()| rename(&temporary));
         if let Err(error) = renamed {
             // The error to tell is the first one.
             let _ = self.disk.remove(&temporary);
@@ -181,21 +223,21 @@ impl StoreFile {
         for part in parts {
             self.disk.write_all(file, part).map_err(failed("write", path))?;
         }
+        // What we make we have to accept: some file systems give every file a mode of their own.
+        self.access.check_readable(path, &file.metadata().map_err(failed("read the metadata of", path))?)?;
         self.disk.sync(file).map_err(failed("sync", path))
     }
 
-    fn rename(&self, temporary: &Path) -> Result<()> {
-        self.disk.rename(temporary, &self.path).map_err(|error| match error.kind() {
-            // What Linux answers for a file that is a mount point, as containers make them.
-            io::ErrorKind::ResourceBusy => {
-                failed("replace (a file that is mounted by itself cannot be: mount its folder)", &self.path)(error)
+    /// Removes what writers left that were killed. Under the lock no other writer is at work, and nothing but a writer of
+    /// ours gives a file such a name. If it fails there is always the next time.
+    fn remove_strays(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if self.path.file_name().is_some_and(|name| is_temporary(name, &entry.file_name()))
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+            {
+                let _ = self.disk.remove(&entry.path());
             }
-            _ => failed("replace", &self.path)(error),
-        })
-    }
-
-    fn temporary_path(&self) -> Result<PathBuf> {
-        Ok(self.sibling(&format!(".{:016x}.tmp", u64::from_le_bytes(random()?))))
+        }
     }
 
     /// The path of a file beside this one, with a longer name.
@@ -204,6 +246,20 @@ impl StoreFile {
         path.push(suffix);
         path.into()
     }
+}
+
+/// What a temporary file's name has after that of the file it is for.
+fn temporary_suffix() -> Result<String> {
+    Ok(format!(".{:016x}.tmp", u64::from_le_bytes(random()?)))
+}
+
+/// Whether the name is that of a temporary file for a file of this name.
+fn is_temporary(name: &OsStr, other: &OsStr) -> bool {
+    let Some(suffix) = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes()) else { return false };
+    let digits = suffix.strip_prefix(b".").and_then(|suffix| suffix.strip_suffix(b".tmp"));
+    digits.is_some_and(|digits| {
+        digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 impl Opened {
@@ -242,10 +298,12 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The error for a path where nothing is: the folder may be what is missing.
+/// The error for a path that leads to nothing: it may be a link, or its folder may be what is missing.
 fn missing(path: &Path) -> Error {
     let folder = folder_of(path);
-    if folder.is_dir() {
+    if path.is_symlink() {
+        not_a_file(path, "symbolic link that leads nowhere")
+    } else if folder.is_dir() {
         Error::NotFound { path: path.to_owned() }
     } else {
         Error::MissingFolder { path: folder.to_owned() }

@@ -124,12 +124,7 @@ impl Index {
         let Self { rows, hasher, tables, .. } = self;
         for criterion in criteria(&token) {
             let (position, value) = column(criterion);
-            let hash_of = |group: &Group| {
-                let value = rows.get(&group.first).and_then(|row| {
-                    criteria(row).map(column).find_map(|(column, value)| (column == position).then_some(value))
-                });
-                hasher.hash_one(value.unwrap_or_default())
-            };
+            let hash_of = |group: &Group| hasher.hash_one(value_of(rows, group, position));
             let Some(table) = tables.get_mut(position) else { continue };
             match table.entry(hasher.hash_one(value), |group| has(rows, group, criterion), hash_of) {
                 Entry::Occupied(mut group) => group.get_mut().insert(place),
@@ -157,6 +152,12 @@ impl Index {
         }
         rows.remove(&place);
     }
+}
+
+/// The value that the rows of a group have in the column of that position.
+fn value_of<'a>(rows: &'a BTreeMap<Place, Token>, group: &Group, position: usize) -> &'a str {
+    let columns = rows.get(&group.first).into_iter().flat_map(criteria).map(column);
+    columns.filter(|(column, _)| *column == position).map(|(_, value)| value).next().unwrap_or_default()
 }
 
 /// Whether the rows of a group are those that the criterion matches: they all have the value that the first one has.

@@ -51,11 +51,11 @@ impl KdfParams {
     ///
     /// [`Error::KdfLimit`] if one of them, or memory times passes, is outside what every store accepts.
     pub fn new(m_kib: u32, t: u32, p: u32) -> Result<Self> {
-        within("memory in KiB", m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
-        within("number of passes", t.into(), 1, MAX_T.into())?;
-        within("number of lanes", p.into(), 1, MAX_P.into())?;
+        within("a memory in KiB", m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
+        within("a number of passes", t.into(), 1, MAX_T.into())?;
+        within("a number of lanes", p.into(), 1, MAX_P.into())?;
         let m_t = u64::from(m_kib).saturating_mul(t.into());
-        within("memory in KiB times passes", m_t, MIN_M_T, MAX_M_T)?;
+        within("a product of memory in KiB and passes", m_t, MIN_M_T, MAX_M_T)?;
         Ok(Self { m_kib, t, p })
     }
 
@@ -101,7 +101,7 @@ fn argon2id(cost: KdfParams, passphrase: &[u8], salt: &[u8], secret: &[u8], data
     #[cfg(any(test, feature = "testing"))]
     count::add();
 
-    let refused = |_| Error::Malformed { what: "the key derivation refuses its parameters" };
+    let refused = |_| Error::Internal { what: "the key derivation refuses its parameters" };
     let mut params = ParamsBuilder::new();
     params.m_cost(cost.m_kib).t_cost(cost.t).p_cost(cost.p).output_len(out.len());
     params.data(AssociatedData::new(data).map_err(refused)?);
@@ -180,15 +180,15 @@ mod tests {
             Err(Error::KdfLimit { what, asked, limit }) => (what, asked, limit),
             other => panic!("expected KdfLimit, got {other:?}"),
         };
-        assert_eq!(refused(7_167, 6, 1), ("memory in KiB", 7_167, 7_168));
-        assert_eq!(refused((1 << 20) + 1, 1, 1), ("memory in KiB", 1_048_577, 1_048_576));
-        assert_eq!(refused(u32::MAX, 1, 1), ("memory in KiB", 4_294_967_295, 1_048_576));
-        assert_eq!(refused(35_840, 0, 1), ("number of passes", 0, 1));
-        assert_eq!(refused(7_168, 17, 1), ("number of passes", 17, 16));
-        assert_eq!(refused(35_840, 1, 0), ("number of lanes", 0, 1));
-        assert_eq!(refused(35_840, 1, 17), ("number of lanes", 17, 16));
-        assert_eq!(refused(35_839, 1, 1), ("memory in KiB times passes", 35_839, 35_840));
-        assert_eq!(refused((1 << 19) + 1, 4, 1), ("memory in KiB times passes", 2_097_156, 2_097_152));
+        assert_eq!(refused(7_167, 6, 1), ("a memory in KiB", 7_167, 7_168));
+        assert_eq!(refused((1 << 20) + 1, 1, 1), ("a memory in KiB", 1_048_577, 1_048_576));
+        assert_eq!(refused(u32::MAX, 1, 1), ("a memory in KiB", 4_294_967_295, 1_048_576));
+        assert_eq!(refused(35_840, 0, 1), ("a number of passes", 0, 1));
+        assert_eq!(refused(7_168, 17, 1), ("a number of passes", 17, 16));
+        assert_eq!(refused(35_840, 1, 0), ("a number of lanes", 0, 1));
+        assert_eq!(refused(35_840, 1, 17), ("a number of lanes", 17, 16));
+        assert_eq!(refused(35_839, 1, 1), ("a product of memory in KiB and passes", 35_839, 35_840));
+        assert_eq!(refused((1 << 19) + 1, 4, 1), ("a product of memory in KiB and passes", 2_097_156, 2_097_152));
     }
 
     #[test]

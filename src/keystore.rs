@@ -26,7 +26,8 @@ use crate::{
 /// - Creating and opening derive a key: by default some 0.1 s and 64 MiB of memory for each passphrase that the file
 ///   has ([`KdfParams`](crate::KdfParams)).
 /// - A find asks the system once whether the file is the one in memory, and reads and decrypts the whole file if another
-///   process has replaced it.
+///   process has replaced it. It waits for no writer of another process, and for none of this one but while that puts a new
+///   file in place.
 /// - A save or delete writes the whole file and waits until the disk has it, which takes a few milliseconds on most
 ///   disks; it waits for other writers at most as long as
 ///   [`KeystoreOptions::lock_timeout`] says. When it returns `Ok` the change survives a power cut.
@@ -40,6 +41,7 @@ use crate::{
 ///   is no later state of what was opened;
 /// - [`Forked`](Error::Forked): in a child that was forked, which has to open the store itself;
 /// - [`Busy`](Error::Busy): others held the lock for too long;
+/// - [`ChangedMeanwhile`](Error::ChangedMeanwhile): a program that takes no lock changed the file during a save;
 /// - [`DurabilityUnknown`](Error::DurabilityUnknown): the change was made and is visible, but a power cut may undo it;
 /// - [`TooLarge`](Error::TooLarge), [`Unstorable`](Error::Unstorable): nothing was changed.
 ///
@@ -72,7 +74,10 @@ pub struct Keystore(Arc<Engine>);
 /// # let dir = tempfile::tempdir()?;
 /// let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(2)).max_file_len(4 * 1024 * 1024);
 /// let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
-/// let store = options.create(dir.path().join("tokens.keep"), unlock)?;
+/// let store = options.open_or_create(dir.path().join("tokens.keep"), unlock.clone())?;
+///
+/// // The same file where it is mounted from a file system that has no modes:
+/// let store = options.without_permission_checks().open(dir.path().join("tokens.keep"), unlock)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -84,20 +89,22 @@ pub struct KeystoreOptions {
 }
 
 impl Keystore {
-    /// Makes a new store, with a new key, that `unlock` opens.
+    /// Makes a new store, with a new key, that `unlock` opens. Blocks for one key derivation and the disk.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](Error::AlreadyExists) if anything is at the path, [`MissingFolder`](Error::MissingFolder) if
     /// its folder is not there, [`UnsafePermissions`](Error::UnsafePermissions) if everybody may write to that,
-    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`Busy`](Error::Busy), [`Io`](Error::Io). After
+    /// [`NotAFile`](Error::NotAFile) if the path names no file, [`EmptyPassphrase`](Error::EmptyPassphrase),
+    /// [`KdfMemory`](Error::KdfMemory), [`Busy`](Error::Busy), [`Random`](Error::Random), [`Io`](Error::Io). After
     /// [`DurabilityUnknown`](Error::DurabilityUnknown) the new store is there to be opened, but a power cut may undo
     /// it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
         KeystoreOptions::new().create(path, unlock)
     }
 
-    /// Opens a store that exists. Writes nothing, and takes no lock.
+    /// Opens a store that exists. Writes nothing, and takes no lock. Blocks for one key derivation for each passphrase slot
+    /// up to the one that opens.
     ///
     /// # Errors
     ///
@@ -115,7 +122,7 @@ impl Keystore {
         KeystoreOptions::new().open(path, unlock)
     }
 
-    /// Opens the store, or makes it if nothing is at the path. If another process makes it at the same time, opens that.
+    /// Opens the store, or makes it if nothing is at the path. Blocks as those do. If another process makes it at the same time, opens that.
     ///
     /// # Errors
     ///
@@ -125,7 +132,7 @@ impl Keystore {
     }
 
     /// Puts a token in place of the stored one of its id, and returns it as stored. What it leaves unset is cleared: the
-    /// way to remove a field, where [`save_token`](TokenStore::save_token) would keep it.
+    /// way to remove a field, where [`save_token`](TokenStore::save_token) would keep it. Blocks as a save does.
     ///
     /// A token that was read from the store carries its [revision](Token::revision) and replaces that revision only, so
     /// that no change made meanwhile is lost; one that was built from nothing replaces whatever is stored.
@@ -209,8 +216,8 @@ impl KeystoreOptions {
     }
 
     /// How many bytes a file may have: a longer one is neither read nor written, but refused as
-    /// [`Error::TooLarge`]. An open store takes several times that in memory. A file that was
-    /// written with a higher limit is opened with one only.
+    /// [`Error::TooLarge`]. An open store takes several times its file's length in memory. A file written under
+    /// a higher limit needs that limit again to be opened.
     pub fn max_file_len(mut self, bytes: u64) -> Self {
         self.max_file_len = bytes;
         self

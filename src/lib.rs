@@ -15,7 +15,12 @@
     )
 )]
 
-// The data's way, from the top floor down. A file imports from its own floor or from below; tests/layers.rs holds that.
+// The data's way, and the same way back:
+//
+//     Token ── matching, index ──▶ codec ──▶ seal (◀── unlock) ──▶ format ──▶ file
+//     what     which one is it     bytes     AES-256-GCM  key      layout     lock, atomic replacement
+//
+// The floors, from the top down. A file imports from its own floor or from below; tests/layers.rs holds that.
 
 // Floor 5: what applications open.
 mod keystore;

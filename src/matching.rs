@@ -98,7 +98,8 @@ impl Criterion<'_> {
 
 /// A row as it is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Save<P> {
+#[non_exhaustive]
+pub struct Write<P> {
     /// The row that it takes the place of; `None`: a new row, after all others.
     pub place: Option<P>,
     /// The row, with its id and all that a store sets.
@@ -161,7 +162,7 @@ pub fn save<R: Rows>(
     token: &Token,
     now: SystemTime,
     new_id: impl FnOnce() -> Result<TokenId>,
-) -> Result<Save<R::Place>> {
+) -> Result<Write<R::Place>> {
     match select(rows, token)? {
         Some((place, row)) => {
             let merged = overlay(&row, token);
@@ -184,7 +185,7 @@ pub fn save<R: Rows>(
 ///
 /// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the row was changed since the token was read,
 /// [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and those of [`Rows::earliest`].
-pub fn replace<R: Rows>(rows: &R, token: &Token, now: SystemTime) -> Result<Save<R::Place>> {
+pub fn replace<R: Rows>(rows: &R, token: &Token, now: SystemTime) -> Result<Write<R::Place>> {
     let id = token.id().ok_or(Error::NoSuchToken)?;
     let (place, row) = rows.earliest(Criterion::Id(id))?.ok_or(Error::NoSuchToken)?;
     let current = row.revision().unwrap_or_default();
@@ -221,7 +222,7 @@ fn write<R: Rows>(
     token: &Token,
     before: &Fields,
     now: SystemTime,
-) -> Result<Save<R::Place>> {
+) -> Result<Write<R::Place>> {
     let now = now.into();
     let stored = before.stored.map_or(Stored { created_at: now, updated_at: now, revision: 1 }, |stored| Stored {
         created_at: stored.created_at,
@@ -237,7 +238,7 @@ fn write<R: Rows>(
     {
         return Err(Error::Unstorable { why: Unstorable::UserNameTaken });
     }
-    Ok(Save { place, token })
+    Ok(Write { place, token })
 }
 
 #[cfg(test)]

@@ -32,7 +32,21 @@ impl MemoryStore {
     ///
     /// # Errors
     ///
-    /// Those that do not come from the disk.
+    /// [`Conflict`](crate::Error::Conflict), [`NoSuchToken`](crate::Error::NoSuchToken),
+    /// [`Unstorable`](crate::Error::Unstorable), [`TooLarge`](crate::Error::TooLarge).
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, MemoryStore, Token, TokenStore};
+    /// # let store = MemoryStore::new();
+    /// let id = store.save_token(&Token::builder().access_token("a").build())?;
+    /// let read = store.find_token_by_id(&id)?.unwrap();
+    /// store.save_token(&Token::builder().id(id).access_token("b").build())?;
+    /// match store.replace_token(&read) {
+    ///     Err(Error::Conflict { current, .. }) => assert_eq!(current, 2), // changed since it was read: read it again
+    ///     other => panic!("expected a conflict, got {other:?}"),
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn replace_token(&self, token: &Token) -> Result<Token> {
         self.write(|changes| changes.replace(token))
     }

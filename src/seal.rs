@@ -136,7 +136,7 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
         .extract(secret)
         .expand(info, Len(out.len()))
         .and_then(|okm| okm.fill(out))
-        .map_err(|_| Error::Malformed { what: "too long an output was asked of HKDF" })
+        .map_err(|_| Error::Internal { what: "too long an output was asked of HKDF" })
 }
 
 /// AES-256-GCM (NIST SP 800-38D) in place; returns the tag.
@@ -161,7 +161,7 @@ fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) 
 
 fn aead_key(key: &[u8]) -> Result<LessSafeKey> {
     let key = UnboundKey::new(&AES_256_GCM, key);
-    key.map(LessSafeKey::new).map_err(|_| Error::Malformed { what: "a key of another length than 32 bytes" })
+    key.map(LessSafeKey::new).map_err(|_| Error::Internal { what: "a key of another length than 32 bytes" })
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ use crate::{error::Result, id::TokenId, token::Token};
 /// ```
 pub trait TokenStore: Send + Sync {
     /// Merges the token into the stored one it means, or adds it; returns the id of the row. What the token leaves
-    /// unset stays as stored.
+    /// unset stays as stored: the refresh token that a refresh response leaves out, but also the expiry of the access
+    /// token before, so set both together.
     ///
     /// # Errors
     ///

@@ -327,20 +327,23 @@ fn rows_keep_their_places(store: &dyn TokenStore) {
 }
 
 fn threads_share_the_store(store: &dyn TokenStore) {
-    thread::scope(|scope| {
-        for worker in 0..4 {
-            scope.spawn(move || {
-                for round in 0..4 {
-                    let mine = token().user_name(format!("user {worker}"));
-                    save(store, mine.clone().access_token(format!("access {round}")));
-                    let row =
-                        store.find_stored(&mine.build()).expect("find_stored").expect("a thread finds what it saved");
-                    assert_eq!(row.revision(), Some(round + 1), "no save of a thread is lost");
-                    save(store, token().id("shared").attribute(format!("{worker} {round}"), "x").access_token("a"));
-                }
-            });
+    let work = |worker: usize| {
+        for round in 0..4 {
+            let mine = token().user_name(format!("user {worker}"));
+            save(store, mine.clone().access_token(format!("access {round}")));
+            let row = store.find_stored(&mine.build()).expect("find_stored").expect("a thread finds what it saved");
+            assert_eq!(row.revision(), Some(round + 1), "no save of a thread is lost");
+            save(store, token().id("shared").attribute(format!("{worker} {round}"), "x").access_token("a"));
         }
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|worker| scope.spawn(move || work(worker))).collect();
+        workers.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
+    // With the message of the thread that broke a rule, in place of one about a thread.
+    for result in results {
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
     let shared = by_id(store, &TokenId::from("shared")).expect("saved");
     assert_eq!(shared.attributes().count(), 16, "no save of another thread is lost");
     assert_eq!(stored(store).len(), 5, "one row for each thread, and the shared one");

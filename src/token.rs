@@ -255,9 +255,10 @@ impl TokenBuilder {
     }
 
     /// When the access token expires: an absolute time, cut to whole milliseconds, between the years 1970 and 9999 (a
-    /// time outside is moved to the nearer end). An `expires_in` of RFC 6749, 5.1 counts from the response.
-    pub fn expires_at(mut self, time: SystemTime) -> Self {
-        self.0.expires_at = Some(Millis::from(time));
+    /// time outside is moved to the nearer end). An `expires_in` of RFC 6749, 5.1 counts from the response. `None`
+    /// clears it.
+    pub fn expires_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.0.expires_at = time.into().map(Millis::from);
         self
     }
 
@@ -346,7 +347,9 @@ mod tests {
     #[test]
     fn an_empty_text_is_the_same_as_absent() {
         let token = Token::builder().id("1").user_name("ada").access_token("a").attribute("k", "v").build();
-        let cleared = token.to_builder().id("").user_name("").access_token("").attribute("k", "").scopes([""]).build();
+        let token = token.to_builder().expires_at(SystemTime::now()).build();
+        let cleared = token.to_builder().id("").user_name("").access_token("").attribute("k", "").scopes([""]);
+        let cleared = cleared.expires_at(None).build();
         assert_eq!(cleared, Token::builder().build());
     }
 

@@ -2,7 +2,11 @@
 
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use common::{Fixture, token};
 use tokenkeep::{Error, MemoryStore, Result, Token, TokenId, TokenStore, testing::conformance};
@@ -26,6 +30,7 @@ struct Faulty {
     store: MemoryStore,
     save: fn(&MemoryStore, &Token) -> Result<TokenId>,
     find: fn(&MemoryStore, &Token) -> Result<Option<Token>>,
+    find_by_id: fn(&MemoryStore, &TokenId) -> Result<Option<Token>>,
     get: fn(&MemoryStore) -> Result<Vec<Token>>,
     delete: fn(&MemoryStore, &TokenId) -> Result<bool>,
     delete_all: fn(&MemoryStore) -> Result<usize>,
@@ -38,6 +43,7 @@ impl Faulty {
             store: MemoryStore::new(),
             save: MemoryStore::save_token,
             find: MemoryStore::find_token,
+            find_by_id: MemoryStore::find_token_by_id,
             get: MemoryStore::get_tokens,
             delete: MemoryStore::delete_token,
             delete_all: MemoryStore::delete_tokens,
@@ -54,7 +60,7 @@ impl TokenStore for Faulty {
         (self.find)(&self.store, query)
     }
     fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
-        self.store.find_token_by_id(id)
+        (self.find_by_id)(&self.store, id)
     }
     fn get_tokens(&self) -> Result<Vec<Token>> {
         (self.get)(&self.store)
@@ -113,7 +119,84 @@ fn a_store_that_replaces_instead_of_merging_is_noticed() {
         }
         None => store.save_token(token),
     };
-    complaint(Faulty { save, ..Faulty::sound() });
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("what it leaves unset stays"));
+}
+
+#[test]
+fn a_store_that_counts_no_revisions_is_noticed() {
+    let find_by_id = |store: &MemoryStore, id: &TokenId| {
+        let row = store.find_token_by_id(id)?;
+        Ok(row.map(|row| row.to_builder().stored(row.created_at().unwrap(), row.updated_at().unwrap(), 1).build()))
+    };
+    assert!(complaint(Faulty { find_by_id, ..Faulty::sound() }).contains("each save is the next revision"));
+}
+
+#[test]
+fn a_user_name_that_decides_before_the_id_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match query.user_name() {
+        Some(name) => store.find_token(&query.to_builder().id("").user_name(name).build()),
+        None => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("an id decides first"));
+}
+
+#[test]
+fn a_find_that_looks_for_a_refresh_token_first_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| {
+        let without_grant = query.to_builder().grant_token("").build();
+        match query.refresh_token().map(|_| store.find_token(&without_grant)).transpose()?.flatten() {
+            Some(found) => Ok(Some(found)),
+            None => store.find_token(query),
+        }
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("of the rows with either, the earliest"));
+}
+
+#[test]
+fn a_find_by_a_refresh_token_alone_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match (query.refresh_token(), query.user_name()) {
+        (Some(refresh), None) => Ok(store.get_tokens()?.into_iter().find(|row| row.refresh_token() == Some(refresh))),
+        _ => store.find_token(query),
+    };
+    complaint(Faulty { find, ..Faulty::sound() });
+    let find = |store: &MemoryStore, query: &Token| match (query.client_secret(), query.refresh_token()) {
+        (None, Some(_)) => store.find_token(&query.to_builder().client_id("any").client_secret("any").build()),
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("a query that no rule is for"));
+}
+
+#[test]
+fn a_store_that_adds_anything_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::Unstorable { .. }) => store.save_token(&token.to_builder().access_token("none").build()),
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("cannot be stored is refused"));
+}
+
+#[test]
+fn a_user_name_that_two_rows_have_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::Unstorable { why: tokenkeep::Unstorable::UserNameTaken, .. }) => {
+            store.save_token(&token.to_builder().user_name("").build())
+        }
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("cannot be stored is refused"));
+}
+
+#[test]
+fn an_update_that_another_thread_loses_is_noticed() {
+    static SAVING: AtomicUsize = AtomicUsize::new(0);
+    let save = |store: &MemoryStore, token: &Token| {
+        let others = SAVING.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(1));
+        let saved = if others == 0 { store.save_token(token) } else { Ok(TokenId::from("1")) };
+        SAVING.fetch_sub(1, Ordering::SeqCst);
+        saved
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("thread"));
 }
 
 #[test]

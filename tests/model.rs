@@ -206,8 +206,8 @@ fn check(operations: Vec<Operation>, store: &dyn TokenStore, model: &mut Model) 
         match operation {
             Operation::Save(row) => {
                 let saved = store.save_token(&row.token()).map(|id| id.to_string()).map_err(|error| match error {
-                    Error::Unstorable { why: Unstorable::NothingToStore } => Refusal::NothingToStore,
-                    Error::Unstorable { why: Unstorable::UserNameTaken } => Refusal::UserNameTaken,
+                    Error::Unstorable { why: Unstorable::NothingToStore, .. } => Refusal::NothingToStore,
+                    Error::Unstorable { why: Unstorable::UserNameTaken, .. } => Refusal::UserNameTaken,
                     other => panic!("{other}"),
                 });
                 assert_eq!(saved, model.save(&row), "{row:?}");

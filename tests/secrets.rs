@@ -16,8 +16,8 @@ const CANARY: &str = "canary-5up3r";
 fn canaries() -> TokenBuilder {
     let secret = |name: &str| format!("{CANARY}-{name}");
     token()
-        .user_name("ada")
-        .client_id("client")
+        .user_name("ada.lovelace@example.com")
+        .client_id("client.example.com")
         .client_secret(secret("client secret"))
         .refresh_token(secret("refresh token"))
         .access_token(secret("access token"))
@@ -100,7 +100,7 @@ fn no_error_shows_a_secret() {
         Keystore::open(&path, Unlock::passphrase(format!("{CANARY}-wrong"))).unwrap_err(),
         Keystore::create(&path, passphrase()).unwrap_err(),
     ];
-    assert!(matches!(errors[3], Error::Unstorable { why: Unstorable::UserNameTaken }));
+    assert!(matches!(errors[3], Error::Unstorable { why: Unstorable::UserNameTaken, .. }));
     assert!(matches!(errors[4], Error::Conflict { .. }));
     let sound = fs::read(&path).unwrap();
     for at in [0, 8, 20, 140, 200, 300, 1000, sound.len() - 1] {
@@ -121,7 +121,7 @@ fn no_file_holds_a_secret_or_whose_it_is() {
         store.save_token(&canaries().attribute("round", format!("{round}")).build()).unwrap();
         for name in names_in(fixture.folder.path()) {
             let bytes = fs::read(fixture.folder.path().join(&name)).unwrap();
-            for text in [CANARY, "ada", "client", "attribute"] {
+            for text in [CANARY, "ada.lovelace", "example.com", "attribute"] {
                 assert!(!contains(&bytes, text), "{name} holds {text}");
             }
         }

@@ -62,7 +62,7 @@ fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
     let impatient =
         KeystoreOptions::new().lock_timeout(Duration::from_millis(50)).open(&fixture.path, unlock()).unwrap();
     match save(&impatient, "grace") {
-        Err(Error::Busy { waited }) => assert!(waited >= Duration::from_millis(50), "{waited:?}"),
+        Err(Error::Busy { waited, .. }) => assert!(waited >= Duration::from_millis(50), "{waited:?}"),
         other => panic!("expected Busy, got {other:?}"),
     }
     assert_eq!(impatient.get_tokens().unwrap().len(), 1);
@@ -84,6 +84,14 @@ fn of_many_that_create_one_store_one_does_and_all_open_it() {
     });
     assert_eq!(Keystore::open(&path, unlock()).unwrap().get_tokens().unwrap().len(), 6);
     assert!(matches!(Keystore::create(&path, unlock()), Err(Error::AlreadyExists { .. })));
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_path_means_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep/");
+    save(&Keystore::open_or_create(&path, unlock()).unwrap(), "ada").unwrap();
+    assert_eq!(Keystore::open_or_create(&path, unlock()).unwrap().get_tokens().unwrap().len(), 1);
 }
 
 #[cfg(unix)]

@@ -41,6 +41,13 @@ fn users(engine: &Engine) -> Result<Vec<String>> {
     Ok(tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect())
 }
 
+/// Replaces the file behind the engine's back.
+fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, plaintext: Zeroizing<Vec<u8>>) {
+    let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+    let identity = engine.file.identity().unwrap();
+    put(store_key, header, plaintext, |parts| engine.file.replace(&lock, identity.as_ref(), parts)).unwrap();
+}
+
 fn generation(engine: &Engine) -> u64 {
     engine.state.read().header.generation
 }
@@ -82,10 +89,6 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
         |engine: &Engine| engine.read(|index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap();
     let loaded = address(&engine);
     assert_eq!(address(&engine), loaded);
-    // Touched, but the same.
-    let file = fs::File::options().append(true).open(at(&folder)).unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!(address(&engine), loaded);
     // Written by another.
     save(&open(&folder), "grace").unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
@@ -93,14 +96,64 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
 }
 
 #[test]
-fn a_read_of_what_is_in_memory_waits_for_nobody() {
+fn a_read_waits_for_no_writer() {
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = create(&folder);
-    engine.lock_timeout = Duration::ZERO;
-    let _writer = engine.gate.lock();
-    assert!(users(&engine).is_ok());
-    save(&open(&folder), "ada").unwrap();
-    assert!(matches!(users(&engine), Err(Error::Busy { .. })), "what is newer has to be loaded behind the gate");
+    let engine = create(&folder);
+    let other = open(&folder);
+    let _turn = engine.turns.lock();
+    save(&other, "ada").unwrap();
+    let _lock = other.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    let _gate = engine.gate.lock();
+    assert_eq!(users(&engine).unwrap(), ["ada"], "what is in memory needs no gate");
+}
+
+#[test]
+fn a_file_that_was_touched_is_still_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    save(&engine, "ada").unwrap();
+    let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    save(&engine, "grace").unwrap();
+    // So is one that a tool has copied back.
+    let bytes = fs::read(at(&folder)).unwrap();
+    fs::write(at(&folder), bytes).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
+}
+
+/// The first bytes are as they were, but what follows them is not.
+#[test]
+fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
+    let damages: [fn(&mut Vec<u8>); 3] = [|file| file.truncate(200), |file| file[200] ^= 1, |file| file[400] ^= 1];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = create(&folder);
+        save(&engine, "ada").unwrap();
+        let mut bytes = fs::read(at(&folder)).unwrap();
+        damage(&mut bytes);
+        fs::write(at(&folder), &bytes).unwrap();
+        for error in [users(&engine).unwrap_err(), save(&engine, "grace").unwrap_err()] {
+            let told = matches!(error, Error::Truncated { .. } | Error::DamagedHeader | Error::Tampered);
+            assert!(told, "{error:?}");
+        }
+        assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+    }
+}
+
+/// A terabyte of nothing, which a test could not even make room for.
+#[test]
+fn a_huge_file_that_is_no_keystore_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let patient = || StoreFile::existing(&at(&folder), Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
+    create(&folder);
+    let engine = Engine::open(patient(), &unlock(), Duration::ZERO).unwrap();
+    let file = fs::File::options().write(true).open(at(&folder)).unwrap();
+    file.set_len(0).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert!(matches!(users(&engine), Err(Error::NotAKeystore)));
+    assert!(matches!(Engine::open(patient(), &unlock(), Duration::ZERO), Err(Error::NotAKeystore)));
 }
 
 #[test]
@@ -124,7 +177,7 @@ fn a_new_key_of_the_same_store_is_told() {
     header.slots = vec![unlock().new_slot(&header.store_id, &store_key, header.generation).unwrap()];
     let note = SlotNote { slot_id: header.slots[0].id, label: String::new(), created_at: Millis::now() };
     let plaintext = codec::encode(1, &[note], iter::empty(), 1 << 20).unwrap();
-    put(&engine.file, &store_key, &mut header, plaintext).unwrap();
+    overwrite(&engine, &store_key, &mut header, plaintext);
 
     assert!(matches!(users(&engine), Err(Error::Rekeyed)));
     assert!(matches!(save(&engine, "ada"), Err(Error::Rekeyed)));
@@ -139,13 +192,13 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     let rewrite = |key_id, notes: &[SlotNote]| {
         let mut header = Header { key_id, ..engine.state.read().header.clone() };
         let plaintext = codec::encode(1, notes, iter::empty(), 1 << 20).unwrap();
-        put(&engine.file, &engine.store_key, &mut header, plaintext).unwrap();
+        overwrite(&engine, &engine.store_key, &mut header, plaintext);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
     };
     let (key_id, notes) = (engine.state.read().header.key_id, engine.state.read().notes.clone());
     rewrite(key_id, &notes).unwrap();
-    assert!(matches!(rewrite([0; 8], &notes), Err(Error::Malformed { what }) if what.contains("another name")));
+    assert!(matches!(rewrite([0; 8], &notes), Err(Error::Malformed { what }) if what.contains("key id")));
     assert!(matches!(rewrite(key_id, &[]), Err(Error::Malformed { what }) if what.contains("notes")));
     let other = SlotNote { slot_id: [0; 16], ..notes[0].clone() };
     assert!(matches!(rewrite(key_id, &[other]), Err(Error::Malformed { what }) if what.contains("notes")));
@@ -192,6 +245,6 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
     let refused = engine.write(|changes| changes.save(&large)).map(|_| ());
-    assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore's contents", .. })), "{refused:?}");
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{Metadata, OpenOptions},
+    io,
     path::Path,
 };
 
@@ -22,7 +23,7 @@ mod platform {
 
     use rustix::fs::OFlags;
 
-    use super::{Access, Metadata, OpenOptions, Path, Result};
+    use super::{Access, Metadata, OpenOptions, Path, Result, io};
     use crate::error::{Error, UnsafePermissions};
 
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
@@ -73,6 +74,22 @@ mod platform {
         options
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // What file systems and kernels answer that have no such thing.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => std::fs::rename(from, to),
+            renamed => Ok(renamed?),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    pub(crate) use std::fs::rename as rename_new;
+
     /// What a path leads to that is no regular file.
     pub(crate) fn kind(metadata: &Metadata) -> &'static str {
         let kind = metadata.file_type();
@@ -108,9 +125,11 @@ mod platform {
         OpenOptions::new()
     }
 
+    pub(crate) use std::fs::rename as rename_new;
+
     pub(crate) fn kind(metadata: &Metadata) -> &'static str {
         if metadata.is_dir() { "folder" } else { "symbolic link" }
     }
 }
 
-pub(crate) use platform::{kind, open_options};
+pub(crate) use platform::{kind, open_options, rename_new};

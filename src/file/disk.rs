@@ -18,6 +18,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// without them: there is none.
     fn sync(&self, file: &File) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames a file to a name that no file has, where the system can tell in one step; else the caller's look is all.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// A handle to sync a folder with; `None` where the platform has none.
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>>;
     /// Brings a folder's names to the disk, where the file system can do that apart from the rest.
@@ -44,6 +46,10 @@ impl Disk for Os {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        access::rename_new(from, to)
     }
 
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
@@ -107,6 +113,10 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         (self.0)(Call::Rename).and_then(|()| Os.rename(from, to))
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (self.0)(Call::Rename).and_then(|()| Os.rename_new(from, to))
     }
 
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -35,7 +36,46 @@ impl Wait {
 
 /// The lock, until it is dropped. A process that dies gives it up too.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// How one handle's turns as a writer follow each other.
+///
+/// Waiting is done by looking again and again, so a writer that takes the lock right after it gave it up is ahead of
+/// all who wait. One that has had it for a while therefore stays away for longer than anybody pauses.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// When the present run of turns began, each right after the one before, and when the last of them ended.
+    pub(super) run: Option<(Instant, Instant)>,
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+const RIGHT_AFTER: Duration = Duration::from_millis(5);
+const LONGEST_RUN: Duration = Duration::from_millis(100);
+
+impl Turns {
+    /// To be called before the lock is taken again.
+    pub(crate) fn begin(&mut self, wait: &Wait) {
+        let now = Instant::now();
+        match self.run {
+            Some((_, end)) if now.duration_since(end) > RIGHT_AFTER => self.run = None,
+            Some((start, _)) if now.duration_since(start) > LONGEST_RUN => {
+                thread::sleep(LONGEST_PAUSE.saturating_mul(3).min(wait.left()));
+                self.run = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// To be called after the lock was given up.
+    pub(crate) fn end(&mut self) {
+        let now = Instant::now();
+        let start = self.run.map_or(now, |(start, _)| start);
+        self.run = Some((start, now));
+    }
+}
 
 impl StoreFile {
     /// Waits until this is the only writer.
@@ -45,41 +85,54 @@ impl StoreFile {
     pub(crate) fn lock(&self, wait: &Wait) -> Result<Lock> {
         let path = self.sibling(".lock");
         loop {
-            let file = open_lock(&path)?;
+            let file = self.open_lock(&path)?;
             wait_for(&file, &path, wait)?;
-            let lock = Lock(file);
-            if lock.is_at(&path) {
+            let lock = Lock { file, path: path.clone() };
+            if lock.is_at_its_path() {
                 return Ok(lock);
+            }
+            if wait.left().is_zero() {
+                return Err(wait.busy());
             }
         }
     }
+
+    fn open_lock(&self, path: &Path) -> Result<File> {
+        let mut options = access::open_options();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open", path))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
+        check_regular(path, &metadata)?;
+        // Whoever can open it can hold it for ever.
+        self.access.check_readable(path, &metadata)?;
+        Ok(file)
+    }
 }
 
-fn open_lock(path: &Path) -> Result<File> {
-    let mut options = access::open_options();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open", path))?;
-    check_regular(path, &file.metadata().map_err(failed("look at", path))?)?;
-    Ok(file)
-}
-
-/// The system has no lock with a deadline, so this looks again and again, less and less often.
+/// The system has no lock with a deadline, so this looks again and again.
 fn wait_for(file: &File, path: &Path, wait: &Wait) -> Result<()> {
-    let mut pause = Duration::from_micros(200);
+    let mut pause = Duration::from_micros(100);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
             Err(TryLockError::WouldBlock) if wait.left().is_zero() => return Err(wait.busy()),
             Err(TryLockError::WouldBlock) => thread::sleep(pause.min(wait.left())),
         }
-        pause = pause.saturating_mul(2).min(Duration::from_millis(10));
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
 
 impl Lock {
-    fn is_at(&self, path: &Path) -> bool {
-        let locked = self.0.metadata().ok().as_ref().and_then(identity);
-        let at_path = fs::symlink_metadata(path).ok().as_ref().and_then(identity);
+    /// That it still keeps others out.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_at_its_path() { Ok(()) } else { Err(Error::ChangedMeanwhile) }
+    }
+
+    fn is_at_its_path(&self) -> bool {
+        let locked = self.file.metadata().ok().as_ref().and_then(identity);
+        let at_path = fs::symlink_metadata(&self.path).ok().as_ref().and_then(identity);
         match (locked, at_path) {
             (Some(locked), Some(at_path)) => locked.is_same_file(&at_path),
             // Where files have no identity they cannot be removed while they are open either.
@@ -91,6 +144,6 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Explicitly: a child that was forked shares the descriptor, and closing ours would leave the lock to it.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }

@@ -25,6 +25,16 @@ fn existing(path: &Path, disk: Arc<dyn Disk>) -> StoreFile {
     StoreFile::existing(path, Access::Checked, 1 << 20, disk).unwrap()
 }
 
+fn lock(file: &StoreFile) -> Lock {
+    file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap()
+}
+
+/// Replaces the file as it is now.
+fn replace(file: &StoreFile, parts: &[&[u8]]) -> Result<Replacement> {
+    let identity = file.identity()?;
+    file.replace(&lock(file), identity.as_ref(), parts)
+}
+
 fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
     let path = folder.join("store");
     let mut file = Os.create_new(&path).unwrap();
@@ -37,13 +47,13 @@ fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
-    let replacement = file.replace(&[b"new ", b"bytes"]).unwrap();
+    let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
     assert!(replacement.unconfirmed.is_none());
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
     assert_eq!(*replacement.opened.read_all().unwrap(), b"new bytes");
     assert_eq!(replacement.opened.read_start(3).unwrap(), b"new");
     assert_eq!(file.identity().unwrap().as_ref(), replacement.opened.identity());
-    assert_eq!(names(folder.path()), ["store"]);
+    assert_eq!(names(folder.path()), ["store", "store.lock"]);
 }
 
 #[test]
@@ -52,10 +62,10 @@ fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else(
     for at in 0..6 {
         let folder = tempfile::tempdir().unwrap();
         let path = private_file(folder.path(), b"old");
-        let failed = existing(&path, failing_at(at).0).replace(&[b"new ", b"bytes"]);
+        let failed = replace(&existing(&path, failing_at(at).0), &[b"new ", b"bytes"]);
         assert!(matches!(failed, Err(Error::Io { .. })), "call {at}: {failed:?}");
         assert_eq!(fs::read(&path).unwrap(), b"old", "call {at}");
-        assert_eq!(names(folder.path()), ["store"], "call {at}");
+        assert_eq!(names(folder.path()), ["store", "store.lock"], "call {at}");
     }
 }
 
@@ -63,14 +73,14 @@ fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else(
 fn a_failure_after_it_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
-    let replacement = existing(&path, failing_at(6).0).replace(&[b"new ", b"bytes"]).unwrap();
+    let replacement = replace(&existing(&path, failing_at(6).0), &[b"new ", b"bytes"]).unwrap();
     let (unsynced, error) = replacement.unconfirmed.unwrap();
     assert_eq!((unsynced, error.kind()), (fs::canonicalize(folder.path()).unwrap(), io::ErrorKind::StorageFull));
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
-    assert_eq!(names(folder.path()), ["store"]);
+    assert_eq!(names(folder.path()), ["store", "store.lock"]);
 
     let (disk, calls) = failing_at(usize::MAX);
-    existing(&path, disk).replace(&[b"new ", b"bytes"]).unwrap();
+    replace(&existing(&path, disk), &[b"new ", b"bytes"]).unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 7, "the calls counted above are all there are");
 }
 
@@ -85,7 +95,7 @@ fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
         recorded.lock().push(call);
         Ok(())
     });
-    existing(&private_file(folder.path(), b"old"), Arc::new(disk)).replace(&[b"new"]).unwrap();
+    replace(&existing(&private_file(folder.path(), b"old"), Arc::new(disk)), &[b"new"]).unwrap();
     let expected = [Call::OpenFolder, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncFolder];
     assert_eq!(*calls.lock(), expected);
 }
@@ -100,7 +110,7 @@ fn a_file_that_is_written_to_or_replaced_has_another_identity() {
     fs::write(&path, b"new").unwrap();
     let written = file.identity().unwrap();
     assert_ne!(written, before);
-    file.replace(&[b"new"]).unwrap();
+    replace(&file, &[b"new"]).unwrap();
     assert_ne!(file.identity().unwrap(), written);
 }
 
@@ -159,8 +169,7 @@ fn what_is_made_is_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
-    file.replace(&[b"new"]).unwrap();
-    drop(file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap());
+    replace(&file, &[b"new"]).unwrap();
     for path in [&path, &file.sibling(".lock")] {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600, "{}", path.display());
     }
@@ -193,4 +202,122 @@ fn a_file_over_the_limit_is_not_read() {
     let open = |max| StoreFile::existing(&path, Access::Checked, max, Arc::new(Os)).unwrap().open();
     assert!(open(5).is_ok());
     assert!(matches!(open(4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+}
+
+#[test]
+fn a_file_that_appears_while_another_is_made_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    // As late as can be: between the look and the rename.
+    let appearing = path.clone();
+    let disk = Watched(move |call| match call {
+        Call::Rename => fs::write(&appearing, b"a backup that somebody restores"),
+        _ => Ok(()),
+    });
+    let file = StoreFile::new(&path, Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
+    let made = file.make(&lock(&file), &[b"new"]);
+    assert!(matches!(made, Err(Error::AlreadyExists { .. })), "{made:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"a backup that somebody restores");
+    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+}
+
+#[test]
+fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let changing = path.clone();
+    let disk = Watched(move |call| match call {
+        Call::Sync => fs::write(&changing, b"restored"),
+        _ => Ok(()),
+    });
+    let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"restored");
+    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+}
+
+#[test]
+fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let lock_path = folder.path().join("store.lock");
+    let disk = Watched(move |call| match call {
+        Call::Sync => fs::remove_file(&lock_path),
+        _ => Ok(()),
+    });
+    let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn what_killed_writers_left_goes_with_the_next_write_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let strays = ["store.0123456789abcdef.tmp", "store.ffffffffffffffff.tmp"];
+    let others = [
+        "other.0123456789abcdef.tmp",
+        "store.0123456789ABCDEF.tmp",
+        "store.0123456789abcde.tmp",
+        "store.0123456789abcdef.tmp.keep",
+        "store.0123456789abcdefg.tmp",
+        "store0123456789abcdef.tmp",
+    ];
+    for name in strays.iter().chain(&others) {
+        fs::write(folder.path().join(name), b"").unwrap();
+    }
+    fs::create_dir(folder.path().join("store.0000000000000000.tmp")).unwrap();
+    replace(&file, &[b"new"]).unwrap();
+    let left = names(folder.path());
+    assert!(others.iter().all(|name| left.contains(&(*name).to_owned())), "{left:?}");
+    assert!(strays.iter().all(|name| !left.contains(&(*name).to_owned())), "{left:?}");
+    assert_eq!(left.len(), others.len() + 3, "{left:?}");
+}
+
+#[test]
+fn a_file_that_is_a_mount_point_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let disk = Watched(|call| match call {
+        Call::Rename => Err(io::ErrorKind::ResourceBusy.into()),
+        _ => Ok(()),
+    });
+    let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]).unwrap_err();
+    assert!(refused.to_string().contains("mount its folder instead"), "{refused}");
+}
+
+#[test]
+fn folders_of_paths_are_named_even_where_the_path_does_not() {
+    assert_eq!(folder_of(Path::new("tokens.keep")), Path::new("."));
+    assert_eq!(folder_of(Path::new("a/tokens.keep")), Path::new("a"));
+    assert_eq!(folder_of(Path::new("/tokens.keep")), Path::new("/"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_others_could_hold_for_ever_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    drop(lock(&file));
+    fs::set_permissions(folder.path().join("store.lock"), fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = file.lock(&Wait::at_most(std::time::Duration::ZERO));
+    assert!(matches!(refused, Err(Error::UnsafePermissions { .. })), "{refused:?}");
+}
+
+/// What it keeps from happening, waiting for seconds, is a matter of time and has no place here.
+#[test]
+fn a_long_run_of_turns_ends_with_a_pause() {
+    let wait = Wait::at_most(std::time::Duration::from_secs(1));
+    let now = std::time::Instant::now();
+    let before = |millis| now.checked_sub(std::time::Duration::from_millis(millis)).unwrap();
+    let ran_on = |run| {
+        let mut turns = Turns { run };
+        turns.begin(&wait);
+        turns.run.is_some()
+    };
+    assert!(!ran_on(None));
+    assert!(ran_on(Some((before(10), now))), "short");
+    assert!(!ran_on(Some((before(200), now))), "long");
+    assert!(!ran_on(Some((before(200), before(100)))), "over");
 }

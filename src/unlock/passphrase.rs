@@ -25,8 +25,8 @@ impl Passphrase {
     }
 
     /// What a new slot for it is.
-    pub(super) fn slot_kind(&self) -> Result<SlotKind> {
-        if self.text.is_empty() { Err(Error::EmptyPassphrase) } else { Ok(SlotKind::Passphrase(self.kdf)) }
+    pub(super) fn slot_kind(&self) -> SlotKind {
+        SlotKind::Passphrase(self.kdf)
     }
 
     /// The key that it gives for a slot of that cost and salt.
