@@ -4,6 +4,7 @@ use std::{
     io, iter,
     path::{Path, PathBuf},
     process,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,12 +15,13 @@ use crate::{
     changes::{Changes, Delta},
     codec::{self, SlotNote},
     error::{Error, Result},
-    file::{Lock, Opened, Replacement, StoreFile, Turns, Wait},
+    file::{Held, Lock, Opened, Replacement, StoreFile, Turns, Wait},
     format::{self, Header, PROLOGUE_LEN},
     id::TokenId,
     index::Index,
     seal,
     secret::{Key, random},
+    status::{FileStatus, Status},
     token::Millis,
     unlock::Unlock,
 };
@@ -43,12 +45,13 @@ pub(crate) struct Engine {
 /// What is in memory of the file.
 #[derive(Debug)]
 struct State {
-    opened: Opened,
+    held: Held,
     /// The file's first bytes: as long as they are the same, so is the state.
     prologue: Vec<u8>,
     header: Header,
     notes: Vec<SlotNote>,
-    index: Index,
+    /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
+    index: Arc<Index>,
     /// An older or diverging state was seen at the path. This handle goes no further.
     rolled_back: bool,
 }
@@ -94,19 +97,18 @@ impl Engine {
 
         let lock = file.lock(&Wait::at_most(lock_timeout))?;
         file.check_absent()?;
-        let (prologue, replacement) = put(&store_key, &mut header, plaintext, |parts| file.make(&lock, parts))?;
+        let (prologue, replacement) = put(&store_key, &mut header, plaintext, |parts| file.make(Some(&lock), parts))?;
         drop(lock);
 
-        let opened = Written { value: replacement.opened, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
-        let state = State { opened, prologue, header, notes, index, rolled_back: false };
+        let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
+        let state = State { held, prologue, header, notes, index: Arc::new(index), rolled_back: false };
         Ok(Self::new(file, store_key, lock_timeout, state))
     }
 
     /// Opens a store. Derives keys, and takes no lock.
     pub(crate) fn open(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
         let opened = file.open()?;
-        format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
-        let mut bytes = opened.read_all()?;
+        let mut bytes = read_all(&opened)?;
         let (header, header_bytes, body) = Header::parse(&mut bytes)?;
         let store_key = unlock.open_slot(&header)?;
         let state = State::unseal(&store_key, opened, header, header_bytes, body)?;
@@ -125,6 +127,10 @@ impl Engine {
     /// Looks at the rows as they were committed last, by whatever process. One call to the system tells that they are
     /// those in memory; else the newer file is loaded. Takes no lock that other processes know of.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
+        self.read_state(|state| look(&state.index))
+    }
+
+    fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
         self.check_process()?;
         if !self.is_fresh()? {
             let _gate = self.gate.lock();
@@ -133,7 +139,7 @@ impl Engine {
                 self.refresh()?;
             }
         }
-        Ok(look(&self.state.read().index))
+        Ok(look(&self.state.read()))
     }
 
     /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after.
@@ -167,13 +173,52 @@ impl Engine {
         let max_len = header.max_plaintext_len(self.file.max_len());
         let plaintext = codec::encode(changes.next_id(), &state.notes, changes.iter(), max_len)?;
         let delta = changes.finish();
-        let identity = state.opened.identity().cloned();
+        let identity = state.held.identity().cloned();
         drop(state);
 
         let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
-        let (prologue, Replacement { opened, unconfirmed }) = put(&self.store_key, &mut header, plaintext, replace)?;
-        self.state.write().adopt(delta, opened, prologue, header);
+        let (prologue, Replacement { held, unconfirmed }) = put(&self.store_key, &mut header, plaintext, replace)?;
+        self.state.write().adopt(delta, held, prologue, header);
         Ok(Written { value, unconfirmed })
+    }
+
+    /// The rows as they were committed last, as they are now whatever becomes of them.
+    pub(crate) fn snapshot(&self) -> Result<Arc<Index>> {
+        self.read_state(|state| state.index.clone())
+    }
+
+    /// Reads all of the file anew, whatever is in memory, and sees that it is sound.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.check_process()?;
+        let opened = self.file.open()?;
+        let mut bytes = read_all(&opened)?;
+        self.load(opened, &mut bytes).map(|_| ())
+    }
+
+    /// Writes a copy of the file as it is now, after seeing that it is sound.
+    pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
+        self.check_process()?;
+        let copy = self.file.beside(path)?;
+        let opened = self.file.open()?;
+        let bytes = read_all(&opened)?;
+        self.load(opened, &mut bytes.clone())?;
+        let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
+        Written { value: (), unconfirmed }.confirmed(|()| None)
+    }
+
+    /// What there is to tell of the store, without what it holds.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let (generation, tokens) = self.read_state(|state| (state.header.generation, state.index.iter().count()))?;
+        let opened = self.file.open()?;
+        Ok(Status {
+            path: self.path().to_owned(),
+            format_version: format::VERSION,
+            generation,
+            tokens,
+            file_len: opened.len(),
+            mode: opened.mode(),
+            not_offered: self.file.not_offered()?,
+        })
     }
 
     fn check_process(&self) -> Result<()> {
@@ -184,7 +229,7 @@ impl Engine {
     fn is_fresh(&self) -> Result<bool> {
         let identity = self.file.identity()?;
         let state = self.state.read();
-        Ok(identity.is_some() && identity.as_ref() == state.opened.identity() && !state.rolled_back)
+        Ok(identity.is_some() && identity.as_ref() == state.held.identity() && !state.rolled_back)
     }
 
     /// Makes what is in memory what is in the file. To be called behind the gate.
@@ -197,17 +242,23 @@ impl Engine {
         // The times of files are coarse, so the prologue is compared even where they say that nothing has changed. Where
         // they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
         let state = self.state.read();
-        if prologue == state.prologue && opened.identity() == state.opened.identity() {
+        if prologue == state.prologue && opened.identity() == state.held.identity() {
             drop(state);
-            self.state.write().opened = opened;
+            self.state.write().held = opened.hold();
             return Ok(());
         }
-        let loaded = state.header.clone();
         drop(state);
+        let mut bytes = read_all(&opened)?;
+        let newest = self.load(opened, &mut bytes)?;
+        *self.state.write() = newest;
+        Ok(())
+    }
 
-        format::header_len(&prologue)?;
-        let mut bytes = opened.read_all()?;
-        let (header, header_bytes, body) = Header::parse(&mut bytes)?;
+    /// What the bytes of the file hold, once they are seen to be the state in memory or a later one of the same store. They
+    /// are decrypted in place.
+    fn load(&self, opened: Opened, bytes: &mut [u8]) -> Result<State> {
+        let (header, header_bytes, body) = Header::parse(bytes)?;
+        let loaded = self.state.read().header.clone();
         if header.store_id != loaded.store_id {
             return Err(Error::Replaced);
         }
@@ -222,9 +273,21 @@ impl Engine {
             self.state.write().rolled_back = true;
             return Err(Error::RolledBack);
         }
-        *self.state.write() = newest;
-        Ok(())
+        Ok(newest)
     }
+}
+
+/// Looks at a file as far as that goes without a key.
+pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
+    let opened = file.open()?;
+    let generation = Header::parse(&mut read_all(&opened)?)?.0.generation;
+    Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
+}
+
+/// All of a file, unless its first bytes are none of a keystore's: then no more is read.
+fn read_all(opened: &Opened) -> Result<Zeroizing<Vec<u8>>> {
+    format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
+    opened.read_all()
 }
 
 /// Seals the plaintext and puts it on the disk. Returns the file's first bytes too.
@@ -251,13 +314,13 @@ impl State {
             return Err(Error::Malformed { what: "its slots and the notes on them differ" });
         }
         let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
-        let index = Index::new(contents.next_id, contents.tokens);
-        Ok(Self { opened, prologue, header, notes: contents.notes, index, rolled_back: false })
+        let index = Arc::new(Index::new(contents.next_id, contents.tokens));
+        Ok(Self { held: opened.hold(), prologue, header, notes: contents.notes, index, rolled_back: false })
     }
 
-    fn adopt(&mut self, delta: Delta, opened: Opened, prologue: Vec<u8>, header: Header) {
-        delta.apply(&mut self.index);
-        self.opened = opened;
+    fn adopt(&mut self, delta: Delta, held: Held, prologue: Vec<u8>, header: Header) {
+        delta.apply(Arc::make_mut(&mut self.index));
+        self.held = held;
         self.prologue = prologue;
         self.header = header;
     }

@@ -37,8 +37,16 @@ pub(crate) struct StoreFile {
     disk: Arc<dyn Disk>,
 }
 
-/// A file that was opened. It stays open while its contents are in memory: the number of an open inode is not given to
-/// another file, so a path that leads to that number leads to this file.
+/// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a path
+/// that leads to that number leads to this file.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// `None` where files have no identity: there an open file would only be in the way of its own replacement.
+    _file: Option<File>,
+    identity: Option<Identity>,
+}
+
+/// A file that was opened to be read.
 #[derive(Debug)]
 pub(crate) struct Opened {
     file: File,
@@ -68,7 +76,7 @@ impl Identity {
 #[derive(Debug)]
 pub(crate) struct Replacement {
     /// The new file.
-    pub(crate) opened: Opened,
+    pub(crate) held: Held,
     /// If the disk did not confirm it, so that it may not survive a power cut: the folder, and why.
     pub(crate) unconfirmed: Option<(PathBuf, io::Error)>,
 }
@@ -106,6 +114,25 @@ impl StoreFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Another file on the same terms, which is to be made.
+    pub(crate) fn beside(&self, path: &Path) -> Result<Self> {
+        Self::new(path, self.access, self.max_len, self.disk.clone())
+    }
+
+    /// What the file system does not offer of what makes a change last: found out by trying it.
+    pub(crate) fn not_offered(&self) -> Result<Vec<&'static str>> {
+        let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
+        let synced = folder.map_or(Ok(false), |folder| self.disk.sync_folder(&folder));
+        let mut missing = Vec::new();
+        if !synced.map_err(failed("sync", &self.folder))? {
+            missing.push("syncing a folder: a power cut may undo a change, though never tear it");
+        }
+        if !access::offers_full_sync(&self.open()?.file) {
+            missing.push("F_FULLFSYNC: the disk may keep a change in its own cache for a while");
+        }
+        Ok(missing)
     }
 
     /// How long the file may be, in bytes.
@@ -151,10 +178,13 @@ impl StoreFile {
     pub(crate) fn open(&self) -> Result<Opened> {
         // Before it is opened: opening a pipe or a device may wait, or do something.
         check_regular(&self.path, &self.metadata()?)?;
-        let file = access::open_options().read(true).open(&self.path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(&self.path),
-            _ => failed("open", &self.path)(error),
-        })?;
+        let file =
+            access::patiently(|| access::open_options().read(true).open(&self.path)).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::NotFound => missing(&self.path),
+                    _ => failed("open", &self.path)(error),
+                }
+            })?;
         let metadata = file.metadata().map_err(failed("read the metadata of", &self.path))?;
         check_regular(&self.path, &metadata)?;
         self.access.check_readable(&self.path, &metadata)?;
@@ -165,7 +195,9 @@ impl StoreFile {
     }
 
     /// Makes the file out of these parts, one after the other: all or nothing, and never over another file.
-    pub(crate) fn make(&self, lock: &Lock, parts: &[&[u8]]) -> Result<Replacement> {
+    ///
+    /// With the lock, others who would make it wait; without, as for a backup, they may be first.
+    pub(crate) fn make(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Replacement> {
         self.put(lock, parts, |temporary| {
             self.check_absent()?;
             self.disk.rename_new(temporary, &self.path).map_err(|error| match error.kind() {
@@ -177,7 +209,7 @@ impl StoreFile {
 
     /// Replaces the file by these parts, one after the other: all or nothing, and only the file that was opened last.
     pub(crate) fn replace(&self, lock: &Lock, opened: Option<&Identity>, parts: &[&[u8]]) -> Result<Replacement> {
-        self.put(lock, parts, |temporary| {
+        self.put(Some(lock), parts, |temporary| {
             // Whoever takes the lock cannot have changed it. Who does not take it deserves no better than this look, for
             // no system renames over one particular file only.
             if self.identity()?.as_ref() != opened {
@@ -194,14 +226,23 @@ impl StoreFile {
     }
 
     /// Writes a temporary file, and lets it take the file's name.
-    fn put(&self, lock: &Lock, parts: &[&[u8]], rename: impl FnOnce(&Path) -> Result<()>) -> Result<Replacement> {
-        self.remove_strays();
+    fn put(
+        &self,
+        lock: Option<&Lock>,
+        parts: &[&[u8]],
+        rename: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Replacement> {
+        if lock.is_some() {
+            self.remove_strays();
+        }
         // First, so that having no handle to sync it with is found out before anything is visible.
         let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
         let temporary = self.sibling(&temporary_suffix()?);
         let mut file = self.disk.create_new(&temporary).map_err(failed("create", &temporary))?;
-        let renamed =
-            self.fill(&mut file, parts, &temporary).and_then(|()| lock.check()).and_then(|()| rename(&temporary));
+        let renamed = self
+            .fill(&mut file, parts, &temporary)
+            .and_then(|()| lock.map_or(Ok(()), Lock::check))
+            .and_then(|()| rename(&temporary));
         if let Err(error) = renamed {
             // The error to tell is the first one.
             let _ = self.disk.remove(&temporary);
@@ -209,14 +250,8 @@ impl StoreFile {
         }
         let unsynced = folder.and_then(|folder| self.disk.sync_folder(&folder).err());
         let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
-        let metadata = file.metadata().ok();
-        let opened = Opened {
-            file,
-            identity: metadata.as_ref().and_then(identity),
-            len: metadata.map_or(0, |metadata| metadata.len()),
-            path: self.path.clone(),
-        };
-        Ok(Replacement { opened, unconfirmed })
+        let identity = file.metadata().ok().as_ref().and_then(identity);
+        Ok(Replacement { held: Held::new(file, identity), unconfirmed })
     }
 
     fn fill(&self, file: &mut File, parts: &[&[u8]], path: &Path) -> Result<()> {
@@ -284,6 +319,30 @@ impl Opened {
             .and_then(|()| file.take(len).read_to_end(&mut bytes))
             .map_err(failed("read", &self.path))?;
         Ok(bytes)
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Keeps the file, for as long as what was read of it is used.
+    pub(crate) fn hold(self) -> Held {
+        Held::new(self.file, self.identity)
+    }
+
+    /// The file's permission bits, where it has them.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        self.file.metadata().ok().as_ref().and_then(access::mode)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Held {
+    fn new(file: File, identity: Option<Identity>) -> Self {
+        Self { _file: identity.is_some().then_some(file), identity }
     }
 
     pub(crate) fn identity(&self) -> Option<&Identity> {

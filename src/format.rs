@@ -12,7 +12,7 @@ use crate::{
 
 /// PNG's way: not text, and damaged visibly by a transfer that rewrites line ends.
 const MAGIC: [u8; 8] = *b"\x89TKP\r\n\x1a\n";
-const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 1;
 pub(crate) const PROLOGUE_LEN: usize = 128;
 pub(crate) const SLOT_LEN: usize = 144;
 /// The part of a slot that its commitment and wrapping key are bound to.

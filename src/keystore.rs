@@ -3,12 +3,14 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    engine::Engine,
+    engine::{self, Engine},
     error::{Error, Result},
     file::{Access, Os, StoreFile},
     id::TokenId,
     index::Index,
     matching,
+    snapshot::Snapshot,
+    status::{FileStatus, Status},
     store::TokenStore,
     token::Token,
     unlock::Unlock,
@@ -159,6 +161,109 @@ impl Keystore {
         self.0.write(|changes| changes.replace(token))?.confirmed(|row| row.id().cloned())
     }
 
+    /// The tokens as they are now, for a tight loop: looking at them asks neither the system nor a lock anything, and
+    /// shows nothing that is saved later. Costs what a find costs; the first save after it copies the lookup tables while
+    /// the snapshot is alive.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Token, TokenStore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock)?;
+    /// store.save_token(&Token::builder().user_name("ada").access_token("a").build())?;
+    /// let snapshot = store.snapshot()?;
+    /// store.delete_tokens()?;
+    /// let ada = snapshot.find_stored(&Token::builder().user_name("ada").build());
+    /// assert_eq!(ada.unwrap().access_token().unwrap().expose_secret(), "a");
+    /// assert_eq!(store.snapshot()?.tokens().count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.0.snapshot().map(Snapshot::new)
+    }
+
+    /// Reads all of the file anew, whatever is in memory, and sees that it is sound: every byte, to the last token. Derives
+    /// no key and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type. What is in memory stays.
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// let store = Keystore::create(&path, unlock)?;
+    /// store.verify()?;
+    ///
+    /// // Without a key: that the file is a keystore, whole, and with a header that nothing has damaged.
+    /// let found = Keystore::verify_file(&path)?;
+    /// assert_eq!((found.format_version, found.generation), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(&self) -> Result<()> {
+        self.0.verify()
+    }
+
+    /// Looks at a file as far as that goes without a key: that it is a keystore, as long as it says, with a sound header.
+    /// Whoever can write the file can make that look sound; only [`verify`](Self::verify) sees what is in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) for which no key was derived.
+    pub fn verify_file(path: impl AsRef<Path>) -> Result<FileStatus> {
+        KeystoreOptions::new().verify_file(path)
+    }
+
+    /// Makes a copy of the file that can be opened in every way this one can. It is consistent while others write, was seen
+    /// to be sound, is on the disk when this returns, and never takes the place of a file that exists. Reads and writes
+    /// the whole file; takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type, and [`AlreadyExists`](Error::AlreadyExists), [`MissingFolder`](Error::MissingFolder).
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock.clone())?;
+    /// let backup = dir.path().join("backup.keep");
+    /// store.backup_to(&backup)?;
+    /// assert!(matches!(store.backup_to(&backup), Err(Error::AlreadyExists { .. })));
+    /// Keystore::open(&backup, unlock)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.0.backup_to(path.as_ref())
+    }
+
+    /// What a support page would show: no secret, and nothing of what is stored but how many tokens. Syncs the folder once
+    /// to see whether that can be done.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock)?;
+    /// let status = store.status()?;
+    /// assert_eq!((status.tokens, status.generation), (0, 1));
+    /// println!("{status}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&self) -> Result<Status> {
+        self.0.status()
+    }
+
     /// Where the file is, with symbolic links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -248,6 +353,15 @@ impl KeystoreOptions {
     pub fn open(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
         let file = StoreFile::existing(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?;
         Engine::open(file, &unlock, self.lock_timeout).map(|engine| Keystore(Arc::new(engine)))
+    }
+
+    /// See [`Keystore::verify_file`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::verify_file`].
+    pub fn verify_file(&self, path: impl AsRef<Path>) -> Result<FileStatus> {
+        engine::verify_file(&StoreFile::existing(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?)
     }
 
     /// See [`Keystore::open_or_create`].

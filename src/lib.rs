@@ -25,6 +25,7 @@
 // Floor 5: what applications open.
 mod keystore;
 mod memory;
+mod snapshot;
 
 // Floor 4: one mechanism for every operation.
 mod engine;
@@ -50,6 +51,7 @@ mod token;
 mod error;
 mod id;
 mod secret;
+mod status;
 
 // Beside the house: what holds others to the contract.
 #[cfg(feature = "testing")]
@@ -61,6 +63,8 @@ pub use kdf::KdfParams;
 pub use keystore::{Keystore, KeystoreOptions};
 pub use memory::MemoryStore;
 pub use secret::Secret;
+pub use snapshot::Snapshot;
+pub use status::{FileStatus, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
 pub use unlock::Unlock;

@@ -7,10 +7,11 @@ use std::{
 };
 
 /// Each module with its floor and what it may import of ours. Nothing may be imported from above, or in a circle.
-const HOUSE: [(&str, u8, &[&str]); 19] = [
+const HOUSE: [(&str, u8, &[&str]); 21] = [
     ("id", 0, &[]),
     ("error", 0, &["id"]),
     ("secret", 0, &["error"]),
+    ("status", 0, &[]),
     ("token", 1, &["error", "id", "secret"]),
     ("kdf", 1, &["error", "secret"]),
     ("format", 1, &["error", "kdf"]),
@@ -22,8 +23,17 @@ const HOUSE: [(&str, u8, &[&str]); 19] = [
     ("file", 2, &["error", "format", "secret"]),
     ("index", 3, &["error", "id", "matching", "token"]),
     ("changes", 3, &["error", "id", "index", "matching", "token"]),
-    ("engine", 4, &["changes", "codec", "error", "file", "format", "id", "index", "seal", "secret", "token", "unlock"]),
-    ("keystore", 5, &["engine", "error", "file", "id", "index", "matching", "store", "token", "unlock"]),
+    (
+        "engine",
+        4,
+        &["changes", "codec", "error", "file", "format", "id", "index", "seal", "secret", "status", "token", "unlock"],
+    ),
+    ("snapshot", 5, &["id", "index", "matching", "token"]),
+    (
+        "keystore",
+        5,
+        &["engine", "error", "file", "id", "index", "matching", "snapshot", "status", "store", "token", "unlock"],
+    ),
     ("memory", 5, &["changes", "error", "id", "index", "matching", "store", "token"]),
     ("testing", 6, &["kdf", "lib"]),
     ("lib", 7, &[]),

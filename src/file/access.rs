@@ -1,7 +1,7 @@
 //! Who may read and write, and what kind of thing a path leads to: what differs from platform to platform.
 
 use std::{
-    fs::{Metadata, OpenOptions},
+    fs::{File, Metadata, OpenOptions},
     io,
     path::Path,
 };
@@ -23,7 +23,7 @@ mod platform {
 
     use rustix::fs::OFlags;
 
-    use super::{Access, Metadata, OpenOptions, Path, Result, io};
+    use super::{Access, File, Metadata, OpenOptions, Path, Result, io};
     use crate::error::{Error, UnsafePermissions};
 
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
@@ -74,6 +74,37 @@ mod platform {
         options
     }
 
+    /// Nobody's open file is in the way here.
+    pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        attempt()
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    pub(crate) fn sync(file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    /// F_FULLFSYNC brings the disk's own cache to the disk too, and not every file system has it.
+    #[cfg(target_vendor = "apple")]
+    pub(crate) fn sync(file: &File) -> io::Result<()> {
+        if offers_full_sync(file) { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    pub(crate) fn offers_full_sync(_: &File) -> bool {
+        true
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(crate) fn offers_full_sync(file: &File) -> bool {
+        rustix::fs::fcntl_fullfsync(file).is_ok()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+    pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
+        Some(metadata.mode() & 0o7777)
+    }
+
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         use rustix::{
@@ -105,7 +136,35 @@ mod platform {
 
 #[cfg(not(unix))]
 mod platform {
-    use super::{Access, Metadata, OpenOptions, Path, Result};
+    use std::{thread, time::Duration};
+
+    use super::{Access, File, Metadata, OpenOptions, Path, Result, io};
+
+    /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that is in
+    /// ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
+    pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        for pause in [1, 2, 5, 10, 20, 50, 100, 200, 300, 300] {
+            match attempt() {
+                Err(error) if matches!(error.raw_os_error(), Some(5 | 32 | 33)) => {
+                    thread::sleep(Duration::from_millis(pause));
+                }
+                done => return done,
+            }
+        }
+        attempt()
+    }
+
+    pub(crate) fn sync(file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    pub(crate) fn offers_full_sync(_: &File) -> bool {
+        true
+    }
+
+    pub(crate) fn mode(_: &Metadata) -> Option<u32> {
+        None
+    }
 
     impl Access {
         pub(crate) fn check_readable(self, _: &Path, _: &Metadata) -> Result<()> {
@@ -132,4 +191,4 @@ mod platform {
     }
 }
 
-pub(crate) use platform::{kind, open_options, rename_new};
+pub(crate) use platform::{kind, mode, offers_full_sync, open_options, patiently, rename_new, sync};

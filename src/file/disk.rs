@@ -22,8 +22,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// A handle to sync a folder with; `None` where the platform has none.
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>>;
-    /// Brings a folder's names to the disk, where the file system can do that apart from the rest.
-    fn sync_folder(&self, folder: &File) -> io::Result<()>;
+    /// Brings a folder's names to the disk; `false` where the file system cannot do that apart from the rest.
+    fn sync_folder(&self, folder: &File) -> io::Result<bool>;
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -41,27 +41,27 @@ impl Disk for Os {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
+        access::sync(file)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        access::patiently(|| fs::rename(from, to))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        access::rename_new(from, to)
+        access::patiently(|| access::rename_new(from, to))
     }
 
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
         if cfg!(unix) { File::open(folder).map(Some) } else { Ok(None) }
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<()> {
-        folder.sync_all().or_else(|error| match error.kind() {
+    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
+        match access::sync(folder) {
             // What file systems answer that cannot sync a folder: there is nothing more to be had from them.
-            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
-            _ => Err(error),
-        })
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(false),
+            synced => synced.map(|()| true),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -123,7 +123,7 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::OpenFolder).and_then(|()| Os.open_folder(folder))
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<()> {
+    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
         (self.0)(Call::SyncFolder).and_then(|()| Os.sync_folder(folder))
     }
 

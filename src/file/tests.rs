@@ -50,9 +50,9 @@ fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
     let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
     assert!(replacement.unconfirmed.is_none());
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
-    assert_eq!(*replacement.opened.read_all().unwrap(), b"new bytes");
-    assert_eq!(replacement.opened.read_start(3).unwrap(), b"new");
-    assert_eq!(file.identity().unwrap().as_ref(), replacement.opened.identity());
+    assert_eq!(file.identity().unwrap().as_ref(), replacement.held.identity());
+    let opened = file.open().unwrap();
+    assert_eq!((&**opened.read_all().unwrap(), &*opened.read_start(3).unwrap()), (&b"new bytes"[..], &b"new"[..]));
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
 }
 
@@ -215,7 +215,7 @@ fn a_file_that_appears_while_another_is_made_is_not_written_over() {
         _ => Ok(()),
     });
     let file = StoreFile::new(&path, Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
-    let made = file.make(&lock(&file), &[b"new"]);
+    let made = file.make(Some(&lock(&file)), &[b"new"]);
     assert!(matches!(made, Err(Error::AlreadyExists { .. })), "{made:?}");
     assert_eq!(fs::read(&path).unwrap(), b"a backup that somebody restores");
     assert_eq!(names(folder.path()), ["store", "store.lock"]);

@@ -1,0 +1,152 @@
+//! What an operator asks of a store: is it sound, a copy of it, how it is, and a view that holds still.
+
+mod common;
+
+use std::fs;
+
+use common::{Fixture, names_in, token, unlock};
+use tokenkeep::{Error, Keystore, TokenStore, testing::derivations};
+
+fn save(store: &Keystore, user: &str) {
+    store.save_token(&token().user_name(user).access_token("a").build()).unwrap();
+}
+
+#[test]
+fn damage_that_needs_no_key_to_be_seen_is_seen_without_one() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada");
+    let sound = fixture.bytes();
+    let count = derivations();
+    let found = Keystore::verify_file(&fixture.path).unwrap();
+    assert_eq!((found.format_version, found.generation, found.file_len), (1, 2, 4416));
+
+    let verified = |bytes: &[u8]| {
+        fs::write(&fixture.path, bytes).unwrap();
+        Keystore::verify_file(&fixture.path).map(|_| ())
+    };
+    let flipped = |at: usize| {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    assert!(matches!(verified(&flipped(0)), Err(Error::NotAKeystore)));
+    assert!(matches!(verified(&flipped(8)), Err(Error::UnsupportedVersion { .. })));
+    assert!(matches!(verified(&flipped(200)), Err(Error::DamagedHeader)));
+    assert!(matches!(verified(&sound[..4000]), Err(Error::Truncated { .. })));
+    assert!(verified(&flipped(4000)).is_ok(), "what is in the body needs the key");
+    assert_eq!(derivations(), count);
+    assert_eq!(fs::read(&fixture.path).unwrap(), flipped(4000));
+}
+
+#[test]
+fn an_open_store_verifies_every_byte_of_its_file_whatever_is_in_memory() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada");
+    fixture.store.verify().unwrap();
+    let mut bytes = fixture.bytes();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&fixture.path, &bytes).unwrap();
+    let count = derivations();
+    assert!(matches!(fixture.store.verify(), Err(Error::Tampered)));
+    assert_eq!((derivations(), fixture.bytes()), (count, bytes));
+}
+
+#[test]
+fn a_backup_opens_and_stays_as_it_was_taken() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada");
+    let backup = fixture.folder.path().join("backup.keep");
+    fixture.store.backup_to(&backup).unwrap();
+    save(&fixture.store, "grace");
+    assert_eq!(Keystore::open(&backup, unlock()).unwrap().get_tokens().unwrap().len(), 1);
+    assert_eq!(names_in(fixture.folder.path()), ["backup.keep", "tokens.keep", "tokens.keep.lock"]);
+}
+
+#[test]
+fn a_backup_never_takes_the_place_of_a_file() {
+    let fixture = Fixture::new();
+    let taken = fixture.folder.path().join("taken");
+    fs::write(&taken, b"mine").unwrap();
+    for path in [&taken, &fixture.path] {
+        let before = fs::read(path).unwrap();
+        assert!(matches!(fixture.store.backup_to(path), Err(Error::AlreadyExists { .. })));
+        assert_eq!(fs::read(path).unwrap(), before);
+    }
+    let missing = fixture.folder.path().join("missing").join("backup.keep");
+    assert!(matches!(fixture.store.backup_to(missing), Err(Error::MissingFolder { .. })));
+}
+
+#[test]
+fn no_backup_is_made_of_what_is_not_sound() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada");
+    let mut bytes = fixture.bytes();
+    bytes[1000] ^= 1;
+    fs::write(&fixture.path, bytes).unwrap();
+    let backup = fixture.folder.path().join("backup.keep");
+    assert!(matches!(fixture.store.backup_to(&backup), Err(Error::Tampered)));
+    assert!(!backup.exists());
+}
+
+#[test]
+fn a_backup_that_is_taken_while_others_write_is_one_of_the_states_they_wrote() {
+    let fixture = Fixture::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let writer = fixture.open();
+            (0..60).for_each(|round| save(&writer, &format!("{round}")));
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let mut before = 0;
+        for round in 0.. {
+            let backup = fixture.folder.path().join(format!("backup {round}"));
+            fixture.store.backup_to(&backup).unwrap();
+            let users: Vec<_> = Keystore::open(&backup, unlock()).unwrap().get_tokens().unwrap();
+            let users: Vec<_> =
+                users.iter().map(|token| token.user_name().unwrap().parse::<usize>().unwrap()).collect();
+            assert_eq!(users, (0..users.len()).collect::<Vec<_>>());
+            assert!(users.len() >= before);
+            before = users.len();
+            if done.load(std::sync::atomic::Ordering::SeqCst) {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_status_tells_how_the_store_is_and_not_what_it_holds() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada.lovelace");
+    save(&fixture.open(), "grace.hopper");
+    let status = fixture.store.status().unwrap();
+    assert_eq!(status.path, fixture.path.canonicalize().unwrap());
+    assert_eq!((status.format_version, status.generation, status.tokens), (1, 3, 2));
+    assert_eq!(status.file_len, u64::try_from(fixture.bytes().len()).unwrap());
+    #[cfg(unix)]
+    assert_eq!(status.mode, Some(0o600));
+    #[cfg(target_os = "linux")]
+    assert_eq!(status.not_offered, Vec::<&str>::new());
+    let shown = status.to_string();
+    for line in ["generation:  3", "tokens:      2", "mode:        0600"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains("lovelace") && !shown.contains("hopper"));
+}
+
+#[test]
+fn a_snapshot_holds_still_and_a_new_one_has_moved_on() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada");
+    let (snapshot, other) = (fixture.store.snapshot().unwrap(), fixture.open());
+    let id = other.get_tokens().unwrap()[0].id().unwrap().clone();
+    save(&fixture.store, "grace");
+    other.delete_token(&id).unwrap();
+    fs::remove_file(&fixture.path).unwrap();
+    let users: Vec<_> = snapshot.tokens().map(|token| token.user_name().unwrap()).collect();
+    assert_eq!(users, ["ada"]);
+    assert!(snapshot.find_token_by_id(&id).is_some());
+    assert!(snapshot.find_stored(&token().user_name("grace").build()).is_none());
+    assert!(matches!(fixture.store.snapshot(), Err(Error::NotFound { .. })));
+}
