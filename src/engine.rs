@@ -326,5 +326,7 @@ impl State {
     }
 }
 
+#[cfg(all(test, unix))]
+mod power_cut;
 #[cfg(test)]
 mod tests;

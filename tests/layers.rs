@@ -63,7 +63,10 @@ fn sources() -> Vec<(String, String, PathBuf)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 collect(&path, files);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+                && !path.ends_with("power_cut.rs")
+            {
                 files.push(path);
             }
         }

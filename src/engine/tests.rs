@@ -9,20 +9,24 @@ use crate::{
     kdf::KdfParams,
 };
 
-fn unlock() -> Unlock {
+pub(super) fn unlock() -> Unlock {
     Unlock::passphrase("passphrase").kdf(KdfParams::MIN)
 }
 
-fn at(folder: &TempDir) -> PathBuf {
+pub(super) fn at(folder: &TempDir) -> PathBuf {
     folder.path().join("store")
 }
 
-fn create(folder: &TempDir) -> Engine {
-    let file = StoreFile::new(&at(folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+pub(super) fn create_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
+    let file = StoreFile::new(&at(folder), Access::Checked, 1 << 20, disk).unwrap();
     Engine::create(file, &unlock(), Duration::from_secs(5)).unwrap()
 }
 
-fn open_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
+pub(super) fn create(folder: &TempDir) -> Engine {
+    create_with(folder, Arc::new(Os))
+}
+
+pub(super) fn open_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
     let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, disk).unwrap();
     Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap()
 }
@@ -31,7 +35,7 @@ fn open(folder: &TempDir) -> Engine {
     open_with(folder, Arc::new(Os))
 }
 
-fn save(engine: &Engine, user: &str) -> Result<TokenId> {
+pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
     let token = Token::builder().user_name(user).access_token("a").build();
     engine.write(|changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
 }
