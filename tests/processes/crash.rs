@@ -1,0 +1,175 @@
+//! One operation at a time, killed at every call to the system that has to do with files, and failed at every one.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use tempfile::TempDir;
+use tokenkeep::{Error, Keystore, Token, TokenStore};
+
+use crate::{
+    common::{names_in, token, unlock},
+    this_program_with,
+};
+
+const OPERATIONS: [&str; 5] = ["create", "save", "update", "delete", "delete all"];
+/// Everything between these two looks at files that are not there is the operation.
+const BEGIN: &str = "/tokenkeep-test-begin";
+const END: &str = "/tokenkeep-test-end";
+const CALLS: &str = "openat,close,read,pread64,write,lseek,fsync,fdatasync,ftruncate,rename,renameat,renameat2,\
+    unlink,unlinkat,flock,fcntl,stat,lstat,fstat,statx,newfstatat,getdents64,chmod,fchmod,fchmodat,readlink,mkdir";
+
+/// The operation, in a process of its own. It acknowledges by ending well.
+pub fn work(operation: &str, path: &Path) {
+    let store = (operation != "create").then(|| Keystore::open(path, unlock()).unwrap());
+    let _ = fs::metadata(BEGIN);
+    let done = perform(operation, store.as_ref(), path);
+    let _ = fs::metadata(END);
+    if let Err(error) = done {
+        println!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep::Result<()> {
+    let save = |user: &str, access: &str| token().user_name(user).access_token(access).build();
+    match (operation, store) {
+        ("create", _) => Keystore::create(path, unlock()).map(|_| ()),
+        ("save", Some(store)) => store.save_token(&save("grace", "g")).map(|_| ()),
+        ("update", Some(store)) => store.save_token(&save("ada", "a2")).map(|_| ()),
+        ("delete", Some(store)) => store.delete_token(&"1".into()).map(|_| ()),
+        ("delete all", Some(store)) => store.delete_tokens().map(|_| ()),
+        other => panic!("no such operation: {other:?}"),
+    }
+}
+
+/// The tokens without the times at which they were saved; `None` where there is no store.
+type State = Option<Vec<(String, String)>>;
+
+fn state_of(path: &Path) -> State {
+    let store = match Keystore::open(path, unlock()) {
+        Err(Error::NotFound { .. }) => return None,
+        opened => opened.unwrap_or_else(|error| panic!("it does not open: {error:?}")),
+    };
+    store.verify().unwrap();
+    let shown = |token: Token| {
+        (token.user_name().unwrap().to_owned(), token.access_token().unwrap().expose_secret().to_owned())
+    };
+    Some(store.get_tokens().unwrap().into_iter().map(shown).collect())
+}
+
+/// A folder with the store that an operation starts from, if it starts from one.
+fn folder_for(operation: &str, start: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    if operation != "create" {
+        let path = folder.path().join("tokens.keep");
+        fs::write(&path, start).unwrap();
+        crate::common::set_mode(&path, 0o600);
+    }
+    folder
+}
+
+fn strace(folder: &Path, operation: &str, options: &[&str]) -> Command {
+    let path = folder.join("tokens.keep");
+    let job = this_program_with(&["crash", operation, path.to_str().unwrap()]);
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-e", &format!("trace={CALLS}"), "-e", "signal=none"]).args(options);
+    command.arg(job.get_program()).envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Each call of the operation: its name, and which of that name it is since the process began.
+fn calls_of(operation: &str, start: &[u8]) -> Vec<(String, usize)> {
+    let (folder, trace) = (folder_for(operation, start), tempfile::NamedTempFile::new().unwrap());
+    let status = strace(folder.path(), operation, &["-o", trace.path().to_str().unwrap()]).status();
+    assert!(status.expect("strace is needed: apt-get install strace").success(), "{operation} without a fault");
+    let mut counts = BTreeMap::new();
+    let mut calls = Vec::new();
+    let mut within = false;
+    for line in fs::read_to_string(trace.path()).unwrap().lines() {
+        let Some((name, _)) = line.split_once('(') else { continue };
+        let count: &mut usize = counts.entry(name.to_owned()).or_default();
+        *count += 1;
+        within &= !line.contains(END);
+        if within {
+            calls.push((name.to_owned(), *count));
+        }
+        within |= line.contains(BEGIN);
+    }
+    assert!(calls.iter().any(|(name, _)| name == "fsync") && calls.len() > 15, "{operation}: {calls:?}");
+    calls
+}
+
+/// A store with one token.
+fn start() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep");
+    let store = Keystore::create(&path, unlock()).unwrap();
+    store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+    fs::read(path).unwrap()
+}
+
+pub fn killed() {
+    at_every_call(&["signal=KILL"]);
+}
+
+pub fn failing() {
+    at_every_call(&["error=EIO", "error=ENOSPC", "error=EDQUOT", "error=EINTR"]);
+}
+
+fn at_every_call(faults: &[&str]) {
+    let start = start();
+    for operation in OPERATIONS {
+        let before = state_of(&folder_for(operation, &start).path().join("tokens.keep"));
+        let after = {
+            let folder = folder_for(operation, &start);
+            let path = folder.path().join("tokens.keep");
+            let store = Keystore::open(&path, unlock()).ok();
+            perform(operation, store.as_ref(), &path).unwrap();
+            state_of(&path)
+        };
+        assert_ne!(before, after, "{operation}");
+        let mut points = Vec::new();
+        for (name, count) in calls_of(operation, &start) {
+            points.extend(faults.iter().map(|fault| format!("inject={name}:{fault}:when={count}")));
+        }
+        let (next, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while let Some(point) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        if survives(operation, &start, point, &before, &after) {
+                            acknowledged.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+        println!("{operation}: {} points, {} acknowledged", points.len(), acknowledged.into_inner());
+    }
+}
+
+/// Runs the operation into one fault, and looks at what is left. Returns whether it was acknowledged all the same.
+fn survives(operation: &str, start: &[u8], point: &str, before: &State, after: &State) -> bool {
+    let folder = folder_for(operation, start);
+    let path = folder.path().join("tokens.keep");
+    let acknowledged = strace(folder.path(), operation, &["-o", "/dev/null", "-e", point]).status().unwrap().success();
+
+    let found = state_of(&path);
+    assert!(found == *after || (found == *before && !acknowledged), "{operation}, {point}: {found:?}");
+    // A retry succeeds, and with it goes what was left lying about.
+    match operation {
+        "create" => drop(Keystore::open_or_create(&path, unlock()).unwrap()),
+        _ => perform(operation, Some(&Keystore::open(&path, unlock()).unwrap()), &path).unwrap(),
+    }
+    assert_eq!(state_of(&path), *after, "{operation}, {point}: after a retry");
+    Keystore::open(&path, unlock()).unwrap().save_token(&token().id("next").access_token("n").build()).unwrap();
+    assert_eq!(names_in(folder.path()), ["tokens.keep", "tokens.keep.lock"], "{operation}, {point}");
+    acknowledged
+}

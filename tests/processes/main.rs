@@ -1,0 +1,55 @@
+//! Several processes and one file, and what becomes of it when they are killed or the system fails them.
+//!
+//! The tests start this program again as the processes that they watch; the job is in an environment variable.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(target_os = "linux")]
+mod crash;
+#[cfg(target_os = "linux")]
+mod torture;
+
+use std::{env, process::Command};
+
+use libtest_mimic::{Arguments, Trial};
+
+const JOB: &str = "TOKENKEEP_TEST_JOB";
+
+fn main() {
+    #[cfg(target_os = "linux")]
+    if let Ok(job) = env::var(JOB) {
+        let words: Vec<_> = job.split('\n').collect();
+        return match words[..] {
+            ["crash", operation, path] => crash::work(operation, path.as_ref()),
+            ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
+            _ => panic!("no such job: {words:?}"),
+        };
+    }
+    #[cfg(target_os = "linux")]
+    let trials = vec![
+        Trial::test("a_process_that_is_killed_at_any_call_leaves_before_or_after", run(crash::killed)),
+        Trial::test("a_call_that_fails_leaves_before_or_after", run(crash::failing)),
+        Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
+    ];
+    #[cfg(not(target_os = "linux"))]
+    let trials = {
+        eprintln!("SKIPPED: processes are watched with strace, on Linux");
+        Vec::new()
+    };
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+#[cfg(target_os = "linux")]
+fn run(test: fn()) -> impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send + 'static {
+    move || {
+        test();
+        Ok(())
+    }
+}
+
+/// This program, as another process, doing a job.
+fn this_program_with(job: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.env(JOB, job.join("\n"));
+    command
+}
