@@ -25,7 +25,7 @@ const CALLS: &str = "openat,close,read,pread64,write,lseek,fsync,fdatasync,ftrun
     unlink,unlinkat,flock,fcntl,stat,lstat,fstat,statx,newfstatat,getdents64,chmod,fchmod,fchmodat,readlink,mkdir";
 
 /// The operation, in a process of its own. It acknowledges by ending well.
-pub fn work(operation: &str, path: &Path) {
+pub(crate) fn work(operation: &str, path: &Path) {
     let store = (operation != "create").then(|| Keystore::open(path, unlock()).unwrap());
     let _ = fs::metadata(BEGIN);
     let done = perform(operation, store.as_ref(), path);
@@ -39,6 +39,13 @@ pub fn work(operation: &str, path: &Path) {
 fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep::Result<()> {
     let save = |user: &str, access: &str| token().user_name(user).access_token(access).build();
     match (operation, store) {
+        ("find", Some(store)) => (0..FINDS).try_for_each(|_| store.find_stored(&save("ada", "")).map(|_| ())),
+        ("find in a snapshot", Some(store)) => {
+            let snapshot = store.snapshot()?;
+            let _ = fs::metadata(BEGIN);
+            (0..FINDS).for_each(|_| assert!(snapshot.find_stored(&save("ada", "")).is_some()));
+            Ok(())
+        }
         ("create", _) => Keystore::create(path, unlock()).map(|_| ()),
         ("save", Some(store)) => store.save_token(&save("grace", "g")).map(|_| ()),
         ("update", Some(store)) => store.save_token(&save("ada", "a2")).map(|_| ()),
@@ -97,13 +104,22 @@ fn calls_of(operation: &str, start: &[u8]) -> Vec<(String, usize)> {
         let count: &mut usize = counts.entry(name.to_owned()).or_default();
         *count += 1;
         within &= !line.contains(END);
-        if within {
+        if line.contains(BEGIN) {
+            (within, calls) = (true, Vec::new());
+        } else if within {
             calls.push((name.to_owned(), *count));
         }
-        within |= line.contains(BEGIN);
     }
-    assert!(calls.iter().any(|(name, _)| name == "fsync") && calls.len() > 15, "{operation}: {calls:?}");
     calls
+}
+
+const FINDS: usize = 50;
+
+pub(crate) fn finding() {
+    let calls = calls_of("find", &start());
+    assert_eq!(calls.len(), FINDS, "{calls:?}");
+    assert!(calls.iter().all(|(name, _)| name.contains("stat")), "{calls:?}");
+    assert_eq!(calls_of("find in a snapshot", &start()), []);
 }
 
 /// A store with one token.
@@ -115,11 +131,11 @@ fn start() -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-pub fn killed() {
+pub(crate) fn killed() {
     at_every_call(&["signal=KILL"]);
 }
 
-pub fn failing() {
+pub(crate) fn failing() {
     at_every_call(&["error=EIO", "error=ENOSPC", "error=EDQUOT", "error=EINTR"]);
 }
 
@@ -136,7 +152,9 @@ fn at_every_call(faults: &[&str]) {
         };
         assert_ne!(before, after, "{operation}");
         let mut points = Vec::new();
-        for (name, count) in calls_of(operation, &start) {
+        let calls = calls_of(operation, &start);
+        assert!(calls.iter().any(|(name, _)| name == "fsync") && calls.len() > 15, "{operation}: {calls:?}");
+        for (name, count) in calls {
             points.extend(faults.iter().map(|fault| format!("inject={name}:{fault}:when={count}")));
         }
         let (next, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -7,6 +7,8 @@ mod common;
 #[cfg(target_os = "linux")]
 mod crash;
 #[cfg(target_os = "linux")]
+mod places;
+#[cfg(target_os = "linux")]
 mod torture;
 
 use std::{env, process::Command};
@@ -21,6 +23,7 @@ fn main() {
         let words: Vec<_> = job.split('\n').collect();
         return match words[..] {
             ["crash", operation, path] => crash::work(operation, path.as_ref()),
+            ["places", place, folder] => places::work(place, folder.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),
         };
@@ -29,6 +32,11 @@ fn main() {
     let trials = vec![
         Trial::test("a_process_that_is_killed_at_any_call_leaves_before_or_after", run(crash::killed)),
         Trial::test("a_call_that_fails_leaves_before_or_after", run(crash::failing)),
+        Trial::test("a_find_of_what_is_in_memory_is_one_call_and_one_in_a_snapshot_is_none", run(crash::finding)),
+        Trial::test("full_and_read_only_disks_and_mounted_files_are_told_and_nothing_is_lost", run(places::mounts)),
+        Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
+        Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
+        Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
     ];
     #[cfg(not(target_os = "linux"))]

@@ -35,7 +35,7 @@ fn number(text: Option<&tokenkeep::Secret>) -> u64 {
 }
 
 /// One process: threads that work until they are killed.
-pub fn work(worker: usize, folder: &Path) {
+pub(crate) fn work(worker: usize, folder: &Path) {
     let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(60));
     let store = options.open(folder.join("tokens.keep"), unlock()).unwrap();
     thread::scope(|scope| {
@@ -138,7 +138,7 @@ impl Seen {
     }
 }
 
-pub fn torture() {
+pub(crate) fn torture() {
     let seconds = env::var("TOKENKEEP_TORTURE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.keep");

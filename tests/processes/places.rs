@@ -1,0 +1,178 @@
+//! Places that a file may be in: disks that are full or read-only, folders that cannot be written, mounts, odd names. What
+//! needs a mount runs in a mount namespace of its own, what must not be root as another user; both as another process.
+
+use std::{
+    env, fs,
+    io::ErrorKind,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    process::Command,
+};
+
+use tokenkeep::{Error, Keystore, TokenStore};
+
+use crate::{
+    common::{Fixture, names_in, set_mode, token, unlock},
+    this_program_with,
+};
+
+const NOBODY: u32 = 65_534;
+
+fn save(store: &Keystore, user: &str) -> tokenkeep::Result<()> {
+    store.save_token(&token().user_name(user).access_token("a").build()).map(|_| ())
+}
+
+fn users(path: &Path) -> usize {
+    Keystore::open(path, unlock()).unwrap().get_tokens().unwrap().len()
+}
+
+#[track_caller]
+fn assert_io(result: tokenkeep::Result<()>, kind: ErrorKind) {
+    match result {
+        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), kind, "{source}"),
+        other => panic!("expected {kind:?}, got {other:?}"),
+    }
+}
+
+fn mount(arguments: &[&str]) {
+    assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mount {arguments:?}");
+}
+
+/// The job of the process that may mount: the tests below, each in a folder of its own.
+pub(crate) fn work(place: &str, folder: &Path) {
+    let path = folder.join("tokens.keep");
+    let at = folder.to_str().unwrap();
+    match place {
+        "full disk" => {
+            mount(&["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", at]);
+            let store = Keystore::create(&path, unlock()).unwrap();
+            save(&store, "ada").unwrap();
+            let filler = folder.join("filler");
+            // To the last byte, so that what is left depends on nobody's block size.
+            let _ = fs::write(&filler, vec![1; 1 << 20]);
+            let before = fs::read(&path).unwrap();
+            assert_io(save(&store, "grace"), ErrorKind::StorageFull);
+            assert_io(store.backup_to(folder.join("backup.keep")), ErrorKind::StorageFull);
+            assert_eq!(fs::read(&path).unwrap(), before);
+            assert_eq!(names_in(folder), ["filler", "tokens.keep", "tokens.keep.lock"]);
+            fs::remove_file(filler).unwrap();
+            save(&store, "grace").unwrap();
+            assert_eq!(users(&path), 2);
+        }
+        "read-only mount" => {
+            mount(&["-t", "tmpfs", "-o", "mode=700", "tmpfs", at]);
+            let store = Keystore::create(&path, unlock()).unwrap();
+            save(&store, "ada").unwrap();
+            // The handle that wrote has the file open for writing, which no system makes read-only under it.
+            drop(store);
+            let store = Keystore::open(&path, unlock()).unwrap();
+            mount(&["-o", "remount,ro", at]);
+            assert_io(save(&store, "grace"), ErrorKind::ReadOnlyFilesystem);
+            assert_io(Keystore::create(folder.join("new.keep"), unlock()).map(|_| ()), ErrorKind::ReadOnlyFilesystem);
+            assert_eq!((store.get_tokens().unwrap().len(), users(&path)), (1, 1));
+            store.verify().unwrap();
+        }
+        "mounted file" => {
+            let real = folder.join("real.keep");
+            save(&Keystore::create(&real, unlock()).unwrap(), "ada").unwrap();
+            fs::write(&path, b"").unwrap();
+            mount(&["--bind", real.to_str().unwrap(), path.to_str().unwrap()]);
+            let store = Keystore::open(&path, unlock()).unwrap();
+            let error = save(&store, "grace").unwrap_err();
+            assert!(error.to_string().contains("mount its folder instead"), "{error}");
+            assert_eq!((store.get_tokens().unwrap().len(), users(&real)), (1, 1));
+            assert_eq!(names_in(folder).iter().filter(|name| name.ends_with(".tmp")).count(), 0);
+        }
+        "folder that cannot be written" => {
+            let store = Keystore::open(&path, unlock()).unwrap();
+            assert_io(save(&store, "grace"), ErrorKind::PermissionDenied);
+            assert_io(Keystore::create(folder.join("new.keep"), unlock()).map(|_| ()), ErrorKind::PermissionDenied);
+            assert_eq!(store.get_tokens().unwrap().len(), 1);
+        }
+        "umask" => save(&Keystore::create(&path, unlock()).unwrap(), "ada").unwrap(),
+        other => panic!("no such place: {other}"),
+    }
+}
+
+/// Runs the job behind a command such as `unshare`. Where that cannot be had the test says so; in CI that is a failure.
+fn behind(command: &[&str], place: &str, folder: &Path) {
+    let works =
+        Command::new(command[0]).args(&command[1..]).arg("true").output().is_ok_and(|done| done.status.success());
+    if !works {
+        assert!(env::var_os("CI").is_none(), "CI cannot run {command:?}");
+        eprintln!("SKIPPED: {place}: cannot run {command:?}");
+        return;
+    }
+    // Where every user may run it.
+    let program_folder = tempfile::tempdir().unwrap();
+    set_mode(program_folder.path(), 0o755);
+    let job = this_program_with(&["places", place, folder.to_str().unwrap()]);
+    let program = program_folder.path().join("program");
+    fs::copy(job.get_program(), &program).unwrap();
+    let mut watched = Command::new(command[0]);
+    watched.args(&command[1..]).arg(program).envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert!(watched.status().unwrap().success(), "{place}");
+}
+
+pub(crate) fn mounts() {
+    for place in ["full disk", "read-only mount", "mounted file"] {
+        let folder = tempfile::tempdir().unwrap();
+        behind(&["unshare", "--mount", "--propagation", "private"], place, folder.path());
+    }
+}
+
+pub(crate) fn unwritable_folder() {
+    let fixture = Fixture::new();
+    save(&fixture.store, "ada").unwrap();
+    // Of a user whom permissions stop, which root is not.
+    let mine = |path: &Path| std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).is_ok();
+    if !["", "tokens.keep", "tokens.keep.lock"].iter().all(|name| mine(&fixture.folder.path().join(name))) {
+        assert!(env::var_os("CI").is_none(), "CI runs as root, and could not give a file away");
+        eprintln!("SKIPPED: only root can give a folder to another user");
+        return;
+    }
+    set_mode(fixture.folder.path(), 0o500);
+    let before = fixture.bytes();
+    let id = NOBODY.to_string();
+    let as_nobody = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
+    behind(&as_nobody, "folder that cannot be written", fixture.folder.path());
+    assert_eq!((fixture.bytes(), names_in(fixture.folder.path()).len()), (before, 2));
+}
+
+pub(crate) fn umasks() {
+    for umask in ["000", "077"] {
+        let folder = tempfile::tempdir().unwrap();
+        behind(&["sh", "-c", &format!("umask {umask}; exec \"$0\"")], "umask", folder.path());
+        for name in ["tokens.keep", "tokens.keep.lock"] {
+            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{name} with umask {umask}");
+        }
+    }
+}
+
+pub(crate) fn names() {
+    let folder = tempfile::tempdir().unwrap();
+    // A name has at most 255 bytes, and the temporary file's has 21 more than the store's.
+    let longest = folder.path().join("n".repeat(255 - 21));
+    save(&Keystore::create(&longest, unlock()).unwrap(), "ada").unwrap();
+    assert_eq!(users(&longest), 1);
+    for len in [235, 251, 255, 256] {
+        let folder = tempfile::tempdir().unwrap();
+        let created = Keystore::create(folder.path().join("n".repeat(len)), unlock()).map(|_| ());
+        assert!(matches!(created, Err(Error::Io { .. })), "{len}: {created:?}");
+        let left: Vec<_> = names_in(folder.path()).into_iter().filter(|name| !name.ends_with(".lock")).collect();
+        assert_eq!(left, Vec::<String>::new());
+    }
+
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"not \xff UTF-8.keep"));
+    let store = Keystore::create(&path, unlock()).unwrap();
+    let mut stray = path.clone().into_os_string();
+    stray.push(".0123456789abcdef.tmp");
+    fs::write(&stray, b"").unwrap();
+    save(&store, "ada").unwrap();
+    assert!(!Path::new(&stray).exists());
+    assert_eq!(users(&path), 1);
+    assert!(store.status().unwrap().to_string().contains("UTF-8.keep"));
+    let missing = path.with_file_name(std::ffi::OsStr::from_bytes(b"no\xff"));
+    assert!(matches!(Keystore::open(missing, unlock()), Err(Error::NotFound { .. })));
+}
