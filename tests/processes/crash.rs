@@ -73,12 +73,33 @@ fn state_of(path: &Path) -> State {
 /// A folder with the store that an operation starts from, if it starts from one.
 fn folder_for(operation: &str, start: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    if operation != "create" {
-        let path = folder.path().join("tokens.keep");
-        fs::write(&path, start).unwrap();
-        crate::common::set_mode(&path, 0o600);
-    }
+    put(operation, start, &folder.path().join("tokens.keep"));
     folder
+}
+
+fn put(operation: &str, start: &[u8], path: &Path) {
+    if operation != "create" {
+        fs::write(path, start).unwrap();
+        crate::common::set_mode(path, 0o600);
+    }
+}
+
+pub(crate) fn prepare(operation: &str, path: &Path) {
+    put(operation, &start(), path);
+}
+
+/// That the operation is done.
+pub(crate) fn check(operation: &str, path: &Path) {
+    assert_eq!(state_of(path), done_from(operation, &start()), "{operation}");
+}
+
+/// What the operation makes of the start if nothing happens.
+fn done_from(operation: &str, start: &[u8]) -> State {
+    let folder = folder_for(operation, start);
+    let path = folder.path().join("tokens.keep");
+    let store = Keystore::open(&path, unlock()).ok();
+    perform(operation, store.as_ref(), &path).unwrap();
+    state_of(&path)
 }
 
 fn strace(folder: &Path, operation: &str, options: &[&str]) -> Command {
@@ -143,13 +164,7 @@ fn at_every_call(faults: &[&str]) {
     let start = start();
     for operation in OPERATIONS {
         let before = state_of(&folder_for(operation, &start).path().join("tokens.keep"));
-        let after = {
-            let folder = folder_for(operation, &start);
-            let path = folder.path().join("tokens.keep");
-            let store = Keystore::open(&path, unlock()).ok();
-            perform(operation, store.as_ref(), &path).unwrap();
-            state_of(&path)
-        };
+        let after = done_from(operation, &start);
         assert_ne!(before, after, "{operation}");
         let mut points = Vec::new();
         let calls = calls_of(operation, &start);

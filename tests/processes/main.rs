@@ -23,6 +23,9 @@ fn main() {
         let words: Vec<_> = job.split('\n').collect();
         return match words[..] {
             ["crash", operation, path] => crash::work(operation, path.as_ref()),
+            // With these two around it, .ci/power-cut does the same on a disk that it stops.
+            ["prepare", operation, path] => crash::prepare(operation, path.as_ref()),
+            ["check", operation, path] => crash::check(operation, path.as_ref()),
             ["places", place, folder] => places::work(place, folder.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),
