@@ -124,7 +124,7 @@ impl StoreFile {
     /// What the file system does not offer of what makes a change last: found out by trying it.
     pub(crate) fn not_offered(&self) -> Result<Vec<&'static str>> {
         let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
-        let synced = folder.map_or(Ok(false), |folder| self.disk.sync_folder(&folder));
+        let synced = folder.map_or(Ok(false), |folder| self.sync_folder(&folder));
         let mut missing = Vec::new();
         if !synced.map_err(failed("sync", &self.folder))? {
             missing.push("syncing a folder: a power cut may undo a change, though never tear it");
@@ -248,10 +248,18 @@ impl StoreFile {
             let _ = self.disk.remove(&temporary);
             return Err(error);
         }
-        let unsynced = folder.and_then(|folder| self.disk.sync_folder(&folder).err());
+        let unsynced = folder.and_then(|folder| self.sync_folder(&folder).err());
         let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
         let identity = file.metadata().ok().as_ref().and_then(identity);
         Ok(Replacement { held: Held::new(file, identity), unconfirmed })
+    }
+
+    /// `false` where the file system cannot sync a folder: there is nothing more to be had from it then.
+    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
+        match self.disk.sync_folder(folder) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(false),
+            synced => synced.map(|()| true),
+        }
     }
 
     fn fill(&self, file: &mut File, parts: &[&[u8]], path: &Path) -> Result<()> {

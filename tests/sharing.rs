@@ -5,7 +5,7 @@ mod common;
 use std::{fs::File, thread, time::Duration};
 
 use common::{Fixture, names_in, token, unlock};
-use tokenkeep::{Error, Keystore, KeystoreOptions, MemoryStore, TokenStore};
+use tokenkeep::{Error, Keystore, KeystoreOptions, MemoryStore, TokenStore, testing::derivations};
 
 fn save(store: &Keystore, user: &str) -> tokenkeep::Result<tokenkeep::TokenId> {
     store.save_token(&token().user_name(user).access_token("a").build())
@@ -68,6 +68,26 @@ fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
     assert_eq!(impatient.get_tokens().unwrap().len(), 1);
     lock.unlock().unwrap();
     save(&impatient, "grace").unwrap();
+}
+
+/// Or everybody would wait for it.
+#[test]
+fn a_key_is_derived_before_the_lock_is_taken_and_none_after_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep");
+    let lock = File::create(folder.path().join("tokens.keep.lock")).unwrap();
+    common::set_mode(&folder.path().join("tokens.keep.lock"), 0o600);
+    lock.lock().unwrap();
+    let (impatient, count) = (KeystoreOptions::new().lock_timeout(Duration::ZERO), derivations());
+    assert!(matches!(impatient.create(&path, unlock()), Err(Error::Busy { .. })));
+    assert_eq!(derivations() - count, 1);
+
+    lock.unlock().unwrap();
+    let store = Keystore::create(&path, unlock()).unwrap();
+    let (other, count) = (Keystore::open(&path, unlock()).unwrap(), derivations());
+    save(&other, "ada").unwrap();
+    save(&store, "grace").unwrap();
+    assert_eq!((other.get_tokens().unwrap().len(), derivations()), (2, count));
 }
 
 #[test]

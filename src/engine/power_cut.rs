@@ -68,7 +68,7 @@ impl Disk for Recording {
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
         Os.open_folder(folder)
     }
-    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
+    fn sync_folder(&self, folder: &File) -> io::Result<()> {
         self.note(Os.sync_folder(folder), Asked::SyncFolder)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {

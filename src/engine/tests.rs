@@ -252,3 +252,17 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore's contents", .. })), "{refused:?}");
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }
+
+#[test]
+fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let cannot = Arc::new(Watched(|call| match call {
+        Call::SyncFolder => Err(io::ErrorKind::InvalidInput.into()),
+        _ => Ok(()),
+    }));
+    let engine = create_with(&folder, cannot);
+    save(&engine, "ada").unwrap();
+    let status = engine.status().unwrap();
+    assert!(matches!(status.not_offered[..], [missing] if missing.starts_with("syncing a folder")), "{status}");
+    assert!(open(&folder).status().unwrap().not_offered.is_empty());
+}

@@ -22,8 +22,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// A handle to sync a folder with; `None` where the platform has none.
     fn open_folder(&self, folder: &Path) -> io::Result<Option<File>>;
-    /// Brings a folder's names to the disk; `false` where the file system cannot do that apart from the rest.
-    fn sync_folder(&self, folder: &File) -> io::Result<bool>;
+    /// Brings a folder's names to the disk.
+    fn sync_folder(&self, folder: &File) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -56,12 +56,8 @@ impl Disk for Os {
         if cfg!(unix) { File::open(folder).map(Some) } else { Ok(None) }
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
-        match access::sync(folder) {
-            // What file systems answer that cannot sync a folder: there is nothing more to be had from them.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(false),
-            synced => synced.map(|()| true),
-        }
+    fn sync_folder(&self, folder: &File) -> io::Result<()> {
+        access::sync(folder)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -123,7 +119,7 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::OpenFolder).and_then(|()| Os.open_folder(folder))
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
+    fn sync_folder(&self, folder: &File) -> io::Result<()> {
         (self.0)(Call::SyncFolder).and_then(|()| Os.sync_folder(folder))
     }
 

@@ -64,3 +64,15 @@ fn this_program_with(job: &[&str]) -> Command {
     command.env(JOB, job.join("\n"));
     command
 }
+
+/// Whether a program that a test needs works here. Where it does not the test says so; in CI that is a failure.
+#[cfg(target_os = "linux")]
+fn works(command: &[&str]) -> bool {
+    let done = Command::new(command[0]).args(&command[1..]).arg("true").output();
+    let works = done.is_ok_and(|done| done.status.success());
+    if !works {
+        assert!(env::var_os("CI").is_none(), "CI cannot run {command:?}");
+        eprintln!("SKIPPED: cannot run {command:?}, which this test needs");
+    }
+    works
+}
