@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -54,6 +54,8 @@ struct State {
     index: Arc<Index>,
     /// An older or diverging state was seen at the path. This handle goes no further.
     rolled_back: bool,
+    /// The folder could not be synced after the last change. Nothing is called durable until it has been.
+    unconfirmed: bool,
 }
 
 /// The outcome of a write that is visible to all.
@@ -101,7 +103,8 @@ impl Engine {
         drop(lock);
 
         let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
-        let state = State { held, prologue, header, notes, index: Arc::new(index), rolled_back: false };
+        let state =
+            State { held, prologue, header, notes, index: Arc::new(index), rolled_back: false, unconfirmed: false };
         Ok(Self::new(file, store_key, lock_timeout, state))
     }
 
@@ -149,7 +152,7 @@ impl Engine {
         let mut turns = self.turns.try_lock_for(wait.left()).ok_or_else(|| wait.busy())?;
         // Before a lock file of ours is put where another user's would be expected.
         self.file.check_writable()?;
-        turns.begin(&wait);
+        turns.begin(&wait, Instant::now());
         let lock = self.file.lock(&wait)?;
         let written = self.write_under(&lock, change);
         drop(lock);
@@ -165,7 +168,10 @@ impl Engine {
         let mut changes = Changes::new(&state.index);
         let value = change(&mut changes)?;
         if changes.is_empty() {
-            return Ok(Written { value, unconfirmed: None });
+            let unconfirmed = if state.unconfirmed { self.file.confirm() } else { None };
+            drop(state);
+            self.state.write().unconfirmed = unconfirmed.is_some();
+            return Ok(Written { value, unconfirmed });
         }
         let mut header = state.header.clone();
         header.generation =
@@ -178,7 +184,9 @@ impl Engine {
 
         let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
         let (prologue, Replacement { held, unconfirmed }) = put(&self.store_key, &mut header, plaintext, replace)?;
-        self.state.write().adopt(delta, held, prologue, header);
+        let mut state = self.state.write();
+        state.adopt(delta, held, prologue, header);
+        state.unconfirmed = unconfirmed.is_some();
         Ok(Written { value, unconfirmed })
     }
 
@@ -190,18 +198,20 @@ impl Engine {
     /// Reads all of the file anew, whatever is in memory, and sees that it is sound.
     pub(crate) fn verify(&self) -> Result<()> {
         self.check_process()?;
+        let loaded = self.state.read().header.clone();
         let opened = self.file.open()?;
         let mut bytes = read_all(&opened)?;
-        self.load(opened, &mut bytes).map(|_| ())
+        self.load(&loaded, opened, &mut bytes).map(|_| ())
     }
 
     /// Writes a copy of the file as it is now, after seeing that it is sound.
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
         self.check_process()?;
         let copy = self.file.beside(path)?;
+        let loaded = self.state.read().header.clone();
         let opened = self.file.open()?;
         let bytes = read_all(&opened)?;
-        self.load(opened, &mut bytes.clone())?;
+        self.load(&loaded, opened, &mut bytes.clone())?;
         let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
         Written { value: (), unconfirmed }.confirmed(|()| None)
     }
@@ -248,17 +258,17 @@ impl Engine {
             return Ok(());
         }
         drop(state);
+        let loaded = self.state.read().header.clone();
         let mut bytes = read_all(&opened)?;
-        let newest = self.load(opened, &mut bytes)?;
+        let newest = self.load(&loaded, opened, &mut bytes)?;
         *self.state.write() = newest;
         Ok(())
     }
 
-    /// What the bytes of the file hold, once they are seen to be the state in memory or a later one of the same store. They
-    /// are decrypted in place.
-    fn load(&self, opened: Opened, bytes: &mut [u8]) -> Result<State> {
+    /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store. They are
+    /// decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
+    fn load(&self, loaded: &Header, opened: Opened, bytes: &mut [u8]) -> Result<State> {
         let (header, header_bytes, body) = Header::parse(bytes)?;
-        let loaded = self.state.read().header.clone();
         if header.store_id != loaded.store_id {
             return Err(Error::Replaced);
         }
@@ -315,7 +325,15 @@ impl State {
         }
         let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
         let index = Arc::new(Index::new(contents.next_id, contents.tokens));
-        Ok(Self { held: opened.hold(), prologue, header, notes: contents.notes, index, rolled_back: false })
+        Ok(Self {
+            held: opened.hold(),
+            prologue,
+            header,
+            notes: contents.notes,
+            index,
+            rolled_back: false,
+            unconfirmed: false,
+        })
     }
 
     fn adopt(&mut self, delta: Delta, held: Held, prologue: Vec<u8>, header: Header) {

@@ -129,7 +129,7 @@ impl StoreFile {
         if !synced.map_err(failed("sync", &self.folder))? {
             missing.push("syncing a folder: a power cut may undo a change, though never tear it");
         }
-        if !access::offers_full_sync(&self.open()?.file) {
+        if !access::offers_full_sync(&self.open()?.file).map_err(failed("sync", &self.path))? {
             missing.push("F_FULLFSYNC: the disk may keep a change in its own cache for a while");
         }
         Ok(missing)
@@ -248,10 +248,19 @@ impl StoreFile {
             let _ = self.disk.remove(&temporary);
             return Err(error);
         }
+        // At once: what another program does to the file from now on has to show.
+        let identity = file.metadata().ok().as_ref().and_then(identity);
         let unsynced = folder.and_then(|folder| self.sync_folder(&folder).err());
         let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
-        let identity = file.metadata().ok().as_ref().and_then(identity);
         Ok(Replacement { held: Held::new(file, identity), unconfirmed })
+    }
+
+    /// Tries to make a replacement last that was not confirmed. With another handle of the folder: on one that has failed
+    /// the system may call anything a success.
+    pub(crate) fn confirm(&self) -> Option<(PathBuf, io::Error)> {
+        let folder = self.disk.open_folder(&self.folder);
+        let synced = folder.and_then(|folder| folder.map_or(Ok(false), |folder| self.sync_folder(&folder)));
+        synced.err().map(|error| (self.folder.clone(), error))
     }
 
     /// `false` where the file system cannot sync a folder: there is nothing more to be had from it then.
@@ -274,7 +283,7 @@ impl StoreFile {
     /// Removes what writers left that were killed. Under the lock no other writer is at work, and nothing but a writer of
     /// ours gives a file such a name. If it fails there is always the next time.
     fn remove_strays(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().map_while(io::Result::ok) {
             if self.path.file_name().is_some_and(|name| is_temporary(name, &entry.file_name()))
                 && entry.file_type().is_ok_and(|kind| kind.is_file())
             {

@@ -221,8 +221,10 @@ impl Keystore {
     }
 
     /// Makes a copy of the file that can be opened in every way this one can. It is consistent while others write, was seen
-    /// to be sound, is on the disk when this returns, and never takes the place of a file that exists. Reads and writes
-    /// the whole file; takes no lock.
+    /// to be sound, is on the disk when this returns, and never takes the place of a file that exists (where the system has
+    /// no rename that sees to it, as Windows: of a file that existed when the copy was about to get its name). Reads
+    /// and writes the whole file; takes no lock. A process that is killed over it may leave a `.tmp` file beside the
+    /// copy, which can be deleted.
     ///
     /// # Errors
     ///

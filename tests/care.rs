@@ -115,6 +115,30 @@ fn a_backup_that_is_taken_while_others_write_is_one_of_the_states_they_wrote() {
     });
 }
 
+/// Looking at the file takes no lock, and must not take a state for older than one that was committed meanwhile.
+#[test]
+fn a_store_is_verified_and_backed_up_while_other_threads_write_through_the_same_handle() {
+    let fixture = Fixture::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (fixture, done) = (&fixture, &done);
+            scope.spawn(move || {
+                for round in 0.. {
+                    fixture.store.verify().unwrap();
+                    fixture.store.backup_to(fixture.folder.path().join(format!("backup {thread} {round}"))).unwrap();
+                    if done.load(std::sync::atomic::Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            });
+        }
+        (0..150).for_each(|round| save(&fixture.store, &format!("{round}")));
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 150);
+}
+
 #[test]
 fn a_status_tells_how_the_store_is_and_not_what_it_holds() {
     let fixture = Fixture::new();

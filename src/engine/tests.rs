@@ -266,3 +266,25 @@ fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {
     assert!(matches!(status.not_offered[..], [missing] if missing.starts_with("syncing a folder")), "{status}");
     assert!(open(&folder).status().unwrap().not_offered.is_empty());
 }
+
+/// A retry that finds nothing left to do says that it is done, so it has to be.
+#[test]
+fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
+    let folder = tempfile::tempdir().unwrap();
+    create(&folder);
+    let failing = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let watched = failing.clone();
+    let disk = Watched(move |call| match call {
+        Call::SyncFolder if watched.load(std::sync::atomic::Ordering::SeqCst) => Err(io::Error::other("on fire")),
+        _ => Ok(()),
+    });
+    let engine = open_with(&folder, Arc::new(disk));
+    assert!(save(&engine, "ada").is_err());
+    let delete = || engine.write(|changes| Ok(changes.delete(&"1".into())))?.confirmed(|_| None);
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
+    failing.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(!delete().unwrap());
+    failing.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(!delete().unwrap(), "what is confirmed stays so");
+}

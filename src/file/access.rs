@@ -84,20 +84,29 @@ mod platform {
         file.sync_all()
     }
 
-    /// F_FULLFSYNC brings the disk's own cache to the disk too, and not every file system has it.
     #[cfg(target_vendor = "apple")]
     pub(crate) fn sync(file: &File) -> io::Result<()> {
-        if offers_full_sync(file) { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+        if offers_full_sync(file)? { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
     }
 
     #[cfg(not(target_vendor = "apple"))]
-    pub(crate) fn offers_full_sync(_: &File) -> bool {
-        true
+    #[expect(clippy::unnecessary_wraps, reason = "on macOS it may fail")]
+    pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
+        Ok(true)
     }
 
+    /// Syncs with F_FULLFSYNC, which brings the disk's own cache to the disk too; `false` where the file system does not
+    /// have that. Any other failure is one of the sync, and not to be tried again.
     #[cfg(target_vendor = "apple")]
-    pub(crate) fn offers_full_sync(file: &File) -> bool {
-        rustix::fs::fcntl_fullfsync(file).is_ok()
+    pub(crate) fn offers_full_sync(file: &File) -> io::Result<bool> {
+        use rustix::{
+            fs::fcntl_fullfsync,
+            io::{Errno, retry_on_intr},
+        };
+        match retry_on_intr(|| fcntl_fullfsync(file)) {
+            Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(false),
+            synced => Ok(synced.map(|()| true)?),
+        }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
@@ -120,6 +129,8 @@ mod platform {
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     pub(crate) use std::fs::rename as rename_new;
+
+    pub(crate) use open_options as lock_options;
 
     /// What a path leads to that is no regular file.
     pub(crate) fn kind(metadata: &Metadata) -> &'static str {
@@ -158,8 +169,8 @@ mod platform {
         file.sync_all()
     }
 
-    pub(crate) fn offers_full_sync(_: &File) -> bool {
-        true
+    pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
+        Ok(true)
     }
 
     pub(crate) fn mode(_: &Metadata) -> Option<u32> {
@@ -184,6 +195,19 @@ mod platform {
         OpenOptions::new()
     }
 
+    /// Options to open a lock file with: while it is open nobody can rename or delete it.
+    #[cfg(windows)]
+    pub(crate) fn lock_options() -> OpenOptions {
+        use std::os::windows::fs::OpenOptionsExt;
+        const FILE_SHARE_READ_AND_WRITE: u32 = 3;
+        let mut options = open_options();
+        options.share_mode(FILE_SHARE_READ_AND_WRITE);
+        options
+    }
+
+    #[cfg(not(windows))]
+    pub(crate) use open_options as lock_options;
+
     pub(crate) use std::fs::rename as rename_new;
 
     pub(crate) fn kind(metadata: &Metadata) -> &'static str {
@@ -191,4 +215,4 @@ mod platform {
     }
 }
 
-pub(crate) use platform::{kind, mode, offers_full_sync, open_options, patiently, rename_new, sync};
+pub(crate) use platform::{kind, lock_options, mode, offers_full_sync, open_options, patiently, rename_new, sync};

@@ -57,8 +57,7 @@ const LONGEST_RUN: Duration = Duration::from_millis(100);
 
 impl Turns {
     /// To be called before the lock is taken again.
-    pub(crate) fn begin(&mut self, wait: &Wait) {
-        let now = Instant::now();
+    pub(crate) fn begin(&mut self, wait: &Wait, now: Instant) {
         match self.run {
             Some((_, end)) if now.duration_since(end) > RIGHT_AFTER => self.run = None,
             Some((start, _)) if now.duration_since(start) > LONGEST_RUN => {
@@ -98,9 +97,9 @@ impl StoreFile {
     }
 
     fn open_lock(&self, path: &Path) -> Result<File> {
-        let mut options = access::open_options();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open", path))?;
+        let mut options = access::lock_options();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = access::patiently(|| options.open(path)).map_err(failed("open", path))?;
         let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
         check_regular(path, &metadata)?;
         // Whoever can open it can hold it for ever.
@@ -135,7 +134,7 @@ impl Lock {
         let at_path = fs::symlink_metadata(&self.path).ok().as_ref().and_then(identity);
         match (locked, at_path) {
             (Some(locked), Some(at_path)) => locked.is_same_file(&at_path),
-            // Where files have no identity they cannot be removed while they are open either.
+            // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
             (locked, _) => locked.is_none(),
         }
     }

@@ -313,7 +313,7 @@ fn a_long_run_of_turns_ends_with_a_pause() {
     let before = |millis| now.checked_sub(std::time::Duration::from_millis(millis)).unwrap();
     let ran_on = |run| {
         let mut turns = Turns { run };
-        turns.begin(&wait);
+        turns.begin(&wait, now);
         turns.run.is_some()
     };
     assert!(!ran_on(None));

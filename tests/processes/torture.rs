@@ -61,6 +61,9 @@ fn work_as(store: &Keystore, name: &str, log: &Path) {
 
     let mut seen = Seen::default();
     let (mut mine, mut of_shared) = acknowledged.found_in(store, name);
+    // What this process starts from, or being killed once more before the next line would look like two lost ones.
+    acknowledge("found-own", mine);
+    acknowledge("found-shared", of_shared);
     loop {
         mine += 1;
         store.save_token(&own(name).to_builder().access_token(mine.to_string()).build()).unwrap();
@@ -101,10 +104,10 @@ impl Acknowledged {
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let (what, count) = line.trim_end().split_once(' ').unwrap();
             let count = count.parse().unwrap();
-            acknowledged.commits += 1;
+            acknowledged.commits += u64::from(!what.starts_with("found"));
             match what {
-                "own" => acknowledged.own = count,
-                "shared" => acknowledged.shared = count,
+                "own" | "found-own" => acknowledged.own = count,
+                "shared" | "found-shared" => acknowledged.shared = count,
                 _ => {}
             }
         }
