@@ -288,3 +288,15 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
     failing.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(!delete().unwrap(), "what is confirmed stays so");
 }
+
+/// Verifying and backing up look at the file while others write, through the same handle too.
+#[test]
+fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let (loaded, opened) = (engine.state.read().header.clone(), engine.file.open().unwrap());
+    save(&engine, "ada").unwrap();
+    let mut bytes = read_all(&opened).unwrap();
+    assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded);
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+}
