@@ -359,7 +359,7 @@ mod tests {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(kept(epoch + Duration::from_micros(1_999)), epoch + Duration::from_millis(1));
         assert_eq!(kept(epoch - Duration::from_secs(1)), epoch);
-        assert_eq!(kept(epoch + Duration::from_secs(1 << 40)), epoch + Duration::from_millis(Millis::MAX));
+        assert_eq!(kept(epoch + Duration::from_secs(1 << 38)), epoch + Duration::from_millis(Millis::MAX));
     }
 
     #[test]

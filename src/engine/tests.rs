@@ -1,3 +1,6 @@
+// Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
+// files that can be deleted while they are open, names that differ by case.
+
 use std::{fs, sync::Arc};
 
 use tempfile::TempDir;
@@ -99,6 +102,7 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
     assert_ne!(address(&engine), loaded);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_read_waits_for_no_writer() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,6 +116,7 @@ fn a_read_waits_for_no_writer() {
     assert_eq!(users(&engine).unwrap(), ["ada"], "what is in memory needs no gate");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_was_touched_is_still_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,6 +133,7 @@ fn a_file_that_was_touched_is_still_the_same() {
 }
 
 /// The first bytes are as they were, but what follows them is not.
+#[cfg(unix)]
 #[test]
 fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
     let damages: [fn(&mut Vec<u8>); 3] = [|file| file.truncate(200), |file| file[200] ^= 1, |file| file[400] ^= 1];
@@ -216,6 +222,7 @@ fn failing_folder_sync() -> Arc<dyn Disk> {
     }))
 }
 
+#[cfg(unix)]
 #[test]
 fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,6 +237,7 @@ fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
     assert_eq!(generation(&engine), 2);
 }
 
+#[cfg(unix)]
 #[test]
 fn creating_with_unknown_durability_leaves_a_store_that_opens() {
     let folder = tempfile::tempdir().unwrap();
@@ -253,6 +261,7 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {
     let folder = tempfile::tempdir().unwrap();
@@ -268,6 +277,7 @@ fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {
 }
 
 /// A retry that finds nothing left to do says that it is done, so it has to be.
+#[cfg(unix)]
 #[test]
 fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,3 +1,6 @@
+// Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
+// files that can be deleted while they are open, names that differ by case.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -69,6 +72,7 @@ fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else(
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_failure_after_it_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,6 +90,7 @@ fn a_failure_after_it_is_told_apart() {
 
 /// The order that makes a power cut harmless: the bytes are on the disk before their name is, and the name is before
 /// anybody is told.
+#[cfg(unix)]
 #[test]
 fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
     let folder = tempfile::tempdir().unwrap();
@@ -100,6 +105,7 @@ fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
     assert_eq!(*calls.lock(), expected);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_is_written_to_or_replaced_has_another_identity() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,6 +134,7 @@ fn one_lock_at_a_time_and_the_next_one_waits_no_longer_than_it_may() {
     file.lock(&Wait::at_most(most)).unwrap();
 }
 
+#[cfg(unix)]
 #[test]
 fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,6 +211,7 @@ fn a_file_over_the_limit_is_not_read() {
     assert!(matches!(open(4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_appears_while_another_is_made_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,6 +229,7 @@ fn a_file_that_appears_while_another_is_made_is_not_written_over() {
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,6 +245,7 @@ fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over()
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
     let folder = tempfile::tempdir().unwrap();
@@ -250,6 +260,7 @@ fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
     assert_eq!(fs::read(&path).unwrap(), b"old");
 }
 
+#[cfg(unix)]
 #[test]
 fn what_killed_writers_left_goes_with_the_next_write_and_nothing_else_does() {
     let folder = tempfile::tempdir().unwrap();
