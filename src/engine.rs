@@ -257,10 +257,11 @@ impl Engine {
             self.state.write().held = opened.hold();
             return Ok(());
         }
+        let (loaded, unconfirmed) = (state.header.clone(), state.unconfirmed);
         drop(state);
-        let loaded = self.state.read().header.clone();
         let mut bytes = read_all(&opened)?;
-        let newest = self.load(&loaded, opened, &mut bytes)?;
+        let mut newest = self.load(&loaded, opened, &mut bytes)?;
+        newest.unconfirmed = unconfirmed && newest.header.generation == loaded.generation;
         *self.state.write() = newest;
         Ok(())
     }

@@ -3,26 +3,26 @@
 mod access;
 mod disk;
 mod lock;
+mod opened;
 
 use std::{
     ffi::OsStr,
     fs::{self, File, Metadata},
-    io::{self, Read, Seek},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-use zeroize::Zeroizing;
 
 pub(crate) use access::Access;
 #[cfg(test)]
 pub(crate) use disk::{Call, Watched};
 pub(crate) use disk::{Disk, Os};
 pub(crate) use lock::{Lock, Turns, Wait};
+use opened::identity;
+pub(crate) use opened::{Held, Identity, Opened};
 
 use crate::{
     error::{Error, Result},
-    format::length,
     secret::random,
 };
 
@@ -35,41 +35,6 @@ pub(crate) struct StoreFile {
     access: Access,
     max_len: u64,
     disk: Arc<dyn Disk>,
-}
-
-/// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a path
-/// that leads to that number leads to this file.
-#[derive(Debug)]
-pub(crate) struct Held {
-    /// `None` where files have no identity: there an open file would only be in the way of its own replacement.
-    _file: Option<File>,
-    identity: Option<Identity>,
-}
-
-/// A file that was opened to be read.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    file: File,
-    identity: Option<Identity>,
-    len: u64,
-    path: PathBuf,
-}
-
-/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    /// Whether both are of one file, be it in different states.
-    fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
 }
 
 /// A replacement that is visible.
@@ -191,7 +156,7 @@ impl StoreFile {
         if metadata.len() > self.max_len {
             return Err(Error::TooLarge { what: "the file", size: metadata.len(), limit: self.max_len });
         }
-        Ok(Opened { file, identity: identity(&metadata), len: metadata.len(), path: self.path.clone() })
+        Ok(Opened::new(file, &metadata, &self.path))
     }
 
     /// Makes the file out of these parts, one after the other: all or nothing, and never over another file.
@@ -314,59 +279,6 @@ fn is_temporary(name: &OsStr, other: &OsStr) -> bool {
     })
 }
 
-impl Opened {
-    /// The first bytes, at most that many.
-    pub(crate) fn read_start(&self, len: usize) -> Result<Vec<u8>> {
-        self.read(length(len).min(self.len))
-    }
-
-    /// All bytes. They are wiped with the buffer: it is where they are decrypted.
-    pub(crate) fn read_all(&self) -> Result<Zeroizing<Vec<u8>>> {
-        self.read(self.len).map(Zeroizing::new)
-    }
-
-    fn read(&self, len: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let reserved = usize::try_from(len)
-            .map_err(io::Error::other)
-            .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
-        let mut file = &self.file;
-        reserved
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.take(len).read_to_end(&mut bytes))
-            .map_err(failed("read", &self.path))?;
-        Ok(bytes)
-    }
-
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
-    }
-
-    /// Keeps the file, for as long as what was read of it is used.
-    pub(crate) fn hold(self) -> Held {
-        Held::new(self.file, self.identity)
-    }
-
-    /// The file's permission bits, where it has them.
-    pub(crate) fn mode(&self) -> Option<u32> {
-        self.file.metadata().ok().as_ref().and_then(access::mode)
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-}
-
-impl Held {
-    fn new(file: File, identity: Option<Identity>) -> Self {
-        Self { _file: identity.is_some().then_some(file), identity }
-    }
-
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
-    }
-}
-
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -396,24 +308,6 @@ fn not_a_file(path: &Path, kind: &'static str) -> Error {
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { doing, path: path.to_owned(), source }
-}
-
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
-fn identity(metadata: &Metadata) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    Some(Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        len: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Option<Identity> {
-    None
 }
 
 #[cfg(test)]

@@ -293,6 +293,13 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
     let delete = || engine.write(|changes| Ok(changes.delete(&"1".into())))?.confirmed(|_| None);
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
+    fs::File::options()
+        .append(true)
+        .open(at(&folder))
+        .unwrap()
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nor because the file was read again");
     failing.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(!delete().unwrap());
     failing.store(true, std::sync::atomic::Ordering::SeqCst);

@@ -1,0 +1,122 @@
+//! A file that is open: what it holds, and how it is told from the file that may take its place.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::{access, failed};
+use crate::{error::Result, format::length};
+
+/// A file that was opened to be read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(super) file: File,
+    identity: Option<Identity>,
+    len: u64,
+    path: PathBuf,
+}
+
+/// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a path
+/// that leads to that number leads to this file.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// `None` where files have no identity: there an open file would only be in the way of its own replacement.
+    _file: Option<File>,
+    identity: Option<Identity>,
+}
+
+/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// Whether both are of one file, be it in different states.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl Opened {
+    pub(super) fn new(file: File, metadata: &Metadata, path: &Path) -> Self {
+        Self { file, identity: identity(metadata), len: metadata.len(), path: path.to_owned() }
+    }
+
+    /// The first bytes, at most that many.
+    pub(crate) fn read_start(&self, len: usize) -> Result<Vec<u8>> {
+        self.read(length(len).min(self.len))
+    }
+
+    /// All bytes. They are wiped with the buffer: it is where they are decrypted.
+    pub(crate) fn read_all(&self) -> Result<Zeroizing<Vec<u8>>> {
+        self.read(self.len).map(Zeroizing::new)
+    }
+
+    fn read(&self, len: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let reserved = usize::try_from(len)
+            .map_err(io::Error::other)
+            .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
+        let mut file = &self.file;
+        reserved
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.take(len).read_to_end(&mut bytes))
+            .map_err(failed("read", &self.path))?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Keeps the file, for as long as what was read of it is used.
+    pub(crate) fn hold(self) -> Held {
+        Held::new(self.file, self.identity)
+    }
+
+    /// The file's permission bits, where it has them.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        self.file.metadata().ok().as_ref().and_then(access::mode)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Held {
+    pub(super) fn new(file: File, identity: Option<Identity>) -> Self {
+        Self { _file: identity.is_some().then_some(file), identity }
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+pub(super) fn identity(metadata: &Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        len: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(not(unix))]
+pub(super) fn identity(_: &Metadata) -> Option<Identity> {
+    None
+}

@@ -1,0 +1,43 @@
+//! What the documents say is held by a test names a test that there is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    files_below(&root.join("src"), &mut files);
+    files_below(&root.join("tests"), &mut files);
+    let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut count = 0;
+    for document in ["SECURITY.md", "docs/durability.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        // Between backticks, a sentence in words with underscores.
+        for name in text.split('`').skip(1).step_by(2).filter(|quoted| quoted.matches('_').count() >= 3) {
+            if name
+                .chars()
+                .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+            {
+                let exists =
+                    code.contains(&format!("fn {name}()")) || code.contains(&format!("Trial::test(\"{name}\""));
+                assert!(exists, "{document} names {name}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "only {count} tests are named");
+}
