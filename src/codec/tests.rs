@@ -228,6 +228,7 @@ fn every_rule_of_the_domain_is_held() {
     assert_refuses("schema", |payload| payload.schema = 2);
     assert_refuses("next id", |payload| payload.next_id = 0);
     assert_refuses("next id", |payload| payload.next_id = TokenId::LAST + 2);
+    assert!(decoded(&Payload { next_id: TokenId::LAST + 1, ..payload(vec![record("1")]) }).is_ok(), "none is left");
     assert_refuses("yet to be chosen", |payload| payload.next_id = 2);
     assert_refuses("namespace", |payload| payload.records[0].namespace = "other");
     assert_refuses("one id", |payload| payload.records[1].id = "1");

@@ -248,16 +248,22 @@ fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over()
 #[cfg(unix)]
 #[test]
 fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
-    let lock_path = folder.path().join("store.lock");
-    let disk = Watched(move |call| match call {
-        Call::Sync => fs::remove_file(&lock_path),
-        _ => Ok(()),
-    });
-    let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
-    assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
-    assert_eq!(fs::read(&path).unwrap(), b"old");
+    let remove = |lock: &Path| fs::remove_file(lock);
+    // As another writer would at once.
+    let make_anew = |lock: &Path| fs::remove_file(lock).and_then(|()| Os.create_new(lock)).map(|_| ());
+    let tamperings: [fn(&Path) -> io::Result<()>; 2] = [remove, make_anew];
+    for tamper in tamperings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = private_file(folder.path(), b"old");
+        let lock_path = folder.path().join("store.lock");
+        let disk = Watched(move |call| match call {
+            Call::Sync => tamper(&lock_path),
+            _ => Ok(()),
+        });
+        let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
+        assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
 }
 
 #[cfg(unix)]
