@@ -88,10 +88,8 @@ impl StoreFile {
 
     /// What the file system does not offer of what makes a change last: found out by trying it.
     pub(crate) fn not_offered(&self) -> Result<Vec<&'static str>> {
-        let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
-        let synced = folder.map_or(Ok(false), |folder| self.sync_folder(&folder));
         let mut missing = Vec::new();
-        if !synced.map_err(failed("sync", &self.folder))? {
+        if !self.open_and_sync_folder().map_err(failed("sync", &self.folder))? {
             missing.push("syncing a folder: a power cut may undo a change, though never tear it");
         }
         if !access::offers_full_sync(&self.open()?.file).map_err(failed("sync", &self.path))? {
@@ -223,9 +221,11 @@ impl StoreFile {
     /// Tries to make a replacement last that was not confirmed. With another handle of the folder: on one that has failed
     /// the system may call anything a success.
     pub(crate) fn confirm(&self) -> Option<(PathBuf, io::Error)> {
-        let folder = self.disk.open_folder(&self.folder);
-        let synced = folder.and_then(|folder| folder.map_or(Ok(false), |folder| self.sync_folder(&folder)));
-        synced.err().map(|error| (self.folder.clone(), error))
+        self.open_and_sync_folder().err().map(|error| (self.folder.clone(), error))
+    }
+
+    fn open_and_sync_folder(&self) -> io::Result<bool> {
+        self.disk.open_folder(&self.folder)?.map_or(Ok(false), |folder| self.sync_folder(&folder))
     }
 
     /// `false` where the file system cannot sync a folder: there is nothing more to be had from it then.

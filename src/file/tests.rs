@@ -338,3 +338,22 @@ fn a_long_run_of_turns_ends_with_a_pause() {
     assert!(!ran_on(Some((before(200), now))), "long");
     assert!(!ran_on(Some((before(200), before(100)))), "over");
 }
+
+/// As on a file system that gives every file a mode of its own: a store that could not be opened is not made.
+#[cfg(unix)]
+#[test]
+fn what_is_made_is_what_opening_accepts_or_is_not_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let made_in = folder.path().to_owned();
+    let disk = Watched(move |call| {
+        for name in names(&made_in).iter().filter(|name| call == Call::Write && name.ends_with(".tmp")) {
+            fs::set_permissions(made_in.join(name), fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
+    });
+    let file = StoreFile::new(&folder.path().join("store"), Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
+    let made = file.make(Some(&lock(&file)), &[b"new"]);
+    assert!(matches!(made, Err(Error::UnsafePermissions { .. })), "{made:?}");
+    assert_eq!(names(folder.path()), ["store.lock"]);
+}
