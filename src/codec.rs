@@ -12,15 +12,15 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, Result},
-    format::{BLOCK, SlotId, length},
-    id::TokenId,
+    format::{BLOCK, length},
+    id::{SlotId, TokenId},
     secret::Secret,
     token::{Fields, Millis, Stored, Token},
 };
 
 const SCHEMA: u32 = 1;
 /// A label of a slot may hold this many bytes.
-const MAX_LABEL_LEN: usize = 256;
+pub(crate) const MAX_LABEL_LEN: usize = 256;
 /// The plaintext starts with the payload's length.
 const LENGTH_LEN: usize = 4;
 
@@ -55,7 +55,7 @@ struct Payload<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct Note<'a> {
-    slot_id: SlotId,
+    slot_id: [u8; 16],
     label: &'a str,
     created_at: u64,
 }
@@ -171,14 +171,14 @@ fn unpad(plaintext: &[u8]) -> Result<&[u8]> {
 }
 
 fn note_of(note: &SlotNote) -> Note<'_> {
-    Note { slot_id: note.slot_id, label: &note.label, created_at: note.created_at.get() }
+    Note { slot_id: note.slot_id.0, label: &note.label, created_at: note.created_at.get() }
 }
 
 fn slot_note_of(note: &Note<'_>) -> Result<SlotNote> {
     if note.label.len() > MAX_LABEL_LEN {
         return Err(malformed("a slot's label is longer than 256 bytes"));
     }
-    Ok(SlotNote { slot_id: note.slot_id, label: note.label.to_owned(), created_at: millis(note.created_at)? })
+    Ok(SlotNote { slot_id: SlotId(note.slot_id), label: note.label.to_owned(), created_at: millis(note.created_at)? })
 }
 
 fn record_of(token: &Token) -> Result<Record<'_>> {

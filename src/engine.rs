@@ -1,5 +1,8 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
+mod draft;
+mod slots;
+
 use std::{
     io, iter,
     path::{Path, PathBuf},
@@ -12,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
 use crate::{
-    changes::{Changes, Delta},
+    changes::Changes,
     codec::{self, SlotNote},
     error::{Error, Result},
     file::{Held, Lock, Opened, Replacement, StoreFile, Turns, Wait},
@@ -22,18 +25,20 @@ use crate::{
     seal,
     secret::{Key, random},
     status::{FileStatus, Status},
-    token::Millis,
-    unlock::Unlock,
+    unlock::{Unlock, Unlocked},
 };
+use draft::{Draft, NewSlot};
 
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct Engine {
     file: StoreFile,
-    store_key: Key,
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
+    /// Held by the thread that changes ways to unlock the store, while it derives keys too: the store key, which it seals
+    /// into them, is not exchanged meanwhile.
+    unlocking: Mutex<()>,
     /// Held by the thread whose turn it is to write, while it waits for other processes too.
     turns: Mutex<Turns>,
     /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
@@ -46,6 +51,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct State {
     held: Held,
+    unlocked: Unlocked,
     /// The file's first bytes: as long as they are the same, so is the state.
     prologue: Vec<u8>,
     header: Header,
@@ -56,6 +62,12 @@ struct State {
     rolled_back: bool,
     /// The folder could not be synced after the last change. Nothing is called durable until it has been.
     unconfirmed: bool,
+}
+
+/// What a file that is read anew is held against.
+struct Loaded {
+    unlocked: Unlocked,
+    header: Header,
 }
 
 /// The outcome of a write that is visible to all.
@@ -78,7 +90,7 @@ impl<R> Written<R> {
 }
 
 impl Engine {
-    /// Makes a new store. Derives a key before the lock is taken.
+    /// Makes a new store. May derive a key, before the lock is taken.
     pub(crate) fn create(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
         let store_key = Key::random()?;
         let mut header = Header {
@@ -90,37 +102,39 @@ impl Engine {
             key_id: seal::key_id(&store_key)?,
             slots: Vec::new(),
         };
-        let slot = unlock.new_slot(&header.store_id, &store_key, header.generation)?;
-        let notes = vec![SlotNote { slot_id: slot.id, label: String::new(), created_at: Millis::now() }];
+        let NewSlot { slot, note } = NewSlot::make(unlock, &header, &store_key)?;
+        let unlocked = Unlocked { store_key, by: slot.id };
         header.slots.push(slot);
+        let notes = vec![note];
         let index = Index::empty();
         let plaintext =
             codec::encode(index.next_id(), &notes, iter::empty(), header.max_plaintext_len(file.max_len()))?;
 
         let lock = file.lock(&Wait::at_most(lock_timeout))?;
         file.check_absent()?;
-        let (prologue, replacement) = put(&store_key, &mut header, plaintext, |parts| file.make(Some(&lock), parts))?;
+        let make = |parts: &[&[u8]]| file.make(Some(&lock), parts);
+        let (prologue, replacement) = put(&unlocked.store_key, &mut header, plaintext, make)?;
         drop(lock);
 
         let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
-        let state =
-            State { held, prologue, header, notes, index: Arc::new(index), rolled_back: false, unconfirmed: false };
-        Ok(Self::new(file, store_key, lock_timeout, state))
+        let index = Arc::new(index);
+        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, unconfirmed: false };
+        Ok(Self::new(file, lock_timeout, state))
     }
 
-    /// Opens a store. Derives keys, and takes no lock.
+    /// Opens a store. May derive keys, and takes no lock.
     pub(crate) fn open(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
         let opened = file.open()?;
         let mut bytes = read_all(&opened)?;
         let (header, header_bytes, body) = Header::parse(&mut bytes)?;
-        let store_key = unlock.open_slot(&header)?;
-        let state = State::unseal(&store_key, opened, header, header_bytes, body)?;
-        Ok(Self::new(file, store_key, lock_timeout, state))
+        let unlocked = unlock.open_slot(&header)?;
+        let state = State::unseal(unlocked, opened, header, header_bytes, body)?;
+        Ok(Self::new(file, lock_timeout, state))
     }
 
-    fn new(file: StoreFile, store_key: Key, lock_timeout: Duration, state: State) -> Self {
-        let (turns, gate, state) = (Mutex::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, store_key, lock_timeout, process: process::id(), turns, gate, state }
+    fn new(file: StoreFile, lock_timeout: Duration, state: State) -> Self {
+        let (unlocking, turns, gate, state) = (Mutex::new(()), Mutex::default(), Mutex::new(()), RwLock::new(state));
+        Self { file, lock_timeout, process: process::id(), unlocking, turns, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -147,6 +161,10 @@ impl Engine {
 
     /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after.
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
+        self.commit(|draft| change(&mut draft.tokens))
+    }
+
+    fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
         self.check_process()?;
         let wait = Wait::at_most(self.lock_timeout);
         let mut turns = self.turns.try_lock_for(wait.left()).ok_or_else(|| wait.busy())?;
@@ -154,39 +172,38 @@ impl Engine {
         self.file.check_writable()?;
         turns.begin(&wait, Instant::now());
         let lock = self.file.lock(&wait)?;
-        let written = self.write_under(&lock, change);
+        let written = self.commit_under(&lock, change);
         drop(lock);
         turns.end();
         written
     }
 
-    fn write_under<R>(&self, lock: &Lock, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
+    fn commit_under<R>(&self, lock: &Lock, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
         let _gate = self.gate.lock();
         self.refresh()?;
 
         let state = self.state.read();
-        let mut changes = Changes::new(&state.index);
-        let value = change(&mut changes)?;
-        if changes.is_empty() {
+        let mut draft = Draft::of(&state)?;
+        let value = change(&mut draft)?;
+        if draft.is_empty(&state) {
             let unconfirmed = if state.unconfirmed { self.file.confirm() } else { None };
             drop(state);
             self.state.write().unconfirmed = unconfirmed.is_some();
             return Ok(Written { value, unconfirmed });
         }
-        let mut header = state.header.clone();
-        header.generation =
-            header.generation.checked_add(1).ok_or(Error::Internal { what: "no generation is left" })?;
+        let Draft { tokens, mut header, notes, unlocked } = draft;
         let max_len = header.max_plaintext_len(self.file.max_len());
-        let plaintext = codec::encode(changes.next_id(), &state.notes, changes.iter(), max_len)?;
-        let delta = changes.finish();
+        let plaintext = codec::encode(tokens.next_id(), &notes, tokens.iter(), max_len)?;
+        let delta = tokens.finish();
         let identity = state.held.identity().cloned();
         drop(state);
 
         let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
-        let (prologue, Replacement { held, unconfirmed }) = put(&self.store_key, &mut header, plaintext, replace)?;
-        let mut state = self.state.write();
-        state.adopt(delta, held, prologue, header);
-        state.unconfirmed = unconfirmed.is_some();
+        let (prologue, Replacement { held, unconfirmed }) = put(&unlocked.store_key, &mut header, plaintext, replace)?;
+        let state = &mut *self.state.write();
+        delta.apply(Arc::make_mut(&mut state.index));
+        (state.held, state.prologue, state.unconfirmed) = (held, prologue, unconfirmed.is_some());
+        (state.header, state.notes, state.unlocked) = (header, notes, unlocked);
         Ok(Written { value, unconfirmed })
     }
 
@@ -197,23 +214,35 @@ impl Engine {
 
     /// Reads all of the file anew, whatever is in memory, and sees that it is sound.
     pub(crate) fn verify(&self) -> Result<()> {
-        self.check_process()?;
-        let loaded = self.state.read().header.clone();
-        let opened = self.file.open()?;
-        let mut bytes = read_all(&opened)?;
-        self.load(&loaded, opened, &mut bytes).map(|_| ())
+        self.read_sound().map(|_| ())
     }
 
     /// Writes a copy of the file as it is now, after seeing that it is sound.
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
-        self.check_process()?;
         let copy = self.file.beside(path)?;
-        let loaded = self.state.read().header.clone();
-        let opened = self.file.open()?;
-        let bytes = read_all(&opened)?;
-        self.load(&loaded, opened, &mut bytes.clone())?;
+        let bytes = self.read_sound()?;
         let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
         Written { value: (), unconfirmed }.confirmed(|()| None)
+    }
+
+    /// The bytes of the file, once they are seen to be sound to the last token.
+    fn read_sound(&self) -> Result<Zeroizing<Vec<u8>>> {
+        self.check_process()?;
+        loop {
+            let loaded = self.state.read().loaded();
+            let opened = self.file.open()?;
+            let bytes = read_all(&opened)?;
+            match self.load(&loaded, opened, &mut bytes.clone()) {
+                // Perhaps by this very handle, which changes what is in memory after the file.
+                Err(Error::Rekeyed) if self.is_rekeyed_since(&loaded) => {}
+                loaded => return loaded.map(|_| bytes),
+            }
+        }
+    }
+
+    fn is_rekeyed_since(&self, loaded: &Loaded) -> bool {
+        let _gate = self.gate.lock();
+        self.state.read().header.key_id != loaded.header.key_id
     }
 
     /// What there is to tell of the store, without what it holds.
@@ -257,26 +286,27 @@ impl Engine {
             self.state.write().held = opened.hold();
             return Ok(());
         }
-        let (loaded, unconfirmed) = (state.header.clone(), state.unconfirmed);
+        let (loaded, unconfirmed) = (state.loaded(), state.unconfirmed);
         drop(state);
         let mut bytes = read_all(&opened)?;
         let mut newest = self.load(&loaded, opened, &mut bytes)?;
-        newest.unconfirmed = unconfirmed && newest.header.generation == loaded.generation;
+        newest.unconfirmed = unconfirmed && newest.header.generation == loaded.header.generation;
         *self.state.write() = newest;
         Ok(())
     }
 
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store. They are
     /// decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
-    fn load(&self, loaded: &Header, opened: Opened, bytes: &mut [u8]) -> Result<State> {
+    fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
         let (header, header_bytes, body) = Header::parse(bytes)?;
+        let Loaded { unlocked, header: loaded } = loaded;
         if header.store_id != loaded.store_id {
             return Err(Error::Replaced);
         }
         if header.key_id != loaded.key_id {
             return Err(Error::Rekeyed);
         }
-        let newest = State::unseal(&self.store_key, opened, header, header_bytes, body)?;
+        let newest = State::unseal(unlocked.clone(), opened, header, header_bytes, body)?;
         // Only now is the generation known to be one that we wrote.
         if newest.header.generation < loaded.generation
             || (newest.header.generation == loaded.generation && newest.header.body_salt != loaded.body_salt)
@@ -316,7 +346,14 @@ fn put(
 
 impl State {
     /// What the file holds, out of its body.
-    fn unseal(store_key: &Key, opened: Opened, header: Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Self> {
+    fn unseal(
+        unlocked: Unlocked,
+        opened: Opened,
+        header: Header,
+        header_bytes: &[u8],
+        body: &mut [u8],
+    ) -> Result<Self> {
+        let store_key = &unlocked.store_key;
         let contents = codec::decode(seal::open(store_key, &header, header_bytes, body)?)?;
         if header.key_id != seal::key_id(store_key)? {
             return Err(Error::Malformed { what: "its key id does not match its key" });
@@ -328,6 +365,7 @@ impl State {
         let index = Arc::new(Index::new(contents.next_id, contents.tokens));
         Ok(Self {
             held: opened.hold(),
+            unlocked,
             prologue,
             header,
             notes: contents.notes,
@@ -337,11 +375,15 @@ impl State {
         })
     }
 
-    fn adopt(&mut self, delta: Delta, held: Held, prologue: Vec<u8>, header: Header) {
-        delta.apply(Arc::make_mut(&mut self.index));
-        self.held = held;
-        self.prologue = prologue;
-        self.header = header;
+    /// The header of the next file, before it is sealed: one generation later, and otherwise the same.
+    fn next_header(&self) -> Result<Header> {
+        let generation = self.header.generation.checked_add(1);
+        let generation = generation.ok_or(Error::Internal { what: "no generation is left" })?;
+        Ok(Header { generation, ..self.header.clone() })
+    }
+
+    fn loaded(&self) -> Loaded {
+        Loaded { unlocked: self.unlocked.clone(), header: self.header.clone() }
     }
 }
 

@@ -113,6 +113,16 @@ pub enum Error {
     /// A passphrase without a single character protects nothing.
     #[error("the passphrase is empty")]
     EmptyPassphrase,
+    /// No slot opens with the recovery key. A slot that was changed cannot be told from a wrong key.
+    #[error("wrong recovery key, or the part of the keystore that it opens was changed")]
+    WrongRecoveryKey,
+    /// The text is not what a recovery key looks like. Nothing was tried with it.
+    #[error("the recovery key is mistyped: {why}")]
+    #[non_exhaustive]
+    MistypedRecoveryKey {
+        /// What is wrong with it.
+        why: Typo,
+    },
     /// The file cannot be opened in this way at all, whatever the secret.
     #[error("the keystore has no {kind} to open it with")]
     #[non_exhaustive]
@@ -129,6 +139,23 @@ pub enum Error {
     Malformed {
         /// The rule.
         what: &'static str,
+    },
+
+    /// The way to unlock the store was removed or changed since it was looked at. Nothing was changed.
+    #[error("that way to unlock the keystore was removed or changed meanwhile: look again at what there is")]
+    SlotGone,
+    /// A store that nothing unlocks is lost. Nothing was changed.
+    #[error("the keystore would be left without a way to unlock it: add another first")]
+    LastSlot,
+    /// A store has at most 8 ways to unlock it, 4 of them passphrases, each of which costs a key derivation to try.
+    /// Nothing was changed.
+    #[error("the keystore has all the {what} that it can have, {limit}: remove one first")]
+    #[non_exhaustive]
+    TooManySlots {
+        /// Of what there are too many.
+        what: &'static str,
+        /// How many there can be.
+        limit: usize,
     },
 
     /// The lock was held by others until the deadline.
@@ -258,6 +285,37 @@ pub enum Unstorable {
     /// An id was saved that leaves no number for the ids the store chooses.
     #[error("the store has no number left to choose an id from: give the token an id")]
     NoIdLeft,
+}
+
+/// What is wrong with a recovery key as typed: the reason in [`Error::MistypedRecoveryKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Typo {
+    /// It is something else than a recovery key.
+    #[error("it does not start with TKR1")]
+    Start,
+    /// It starts as a key of a later version would.
+    #[error("its version is unknown: update the application")]
+    Version,
+    /// Something is missing, or too much.
+    #[error("it has {found} letters and digits, and should have {expected}")]
+    #[non_exhaustive]
+    Length {
+        /// How many it has, without spaces and hyphens.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// A character is none of those that recovery keys are made of.
+    #[error("group {group} has a character that no recovery key has")]
+    #[non_exhaustive]
+    Character {
+        /// Which group of four, counted from 1.
+        group: usize,
+    },
+    /// Every character could be right, but not all of them are.
+    #[error("its checksum does not match: a character is wrong, or two are exchanged")]
+    Checksum,
 }
 
 /// What is unsafe about a file or folder: the reason in [`Error::UnsafePermissions`].

@@ -3,10 +3,13 @@
 //! Everything here works on bytes that nobody has authenticated: every size and cost is held to its limit before
 //! anything is allocated, derived or decrypted for it.
 
+use std::fmt;
+
 use ring::digest::{SHA256, digest};
 
 use crate::{
     error::{Error, Result},
+    id::SlotId,
     kdf::KdfParams,
 };
 
@@ -27,7 +30,6 @@ pub(crate) const BLOCK: usize = 4096;
 const BODY_COMMITMENT: std::ops::Range<usize> = 88..120;
 
 pub(crate) type StoreId = [u8; 16];
-pub(crate) type SlotId = [u8; 16];
 pub(crate) type Salt = [u8; 32];
 pub(crate) type Commitment = [u8; 32];
 pub(crate) type KeyId = [u8; 8];
@@ -54,11 +56,32 @@ pub(crate) struct Slot {
     pub(crate) wrapped_key: [u8; 48],
 }
 
+/// What a key slot is opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SlotKind {
+#[non_exhaustive]
+pub enum SlotKind {
+    /// A passphrase, from which a key is derived at this cost.
     Passphrase(KdfParams),
+    /// A key in the operating system's keychain.
     Keychain,
-    Recovery,
+    /// A [`RecoveryKey`](crate::RecoveryKey).
+    RecoveryKey,
+}
+
+impl SlotKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::Keychain => "keychain",
+            Self::RecoveryKey => "recovery key",
+        }
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// How long the header is, as the first [`PROLOGUE_LEN`] bytes of a file tell it (fewer, if it has no more): enough to
@@ -166,8 +189,7 @@ impl Header {
         if self.generation == 0 {
             return Err(Error::Malformed { what: "its generation is zero" });
         }
-        let passphrases = self.slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).count();
-        if passphrases > MAX_PASSPHRASE_SLOTS {
+        if self.passphrase_slots() > MAX_PASSPHRASE_SLOTS {
             return Err(Error::Malformed { what: "it has more than four passphrase slots" });
         }
         let mut ids: Vec<_> = self.slots.iter().map(|slot| slot.id).collect();
@@ -177,6 +199,21 @@ impl Header {
             return Err(Error::Malformed { what: "two of its key slots have one id" });
         }
         Ok(())
+    }
+
+    /// Whether a slot of that kind may be added.
+    pub(crate) fn check_room(&self, kind: SlotKind) -> Result<()> {
+        if self.slots.len() >= MAX_SLOTS {
+            return Err(Error::TooManySlots { what: "ways to unlock it", limit: MAX_SLOTS });
+        }
+        if matches!(kind, SlotKind::Passphrase(_)) && self.passphrase_slots() >= MAX_PASSPHRASE_SLOTS {
+            return Err(Error::TooManySlots { what: "passphrases", limit: MAX_PASSPHRASE_SLOTS });
+        }
+        Ok(())
+    }
+
+    fn passphrase_slots(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).count()
     }
 
     /// How long a plaintext may be in a file of that length with this header's slots.
@@ -236,11 +273,11 @@ impl Slot {
         let (kind, version, [m_kib, t, p]) = match self.kind {
             SlotKind::Passphrase(kdf) => (1, ARGON2_VERSION, [kdf.memory_kib(), kdf.passes(), kdf.lanes()]),
             SlotKind::Keychain => (2, 0, [0; 3]),
-            SlotKind::Recovery => (3, 0, [0; 3]),
+            SlotKind::RecoveryKey => (3, 0, [0; 3]),
         };
         let mut bytes = [0; SLOT_BOUND_LEN];
         let cost = [m_kib.to_le_bytes(), t.to_le_bytes(), p.to_le_bytes()];
-        let fields: [&[u8]; 4] = [&[kind, version, 0, 0], cost.as_flattened(), &self.id, &self.salt];
+        let fields: [&[u8]; 4] = [&[kind, version, 0, 0], cost.as_flattened(), &self.id.0, &self.salt];
         for (byte, value) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
             *byte = *value;
         }
@@ -255,7 +292,7 @@ impl Slot {
         let kind = slot_kind(kind, version, fields.u32()?, fields.u32()?, fields.u32()?)?;
         Ok(Self {
             kind,
-            id: fields.array()?,
+            id: SlotId(fields.array()?),
             salt: fields.array()?,
             commitment: fields.array()?,
             wrapped_key: fields.array()?,
@@ -268,7 +305,7 @@ fn slot_kind(kind: u8, version: u8, m_kib: u32, t: u32, p: u32) -> Result<SlotKi
         (1, ARGON2_VERSION, ..) => KdfParams::new(m_kib, t, p).map(SlotKind::Passphrase),
         (1, ..) => Err(Error::Malformed { what: "a key slot has an unknown version of argon2" }),
         (2, 0, 0, 0, 0) => Ok(SlotKind::Keychain),
-        (3, 0, 0, 0, 0) => Ok(SlotKind::Recovery),
+        (3, 0, 0, 0, 0) => Ok(SlotKind::RecoveryKey),
         (2 | 3, ..) => Err(RESERVED),
         _ => Err(Error::Malformed { what: "a key slot is of an unknown kind" }),
     }

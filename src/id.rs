@@ -1,4 +1,4 @@
-//! The name of a stored token.
+//! The names of stored tokens and of key slots.
 
 use std::fmt;
 
@@ -59,6 +59,24 @@ impl fmt::Display for TokenId {
     }
 }
 
+/// The id of a key slot, one of the ways to unlock a store: random, never used again, and no secret. A slot whose secret or
+/// cost is changed becomes another slot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub(crate) [u8; 16]);
+
+/// In hexadecimal.
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotId({self})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +89,13 @@ mod tests {
         for other in ["", "0", "01", "+1", "-1", " 1", "1.0", "x", "9223372036854775808", "99999999999999999999"] {
             assert_eq!(TokenId::from(other).number(), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_slot_id_is_shown_in_hexadecimal() {
+        let mut id = SlotId([0; 16]);
+        (id.0[0], id.0[15]) = (0xAB, 1);
+        assert_eq!(id.to_string(), "ab000000000000000000000000000001");
+        assert_eq!(format!("{id:?}"), format!("SlotId({id})"));
     }
 }

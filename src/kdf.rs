@@ -54,9 +54,9 @@ impl KdfParams {
         within("a memory in KiB", m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
         within("a number of passes", t.into(), 1, MAX_T.into())?;
         within("a number of lanes", p.into(), 1, MAX_P.into())?;
-        let m_t = u64::from(m_kib).saturating_mul(t.into());
-        within("a product of memory in KiB and passes", m_t, MIN_M_T, MAX_M_T)?;
-        Ok(Self { m_kib, t, p })
+        let params = Self { m_kib, t, p };
+        within("a product of memory in KiB and passes", params.memory_passes(), MIN_M_T, MAX_M_T)?;
+        Ok(params)
     }
 
     /// Memory in KiB.
@@ -75,6 +75,15 @@ impl KdfParams {
     #[must_use]
     pub const fn lanes(self) -> u32 {
         self.p
+    }
+
+    /// Whether it asks for less memory, or for less memory times passes.
+    pub(crate) fn is_less_than(self, other: Self) -> bool {
+        self.m_kib < other.m_kib || self.memory_passes() < other.memory_passes()
+    }
+
+    fn memory_passes(self) -> u64 {
+        u64::from(self.m_kib).saturating_mul(self.t.into())
     }
 
     /// The key that a passphrase gives with this salt. Takes the memory and the time that the parameters say.
@@ -189,6 +198,16 @@ mod tests {
         assert_eq!(refused(35_840, 1, 17), ("a number of lanes", 17, 16));
         assert_eq!(refused(35_839, 1, 1), ("a product of memory in KiB and passes", 35_839, 35_840));
         assert_eq!(refused((1 << 19) + 1, 4, 1), ("a product of memory in KiB and passes", 2_097_156, 2_097_152));
+    }
+
+    #[test]
+    fn less_is_less_memory_or_less_memory_times_passes() {
+        let cost = |m_kib, t, p| KdfParams::new(m_kib, t, p).unwrap();
+        let base = cost(65_536, 3, 4);
+        assert!(cost(65_535, 16, 4).is_less_than(base) && cost(65_536, 2, 4).is_less_than(base));
+        for enough in [base, cost(65_536, 3, 1), cost(65_536, 4, 4), cost(196_608, 1, 4)] {
+            assert!(!enough.is_less_than(base), "{enough:?}");
+        }
     }
 
     #[test]

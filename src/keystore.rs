@@ -6,11 +6,11 @@ use crate::{
     engine::{self, Engine},
     error::{Error, Result},
     file::{Access, Os, StoreFile},
-    id::TokenId,
+    id::{SlotId, TokenId},
     index::Index,
     matching,
     snapshot::Snapshot,
-    status::{FileStatus, Status},
+    status::{FileStatus, KeySlot, Status},
     store::TokenStore,
     token::Token,
     unlock::Unlock,
@@ -25,8 +25,9 @@ use crate::{
 ///
 /// Every call blocks; none belongs on a GUI thread, and async code wraps it in `spawn_blocking`.
 ///
-/// - Creating and opening derive a key: by default some 0.1 s and 64 MiB of memory for each passphrase that the file
-///   has ([`KdfParams`](crate::KdfParams)).
+/// - Creating a store and opening it with a passphrase derive a key: by default some 0.1 s and 64 MiB of memory for each
+///   passphrase that the file has ([`KdfParams`](crate::KdfParams)). So does changing ways to unlock it, which waits for
+///   another such change of this process first, and for that no longer than `lock_timeout` either.
 /// - A find asks the system once whether the file is the one in memory, and reads and decrypts the whole file if another
 ///   process has replaced it. It waits for no writer of another process, and for none of this one but while that puts a new
 ///   file in place.
@@ -46,6 +47,18 @@ use crate::{
 /// - [`ChangedMeanwhile`](Error::ChangedMeanwhile): a program that takes no lock changed the file during a save;
 /// - [`DurabilityUnknown`](Error::DurabilityUnknown): the change was made and is visible, but a power cut may undo it;
 /// - [`TooLarge`](Error::TooLarge), [`Unstorable`](Error::Unstorable): nothing was changed.
+///
+/// # Ways to unlock it
+///
+/// A store is made with one way to unlock it and has up to eight, of which each opens it alone: see
+/// [`add_slot`](Self::add_slot), [`change_passphrase`](Self::change_passphrase), [`remove_slot`](Self::remove_slot) and
+/// [`rekey`](Self::rekey). Each of these is one replacement of the file, like a save. Others that have the store open
+/// work on as before, but for a rekeying, which they are told of ([`Rekeyed`](Error::Rekeyed)).
+///
+/// None of it asks again for a passphrase: whoever has the store open has the key. Removing or changing a way does
+/// not change the key either. A copy of the file from before still opens in the old way, to what was in it then; and who has
+/// kept the store's key (the process that has it open, and whatever could read its memory) can open later files
+/// as well. Only `rekey` ends that.
 ///
 /// # Examples
 ///
@@ -91,22 +104,23 @@ pub struct KeystoreOptions {
 }
 
 impl Keystore {
-    /// Makes a new store, with a new key, that `unlock` opens. Blocks for one key derivation and the disk.
+    /// Makes a new store, with a new key, that `unlock` opens. Blocks for a key derivation, if that is a passphrase, and for the
+    /// disk.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](Error::AlreadyExists) if anything is at the path, [`MissingFolder`](Error::MissingFolder) if
     /// its folder is not there, [`UnsafePermissions`](Error::UnsafePermissions) if everybody may write to that,
-    /// [`NotAFile`](Error::NotAFile) if the path names no file, [`EmptyPassphrase`](Error::EmptyPassphrase),
-    /// [`KdfMemory`](Error::KdfMemory), [`Busy`](Error::Busy), [`Random`](Error::Random), [`Io`](Error::Io). After
+    /// [`NotAFile`](Error::NotAFile) if the path names no file, [`TooLarge`](Error::TooLarge) for the label,
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Busy`](Error::Busy), [`Random`](Error::Random), [`Io`](Error::Io). After
     /// [`DurabilityUnknown`](Error::DurabilityUnknown) the new store is there to be opened, but a power cut may undo
     /// it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
         KeystoreOptions::new().create(path, unlock)
     }
 
-    /// Opens a store that exists. Writes nothing, and takes no lock. Blocks for one key derivation for each passphrase slot
-    /// up to the one that opens.
+    /// Opens a store that exists. Writes nothing, and takes no lock. Blocks, with a passphrase, for one key derivation for each
+    /// passphrase slot up to the one that opens.
     ///
     /// # Errors
     ///
@@ -118,7 +132,8 @@ impl Keystore {
     ///   [`Truncated`](Error::Truncated), [`DamagedHeader`](Error::DamagedHeader), [`KdfLimit`](Error::KdfLimit),
     ///   [`Malformed`](Error::Malformed): no key was derived;
     /// - [`WrongPassphrase`](Error::WrongPassphrase), [`EmptyPassphrase`](Error::EmptyPassphrase),
-    ///   [`NoSuchSlot`](Error::NoSuchSlot), [`KdfMemory`](Error::KdfMemory): there is no key to the contents;
+    ///   [`WrongRecoveryKey`](Error::WrongRecoveryKey), [`NoSuchSlot`](Error::NoSuchSlot),
+    ///   [`KdfMemory`](Error::KdfMemory): there is no key to the contents;
     /// - [`Tampered`](Error::Tampered), [`Malformed`](Error::Malformed): the key was right, the contents were not.
     pub fn open(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
         KeystoreOptions::new().open(path, unlock)
@@ -131,6 +146,166 @@ impl Keystore {
     /// Those of [`open`](Self::open) and of [`create`](Self::create). A file that cannot be opened is left as it is.
     pub fn open_or_create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
         KeystoreOptions::new().open_or_create(path, unlock)
+    }
+
+    /// The ways to unlock the store. Costs what a find costs.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, SlotKind, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// let store = Keystore::create(dir.path().join("tokens.keep"), unlock.label("Ada"))?;
+    /// for slot in store.slots()? {
+    ///     println!("{} {:?} ({}), since {:?}", slot.id, slot.label, slot.kind, slot.created_at);
+    ///     if let SlotKind::Passphrase(cost) = slot.kind {
+    ///         println!("a guess takes {} KiB of memory", cost.memory_kib());
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn slots(&self) -> Result<Vec<KeySlot>> {
+        self.0.slots()
+    }
+
+    /// The way that opened this handle, as it is now; `None` if it has been removed or replaced since by another handle. Costs
+    /// what a find costs.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type.
+    pub fn opened_by(&self) -> Result<Option<KeySlot>> {
+        self.0.opened_by()
+    }
+
+    /// Adds a way to unlock the store. Blocks for a key derivation, if it is a passphrase, and as a save does.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManySlots`](Error::TooManySlots), [`TooLarge`](Error::TooLarge) for the label,
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Random`](Error::Random), and those
+    /// of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, RecoveryKey, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(&path, unlock)?;
+    /// let key = RecoveryKey::generate()?;
+    /// println!("Keep this on paper: {}", key.expose_secret());
+    /// let added = store.add_slot(Unlock::recovery_key(key.clone()).label("paper"))?;
+    /// Keystore::open(&path, Unlock::recovery_key(key.clone()))?;
+    ///
+    /// // The paper was lost:
+    /// assert!(store.remove_slot(added)?);
+    /// assert!(Keystore::open(&path, Unlock::recovery_key(key)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_slot(&self, unlock: Unlock) -> Result<SlotId> {
+        self.0.add_slot(&unlock)?.confirmed(|_| None)
+    }
+
+    /// Removes a way to unlock the store; `false` if there is none of that id (any more). Blocks as a save does.
+    ///
+    /// What was removed opens no later state of the file. It still opens older copies: see [above](#ways-to-unlock-it).
+    ///
+    /// # Errors
+    ///
+    /// [`LastSlot`](Error::LastSlot), and those of the type.
+    pub fn remove_slot(&self, id: SlotId) -> Result<bool> {
+        self.0.remove_slot(id)?.confirmed(|_| None)
+    }
+
+    /// Puts another way to unlock the store in the place of one: a new recovery key for one that was lost. It gets the label
+    /// of the old one unless it has its own, and a new id. Blocks as [`add_slot`](Self::add_slot) does.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotGone`](Error::SlotGone) if there is no slot of that id, and those of [`add_slot`](Self::add_slot).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, RecoveryKey, SlotKind, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(&path, unlock)?;
+    /// # store.add_slot(Unlock::recovery_key(RecoveryKey::generate()?).label("paper"))?;
+    /// let lost = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::RecoveryKey).unwrap();
+    /// let key = RecoveryKey::generate()?;
+    /// println!("Keep this on paper: {}", key.expose_secret());
+    /// store.replace_slot(lost.id, Unlock::recovery_key(key))?;
+    /// assert_eq!(store.slots()?[1].label, "paper");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replace_slot(&self, id: SlotId, unlock: Unlock) -> Result<SlotId> {
+        self.0.replace_slot(id, &unlock)?.confirmed(|_| None)
+    }
+
+    /// Puts another passphrase in the place of the one that `current` gives, which has to be right. No token is lost, and
+    /// nothing but the one slot is changed. Blocks for one key derivation for each passphrase slot up to that one,
+    /// for another of the new one, and as a save does.
+    ///
+    /// The passphrase may stay the same: that is how it is given a higher cost once the default has risen.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongPassphrase`](Error::WrongPassphrase) if `current` opens no slot, [`SlotGone`](Error::SlotGone) if another process
+    /// removed or changed that meanwhile, and those of [`add_slot`](Self::add_slot).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// # let passphrase = "correct horse battery staple";
+    /// # Keystore::create(&path, Unlock::passphrase(passphrase).kdf(KdfParams::MIN))?;
+    /// let unlock = Unlock::passphrase(passphrase);
+    /// let store = Keystore::open(&path, unlock.clone())?;
+    /// if store.opened_by()?.is_some_and(|slot| slot.needs_upgrade()) {
+    ///     store.change_passphrase(unlock.clone(), unlock)?;
+    /// }
+    /// assert!(!store.opened_by()?.unwrap().needs_upgrade());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn change_passphrase(&self, current: Unlock, new: Unlock) -> Result<SlotId> {
+        self.0.change_slot(&current, &new)?.confirmed(|_| None)
+    }
+
+    /// Gives the store a new key, seals everything anew, and keeps exactly the ways to unlock it that are presented again,
+    /// each of which has to open it now. For when somebody had the key who should not have it any more: what they kept,
+    /// be it a key, a passphrase or an old file, opens nothing that is written from now on. It does not call back what they
+    /// could read until now: let the server revoke the tokens as well.
+    ///
+    /// This handle and its clones work on. Every other handle ends in [`Rekeyed`](Error::Rekeyed) and has to open the store
+    /// again. What is kept gets a new id, the label it had, and the cost that its `Unlock` says. Blocks, for
+    /// each passphrase, for a key derivation for each passphrase slot up to its own and another one, and as a save does.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongPassphrase`](Error::WrongPassphrase), [`WrongRecoveryKey`](Error::WrongRecoveryKey),
+    /// [`NoSuchSlot`](Error::NoSuchSlot) if one of the ways does not open the store, [`LastSlot`](Error::LastSlot) if none is
+    /// presented, [`SlotGone`](Error::SlotGone) if another process removed or changed one meanwhile, and those of
+    /// [`add_slot`](Self::add_slot). After any of them all is as it was.
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, KdfParams, Keystore, RecoveryKey, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(&path, unlock.clone())?;
+    /// # let stolen = RecoveryKey::generate()?;
+    /// # store.add_slot(Unlock::recovery_key(stolen.clone()))?;
+    /// let other = Keystore::open(&path, unlock.clone())?;
+    /// store.rekey([unlock])?;
+    /// assert!(matches!(other.slots(), Err(Error::Rekeyed)));
+    /// assert!(Keystore::open(&path, Unlock::recovery_key(stolen)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rekey(&self, kept: impl IntoIterator<Item = Unlock>) -> Result<()> {
+        self.0.rekey(&kept.into_iter().collect::<Vec<_>>())?.confirmed(|()| None)
     }
 
     /// Puts a token in place of the stored one of its id, and returns it as stored. What it leaves unset is cleared: the
@@ -187,7 +362,7 @@ impl Keystore {
     }
 
     /// Reads all of the file anew, whatever is in memory, and sees that it is sound: every byte, to the last token. Derives
-    /// no key and takes no lock.
+    /// no key and takes no lock. Takes as much memory again as the file is long, twice.
     ///
     /// # Errors
     ///

@@ -42,29 +42,30 @@ mod seal;
 mod store;
 mod unlock;
 
-// Floor 1: what a token is, what a key costs, what the file looks like.
+// Floor 1: what a token is, what a key costs, what the file looks like, what can be told of a store.
 mod format;
 mod kdf;
+mod status;
 mod token;
 
 // Floor 0: what all of them speak of.
 mod error;
 mod id;
 mod secret;
-mod status;
 
 // Beside the house: what holds others to the contract.
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{Error, Result, UnsafePermissions, Unstorable};
-pub use id::TokenId;
+pub use error::{Error, Result, Typo, UnsafePermissions, Unstorable};
+pub use format::SlotKind;
+pub use id::{SlotId, TokenId};
 pub use kdf::KdfParams;
 pub use keystore::{Keystore, KeystoreOptions};
 pub use memory::MemoryStore;
 pub use secret::Secret;
 pub use snapshot::Snapshot;
-pub use status::{FileStatus, Status};
+pub use status::{FileStatus, KeySlot, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
-pub use unlock::Unlock;
+pub use unlock::{RecoveryKey, Unlock};

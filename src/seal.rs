@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::{Error, Result},
     format::{Commitment, Header, KeyId, Salt, Slot, StoreId, TAG_LEN, length},
+    id::SlotId,
     secret::{Key, random},
 };
 
@@ -34,8 +35,8 @@ pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
 }
 
 /// A salt for a new slot.
-pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &[u8]) -> Result<Salt> {
-    hedged_salt(store_key, SLOT_SALT, &random()?, generation, slot_id)
+pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &SlotId) -> Result<Salt> {
+    hedged_salt(store_key, SLOT_SALT, &random()?, generation, &slot_id.0)
 }
 
 /// A salt that differs for each thing it is for, even where the random bytes repeat.

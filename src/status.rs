@@ -1,6 +1,8 @@
 //! What can be told of a store without telling what it holds.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::SystemTime};
+
+use crate::{format::SlotKind, id::SlotId, kdf::KdfParams};
 
 /// A store as [`Keystore::status`](crate::Keystore::status) finds it. Its `Display` is what a support page would show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,30 @@ pub struct FileStatus {
     pub generation: u64,
     /// The file's length in bytes.
     pub file_len: u64,
+}
+
+/// A way to unlock a store, as [`Keystore::slots`](crate::Keystore::slots) lists it: everything about it but its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeySlot {
+    /// Its id, by which it can be removed or replaced.
+    pub id: SlotId,
+    /// What opens it, and at what cost.
+    pub kind: SlotKind,
+    /// What it was called when it was made, see [`Unlock::label`](crate::Unlock::label).
+    pub label: String,
+    /// When it was made, or last replaced.
+    pub created_at: SystemTime,
+}
+
+impl KeySlot {
+    /// Whether it is a passphrase that costs a guesser less, in memory or in memory times passes, than one that is set today
+    /// without a [cost](crate::Unlock::kdf) of its own. The application has the passphrase just after it has opened the store
+    /// with it, which is the time to [change](crate::Keystore::change_passphrase) it for itself.
+    #[must_use]
+    pub fn needs_upgrade(&self) -> bool {
+        matches!(self.kind, SlotKind::Passphrase(kdf) if kdf.is_less_than(KdfParams::default()))
+    }
 }
 
 impl fmt::Display for Status {

@@ -328,7 +328,7 @@ impl Millis {
     }
 
     #[expect(clippy::arithmetic_side_effects, reason = "up to the year 9999 no platform's clock overflows")]
-    fn time(self) -> SystemTime {
+    pub(crate) fn time(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.0)
     }
 }

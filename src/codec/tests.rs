@@ -11,7 +11,7 @@ fn token(id: &str) -> Fields {
 }
 
 fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
-    let note = SlotNote { slot_id: [7; 16], label: "laptop".into(), created_at: Millis::new(1).unwrap() };
+    let note = SlotNote { slot_id: SlotId([7; 16]), label: "laptop".into(), created_at: Millis::new(1).unwrap() };
     Contents { next_id: 100, notes: vec![note], tokens: tokens.into_iter().map(Token::from).collect() }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     Token,
     file::{Access, Call, Disk, Os, Watched},
+    id::SlotId,
     kdf::KdfParams,
 };
 
@@ -175,25 +176,6 @@ fn a_forked_child_is_refused() {
     assert!(matches!(save(&engine, "ada"), Err(Error::Forked)));
 }
 
-#[test]
-fn a_new_key_of_the_same_store_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    // As a rekeying writes it: the same store, the next generation, another key in another slot.
-    let store_key = Key::random().unwrap();
-    let mut header = engine.state.read().header.clone();
-    header.generation += 1;
-    header.key_id = seal::key_id(&store_key).unwrap();
-    header.slots = vec![unlock().new_slot(&header.store_id, &store_key, header.generation).unwrap()];
-    let note = SlotNote { slot_id: header.slots[0].id, label: String::new(), created_at: Millis::now() };
-    let plaintext = codec::encode(1, &[note], iter::empty(), 1 << 20).unwrap();
-    overwrite(&engine, &store_key, &mut header, plaintext);
-
-    assert!(matches!(users(&engine), Err(Error::Rekeyed)));
-    assert!(matches!(save(&engine, "ada"), Err(Error::Rekeyed)));
-    assert_eq!(users(&open(&folder)).unwrap(), Vec::<String>::new());
-}
-
 /// What a faulty writer with the right key might produce.
 #[test]
 fn notes_and_key_names_that_do_not_fit_are_malformed() {
@@ -202,7 +184,7 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     let rewrite = |key_id, notes: &[SlotNote]| {
         let mut header = Header { key_id, ..engine.state.read().header.clone() };
         let plaintext = codec::encode(1, notes, iter::empty(), 1 << 20).unwrap();
-        overwrite(&engine, &engine.store_key, &mut header, plaintext);
+        overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, plaintext);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
     };
@@ -210,7 +192,7 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     rewrite(key_id, &notes).unwrap();
     assert!(matches!(rewrite([0; 8], &notes), Err(Error::Malformed { what }) if what.contains("key id")));
     assert!(matches!(rewrite(key_id, &[]), Err(Error::Malformed { what }) if what.contains("notes")));
-    let other = SlotNote { slot_id: [0; 16], ..notes[0].clone() };
+    let other = SlotNote { slot_id: SlotId([0; 16]), ..notes[0].clone() };
     assert!(matches!(rewrite(key_id, &[other]), Err(Error::Malformed { what }) if what.contains("notes")));
 }
 
@@ -311,9 +293,9 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
 fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
-    let (loaded, opened) = (engine.state.read().header.clone(), engine.file.open().unwrap());
+    let (loaded, opened) = (engine.state.read().loaded(), engine.file.open().unwrap());
     save(&engine, "ada").unwrap();
     let mut bytes = read_all(&opened).unwrap();
-    assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded);
+    assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded.header);
     assert_eq!(users(&engine).unwrap(), ["ada"]);
 }

@@ -4,9 +4,9 @@ fn slot(id: u8) -> Slot {
     let kind = match id % 3 {
         0 => SlotKind::Passphrase(KdfParams::default()),
         1 => SlotKind::Keychain,
-        _ => SlotKind::Recovery,
+        _ => SlotKind::RecoveryKey,
     };
-    Slot { kind, id: [id; 16], salt: [id; 32], commitment: [id + 1; 32], wrapped_key: [id + 2; 48] }
+    Slot { kind, id: SlotId([id; 16]), salt: [id; 32], commitment: [id + 1; 32], wrapped_key: [id + 2; 48] }
 }
 
 fn header(slots: u8) -> Header {

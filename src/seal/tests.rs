@@ -63,7 +63,7 @@ fn key(byte: u8) -> Key {
 
 fn slot() -> Slot {
     let kind = SlotKind::Passphrase(KdfParams::MIN);
-    Slot { kind, id: [1; 16], salt: [2; 32], commitment: [0; 32], wrapped_key: [0; 48] }
+    Slot { kind, id: SlotId([1; 16]), salt: [2; 32], commitment: [0; 32], wrapped_key: [0; 48] }
 }
 
 fn header() -> Header {
@@ -112,8 +112,8 @@ fn a_slot_gives_the_store_key_to_its_own_key_in_its_own_store_only() {
     assert_eq!(opened(&slot, [3; 16], 1), Some([5; 32]));
     assert_eq!(opened(&slot, [3; 16], 2), None);
     assert_eq!(opened(&slot, [4; 16], 1), None, "moved to another store");
-    assert_eq!(opened(&Slot { kind: SlotKind::Recovery, ..slot.clone() }, [3; 16], 1), None, "retyped");
-    assert_eq!(opened(&Slot { id: [9; 16], ..slot.clone() }, [3; 16], 1), None, "renamed");
+    assert_eq!(opened(&Slot { kind: SlotKind::RecoveryKey, ..slot.clone() }, [3; 16], 1), None, "retyped");
+    assert_eq!(opened(&Slot { id: SlotId([9; 16]), ..slot.clone() }, [3; 16], 1), None, "renamed");
     assert_eq!(opened(&Slot { salt: [9; 32], ..slot.clone() }, [3; 16], 1), None, "salted anew");
     assert_eq!(opened(&Slot { commitment: [0; 32], ..slot.clone() }, [3; 16], 1), None, "without its commitment");
     let mut wrapped_key = slot.wrapped_key;

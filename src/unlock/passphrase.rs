@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    format::{Salt, SlotKind},
+    format::Salt,
     kdf::KdfParams,
     secret::{Key, Secret},
 };
@@ -20,13 +20,13 @@ impl Passphrase {
         Self { text, kdf: KdfParams::default() }
     }
 
-    pub(super) fn kdf(self, kdf: KdfParams) -> Self {
-        Self { kdf, ..self }
+    /// The cost of a new slot for it.
+    pub(super) fn kdf(&self) -> KdfParams {
+        self.kdf
     }
 
-    /// What a new slot for it is.
-    pub(super) fn slot_kind(&self) -> SlotKind {
-        SlotKind::Passphrase(self.kdf)
+    pub(super) fn set_kdf(&mut self, kdf: KdfParams) {
+        self.kdf = kdf;
     }
 
     /// The key that it gives for a slot of that cost and salt.

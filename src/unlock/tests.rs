@@ -32,7 +32,7 @@ fn any_of_several_passphrases_opens_and_a_wrong_one_costs_one_derivation_for_eac
         header(vec![slot("one"), Slot { kind: SlotKind::Keychain, ..slot("none") }, slot("two"), slot("three")]);
     for (passphrase, cost) in [("one", 1), ("two", 2), ("three", 3)] {
         let (key, derivations) = derivations_of(|| unlock(passphrase).open_slot(&header));
-        assert_eq!((*key.unwrap().bytes(), derivations), ([5; 32], cost));
+        assert_eq!((*key.unwrap().store_key.bytes(), derivations), ([5; 32], cost));
     }
     let (refused, derivations) = derivations_of(|| unlock("four").open_slot(&header));
     assert!(matches!(refused, Err(Error::WrongPassphrase)) && derivations == 3);
@@ -40,7 +40,7 @@ fn any_of_several_passphrases_opens_and_a_wrong_one_costs_one_derivation_for_eac
 
 #[test]
 fn a_store_without_a_slot_of_the_kind_is_told_without_a_derivation() {
-    let header = header(vec![Slot { kind: SlotKind::Recovery, ..slot("one") }]);
+    let header = header(vec![Slot { kind: SlotKind::RecoveryKey, ..slot("one") }]);
     let (refused, derivations) = derivations_of(|| unlock("one").open_slot(&header));
     assert!(matches!(refused, Err(Error::NoSuchSlot { kind: "passphrase" })) && derivations == 0);
 }

@@ -1,0 +1,117 @@
+//! The next state of a store, as far as a change decides it.
+
+use super::State;
+use crate::{
+    changes::Changes,
+    codec::{MAX_LABEL_LEN, SlotNote},
+    error::{Error, Result},
+    format::{Header, Slot, length},
+    id::SlotId,
+    seal,
+    secret::Key,
+    token::Millis,
+    unlock::{Unlock, Unlocked},
+};
+
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) tokens: Changes<'a>,
+    pub(super) header: Header,
+    /// One for each slot of the header, in its order.
+    pub(super) notes: Vec<SlotNote>,
+    pub(super) unlocked: Unlocked,
+}
+
+/// A slot that is yet to be put into a store, with the note on it.
+#[derive(Debug)]
+pub(super) struct NewSlot {
+    pub(super) slot: Slot,
+    pub(super) note: SlotNote,
+}
+
+impl NewSlot {
+    /// For a store with that header and key. May derive a key.
+    pub(super) fn make(unlock: &Unlock, header: &Header, store_key: &Key) -> Result<Self> {
+        let label = unlock.slot_label();
+        if label.len() > MAX_LABEL_LEN {
+            let (size, limit) = (length(label.len()), length(MAX_LABEL_LEN));
+            return Err(Error::TooLarge { what: "a label", size, limit });
+        }
+        let slot = unlock.new_slot(&header.store_id, store_key, header.generation)?;
+        let note = SlotNote { slot_id: slot.id, label: label.to_owned(), created_at: Millis::now() };
+        Ok(Self { slot, note })
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// One generation after the state, and otherwise the same.
+    pub(super) fn of(state: &'a State) -> Result<Self> {
+        let header = state.next_header()?;
+        let tokens = Changes::new(&state.index);
+        Ok(Self { tokens, header, notes: state.notes.clone(), unlocked: state.unlocked.clone() })
+    }
+
+    /// Whether there is nothing to commit.
+    pub(super) fn is_empty(&self, state: &State) -> bool {
+        self.tokens.is_empty() && self.header.slots == state.header.slots
+    }
+
+    /// Adds a slot after the others.
+    pub(super) fn add_slot(&mut self, new: NewSlot) -> Result<SlotId> {
+        self.insert(self.header.slots.len(), new)
+    }
+
+    /// Takes a slot away; `false` if there is none of that id.
+    pub(super) fn remove_slot(&mut self, id: SlotId) -> Result<bool> {
+        let Some(place) = self.place(id) else { return Ok(false) };
+        if self.header.slots.len() == 1 {
+            return Err(Error::LastSlot);
+        }
+        self.take(place);
+        Ok(true)
+    }
+
+    /// Puts a slot in the place of another, whose label it takes over unless it has one of its own.
+    pub(super) fn replace_slot(&mut self, id: SlotId, mut new: NewSlot) -> Result<SlotId> {
+        let place = self.place(id).ok_or(Error::SlotGone)?;
+        let replaced = self.take(place);
+        if new.note.label.is_empty() {
+            new.note.label = replaced.label;
+        }
+        if self.unlocked.by == id {
+            self.unlocked.by = new.slot.id;
+        }
+        self.insert(place, new)
+    }
+
+    /// Exchanges the store key, which is in the new slots already. They take the places of those that they are given with; all
+    /// others go.
+    pub(super) fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, NewSlot)>) -> Result<()> {
+        let kept: Vec<_> = kept.into_iter().map(|(id, new)| self.replace_slot(id, new)).collect::<Result<_>>()?;
+        self.header.slots.retain(|slot| kept.contains(&slot.id));
+        self.notes.retain(|note| kept.contains(&note.slot_id));
+        self.header.key_id = seal::key_id(&store_key)?;
+        self.unlocked.store_key = store_key;
+        Ok(())
+    }
+
+    fn place(&self, id: SlotId) -> Option<usize> {
+        self.header.slots.iter().position(|slot| slot.id == id)
+    }
+
+    fn take(&mut self, place: usize) -> SlotNote {
+        self.header.slots.remove(place);
+        self.notes.remove(place)
+    }
+
+    fn insert(&mut self, place: usize, NewSlot { slot, note }: NewSlot) -> Result<SlotId> {
+        self.header.check_room(slot.kind)?;
+        let id = slot.id;
+        if self.place(id).is_some() {
+            return Err(Error::Internal { what: "a random id that there is already" });
+        }
+        self.header.slots.insert(place, slot);
+        self.notes.insert(place, note);
+        Ok(id)
+    }
+}

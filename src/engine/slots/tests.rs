@@ -1,0 +1,159 @@
+use std::{fs, slice, sync::Arc, thread, time::Duration};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    engine::tests::{at, create, save, unlock},
+    file::{Access, Os, StoreFile},
+    format::Slot,
+    index::Index,
+    kdf::{KdfParams, count},
+    unlock::RecoveryKey,
+};
+
+fn recovery_key() -> Unlock {
+    Unlock::recovery_key(RecoveryKey::generate().unwrap())
+}
+
+fn open(folder: &TempDir, unlock: &Unlock) -> Result<Engine> {
+    let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+    Engine::open(file, unlock, Duration::from_secs(5))
+}
+
+fn done<R>(written: Result<Written<R>>) -> Result<R> {
+    written?.confirmed(|_| None)
+}
+
+/// The file with other slots in its header, and a check that fits.
+fn with_slots(bytes: &[u8], slots: impl FnOnce(&mut Vec<Slot>)) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let (mut header, _, body) = Header::parse(&mut bytes).unwrap();
+    slots(&mut header.slots);
+    [&header.encode(), &*body].concat()
+}
+
+#[test]
+fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, key) = (create(&folder), recovery_key());
+    done(engine.add_slot(&key)).unwrap();
+    save(&engine, "ada").unwrap();
+    let mut old = fs::read(at(&folder)).unwrap();
+    let (old, ..) = Header::parse(&mut old).unwrap();
+    done(engine.rekey(&[unlock(), key.clone()])).unwrap();
+    let new = fs::read(at(&folder)).unwrap();
+
+    assert_eq!(open(&folder, &key).unwrap().read(Index::tokens).unwrap().len(), 1);
+    for (place, slot) in old.slots.iter().enumerate() {
+        // In the place of the slot that it was, then beside it.
+        fs::write(at(&folder), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
+        for unlock in [&unlock(), &key] {
+            assert!(matches!(open(&folder, unlock), Err(Error::Tampered)), "{place}");
+        }
+        fs::write(at(&folder), with_slots(&new, |slots| slots.insert(0, slot.clone()))).unwrap();
+        for unlock in [&unlock(), &key] {
+            assert!(matches!(open(&folder, unlock), Err(Error::Tampered)), "{place}");
+        }
+    }
+    fs::write(at(&folder), with_slots(&new, |slots| slots.clone_from(&old.slots))).unwrap();
+    assert!(matches!(open(&folder, &key), Err(Error::Tampered)));
+}
+
+#[test]
+fn a_slot_that_was_removed_opens_nothing_when_it_is_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, key) = (create(&folder), recovery_key());
+    let added = done(engine.add_slot(&key)).unwrap();
+    let mut old = fs::read(at(&folder)).unwrap();
+    let slot = Header::parse(&mut old).unwrap().0.slots[1].clone();
+    assert!(done(engine.remove_slot(added)).unwrap());
+    let new = fs::read(at(&folder)).unwrap();
+    assert!(matches!(open(&folder, &key), Err(Error::NoSuchSlot { kind: "recovery key" })));
+
+    fs::write(at(&folder), with_slots(&new, |slots| slots.push(slot))).unwrap();
+    assert!(matches!(open(&folder, &key), Err(Error::Tampered)));
+}
+
+#[test]
+fn a_rekeying_makes_another_key_and_changes_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    save(&engine, "ada").unwrap();
+    let state = |engine: &Engine| {
+        let state = engine.state.read();
+        (*state.unlocked.store_key.bytes(), state.header.clone())
+    };
+    let (old_key, old) = state(&engine);
+    done(engine.rekey(&[unlock()])).unwrap();
+    let (new_key, new) = state(&engine);
+    assert!(new_key != old_key && new.key_id != old.key_id);
+    assert_eq!((new.store_id, new.generation), (old.store_id, old.generation + 1));
+    let (slot, before) = (&new.slots[0], &old.slots[0]);
+    assert!(slot.id != before.id && slot.salt != before.salt && slot.wrapped_key != before.wrapped_key);
+    assert_eq!(state(&open(&folder, &unlock()).unwrap()), (new_key, new));
+    assert_eq!(save(&engine, "grace").unwrap().as_str(), "2");
+}
+
+/// A file that is verified while this very handle gives it another key.
+#[test]
+fn a_handle_is_not_told_of_its_own_rekeying() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let key = recovery_key();
+    done(engine.add_slot(&key)).unwrap();
+    thread::scope(|scope| {
+        let verifying = scope.spawn(|| (0..300).try_for_each(|_| engine.verify()));
+        for _ in 0..30 {
+            done(engine.rekey(slice::from_ref(&key))).unwrap();
+        }
+        verifying.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_slot_id_that_repeats_is_not_put_into_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let bytes = fs::read(at(&folder)).unwrap();
+    let slot = || {
+        let state = engine.state.read();
+        NewSlot { slot: state.header.slots[0].clone(), note: state.notes[0].clone() }
+    };
+    assert!(matches!(engine.commit(|draft| draft.add_slot(slot())), Err(Error::Internal { .. })));
+    assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+}
+
+/// While others would wait for it, no key is derived.
+#[test]
+fn keys_are_derived_before_the_lock_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+    let engine = Engine::open(file, &unlock(), Duration::from_millis(50)).unwrap();
+    let other = Unlock::passphrase("other").kdf(KdfParams::MIN);
+    let first = engine.slots().unwrap()[0].id;
+
+    type Operation<'a> = &'a dyn Fn() -> Result<()>;
+    let operations: [(Operation<'_>, u64); 5] = [
+        (&|| done(engine.add_slot(&other)).map(|_| ()), 1),
+        (&|| done(engine.change_slot(&other, &other)).map(|_| ()), 2 + 1),
+        // One of them twice: it has to be opened, but needs no second slot.
+        (&|| done(engine.rekey(&[unlock(), other.clone(), unlock()])), (1 + 1) + (2 + 1) + 1),
+        (&|| done(engine.replace_slot(engine.slots()?[1].id, &other)).map(|_| ()), 1),
+        (&|| done(engine.remove_slot(first)).map(|_| ()), 0),
+    ];
+    for (n, (operation, derivations)) in operations.into_iter().enumerate() {
+        let derived = || {
+            let before = count::get();
+            (operation(), count::get() - before)
+        };
+        let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+        let (busy, before_the_lock) = derived();
+        assert!(matches!(busy, Err(Error::Busy { .. })), "{n}: {busy:?}");
+        drop(lock);
+        let (unlocked, in_all) = derived();
+        unlocked.unwrap();
+        assert_eq!((before_the_lock, in_all), (derivations, derivations), "{n}");
+    }
+}

@@ -1,0 +1,180 @@
+//! A recovery key: a way to a store's key that a person keeps on paper.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::{Encoding, Specification};
+use ring::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, Result, Typo},
+    secret::{Key, Secret},
+};
+
+/// Crockford's base 32: no I, L, O and U.
+const SYMBOLS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// The first group, but for the version that ends it.
+const START: &str = "TKR";
+const VERSION: char = '1';
+const CHECKSUM: &[u8; 26] = b"tokenkeep v1 recovery key\0";
+const CHECKSUM_LEN: usize = 3;
+/// Eight symbols for five bytes, without a remainder.
+const BYTES_LEN: usize = Key::LEN + CHECKSUM_LEN;
+const SYMBOLS_LEN: usize = BYTES_LEN / 5 * 8;
+const GROUP_LEN: usize = 4;
+/// The first group, and a hyphen before each of the others.
+const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
+
+/// 256 random bits that unlock a store, in a form to be kept on paper: for the day when the passphrase is forgotten or the
+/// machine with the keychain is gone.
+///
+/// It is shown to a person once, when it is made: 15 groups of four letters and digits, of which the first is always
+/// `TKR1` and the last five or so symbols are a checksum.
+///
+/// ```text
+/// TKR1-7B2E-N0KD-…
+/// ```
+///
+/// Typing it is forgiving: upper and lower case, spaces, line ends, hyphens and dashes of any sort do not matter, `O` is read
+/// as `0`, `I` and `L` as `1`. A mistake is told as one before anything is tried with the key
+/// ([`Error::MistypedRecoveryKey`]); one in 16 million is not noticed, and is a wrong key then
+/// ([`Error::WrongRecoveryKey`]).
+///
+/// The key is as secret as a token: it is wiped from memory when dropped, its `Debug` shows nothing of it, and
+/// [`expose_secret`](Self::expose_secret) is the only way to read it.
+///
+/// ```
+/// use tokenkeep::{Keystore, RecoveryKey, Unlock};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("tokens.keep");
+/// # let passphrase = Unlock::passphrase("correct horse battery staple").kdf(tokenkeep::KdfParams::MIN);
+/// let store = Keystore::create(&path, passphrase)?;
+/// let key = RecoveryKey::generate()?;
+/// let on_paper = key.expose_secret().to_owned(); // to be shown, and kept by the person
+/// store.add_slot(Unlock::recovery_key(key).label("paper"))?;
+///
+/// // Years later:
+/// let typed = on_paper.to_lowercase().replace('-', " ");
+/// Keystore::open(&path, Unlock::recovery_key(typed.parse()?))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct RecoveryKey {
+    key: Key,
+    text: Secret,
+}
+
+impl RecoveryKey {
+    /// A new key, from the operating system's generator.
+    ///
+    /// # Errors
+    ///
+    /// [`Random`](Error::Random).
+    pub fn generate() -> Result<Self> {
+        Self::new(Key::random()?)
+    }
+
+    fn new(key: Key) -> Result<Self> {
+        let mut bytes = Zeroizing::new([0; BYTES_LEN]);
+        let (start, rest) = bytes.split_at_mut(Key::LEN);
+        start.copy_from_slice(key.bytes());
+        rest.copy_from_slice(&checksum(&key));
+        let mut symbols = Zeroizing::new([0; SYMBOLS_LEN]);
+        encoding()?.encode_mut(&*bytes, &mut *symbols);
+
+        let mut text = String::with_capacity(TEXT_LEN);
+        text.push_str(START);
+        text.push(VERSION);
+        for group in symbols.chunks(GROUP_LEN) {
+            text.push('-');
+            text.extend(group.iter().copied().map(char::from));
+        }
+        Ok(Self { key, text: Secret::from(text) })
+    }
+
+    /// The key as a person keeps it. Whatever it is copied to is not wiped.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        self.text.expose_secret()
+    }
+
+    /// The key that it gives for any slot.
+    pub(super) fn slot_key(&self) -> Key {
+        self.key.clone()
+    }
+}
+
+/// From text as a person has typed it, which is the caller's to wipe.
+impl FromStr for RecoveryKey {
+    type Err = Error;
+
+    fn from_str(typed: &str) -> Result<Self> {
+        let mut symbols = Zeroizing::new(String::with_capacity(typed.len()));
+        symbols.extend(typed.chars().filter(|symbol| !is_separator(*symbol)));
+        symbols.make_ascii_uppercase();
+        let rest = symbols.strip_prefix(START).ok_or(mistyped(Typo::Start))?;
+        let rest = rest.strip_prefix([VERSION, 'I', 'L']).ok_or(mistyped(Typo::Version))?;
+        let found = rest.chars().count();
+        if found != SYMBOLS_LEN {
+            let (found, expected) = (found.saturating_add(GROUP_LEN), GROUP_LEN + SYMBOLS_LEN);
+            return Err(mistyped(Typo::Length { found, expected }));
+        }
+        if let Some(place) = rest.chars().position(|symbol| !symbol.is_ascii_alphanumeric() || symbol == 'U') {
+            // Counted from 1, and the first group is not in the rest.
+            return Err(mistyped(Typo::Character { group: (place / GROUP_LEN).saturating_add(2) }));
+        }
+
+        let mut bytes = Zeroizing::new([0; BYTES_LEN]);
+        encoding()?.decode_mut(rest.as_bytes(), &mut *bytes).map_err(|_| undecodable())?;
+        let mut key = Key::zeroed();
+        let (start, rest) = bytes.split_at(Key::LEN);
+        key.bytes_mut().copy_from_slice(start);
+        if checksum(&key) != rest {
+            return Err(mistyped(Typo::Checksum));
+        }
+        Self::new(key)
+    }
+}
+
+impl fmt::Debug for RecoveryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecoveryKey(***)")
+    }
+}
+
+/// What people and word processors put between groups: spaces, hyphens and dashes, soft hyphens.
+fn is_separator(symbol: char) -> bool {
+    symbol.is_whitespace() || matches!(symbol, '-' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {
+    let mut labelled = Zeroizing::new([0; CHECKSUM.len() + Key::LEN]);
+    let (label, rest) = labelled.split_at_mut(CHECKSUM.len());
+    label.copy_from_slice(CHECKSUM);
+    rest.copy_from_slice(key.bytes());
+    let mut checksum = [0; CHECKSUM_LEN];
+    for (byte, hashed) in checksum.iter_mut().zip(digest(&SHA256, &*labelled).as_ref()) {
+        *byte = *hashed;
+    }
+    checksum
+}
+
+fn encoding() -> Result<Encoding> {
+    let mut specification = Specification::new();
+    specification.symbols.push_str(SYMBOLS);
+    specification.translate.from.push_str("OIL");
+    specification.translate.to.push_str("011");
+    specification.encoding().map_err(|_| undecodable())
+}
+
+fn undecodable() -> Error {
+    Error::Internal { what: "a recovery key that base 32 refuses" }
+}
+
+fn mistyped(why: Typo) -> Error {
+    Error::MistypedRecoveryKey { why }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+
+/// A key with every symbol, and its text as another program computed it.
+fn sample() -> RecoveryKey {
+    let mut key = Key::zeroed();
+    for (n, byte) in (0..).zip(key.bytes_mut()) {
+        *byte = 7_u8.wrapping_mul(n).wrapping_add(200);
+    }
+    RecoveryKey::new(key).unwrap()
+}
+
+fn typo(typed: &str) -> Typo {
+    match typed.parse::<RecoveryKey>() {
+        Err(Error::MistypedRecoveryKey { why }) => why,
+        other => panic!("expected a typing error, got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn is_read(typed: &str, key: &RecoveryKey) {
+    let read: RecoveryKey = typed.parse().unwrap_or_else(|error| panic!("{typed:?}: {error}"));
+    assert_eq!((read.key.bytes(), read.expose_secret()), (key.key.bytes(), key.expose_secret()));
+}
+
+#[test]
+fn a_key_reads_as_the_document_says() {
+    assert_eq!(sample().expose_secret(), "TKR1-S37X-DQF4-XFSF-J007-1RAH-R8SA-64W3-YHJD-AHDP-4TBG-EXZ8-B34K-KAGV-9GP5");
+}
+
+#[test]
+fn what_is_generated_is_random_grouped_and_read_back() {
+    let (one, other) = (RecoveryKey::generate().unwrap(), RecoveryKey::generate().unwrap());
+    assert_ne!(one.key.bytes(), other.key.bytes());
+    for key in [one, other] {
+        let text = key.expose_secret();
+        let groups: Vec<_> = text.split('-').collect();
+        assert_eq!((groups.len(), groups[0], text.len()), (15, "TKR1", TEXT_LEN));
+        assert!(groups[1..].iter().all(|group| group.len() == 4 && group.chars().all(|c| SYMBOLS.contains(c))));
+        is_read(text, &key);
+    }
+}
+
+#[test]
+fn typing_is_forgiving() {
+    let key = sample();
+    let text = key.expose_secret();
+    is_read(&text.to_lowercase(), &key);
+    is_read(&text.replace('-', ""), &key);
+    is_read(&text.replace('-', " "), &key);
+    is_read(&format!(" \t{}\r\n", text.replace('-', "\n  - ")), &key);
+    is_read(&text.replace('-', "\u{2011}"), &key);
+    is_read(&text.replace('-', " \u{2013} "), &key);
+    is_read(&text.replace('-', "\u{a0}\u{ad}"), &key);
+    assert!(text.contains('0') && text.matches('1').count() > 1);
+    for (instead, of) in [('O', '0'), ('o', '0'), ('I', '1'), ('i', '1'), ('L', '1'), ('l', '1')] {
+        is_read(&text.replace(of, &instead.to_string()), &key);
+    }
+}
+
+#[test]
+fn each_typing_error_is_told() {
+    let text = sample().expose_secret().to_owned();
+    for other in ["", " ", "T", "TKR", "tk1-", "correct horse battery staple", &text[1..], "ÄKR1"] {
+        let told = if other.starts_with("TKR") { Typo::Version } else { Typo::Start };
+        assert_eq!(typo(other), told, "{other:?}");
+    }
+    assert_eq!(typo(&text.replacen('1', "2", 1)), Typo::Version);
+    assert_eq!(typo(&text.replacen('1', "é", 1)), Typo::Version);
+    assert_eq!(typo("TKR1"), Typo::Length { found: 4, expected: 60 });
+    assert_eq!(typo(&text[..text.len() - 1]), Typo::Length { found: 59, expected: 60 });
+    assert_eq!(typo(&format!("{text}0")), Typo::Length { found: 61, expected: 60 });
+    assert_eq!(typo(&"TKR1".repeat(100_000)), Typo::Length { found: 400_000, expected: 60 });
+    for (group, wrong) in [(2, "U"), (2, "u"), (2, "!"), (9, "é"), (15, "日"), (15, "\0")] {
+        let start = (group - 1) * 5;
+        let typed = format!("{}{wrong}{}", &text[..start], &text[start + 1..]);
+        assert_eq!(typo(&typed), Typo::Character { group }, "{wrong:?}");
+    }
+}
+
+#[test]
+fn one_wrong_symbol_and_two_exchanged_are_noticed() {
+    let text = sample().expose_secret().replace('-', "");
+    let mut tried = 0;
+    for place in 4..text.len() {
+        for symbol in SYMBOLS.chars().filter(|symbol| !text[place..].starts_with(*symbol)) {
+            assert_eq!(typo(&format!("{}{symbol}{}", &text[..place], &text[place + 1..])), Typo::Checksum);
+            tried += 1;
+        }
+        for other in place + 1..text.len() {
+            let mut exchanged = text.clone().into_bytes();
+            exchanged.swap(place, other);
+            if exchanged != text.as_bytes() {
+                assert_eq!(typo(str::from_utf8(&exchanged).unwrap()), Typo::Checksum);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 56 * 31 + 1_000, "{tried}");
+}
+
+#[test]
+fn debug_and_typing_errors_show_nothing_of_the_key() {
+    let key = sample();
+    assert_eq!(format!("{key:?}"), "RecoveryKey(***)");
+    let mistyped = key.expose_secret().replacen("-", "!", 3);
+    let error = mistyped.parse::<RecoveryKey>().unwrap_err();
+    for group in key.expose_secret().split('-').skip(1) {
+        assert!(!format!("{error:?} {error}").contains(group));
+    }
+}
