@@ -1,5 +1,9 @@
 //! What deriving a key from a passphrase costs, and the derivation.
 
+mod calibration;
+
+use std::time::Duration;
+
 use argon2::{Algorithm, AssociatedData, Block, ParamsBuilder, Version};
 use zeroize::Zeroize;
 
@@ -57,6 +61,35 @@ impl KdfParams {
         let params = Self { m_kib, t, p };
         within("a product of memory in KiB and passes", params.memory_passes(), MIN_M_T, MAX_M_T)?;
         Ok(params)
+    }
+
+    /// What [`calibrate`](Self::calibrate) is meant to be given, unless a person waits more or less patiently: long enough
+    /// to make guessing costly, short enough for somebody who has just typed a passphrase.
+    pub const DEFAULT_TARGET: Duration = Duration::from_millis(750);
+
+    /// The cost that takes about as long as the target on this machine: more memory than the default first, up to
+    /// 256 MiB, then more passes. With [`DEFAULT_TARGET`](Self::DEFAULT_TARGET) that is 0.5 to 1 s, unless one of these is in
+    /// the way: it is never less than the default, however slow the machine; never more than half of the memory that the
+    /// machine has or, on Linux, its control group may take; never more than every store accepts.
+    ///
+    /// Blocks for some three times the target and takes that memory, so call it once, when the passphrase is set. A
+    /// build without optimisation measures nothing of use. Whoever opens the store on another machine
+    /// waits as long as that takes for the same cost.
+    ///
+    /// # Errors
+    ///
+    /// [`KdfMemory`](Error::KdfMemory) if half of the machine's memory is less than the default, or could not be had. A cost
+    /// that fits such a machine is for the application to choose, with [`new`](Self::new).
+    ///
+    /// ```no_run
+    /// use tokenkeep::{KdfParams, Unlock};
+    ///
+    /// let calibrated = KdfParams::calibrate(KdfParams::DEFAULT_TARGET)?;
+    /// let unlock = Unlock::passphrase("correct horse battery staple").kdf(calibrated);
+    /// # Ok::<(), tokenkeep::Error>(())
+    /// ```
+    pub fn calibrate(target: Duration) -> Result<Self> {
+        calibration::calibrate(target, calibration::machine_kib(), calibration::measure)
     }
 
     /// Memory in KiB.

@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     os::unix::fs::MetadataExt,
+    sync::LazyLock,
 };
 
 use tempfile::TempDir;
@@ -17,6 +18,8 @@ use super::{tests::*, *};
 use crate::{
     Token,
     file::{Access, Disk, Os},
+    kdf::KdfParams,
+    unlock::RecoveryKey,
 };
 
 type Inode = u64;
@@ -201,16 +204,36 @@ impl Bytes {
     }
 }
 
-/// What a store holds; `None` where there is none.
-type Stored = Option<Vec<Token>>;
+/// The ways that a store may be unlocked in. The first is the one that it is made with, the second one is never removed.
+static WAYS: LazyLock<[Unlock; 4]> = LazyLock::new(|| {
+    let recovery_key = || Unlock::recovery_key(RecoveryKey::generate().unwrap());
+    [unlock(), recovery_key(), recovery_key(), Unlock::passphrase("another").kdf(KdfParams::MIN)]
+});
+
+/// Which of the ways open a store, and what it holds; `None` where there is none.
+type Stored = Option<(Vec<usize>, Vec<Token>)>;
+
+fn stored_at(folder: &TempDir) -> Result<Stored> {
+    let mut stored = (Vec::new(), Err(Error::LastSlot));
+    for (n, way) in WAYS.iter().enumerate() {
+        let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os))?;
+        match Engine::open(file, way, Duration::ZERO) {
+            Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => {}
+            opened => {
+                stored.1 = opened?.read(Index::tokens);
+                stored.0.push(n);
+            }
+        }
+    }
+    Ok(Some((stored.0, stored.1?)))
+}
 
 fn stored_in(found: &Found) -> Result<Stored> {
     let Some(bytes) = found.get("store") else { return Ok(None) };
     let folder = tempfile::tempdir().unwrap();
     let file = Os.create_new(&at(&folder)).unwrap();
     Os.write_all(&mut { file }, bytes).unwrap();
-    let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os))?;
-    Engine::open(file, &unlock(), Duration::ZERO)?.read(Index::tokens).map(Some)
+    stored_at(&folder)
 }
 
 /// Plays what was recorded, with a cut after each step and before the first. Returns how many states were found, and the
@@ -238,10 +261,6 @@ fn cut_everywhere(start: &Model, log: &[Asked], before: &Stored, after: &Stored)
     Ok(states)
 }
 
-fn tokens_of(engine: &Engine) -> Stored {
-    Some(engine.read(Index::tokens).unwrap())
-}
-
 struct Recorded {
     operation: &'static str,
     start: Model,
@@ -253,7 +272,7 @@ struct Recorded {
 /// Each operation that replaces the file, as the disk saw it.
 fn recordings() -> Vec<Recorded> {
     type Operation = fn(&Engine);
-    let operations: [(&'static str, Operation); 4] = [
+    let operations: [(&'static str, Operation); 9] = [
         ("save", |engine| {
             save(engine, "grace").unwrap();
         }),
@@ -267,17 +286,34 @@ fn recordings() -> Vec<Recorded> {
         ("delete all", |engine| {
             engine.write(|changes| Ok(changes.delete_all())).unwrap().confirmed(|_| None).unwrap();
         }),
+        ("add slot", |engine| {
+            engine.add_slot(&WAYS[2]).unwrap().confirmed(|_| None).unwrap();
+        }),
+        ("remove slot", |engine| {
+            engine.remove_slot(engine.slots().unwrap()[0].id).unwrap().confirmed(|_| None).unwrap();
+        }),
+        ("replace slot", |engine| {
+            engine.replace_slot(engine.slots().unwrap()[0].id, &WAYS[2]).unwrap().confirmed(|_| None).unwrap();
+        }),
+        ("change passphrase", |engine| {
+            engine.change_slot(&WAYS[0], &WAYS[3]).unwrap().confirmed(|_| None).unwrap();
+        }),
+        ("rekey", |engine| {
+            engine.rekey(&WAYS[1..2]).unwrap().confirmed(|()| None).unwrap();
+        }),
     ];
     let mut recorded = vec![recorded_create()];
     for (operation, run) in operations {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(Recording::default());
-        save(&create(&folder), "ada").unwrap();
+        let engine = create(&folder);
+        save(&engine, "ada").unwrap();
+        engine.add_slot(&WAYS[1]).unwrap().confirmed(|_| None).unwrap();
         let start = Model::holding("store", &fs::read(at(&folder)).unwrap());
-        let engine = open_with(&folder, disk.clone());
-        let before = tokens_of(&engine);
-        run(&engine);
-        let (log, after) = (std::mem::take(&mut *disk.0.lock()), tokens_of(&engine));
+        let before = stored_at(&folder).unwrap();
+        run(&open_with(&folder, disk.clone()));
+        let (log, after) = (std::mem::take(&mut *disk.0.lock()), stored_at(&folder).unwrap());
+        assert_ne!(before, after, "{operation}");
         recorded.push(Recorded { operation, start, log, before, after });
     }
     recorded
@@ -286,7 +322,8 @@ fn recordings() -> Vec<Recorded> {
 fn recorded_create() -> Recorded {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let disk = Arc::new(Recording::default());
-    let after = tokens_of(&create_with(&folder, disk.clone()));
+    create_with(&folder, disk.clone());
+    let after = stored_at(&folder).unwrap();
     let log = std::mem::take(&mut *disk.0.lock());
     Recorded { operation: "create", start: Model::default(), log, before: None, after }
 }

@@ -16,6 +16,15 @@ pub fn unlock() -> Unlock {
     Unlock::passphrase(PASSPHRASE).kdf(KdfParams::MIN)
 }
 
+/// Two recovery keys, for processes that have to have the same ones.
+pub const PAPER: &str = "TKR1-NGWK-DQ71-EVHP-SX1N-JMGJ-TB2Y-RRH0-885Q-R8HY-PFQN-ABJ7-Q8W2-MQKH-BEWK";
+pub const OTHER_PAPER: &str = "TKR1-KJBZ-VYV3-ZE6G-8SH4-JR9V-P68G-JS63-T185-E8G6-9ZAH-BCDT-N5GF-VEC6-BMG3";
+
+/// A way to unlock that costs nothing.
+pub fn unlock_with_paper(key: &str) -> Unlock {
+    Unlock::recovery_key(key.parse().unwrap())
+}
+
 pub fn token() -> TokenBuilder {
     Token::builder()
 }

@@ -10,14 +10,25 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokenkeep::{Error, Keystore, Token, TokenStore};
+use tokenkeep::{Error, Keystore, SlotKind, Token, TokenStore, Unlock};
 
 use crate::{
-    common::{names_in, token, unlock},
+    common::{OTHER_PAPER, PAPER, names_in, token, unlock, unlock_with_paper},
     this_program_with, works,
 };
 
-const OPERATIONS: [&str; 5] = ["create", "save", "update", "delete", "delete all"];
+const OPERATIONS: [&str; 10] = [
+    "create",
+    "save",
+    "update",
+    "delete",
+    "delete all",
+    "add slot",
+    "remove slot",
+    "replace slot",
+    "change passphrase",
+    "rekey",
+];
 /// Everything between these two looks at files that are not there is the operation.
 const BEGIN: &str = "/tokenkeep-test-begin";
 const END: &str = "/tokenkeep-test-end";
@@ -26,7 +37,7 @@ const CALLS: &str = "openat,close,read,pread64,write,lseek,fsync,fdatasync,ftrun
 
 /// The operation, in a process of its own. It acknowledges by ending well.
 pub(crate) fn work(operation: &str, path: &Path) {
-    let store = (operation != "create").then(|| Keystore::open(path, unlock()).unwrap());
+    let store = (operation != "create").then(|| open(path));
     let _ = fs::metadata(BEGIN);
     let done = perform(operation, store.as_ref(), path);
     let _ = fs::metadata(END);
@@ -34,6 +45,15 @@ pub(crate) fn work(operation: &str, path: &Path) {
         println!("{error}");
         std::process::exit(1);
     }
+}
+
+/// In the way that no operation takes away.
+fn open(path: &Path) -> Keystore {
+    Keystore::open(path, unlock_with_paper(PAPER)).unwrap()
+}
+
+fn another_passphrase() -> Unlock {
+    Unlock::passphrase("another").kdf(tokenkeep::KdfParams::MIN)
 }
 
 fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep::Result<()> {
@@ -51,23 +71,50 @@ fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep:
         ("update", Some(store)) => store.save_token(&save("ada", "a2")).map(|_| ()),
         ("delete", Some(store)) => store.delete_token(&"1".into()).map(|_| ()),
         ("delete all", Some(store)) => store.delete_tokens().map(|_| ()),
+        ("add slot", Some(store)) => store.add_slot(unlock_with_paper(OTHER_PAPER)).map(|_| ()),
+        ("remove slot", Some(store)) => store.remove_slot(passphrase_slot(store)?).map(|_| ()),
+        ("replace slot", Some(store)) => {
+            store.replace_slot(passphrase_slot(store)?, unlock_with_paper(OTHER_PAPER)).map(|_| ())
+        }
+        ("change passphrase", Some(store)) => store.change_passphrase(unlock(), another_passphrase()).map(|_| ()),
+        ("rekey", Some(store)) => store.rekey([unlock_with_paper(PAPER)]),
         other => panic!("no such operation: {other:?}"),
     }
 }
 
-/// The tokens without the times at which they were saved; `None` where there is no store.
-type State = Option<Vec<(String, String)>>;
+fn passphrase_slot(store: &Keystore) -> tokenkeep::Result<tokenkeep::SlotId> {
+    let mut slots = store.slots()?.into_iter();
+    Ok(slots.find(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).unwrap().id)
+}
+
+/// The ways that open the store, and the tokens without the times at which they were saved; `None` where there is no store.
+type State = Option<(Vec<&'static str>, Vec<(String, String)>)>;
 
 fn state_of(path: &Path) -> State {
-    let store = match Keystore::open(path, unlock()) {
-        Err(Error::NotFound { .. }) => return None,
-        opened => opened.unwrap_or_else(|error| panic!("it does not open: {error:?}")),
-    };
-    store.verify().unwrap();
+    let ways = [
+        ("passphrase", unlock()),
+        ("another passphrase", another_passphrase()),
+        ("paper", unlock_with_paper(PAPER)),
+        ("other paper", unlock_with_paper(OTHER_PAPER)),
+    ];
+    let (mut names, mut found) = (Vec::new(), Vec::new());
+    for (name, unlock) in ways {
+        match Keystore::open(path, unlock) {
+            Err(Error::NotFound { .. }) => return None,
+            Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => {}
+            Err(error) => panic!("it does not open: {error:?}"),
+            Ok(store) => {
+                store.verify().unwrap();
+                names.push(name);
+                found.push(store.get_tokens().unwrap());
+            }
+        }
+    }
     let shown = |token: Token| {
         (token.user_name().unwrap().to_owned(), token.access_token().unwrap().expose_secret().to_owned())
     };
-    Some(store.get_tokens().unwrap().into_iter().map(shown).collect())
+    assert!(found.iter().all(|tokens| *tokens == found[0]));
+    Some((names, found.swap_remove(0).into_iter().map(shown).collect()))
 }
 
 /// A folder with the store that an operation starts from, if it starts from one.
@@ -97,7 +144,7 @@ pub(crate) fn check(operation: &str, path: &Path) {
 fn done_from(operation: &str, start: &[u8]) -> State {
     let folder = folder_for(operation, start);
     let path = folder.path().join("tokens.keep");
-    let store = Keystore::open(&path, unlock()).ok();
+    let store = (operation != "create").then(|| open(&path));
     perform(operation, store.as_ref(), &path).unwrap();
     state_of(&path)
 }
@@ -146,11 +193,12 @@ pub(crate) fn finding() {
     assert_eq!(calls_of("find in a snapshot", &start()), []);
 }
 
-/// A store with one token.
+/// A store with one token and two ways to unlock it.
 fn start() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.keep");
     let store = Keystore::create(&path, unlock()).unwrap();
+    store.add_slot(unlock_with_paper(PAPER)).unwrap();
     store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
     fs::read(path).unwrap()
 }
@@ -205,10 +253,13 @@ fn survives(operation: &str, start: &[u8], point: &str, before: &State, after: &
     // A retry succeeds, and with it goes what was left lying about.
     match operation {
         "create" => drop(Keystore::open_or_create(&path, unlock()).unwrap()),
-        _ => perform(operation, Some(&Keystore::open(&path, unlock()).unwrap()), &path).unwrap(),
+        // What is done to the slots is not there to be done twice.
+        _ if found == *after && after.as_ref().unwrap().0 != before.as_ref().unwrap().0 => {}
+        _ => perform(operation, Some(&open(&path)), &path).unwrap(),
     }
     assert_eq!(state_of(&path), *after, "{operation}, {point}: after a retry");
-    Keystore::open(&path, unlock()).unwrap().save_token(&token().id("next").access_token("n").build()).unwrap();
+    let any_way = if operation == "create" { unlock() } else { unlock_with_paper(PAPER) };
+    Keystore::open(&path, any_way).unwrap().save_token(&token().id("next").access_token("n").build()).unwrap();
     assert_eq!(names_in(folder.path()), ["tokens.keep", "tokens.keep.lock"], "{operation}, {point}");
     acknowledged
 }
