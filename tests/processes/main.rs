@@ -10,6 +10,8 @@ mod crash;
 mod places;
 #[cfg(target_os = "linux")]
 mod torture;
+#[cfg(target_os = "linux")]
+mod torture_slots;
 
 use std::{env, process::Command};
 
@@ -28,6 +30,7 @@ fn main() {
             ["check", operation, path] => crash::check(operation, path.as_ref()),
             ["places", place, folder] => places::work(place, folder.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
+            ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),
         };
     }
@@ -41,6 +44,7 @@ fn main() {
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
+        Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),
     ];
     #[cfg(not(target_os = "linux"))]
     let trials = {

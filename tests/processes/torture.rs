@@ -22,7 +22,12 @@ use crate::{
 const WORKERS: usize = 8;
 const THREADS: usize = 2;
 
-fn own(name: &str) -> Token {
+/// For how long the processes are tortured.
+pub(crate) fn seconds() -> Duration {
+    Duration::from_secs(env::var("TOKENKEEP_TORTURE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap()))
+}
+
+pub(crate) fn own(name: &str) -> Token {
     token().user_name(name).build()
 }
 
@@ -30,7 +35,7 @@ fn shared() -> Token {
     token().user_name("shared").build()
 }
 
-fn number(text: Option<&tokenkeep::Secret>) -> u64 {
+pub(crate) fn number(text: Option<&tokenkeep::Secret>) -> u64 {
     text.map_or(0, |text| text.expose_secret().parse().unwrap())
 }
 
@@ -142,7 +147,6 @@ impl Seen {
 }
 
 pub(crate) fn torture() {
-    let seconds = env::var("TOKENKEEP_TORTURE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.keep");
     drop(Keystore::create(&path, unlock()).unwrap());
@@ -154,7 +158,7 @@ pub(crate) fn torture() {
     let store = Keystore::open(&path, unlock()).unwrap();
     let (mut seen, mut kills, mut last_generation) = (Seen::default(), 0, 0);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(seconds) {
+    while start.elapsed() < seconds() {
         // Killed at moments that the scheduler chooses, which is random enough.
         thread::sleep(Duration::from_micros(u64::from(start.elapsed().subsec_nanos()) % 150_000));
         let worker = kills % WORKERS;
@@ -191,5 +195,5 @@ pub(crate) fn torture() {
     store.save_token(&token().id("last").access_token("a").build()).unwrap();
     let strays: Vec<_> = names_in(folder.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
     assert_eq!(strays, Vec::<String>::new());
-    println!("{seconds} s, {kills} kills, {commits} acknowledged commits, {made} generations");
+    println!("{:?}, {kills} kills, {commits} acknowledged commits, {made} generations", seconds());
 }
