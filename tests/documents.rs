@@ -32,12 +32,23 @@ fn every_test_that_a_document_names_exists() {
                 .chars()
                 .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
             {
-                let exists =
-                    code.contains(&format!("fn {name}()")) || code.contains(&format!("Trial::test(\"{name}\""));
+                let exists = code.contains(&format!("fn {name}(")) || code.contains(&format!("Trial::test(\"{name}\""));
                 assert!(exists, "{document} names {name}");
                 count += 1;
             }
         }
     }
     assert!(count > 40, "only {count} tests are named");
+}
+
+#[test]
+fn the_code_for_hosts_without_a_desktop_is_that_of_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/headless.md")).unwrap();
+    let example = fs::read_to_string(root.join("examples/headless.rs")).unwrap();
+    let blocks: Vec<_> = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 6);
+    for block in blocks {
+        assert!(example.contains(block), "not in the example:\n{block}");
+    }
 }

@@ -12,8 +12,9 @@ use std::{
 };
 
 use common::{Fixture, PASSPHRASE, at_millis, token};
+use reader::Secret;
 use serde_json::{Value, json};
-use tokenkeep::{Keystore, Token, TokenStore, Unlock};
+use tokenkeep::{Error, Keystore, RecoveryKey, Token, TokenStore, Unlock};
 
 /// The sample files, each with what is beside it.
 fn samples() -> Vec<(PathBuf, Value)> {
@@ -22,14 +23,23 @@ fn samples() -> Vec<(PathBuf, Value)> {
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
     let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
     let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
-    assert_eq!(samples.len(), 5);
+    assert_eq!(samples.len(), 8);
     samples
 }
 
-fn passphrases(expected: &mut Value) -> Vec<String> {
-    let passphrases = expected.as_object_mut().unwrap().remove("passphrases").unwrap();
-    passphrases.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+/// The secrets of a kind that are written beside a sample file.
+fn secrets<'a>(expected: &'a Value, kind: &str) -> Vec<&'a str> {
+    expected[kind].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect()
 }
+
+/// What a sample file holds, without the secrets that open it.
+fn contents(expected: &Value) -> Value {
+    let mut contents = expected.clone();
+    contents.as_object_mut().unwrap().retain(|name, _| !SECRETS.contains(&name.as_str()));
+    contents
+}
+
+const SECRETS: [&str; 3] = ["passphrases", "keychain_keys", "recovery_keys"];
 
 fn token_of(expected: &Value) -> Token {
     let text = |name: &str| expected[name].as_str().unwrap_or_default();
@@ -59,19 +69,31 @@ fn token_of(expected: &Value) -> Token {
 
 #[test]
 fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
-    for (sample, mut expected) in samples() {
+    for (sample, expected) in samples() {
         // A copy, for git checks files out with a mode that is refused.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.keep");
         fs::copy(&sample, &path).unwrap();
         common::set_mode(&path, 0o600);
-        for passphrase in passphrases(&mut expected.clone()) {
-            let store = Keystore::open(&path, Unlock::passphrase(passphrase)).unwrap();
-            let tokens: Vec<_> = expected["tokens"].as_array().unwrap().iter().map(token_of).collect();
-            assert_eq!(store.get_tokens().unwrap(), tokens, "{}", sample.display());
+        let passphrases = secrets(&expected, "passphrases").into_iter().map(Unlock::passphrase);
+        let recovery_keys = secrets(&expected, "recovery_keys").into_iter().map(common::unlock_with_paper);
+        let tokens: Vec<_> = expected["tokens"].as_array().unwrap().iter().map(token_of).collect();
+        let mut store = None;
+        for unlock in passphrases.chain(recovery_keys) {
+            let opened = Keystore::open(&path, unlock).unwrap();
+            assert_eq!(opened.get_tokens().unwrap(), tokens, "{}", sample.display());
+            let slots = opened.slots().unwrap();
+            let labels: Vec<_> = slots.iter().map(|slot| (slot.id.to_string(), slot.label.clone())).collect();
+            let text = |slot: &Value, name: &str| slot[name].as_str().unwrap().to_owned();
+            let expected = expected["slots"].as_array().unwrap().iter();
+            assert_eq!(labels, expected.map(|slot| (text(slot, "slot_id"), text(slot, "label"))).collect::<Vec<_>>());
+            store = Some(opened);
         }
-        let passphrase = passphrases(&mut expected).remove(0);
-        let store = Keystore::open(&path, Unlock::passphrase(passphrase)).unwrap();
+        let Some(store) = store else {
+            // One that only a keychain opens.
+            assert!(matches!(Keystore::open(&path, common::unlock()), Err(Error::NoSuchSlot { .. })));
+            continue;
+        };
         let next = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
         assert_eq!(next.as_str(), expected["next_id"].to_string(), "{}", sample.display());
     }
@@ -79,13 +101,25 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
 
 #[test]
 fn so_does_a_reader_written_from_the_document() {
-    for (sample, mut expected) in samples() {
+    let mut opened = 0;
+    for (sample, expected) in samples() {
         let file = fs::read(&sample).unwrap();
-        for passphrase in passphrases(&mut expected) {
-            assert_eq!(reader::read(&file, &passphrase).unwrap(), expected, "{}", sample.display());
+        let [passphrases, keychain_keys, recovery_keys] = SECRETS.map(|kind| secrets(&expected, kind));
+        let all = passphrases.into_iter().map(Secret::Passphrase);
+        let all = all.chain(keychain_keys.into_iter().map(Secret::Keychain));
+        for secret in all.chain(recovery_keys.into_iter().map(Secret::RecoveryKey)) {
+            assert_eq!(reader::read(&file, &secret).unwrap(), contents(&expected), "{}", sample.display());
+            opened += 1;
         }
-        assert!(reader::read(&file, "wrong").is_none());
+        let wrong = [
+            Secret::Passphrase("wrong"),
+            Secret::Keychain(&"0".repeat(64)),
+            Secret::RecoveryKey(common::PAPER),
+            Secret::RecoveryKey("mistyped"),
+        ];
+        assert!(wrong.iter().all(|secret| reader::read(&file, secret).is_none()));
     }
+    assert_eq!(opened, 16);
 }
 
 #[test]
@@ -107,10 +141,14 @@ fn that_reader_reads_what_is_written_today() {
         .attribute("k", "v");
     fixture.store.save_token(&token().id("7").access_token("a").build()).unwrap();
     fixture.store.save_token(&full.build()).unwrap();
+    let paper = RecoveryKey::generate().unwrap();
+    fixture.store.add_slot(Unlock::recovery_key(paper.clone()).label("paper")).unwrap();
 
-    let read = reader::read(&fixture.bytes(), PASSPHRASE).unwrap();
-    assert_eq!((&read["generation"], &read["next_id"]), (&json!(3), &json!(9)));
+    let read = reader::read(&fixture.bytes(), &Secret::Passphrase(PASSPHRASE)).unwrap();
+    assert_eq!((&read["generation"], &read["next_id"]), (&json!(4), &json!(9)));
+    assert_eq!(reader::read(&fixture.bytes(), &Secret::RecoveryKey(paper.expose_secret())).unwrap(), read);
     assert_eq!(read["slots"][0]["m_kib"], 7168);
+    assert_eq!((&read["slots"][1]["kind"], &read["slots"][1]["label"]), (&json!("recovery"), &json!("paper")));
     let tokens: Vec<_> = read["tokens"].as_array().unwrap().iter().map(token_of).collect();
     assert_eq!(tokens, fixture.store.get_tokens().unwrap());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();

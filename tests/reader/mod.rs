@@ -12,8 +12,17 @@ use ring::{
 };
 use serde_json::{Map, Value, json};
 
-/// All that the file holds, in the shape of the JSON files beside the sample files; `None` if the passphrase opens no slot.
-pub fn read(file: &[u8], passphrase: &str) -> Option<Value> {
+/// What opens a slot of one kind.
+pub enum Secret<'a> {
+    Passphrase(&'a str),
+    /// The 32 bytes, in hexadecimal.
+    Keychain(&'a str),
+    /// As a person keeps it.
+    RecoveryKey(&'a str),
+}
+
+/// All that the file holds, in the shape of the JSON files beside the sample files; `None` if the secret opens no slot.
+pub fn read(file: &[u8], secret: &Secret<'_>) -> Option<Value> {
     let header_len = 160 + 144 * usize::from(u16_at(file, 10));
     assert_eq!(file[..8], [0x89, 0x54, 0x4B, 0x50, 0x0D, 0x0A, 0x1A, 0x0A]);
     assert_eq!(u16_at(file, 8), 1);
@@ -25,7 +34,7 @@ pub fn read(file: &[u8], passphrase: &str) -> Option<Value> {
     let store_id = &file[32..48];
 
     let slots: Vec<&[u8]> = content[128..].chunks(144).collect();
-    let store_key = slots.iter().find_map(|slot| unlock(slot, store_id, passphrase))?;
+    let store_key = slots.iter().find_map(|slot| unlock(slot, store_id, secret))?;
     assert_eq!(hkdf(b"", &store_key, b"tokenkeep v1 key id\0", 8), file[120..128]);
     let mut payload = Payload(open_body(header, body, &store_key));
 
@@ -53,15 +62,41 @@ pub fn read(file: &[u8], passphrase: &str) -> Option<Value> {
 }
 
 /// *Unlocking.*
-fn unlock(slot: &[u8], store_id: &[u8], passphrase: &str) -> Option<Vec<u8>> {
-    let params = Params::new(u32_at(slot, 4), u32_at(slot, 8), u32_at(slot, 12), Some(32)).unwrap();
-    let salt = [b"tokenkeep v1 argon2id\0", &slot[32..64]].concat();
-    let mut k = [0; 32];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password_into(passphrase.as_bytes(), &salt, &mut k).unwrap();
+fn unlock(slot: &[u8], store_id: &[u8], secret: &Secret<'_>) -> Option<Vec<u8>> {
+    let k = match (slot[0], secret) {
+        (1, Secret::Passphrase(passphrase)) => {
+            let params = Params::new(u32_at(slot, 4), u32_at(slot, 8), u32_at(slot, 12), Some(32)).unwrap();
+            let salt = [b"tokenkeep v1 argon2id\0", &slot[32..64]].concat();
+            let mut k = vec![0; 32];
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            argon2.hash_password_into(passphrase.as_bytes(), &salt, &mut k).unwrap();
+            k
+        }
+        (2, Secret::Keychain(key)) => {
+            (0..32).map(|n| u8::from_str_radix(&key[2 * n..2 * n + 2], 16).unwrap()).collect()
+        }
+        (3, Secret::RecoveryKey(text)) => recovery_key(text)?,
+        _ => return None,
+    };
 
     let derived = hkdf(&slot[32..64], &k, &[b"tokenkeep v1 slot\0", store_id, &slot[..64]].concat(), 64);
     (derived[32..] == slot[64..96]).then(|| unseal(&derived[..32], b"", &slot[96..]))
+}
+
+/// *Recovery key as text*, forgiving as it should be; `None` if it is mistyped.
+fn recovery_key(text: &str) -> Option<Vec<u8>> {
+    let symbols: String = text.to_uppercase().chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    let symbols = symbols.replace('O', "0").replace(['I', 'L'], "1");
+    let symbols = symbols.strip_prefix("TKR1").filter(|symbols| symbols.len() == 56)?;
+    let values = symbols.bytes().map(|symbol| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".iter().position(|s| *s == symbol));
+    let bits =
+        values.collect::<Option<Vec<_>>>()?.into_iter().flat_map(|value| (0..5).rev().map(move |n| value >> n & 1));
+    let bits: Vec<_> = bits.collect();
+    let byte = |bits: &[usize]| bits.iter().fold(0, |byte, bit| byte << 1 | bit);
+    let bytes: Vec<_> = bits.chunks(8).map(|bits| u8::try_from(byte(bits)).unwrap()).collect();
+    let (k, checksum) = bytes.split_at(32);
+    let hash = digest(&SHA256, &[b"tokenkeep v1 recovery key\0", k].concat());
+    (hash.as_ref()[..3] == *checksum).then(|| k.to_vec())
 }
 
 /// *Body*, to the payload in it.

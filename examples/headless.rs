@@ -1,0 +1,156 @@
+//! A program that nobody sits at: it opens its store with a secret that whatever starts it hands over. `docs/headless.md` says
+//! which way is for whom.
+//!
+//! Without arguments it shows itself: it makes a key and a store in a folder of its own, and starts itself as each of the
+//! ways would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at the path.
+
+use std::{
+    env,
+    error::Error,
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    process::Command,
+};
+
+use tokenkeep::{Keystore, RecoveryKey, Secret, Unlock};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match env::args_os().nth(1) {
+        None => show()?,
+        Some(argument) if argument == "new-key" => println!("{}", RecoveryKey::generate()?.expose_secret()),
+        Some(path) => println!("{}", Keystore::open_or_create(path, unlock()?)?.status()?),
+    }
+    Ok(())
+}
+
+/// The first way that there is, the best first.
+fn unlock() -> Result<Unlock, Box<dyn Error>> {
+    let secret = if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
+        systemd_credential(folder, "tokens")?
+    } else if Path::new("/run/secrets/tokens").exists() {
+        container_secret(Path::new("/run/secrets/tokens"))?
+    } else if let Some(file) = env::var_os("TOKENS_KEY_FILE") {
+        private_file(Path::new(&file))?
+    } else {
+        environment("TOKENS_KEY")?
+    };
+    Ok(Unlock::recovery_key(secret.expose_secret().parse()?))
+}
+
+/// systemd's service manager has checked who may read it.
+fn systemd_credential(credentials_directory: OsString, name: &str) -> io::Result<Secret> {
+    read_secret(File::open(Path::new(&credentials_directory).join(name))?)
+}
+
+/// Whoever is in the container may read it, whatever its mode: the container is the border.
+fn container_secret(path: &Path) -> io::Result<Secret> {
+    read_secret(File::open(path)?)
+}
+
+/// A file that no other user can have read or written, seen on the open file, which nobody can exchange any more.
+#[cfg(unix)]
+fn private_file(path: &Path) -> io::Result<Secret> {
+    use std::os::unix::fs::MetadataExt;
+
+    let file = File::open(path)?;
+    let found = file.metadata()?;
+    let (mode, owner, own) = (found.mode() & 0o7777, found.uid(), rustix::process::geteuid().as_raw());
+    if !found.is_file() || mode & 0o077 != 0 || owner != own {
+        let problem = format!("{} has mode {mode:04o} and is user {owner}'s: chmod 600, chown {own}", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    read_secret(file)
+}
+
+/// Elsewhere the folder's own rights have to do.
+#[cfg(not(unix))]
+fn private_file(path: &Path) -> io::Result<Secret> {
+    read_secret(File::open(path)?)
+}
+
+/// The weakest way. The variable stays in the process's memory, and in that of every process that it starts.
+fn environment(name: &str) -> io::Result<Secret> {
+    let missing = |error| io::Error::new(io::ErrorKind::NotFound, format!("{name}: {error}"));
+    env::var(name).map(Secret::from).map_err(missing)
+}
+
+/// All of a small file, but for the line end that `echo` and editors leave. Read into one buffer, which is wiped.
+fn read_secret(file: File) -> io::Result<Secret> {
+    const MOST: usize = 4096;
+    let mut text = String::with_capacity(MOST + 1);
+    file.take(MOST as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > MOST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a secret of more than 4096 bytes"));
+    }
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(Secret::from(text))
+}
+
+fn show() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let (key_file, store) = (folder.path().join("tokens"), folder.path().join("tokens.keep"));
+    let key = RecoveryKey::generate()?;
+    fs::write(&key_file, format!("{}\n", key.expose_secret()))?;
+    #[cfg(unix)]
+    fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+
+    let ways: [(&str, &str, &str); 3] = [
+        ("a systemd credential", "CREDENTIALS_DIRECTORY", folder.path().to_str().ok_or("a path that is no text")?),
+        ("a file of its own", "TOKENS_KEY_FILE", key_file.to_str().ok_or("a path that is no text")?),
+        ("an environment variable", "TOKENS_KEY", key.expose_secret()),
+    ];
+    for (way, variable, value) in ways {
+        let mut program = Command::new(env::current_exe()?);
+        for other in ["CREDENTIALS_DIRECTORY", "TOKENS_KEY_FILE", "TOKENS_KEY"] {
+            program.env_remove(other);
+        }
+        let opened = program.arg(&store).env(variable, value).output()?;
+        if !opened.status.success() {
+            return Err(String::from_utf8_lossy(&opened.stderr).into());
+        }
+        println!("opened with {way}:\n{}", String::from_utf8(opened.stdout)?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_reads_the_secret_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        fs::write(&path, "correct horse\r\n").unwrap();
+        let text = |secret: io::Result<Secret>| secret.unwrap().expose_secret().to_owned();
+        assert_eq!(text(systemd_credential(folder.path().into(), "tokens")), "correct horse");
+        assert_eq!(text(container_secret(&path)), "correct horse");
+        assert!(environment("TOKENS_KEY_THAT_NOBODY_SETS").is_err());
+        fs::write(&path, "x".repeat(4097)).unwrap();
+        assert!(container_secret(&path).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        fs::write(&path, "correct horse").unwrap();
+        for (mode, refused) in
+            [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o666, true), (0o602, true)]
+        {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(private_file(&path).is_err(), refused, "{mode:o}");
+        }
+        assert!(private_file(folder.path()).is_err());
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            assert!(private_file(&path).is_err(), "another user's");
+        }
+    }
+}
