@@ -2,7 +2,7 @@
 //! which way is for whom.
 //!
 //! Without arguments it shows itself: it makes a key and a store in a folder of its own, and starts itself as each of the
-//! ways would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at the path.
+//! ways on this machine would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at the path.
 
 use std::{
     env,
@@ -25,11 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The first way that there is, the best first.
+/// The first way that there is, the best first. One that is there and fails is not passed over for a weaker one.
 fn unlock() -> Result<Unlock, Box<dyn Error>> {
     let secret = if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
         systemd_credential(folder, "tokens")?
-    } else if Path::new("/run/secrets/tokens").exists() {
+    } else if Path::new("/run/secrets/tokens").try_exists()? {
         container_secret(Path::new("/run/secrets/tokens"))?
     } else if let Some(file) = env::var_os("TOKENS_KEY_FILE") {
         private_file(Path::new(&file))?

@@ -25,7 +25,7 @@ use crate::{
     seal,
     secret::{Key, random},
     status::{FileStatus, Status},
-    unlock::{Unlock, Unlocked},
+    unlock::{Keychain, Unlock, Unlocked},
 };
 use draft::{Draft, NewSlot};
 
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     /// Held by the thread that changes ways to unlock the store, while it derives keys too: the store key, which it seals
     /// into them, is not exchanged meanwhile.
     unlocking: Mutex<()>,
+    /// Where the keys of its keychain slots are, once a way to unlock it has told.
+    keychain: Mutex<Option<Keychain>>,
     /// Held by the thread whose turn it is to write, while it waits for other processes too.
     turns: Mutex<Turns>,
     /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
@@ -92,6 +94,8 @@ impl<R> Written<R> {
 impl Engine {
     /// Makes a new store. May derive a key, before the lock is taken.
     pub(crate) fn create(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
+        // Before a key is put into a keychain for nothing. Only under the lock is it certain.
+        file.check_absent()?;
         let store_key = Key::random()?;
         let mut header = Header {
             store_id: random()?,
@@ -119,7 +123,7 @@ impl Engine {
         let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
         let index = Arc::new(index);
         let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, unconfirmed: false };
-        Ok(Self::new(file, lock_timeout, state))
+        Ok(Self::new(file, unlock, lock_timeout, state))
     }
 
     /// Opens a store. May derive keys, and takes no lock.
@@ -129,12 +133,13 @@ impl Engine {
         let (header, header_bytes, body) = Header::parse(&mut bytes)?;
         let unlocked = unlock.open_slot(&header)?;
         let state = State::unseal(unlocked, opened, header, header_bytes, body)?;
-        Ok(Self::new(file, lock_timeout, state))
+        Ok(Self::new(file, unlock, lock_timeout, state))
     }
 
-    fn new(file: StoreFile, lock_timeout: Duration, state: State) -> Self {
+    fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
+        let keychain = Mutex::new(unlock.of_keychain().cloned());
         let (unlocking, turns, gate, state) = (Mutex::new(()), Mutex::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), unlocking, turns, gate, state }
+        Self { file, lock_timeout, process: process::id(), unlocking, keychain, turns, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -191,7 +196,7 @@ impl Engine {
             self.state.write().unconfirmed = unconfirmed.is_some();
             return Ok(Written { value, unconfirmed });
         }
-        let Draft { tokens, mut header, notes, unlocked } = draft;
+        let Draft { tokens, mut header, notes, unlocked, .. } = draft;
         let max_len = header.max_plaintext_len(self.file.max_len());
         let plaintext = codec::encode(tokens.next_id(), &notes, tokens.iter(), max_len)?;
         let delta = tokens.finish();
@@ -229,7 +234,12 @@ impl Engine {
     fn read_sound(&self) -> Result<Zeroizing<Vec<u8>>> {
         self.check_process()?;
         loop {
-            let loaded = self.state.read().loaded();
+            let state = self.state.read();
+            if state.rolled_back {
+                return Err(Error::RolledBack);
+            }
+            let loaded = state.loaded();
+            drop(state);
             let opened = self.file.open()?;
             let bytes = read_all(&opened)?;
             match self.load(&loaded, opened, &mut bytes.clone()) {
@@ -247,13 +257,15 @@ impl Engine {
 
     /// What there is to tell of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
-        let (generation, tokens) = self.read_state(|state| (state.header.generation, state.index.iter().count()))?;
+        let (generation, tokens, opened_by) =
+            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.opened_by()))?;
         let opened = self.file.open()?;
         Ok(Status {
             path: self.path().to_owned(),
             format_version: format::VERSION,
             generation,
             tokens,
+            opened_by,
             file_len: opened.len(),
             mode: opened.mode(),
             not_offered: self.file.not_offered()?,

@@ -88,7 +88,8 @@ pub enum Error {
         /// The nearest accepted value.
         limit: u64,
     },
-    /// The memory for the key derivation could not be had.
+    /// The memory for the key derivation could not be had. (A system that promises more memory than it has may kill the process
+    /// instead.)
     #[error("the {kib} KiB of memory for the key derivation could not be reserved")]
     #[non_exhaustive]
     KdfMemory {
@@ -121,7 +122,23 @@ pub enum Error {
     #[non_exhaustive]
     MistypedRecoveryKey {
         /// What is wrong with it.
-        why: Typo,
+        why: RecoveryKeyTypo,
+    },
+    /// The operating system's keychain did not do what was asked of it. Nothing was changed.
+    #[error("the keychain {why}")]
+    #[non_exhaustive]
+    Keychain {
+        /// What is the matter with it.
+        why: KeychainFailure,
+    },
+    /// The change was made, but the keychain still has the key of a way to unlock the store that is gone.
+    #[error(
+        "the change was made, but the key that is not needed any more could not be taken out of the keychain: it {why}"
+    )]
+    #[non_exhaustive]
+    KeyLeft {
+        /// What is the matter with the keychain.
+        why: KeychainFailure,
     },
     /// The file cannot be opened in this way at all, whatever the secret.
     #[error("the keystore has no {kind} to open it with")]
@@ -133,7 +150,7 @@ pub enum Error {
     /// The key was right, yet header and contents are not what was sealed with it.
     #[error("the keystore was changed or damaged after it was sealed: restore the file from a backup")]
     Tampered,
-    /// All checks held, yet the file breaks a rule of the format: it was written by a faulty program.
+    /// The file breaks a rule of the format: it was written by a faulty program, or something was appended to it.
     #[error("the keystore breaks the format: {what}")]
     #[non_exhaustive]
     Malformed {
@@ -141,12 +158,15 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// The way to unlock the store was removed or changed since it was looked at. Nothing was changed.
+    /// There is no way to unlock the store of that id, any more: it was removed or changed. Nothing was changed.
     #[error("that way to unlock the keystore was removed or changed meanwhile: look again at what there is")]
     SlotGone,
     /// A store that nothing unlocks is lost. Nothing was changed.
-    #[error("the keystore would be left without a way to unlock it: add another first")]
+    #[error("at least one way to unlock the keystore has to stay")]
     LastSlot,
+    /// `change_passphrase` changes a passphrase into a passphrase; `replace_slot` is for the rest. Nothing was changed.
+    #[error("a passphrase can only be changed into a passphrase")]
+    NotAPassphrase,
     /// A store has at most 8 ways to unlock it, 4 of them passphrases, each of which costs a key derivation to try.
     /// Nothing was changed.
     #[error("the keystore has all the {what} that it can have, {limit}: remove one first")]
@@ -287,15 +307,56 @@ pub enum Unstorable {
     NoIdLeft,
 }
 
+/// What is the matter with the operating system's keychain: the reason in [`Error::Keychain`]. Not what it said itself, for
+/// that may hold the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeychainFailure {
+    /// There is none, or whatever should be one does not do its work.
+    #[error("is not there or does not work: start it, or unlock the keystore in another way")]
+    Unavailable,
+    /// It is locked and nobody unlocked it, or it has no place yet where keys are kept by default.
+    #[error("is locked, or has nowhere to keep keys: unlock it and try again")]
+    Locked,
+    /// It did not answer. It may be waiting for a person, and may still do what was asked of it.
+    #[error("did not answer within {} ms", after.as_millis())]
+    #[non_exhaustive]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// It says that it has no key for the keystore. One that is locked, or was made anew, can say the same.
+    #[error("has no key for the keystore, or is locked: unlock it, or unlock the keystore in another way")]
+    Missing,
+    /// It has a key, which opens no slot; or the slot was changed, which cannot be told from it.
+    #[error("has a key that does not open the keystore, or the part of the keystore that it opens was changed")]
+    WrongKey,
+    /// It took a key and did not give it back.
+    #[error("does not keep what it is given")]
+    Forgetful,
+    /// It did something that no keychain should do.
+    #[error("failed")]
+    Broken,
+    /// The application was built without the feature `keychain`.
+    #[error("is not supported by this build of the application")]
+    NotCompiledIn,
+}
+
+impl KeychainFailure {
+    pub(crate) fn error(self) -> Error {
+        Error::Keychain { why: self }
+    }
+}
+
 /// What is wrong with a recovery key as typed: the reason in [`Error::MistypedRecoveryKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Typo {
+pub enum RecoveryKeyTypo {
     /// It is something else than a recovery key.
     #[error("it does not start with TKR1")]
     Start,
     /// It starts as a key of a later version would.
-    #[error("its version is unknown: update the application")]
+    #[error("its first group is not TKR1: it is mistyped, or made by a later version")]
     Version,
     /// Something is missing, or too much.
     #[error("it has {found} letters and digits, and should have {expected}")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+
 /// The id of a stored token. One that the store chooses is a decimal number that was never in the store before;
 /// one that the application supplies is kept as it is.
 ///
@@ -60,14 +62,14 @@ impl fmt::Display for TokenId {
 }
 
 /// The id of a key slot, one of the ways to unlock a store: random, never used again, and no secret. A slot whose secret or
-/// cost is changed becomes another slot.
+/// cost is changed becomes another slot. [`Keystore::slots`](crate::Keystore::slots) tells what there are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub(crate) [u8; 16]);
 
 /// In hexadecimal.
 impl fmt::Display for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 

@@ -26,10 +26,11 @@ use crate::{
 /// Every call blocks; none belongs on a GUI thread, and async code wraps it in `spawn_blocking`.
 ///
 /// - Creating a store and opening it with a passphrase derive a key: by default some 0.1 s and 64 MiB of memory for each
-///   passphrase that the file has ([`KdfParams`](crate::KdfParams)). So does changing ways to unlock it, which waits for
-///   another such change of this process first, and for that no longer than `lock_timeout` either.
+///   passphrase that the file has ([`KdfParams`](crate::KdfParams)). With a keychain they ask that, which may ask a person.
+/// - Whatever makes or checks ways to unlock it does the same for each of them. Such calls of one handle and its clones
+///   wait for each other, at most `lock_timeout`, and then like a save, at most as long again.
 /// - A find asks the system once whether the file is the one in memory, and reads and decrypts the whole file if another
-///   process has replaced it. It waits for no writer of another process, and for none of this one but while that puts a new
+///   process has replaced it (on Windows it opens the file, and reads its start). It waits for no writer of another process, and for none of this one but while that puts a new
 ///   file in place.
 /// - A save or delete writes the whole file and waits until the disk has it, which takes a few milliseconds on most
 ///   disks; it waits for other writers at most as long as
@@ -55,10 +56,11 @@ use crate::{
 /// [`rekey`](Self::rekey). Each of these is one replacement of the file, like a save. Others that have the store open
 /// work on as before, but for a rekeying, which they are told of ([`Rekeyed`](Error::Rekeyed)).
 ///
-/// None of it asks again for a passphrase: whoever has the store open has the key. Removing or changing a way does
-/// not change the key either. A copy of the file from before still opens in the old way, to what was in it then; and who has
-/// kept the store's key (the process that has it open, and whatever could read its memory) can open later files
-/// as well. Only `rekey` ends that.
+/// Nobody is asked again for a passphrase: whoever has the store open has its key.
+///
+/// **Removal is not revocation.** Removing or changing a way does not change the store's key. Whoever has an older copy of
+/// the file and the secret that was removed gets the key from that copy, and with it can read every later file. So can
+/// who has read the key from the memory of a process. Only [`rekey`](Self::rekey) ends that.
 ///
 /// # Examples
 ///
@@ -112,7 +114,8 @@ impl Keystore {
     /// [`AlreadyExists`](Error::AlreadyExists) if anything is at the path, [`MissingFolder`](Error::MissingFolder) if
     /// its folder is not there, [`UnsafePermissions`](Error::UnsafePermissions) if everybody may write to that,
     /// [`NotAFile`](Error::NotAFile) if the path names no file, [`TooLarge`](Error::TooLarge) for the label,
-    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Busy`](Error::Busy), [`Random`](Error::Random), [`Io`](Error::Io). After
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain),
+    /// [`Busy`](Error::Busy), [`Random`](Error::Random), [`Io`](Error::Io). After
     /// [`DurabilityUnknown`](Error::DurabilityUnknown) the new store is there to be opened, but a power cut may undo
     /// it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
@@ -132,7 +135,7 @@ impl Keystore {
     ///   [`Truncated`](Error::Truncated), [`DamagedHeader`](Error::DamagedHeader), [`KdfLimit`](Error::KdfLimit),
     ///   [`Malformed`](Error::Malformed): no key was derived;
     /// - [`WrongPassphrase`](Error::WrongPassphrase), [`EmptyPassphrase`](Error::EmptyPassphrase),
-    ///   [`WrongRecoveryKey`](Error::WrongRecoveryKey), [`NoSuchSlot`](Error::NoSuchSlot),
+    ///   [`WrongRecoveryKey`](Error::WrongRecoveryKey), [`Keychain`](Error::Keychain), [`NoSuchSlot`](Error::NoSuchSlot),
     ///   [`KdfMemory`](Error::KdfMemory): there is no key to the contents;
     /// - [`Tampered`](Error::Tampered), [`Malformed`](Error::Malformed): the key was right, the contents were not.
     pub fn open(path: impl AsRef<Path>, unlock: Unlock) -> Result<Self> {
@@ -171,8 +174,8 @@ impl Keystore {
         self.0.slots()
     }
 
-    /// The way that opened this handle, as it is now; `None` if it has been removed or replaced since by another handle. Costs
-    /// what a find costs.
+    /// The way that opened this handle, as it is now; `None` once it was removed, or replaced through another handle. Costs what
+    /// a find costs.
     ///
     /// # Errors
     ///
@@ -181,13 +184,35 @@ impl Keystore {
         self.0.opened_by()
     }
 
+    /// Whether a way opens the store as it is now, and which: to see that a recovery key on paper is the right one, that a
+    /// passphrase is known, that the keychain answers. Blocks as opening does, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongPassphrase`](Error::WrongPassphrase), [`WrongRecoveryKey`](Error::WrongRecoveryKey),
+    /// [`Keychain`](Error::Keychain), [`NoSuchSlot`](Error::NoSuchSlot), and those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let unlock = Unlock::passphrase("correct horse battery staple").kdf(KdfParams::MIN);
+    /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock.label("Ada"))?;
+    /// assert_eq!(store.try_unlock(Unlock::passphrase("correct horse battery staple"))?.label, "Ada");
+    /// assert!(matches!(store.try_unlock(Unlock::passphrase("correct donkey")), Err(Error::WrongPassphrase)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn try_unlock(&self, unlock: Unlock) -> Result<KeySlot> {
+        self.0.try_unlock(&unlock)
+    }
+
     /// Adds a way to unlock the store. Blocks for a key derivation, if it is a passphrase, and as a save does.
     ///
     /// # Errors
     ///
     /// [`TooManySlots`](Error::TooManySlots), [`TooLarge`](Error::TooLarge) for the label,
-    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Random`](Error::Random), and those
-    /// of the type.
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain),
+    /// [`Random`](Error::Random), and those of the type. After [`DurabilityUnknown`](Error::DurabilityUnknown) the way is there,
+    /// and [`slots`](Self::slots) tells its id; trying again would add a second one.
     ///
     /// ```
     /// # use tokenkeep::{KdfParams, Keystore, RecoveryKey, Unlock};
@@ -206,18 +231,21 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_slot(&self, unlock: Unlock) -> Result<SlotId> {
-        self.0.add_slot(&unlock)?.confirmed(|_| None)
+        self.0.add_slot(&unlock)
     }
 
-    /// Removes a way to unlock the store; `false` if there is none of that id (any more). Blocks as a save does.
+    /// Removes a way to unlock the store; `false` if there is none of that id (any more). Blocks as a save does. It opens no later
+    /// state of the file, but [removal is not revocation](#ways-to-unlock-it).
     ///
-    /// What was removed opens no later state of the file. It still opens older copies: see [above](#ways-to-unlock-it).
+    /// A keychain's key is then taken out of it, if this handle knows the keychain: it was opened with it, or one of its calls
+    /// was given it since. One that stays is an [orphan](Self::keychain_orphans).
     ///
     /// # Errors
     ///
-    /// [`LastSlot`](Error::LastSlot), and those of the type.
+    /// [`LastSlot`](Error::LastSlot), and those of the type. [`KeyLeft`](Error::KeyLeft) if all was done but taking the key out
+    /// of the keychain.
     pub fn remove_slot(&self, id: SlotId) -> Result<bool> {
-        self.0.remove_slot(id)?.confirmed(|_| None)
+        self.0.remove_slot(id)
     }
 
     /// Puts another way to unlock the store in the place of one: a new recovery key for one that was lost. It gets the label
@@ -225,7 +253,8 @@ impl Keystore {
     ///
     /// # Errors
     ///
-    /// [`SlotGone`](Error::SlotGone) if there is no slot of that id, and those of [`add_slot`](Self::add_slot).
+    /// [`SlotGone`](Error::SlotGone) if there is no slot of that id, [`KeyLeft`](Error::KeyLeft) as for
+    /// [`remove_slot`](Self::remove_slot), and those of [`add_slot`](Self::add_slot).
     ///
     /// ```
     /// # use tokenkeep::{KdfParams, Keystore, RecoveryKey, SlotKind, Unlock};
@@ -242,7 +271,7 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replace_slot(&self, id: SlotId, unlock: Unlock) -> Result<SlotId> {
-        self.0.replace_slot(id, &unlock)?.confirmed(|_| None)
+        self.0.replace_slot(id, &unlock)
     }
 
     /// Puts another passphrase in the place of the one that `current` gives, which has to be right. No token is lost, and
@@ -253,8 +282,9 @@ impl Keystore {
     ///
     /// # Errors
     ///
-    /// [`WrongPassphrase`](Error::WrongPassphrase) if `current` opens no slot, [`SlotGone`](Error::SlotGone) if another process
-    /// removed or changed that meanwhile, and those of [`add_slot`](Self::add_slot).
+    /// [`WrongPassphrase`](Error::WrongPassphrase) if `current` opens no slot, [`SlotGone`](Error::SlotGone) if another handle
+    /// removed or changed that meanwhile, [`NotAPassphrase`](Error::NotAPassphrase) if one of the two is something else,
+    /// [`NoSuchSlot`](Error::NoSuchSlot) if the store has no passphrase, and those of [`add_slot`](Self::add_slot).
     ///
     /// ```
     /// # use tokenkeep::{KdfParams, Keystore, Unlock};
@@ -271,24 +301,27 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn change_passphrase(&self, current: Unlock, new: Unlock) -> Result<SlotId> {
-        self.0.change_slot(&current, &new)?.confirmed(|_| None)
+        self.0.change_passphrase(&current, &new)
     }
 
     /// Gives the store a new key, seals everything anew, and keeps exactly the ways to unlock it that are presented again,
     /// each of which has to open it now. For when somebody had the key who should not have it any more: what they kept,
-    /// be it a key, a passphrase or an old file, opens nothing that is written from now on. It does not call back what they
-    /// could read until now: let the server revoke the tokens as well.
+    /// be it the key or an old file with a secret for it, opens nothing that is written from now on. Do not present a secret that
+    /// they may know: change it first. What they could read until now is not called back: let the server revoke the tokens
+    /// as well.
     ///
     /// This handle and its clones work on. Every other handle ends in [`Rekeyed`](Error::Rekeyed) and has to open the store
-    /// again. What is kept gets a new id, the label it had, and the cost that its `Unlock` says. Blocks, for
-    /// each passphrase, for a key derivation for each passphrase slot up to its own and another one, and as a save does.
+    /// again. What is kept gets a new id, the label of its `Unlock` or else the one it had, and the cost that its `Unlock` says.
+    /// Blocks for as many key derivations as opening with each of the passphrases and setting it takes, up to 14 for four, and as a save
+    /// does.
     ///
     /// # Errors
     ///
     /// [`WrongPassphrase`](Error::WrongPassphrase), [`WrongRecoveryKey`](Error::WrongRecoveryKey),
     /// [`NoSuchSlot`](Error::NoSuchSlot) if one of the ways does not open the store, [`LastSlot`](Error::LastSlot) if none is
-    /// presented, [`SlotGone`](Error::SlotGone) if another process removed or changed one meanwhile, and those of
-    /// [`add_slot`](Self::add_slot). After any of them all is as it was.
+    /// presented, [`SlotGone`](Error::SlotGone) if another handle removed or changed one meanwhile, and those of
+    /// [`add_slot`](Self::add_slot) and [`remove_slot`](Self::remove_slot). After [`DurabilityUnknown`](Error::DurabilityUnknown)
+    /// and [`KeyLeft`](Error::KeyLeft) it is done, after any other nothing was changed.
     ///
     /// ```
     /// # use tokenkeep::{Error, KdfParams, Keystore, RecoveryKey, Unlock};
@@ -305,7 +338,43 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn rekey(&self, kept: impl IntoIterator<Item = Unlock>) -> Result<()> {
-        self.0.rekey(&kept.into_iter().collect::<Vec<_>>())?.confirmed(|()| None)
+        self.0.rekey(&kept.into_iter().collect::<Vec<_>>())
+    }
+
+    /// The keys that the keychain has for ways to unlock this store that the file does not have: of a way whose adding failed or
+    /// was killed half-way, or that was removed while the keychain did not answer. Blocks while the keychain is asked, and
+    /// may unlock it.
+    ///
+    /// None is deleted by itself, for any of them may be the key to a backup of the store, or to a copy of it. And one that another
+    /// handle is about to add looks the same at that moment. So show them, and delete what the person says.
+    ///
+    /// # Errors
+    ///
+    /// [`Keychain`](Error::Keychain), and those of the type.
+    ///
+    /// ```
+    /// # use tokenkeep::{Keystore, Unlock};
+    /// # fn example() -> tokenkeep::Result<()> {
+    /// let unlock = Unlock::keychain("com.example.app");
+    /// let store = Keystore::open("tokens.keep", unlock.clone())?;
+    /// for orphan in store.keychain_orphans(unlock.clone())? {
+    ///     println!("there are no backups that need {orphan}");
+    ///     store.remove_keychain_orphan(unlock.clone(), orphan)?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn keychain_orphans(&self, keychain: Unlock) -> Result<Vec<SlotId>> {
+        self.0.keychain_orphans(&keychain)
+    }
+
+    /// Deletes one of the [orphans](Self::keychain_orphans) from the keychain; `false` if there is no such key, or if the store
+    /// has that way to unlock it.
+    ///
+    /// # Errors
+    ///
+    /// [`Keychain`](Error::Keychain), and those of the type.
+    pub fn remove_keychain_orphan(&self, keychain: Unlock, id: SlotId) -> Result<bool> {
+        self.0.remove_keychain_orphan(&keychain, id)
     }
 
     /// Puts a token in place of the stored one of its id, and returns it as stored. What it leaves unset is cleared: the
@@ -362,11 +431,11 @@ impl Keystore {
     }
 
     /// Reads all of the file anew, whatever is in memory, and sees that it is sound: every byte, to the last token. Derives
-    /// no key and takes no lock. Takes as much memory again as the file is long, twice.
+    /// no key and takes no lock. Takes some three times the file's length of memory.
     ///
     /// # Errors
     ///
-    /// Those of the type. What is in memory stays.
+    /// Those of the type. The tokens in memory stay.
     ///
     /// ```
     /// # use tokenkeep::{Error, KdfParams, Keystore, Unlock};

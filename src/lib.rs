@@ -57,7 +57,7 @@ mod secret;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{Error, Result, Typo, UnsafePermissions, Unstorable};
+pub use error::{Error, KeychainFailure, RecoveryKeyTypo, Result, UnsafePermissions, Unstorable};
 pub use format::SlotKind;
 pub use id::{SlotId, TokenId};
 pub use kdf::KdfParams;

@@ -92,6 +92,12 @@ impl Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&*other.0).into()
+    }
+}
+
 impl Drop for Key {
     fn drop(&mut self) {
         self.0.zeroize();

@@ -12,10 +12,12 @@ pub struct Status {
     pub path: PathBuf,
     /// The version of the file's format.
     pub format_version: u16,
-    /// How often the file was replaced, and one.
+    /// 1 for a new store, and one more for each replacement.
     pub generation: u64,
     /// How many tokens there are.
     pub tokens: usize,
+    /// The way that opened this handle, unless it has been removed or replaced since by another one.
+    pub opened_by: Option<KeySlot>,
     /// The file's length in bytes.
     pub file_len: u64,
     /// The file's permission bits, where it has them.
@@ -30,7 +32,7 @@ pub struct Status {
 pub struct FileStatus {
     /// The version of the file's format.
     pub format_version: u16,
-    /// How often the file says that it was replaced, and one.
+    /// As the file says: 1 for a new store, and one more for each replacement.
     pub generation: u64,
     /// The file's length in bytes.
     pub file_len: u64,
@@ -51,9 +53,9 @@ pub struct KeySlot {
 }
 
 impl KeySlot {
-    /// Whether it is a passphrase that costs a guesser less, in memory or in memory times passes, than one that is set today
-    /// without a [cost](crate::Unlock::kdf) of its own. The application has the passphrase just after it has opened the store
-    /// with it, which is the time to [change](crate::Keystore::change_passphrase) it for itself.
+    /// Whether it is a passphrase that costs a guesser less than the [default](KdfParams::default), in memory or in memory times
+    /// passes: because the default has risen, or because less was chosen. Just after opening the store the application
+    /// has the passphrase, and can [change](crate::Keystore::change_passphrase) it into itself at the new cost.
     #[must_use]
     pub fn needs_upgrade(&self) -> bool {
         matches!(self.kind, SlotKind::Passphrase(kdf) if kdf.is_less_than(KdfParams::default()))
@@ -66,6 +68,9 @@ impl fmt::Display for Status {
         writeln!(f, "format:      {}", self.format_version)?;
         writeln!(f, "generation:  {}", self.generation)?;
         writeln!(f, "tokens:      {}", self.tokens)?;
+        if let Some(slot) = &self.opened_by {
+            writeln!(f, "opened by:   {} {:?}", slot.kind, slot.label)?;
+        }
         write!(f, "length:      {} bytes", self.file_len)?;
         if let Some(mode) = self.mode {
             write!(f, "\nmode:        {mode:04o}")?;

@@ -1,16 +1,20 @@
 //! Ways to a store's key: a way puts the key into a slot of the file, and gets it out again.
 
+mod keychain;
 mod passphrase;
 mod recovery;
 
+use std::time::Duration;
+
 use crate::{
-    error::{Error, Result},
+    error::{Error, KeychainFailure, Result},
     format::{Header, Slot, SlotKind, StoreId},
     id::SlotId,
     kdf::KdfParams,
     seal,
     secret::{Key, Secret, random},
 };
+pub(crate) use keychain::Keychain;
 use passphrase::Passphrase;
 pub use recovery::RecoveryKey;
 
@@ -39,6 +43,7 @@ pub struct Unlock {
 #[derive(Debug, Clone)]
 enum Way {
     Passphrase(Passphrase),
+    Keychain(Keychain),
     RecoveryKey(RecoveryKey),
 }
 
@@ -66,12 +71,76 @@ impl Unlock {
         Self::new(Way::RecoveryKey(key))
     }
 
+    /// With a key in the operating system's keychain, where the application is known as `service` (such as
+    /// `"com.example.app"`): nobody has to type anything once the user has signed in to the system. The Secret Service on Linux (GNOME Keyring, KWallet,
+    /// KeePassXC), the login keychain on macOS, the Credential Manager on Windows; `docs/keychain.md` tells what each of them
+    /// protects from, and when it asks the user.
+    ///
+    /// Each question to the keychain has a [deadline](Self::deadline). Opening asks for one key for each slot of the kind up to the
+    /// one that opens; so does everything else that takes an `Unlock`. What makes a slot writes a key and reads it back.
+    /// A key is only ever made for a new slot, and deleted only after the slot is gone.
+    ///
+    /// # Errors
+    ///
+    /// What uses it ends in [`Error::Keychain`] if the keychain does not play its part; without the feature
+    /// `keychain` always.
+    ///
+    /// ```no_run
+    /// use tokenkeep::{Error, Keystore, KeychainFailure, Unlock};
+    ///
+    /// let keychain = || Unlock::keychain("com.example.app");
+    /// let store = match Keystore::open_or_create("tokens.keep", keychain()) {
+    ///     Err(Error::Keychain { why: KeychainFailure::Unavailable, .. }) => {
+    ///         let passphrase = rpassword();
+    ///         Keystore::open_or_create("tokens.keep", Unlock::passphrase(passphrase))?
+    ///     }
+    ///     opened => opened?,
+    /// };
+    /// # fn rpassword() -> String { unimplemented!() }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn keychain(service: impl Into<String>) -> Self {
+        Self::new(Way::Keychain(Keychain::new(service.into())))
+    }
+
+    /// How long one question to the keychain may take, 30 s unless told otherwise: a person may be asked to unlock it. Nothing
+    /// else has a deadline.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        if let Way::Keychain(keychain) = &mut self.way {
+            keychain.set_deadline(deadline);
+        }
+        self
+    }
+
+    /// A keychain of the application's own, in place of the system's: any store of the `keyring-core` family. It has to find
+    /// entries by their `service` for [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Unlock};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("tokens.keep");
+    /// let credentials = keyring_core::mock::Store::new()?;
+    /// let unlock = Unlock::keychain("com.example.app").credential_store(credentials);
+    /// Keystore::create(&path, unlock.clone())?;
+    /// Keystore::open(&path, unlock)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "keychain")]
+    #[must_use]
+    pub fn credential_store(mut self, store: std::sync::Arc<keyring_core::CredentialStore>) -> Self {
+        if let Way::Keychain(keychain) = &mut self.way {
+            keychain.set_credential_store(store);
+        }
+        self
+    }
+
     fn new(way: Way) -> Self {
         Self { way, label: String::new() }
     }
 
-    /// What a slot that is made for a passphrase costs to open. Opening one takes the cost from the file instead, and
-    /// nothing else has a cost.
+    /// The cost of a new passphrase. Opening takes the cost from the file instead. No other way has one.
     #[must_use]
     pub fn kdf(mut self, kdf: KdfParams) -> Self {
         if let Way::Passphrase(passphrase) = &mut self.way {
@@ -97,44 +166,63 @@ impl Unlock {
     pub(crate) fn slot_kind(&self) -> SlotKind {
         match &self.way {
             Way::Passphrase(passphrase) => SlotKind::Passphrase(passphrase.kdf()),
+            Way::Keychain(_) => SlotKind::Keychain,
             Way::RecoveryKey(_) => SlotKind::RecoveryKey,
         }
     }
 
-    /// A new slot that this way opens. May derive a key: slow, and never to be done under a lock.
+    /// The keychain, if that is the way.
+    pub(crate) fn of_keychain(&self) -> Option<&Keychain> {
+        match &self.way {
+            Way::Keychain(keychain) => Some(keychain),
+            _ => None,
+        }
+    }
+
+    /// A new slot that this way opens. May derive a key or ask the keychain: slow, and never to be done under a lock.
     pub(crate) fn new_slot(&self, store_id: &StoreId, store_key: &Key, generation: u64) -> Result<Slot> {
         let kind = self.slot_kind();
         let id = SlotId(random()?);
         let salt = seal::slot_salt(store_key, generation, &id)?;
         let mut slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
-        let slot_key = self.slot_key(&slot)?.ok_or(Error::NoSuchSlot { kind: kind.name() })?;
+        let slot_key = match &self.way {
+            Way::Passphrase(passphrase) => passphrase.slot_key(passphrase.kdf(), &salt)?,
+            Way::Keychain(keychain) => keychain.make_key(store_id, id)?,
+            Way::RecoveryKey(key) => key.slot_key(),
+        };
         seal::wrap(&mut slot, store_id, &slot_key, store_key)?;
         Ok(slot)
     }
 
-    /// The store key, out of the first slot that this way opens. Derives a key for each passphrase slot that it tries.
+    /// The store key, out of the first slot that this way opens. Derives a key, or asks the keychain, for each slot that it
+    /// tries.
     pub(crate) fn open_slot(&self, header: &Header) -> Result<Unlocked> {
         let mut refusal = Error::NoSuchSlot { kind: self.slot_kind().name() };
         for slot in &header.slots {
-            let Some(slot_key) = self.slot_key(slot)? else { continue };
+            let slot_key = match (&self.way, slot.kind) {
+                (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => {
+                    refusal = Error::WrongPassphrase;
+                    Some(passphrase.slot_key(kdf, &slot.salt)?)
+                }
+                (Way::Keychain(keychain), SlotKind::Keychain) => {
+                    let found = keychain.key(&header.store_id, slot.id)?;
+                    // A slot that was made on another machine has its key there.
+                    refusal =
+                        if found.is_some() { KeychainFailure::WrongKey } else { KeychainFailure::Missing }.error();
+                    found
+                }
+                (Way::RecoveryKey(key), SlotKind::RecoveryKey) => {
+                    refusal = Error::WrongRecoveryKey;
+                    Some(key.slot_key())
+                }
+                _ => None,
+            };
+            let Some(slot_key) = slot_key else { continue };
             if let Some(store_key) = seal::unwrap(slot, &header.store_id, &slot_key)? {
                 return Ok(Unlocked { store_key, by: slot.id });
             }
-            refusal = match self.way {
-                Way::Passphrase(_) => Error::WrongPassphrase,
-                Way::RecoveryKey(_) => Error::WrongRecoveryKey,
-            };
         }
         Err(refusal)
-    }
-
-    /// The key for a slot, or `None` if the slot is for another way.
-    fn slot_key(&self, slot: &Slot) -> Result<Option<Key>> {
-        match (&self.way, slot.kind) {
-            (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => passphrase.slot_key(kdf, &slot.salt).map(Some),
-            (Way::RecoveryKey(key), SlotKind::RecoveryKey) => Ok(Some(key.slot_key())),
-            _ => Ok(None),
-        }
     }
 }
 

@@ -40,11 +40,12 @@ const HOUSE: [(&str, u8, &[&str]); 21] = [
 ];
 
 /// Each external crate, or the part of it that is to stay in one place, with the modules that may name it.
-const EXTERNAL: [(&str, &[&str]); 14] = [
+const EXTERNAL: [(&str, &[&str]); 15] = [
     ("argon2::", &["kdf"]),
     ("bincode::", &["codec"]),
     ("serde::", &["codec"]),
-    ("data_encoding::", &["unlock"]),
+    ("data_encoding::", &["id", "unlock"]),
+    ("keyring_core::", &["unlock"]),
     ("ring::aead", &["seal"]),
     ("ring::hkdf", &["seal"]),
     ("ring::hmac", &["seal"]),

@@ -424,6 +424,8 @@ fn an_older_state_put_back_is_noticed_until_the_store_is_opened_again() {
     assert_eq!(fixture.bytes(), older);
     fs::write(&fixture.path, newest).unwrap();
     assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack)), "even if the right one comes back");
+    assert!(matches!(fixture.store.verify(), Err(Error::RolledBack)));
+    assert!(matches!(fixture.store.backup_to(fixture.folder.path().join("backup")), Err(Error::RolledBack)));
     assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
 }
 

@@ -158,7 +158,9 @@ fn a_change_is_refused_without_the_right_passphrase() {
     assert!(matches!(change(passphrase("wrong"), passphrase("new")), Error::WrongPassphrase));
     assert!(matches!(change(unlock(), passphrase("")), Error::EmptyPassphrase));
     assert!(matches!(change(passphrase(""), passphrase("new")), Error::EmptyPassphrase));
-    assert!(matches!(change(recovery_key(), passphrase("new")), Error::NoSuchSlot { kind: "recovery key", .. }));
+    // Somebody who has forgotten the passphrase: it would stay, and the recovery key would be gone.
+    assert!(matches!(change(recovery_key(), passphrase("new")), Error::NotAPassphrase));
+    assert!(matches!(change(unlock(), recovery_key()), Error::NotAPassphrase));
     assert!(matches!(change(unlock(), passphrase("new").label("x".repeat(257))), Error::TooLarge { .. }));
     fixture.opens(&unlock());
 }
@@ -292,6 +294,20 @@ fn other_handles_see_changed_slots_without_noticing_and_are_told_of_a_rekeying()
     }
     assert_eq!(fixture.bytes(), bytes);
     assert_eq!(fixture.try_open(&passphrase("new")).unwrap().get_tokens().unwrap().len(), 4);
+}
+
+#[test]
+fn a_way_is_tried_on_an_open_store() {
+    let fixture = with_a_token();
+    let paper = recovery_key();
+    let added = fixture.store.add_slot(paper.clone().label("paper")).unwrap();
+    let other = fixture.open();
+    assert_eq!(fixture.store.try_unlock(paper.clone()).unwrap().id, added);
+    assert_eq!(fixture.store.try_unlock(unlock()).unwrap(), fixture.store.opened_by().unwrap().unwrap());
+    assert!(matches!(fixture.refused(|store| store.try_unlock(passphrase("wrong"))), Error::WrongPassphrase));
+    assert!(matches!(fixture.refused(|store| store.try_unlock(recovery_key())), Error::WrongRecoveryKey));
+    other.remove_slot(added).unwrap();
+    assert!(matches!(fixture.store.try_unlock(paper), Err(Error::NoSuchSlot { .. })), "as it is now");
 }
 
 #[test]

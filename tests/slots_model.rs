@@ -44,6 +44,7 @@ enum Refusal {
     Full,
     Last,
     Gone,
+    NotAPassphrase,
 }
 
 fn refusal(error: Error) -> Refusal {
@@ -53,6 +54,7 @@ fn refusal(error: Error) -> Refusal {
         Error::TooManySlots { .. } => Refusal::Full,
         Error::LastSlot => Refusal::Last,
         Error::SlotGone => Refusal::Gone,
+        Error::NotAPassphrase => Refusal::NotAPassphrase,
         other => panic!("{other}"),
     }
 }
@@ -108,7 +110,7 @@ fn operation() -> impl Strategy<Value = (usize, Operation)> {
         6 => (way(), "[a-c]{0,2}").prop_map(|(way, label)| Operation::Add(way, label)),
         3 => any::<Index>().prop_map(Operation::Remove),
         2 => (any::<Index>(), way()).prop_map(|(slot, way)| Operation::Replace(slot, way)),
-        3 => (way(), way()).prop_map(|(current, new)| Operation::Change(current, new)),
+        3 => (0..=PASSPHRASES, 0..=PASSPHRASES).prop_map(|(current, new)| Operation::Change(current, new)),
         2 => vec(way(), 0..4).prop_map(Operation::Rekey),
         3 => way().prop_map(Operation::Reopen),
         2 => any::<u8>().prop_map(Operation::Save),
@@ -147,7 +149,10 @@ fn perform(operation: Operation, store: &Keystore, model: &mut Model) {
             }
         }
         Operation::Change(current, way) => {
-            let place = model.opened_by(current);
+            let place = match is_passphrase(current) && is_passphrase(way) {
+                true => model.opened_by(current),
+                false => Err(Refusal::NotAPassphrase),
+            };
             let expected = place.and_then(|place| model.has_room(way, Some(place)).map(|()| place));
             let changed = store.change_passphrase(unlock(current), unlock(way)).map_err(refusal);
             assert_eq!(changed.as_ref().err(), expected.as_ref().err());

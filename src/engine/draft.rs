@@ -5,7 +5,7 @@ use crate::{
     changes::Changes,
     codec::{MAX_LABEL_LEN, SlotNote},
     error::{Error, Result},
-    format::{Header, Slot, length},
+    format::{Header, Slot, SlotKind, length},
     id::SlotId,
     seal,
     secret::Key,
@@ -20,6 +20,8 @@ pub(super) struct Draft<'a> {
     /// One for each slot of the header, in its order.
     pub(super) notes: Vec<SlotNote>,
     pub(super) unlocked: Unlocked,
+    /// Slots that are no longer, but whose keys are in a keychain.
+    pub(super) gone_of_keychain: Vec<SlotId>,
 }
 
 /// A slot that is yet to be put into a store, with the note on it.
@@ -48,7 +50,8 @@ impl<'a> Draft<'a> {
     pub(super) fn of(state: &'a State) -> Result<Self> {
         let header = state.next_header()?;
         let tokens = Changes::new(&state.index);
-        Ok(Self { tokens, header, notes: state.notes.clone(), unlocked: state.unlocked.clone() })
+        let (notes, unlocked) = (state.notes.clone(), state.unlocked.clone());
+        Ok(Self { tokens, header, notes, unlocked, gone_of_keychain: Vec::new() })
     }
 
     /// Whether there is nothing to commit.
@@ -88,8 +91,9 @@ impl<'a> Draft<'a> {
     /// others go.
     pub(super) fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, NewSlot)>) -> Result<()> {
         let kept: Vec<_> = kept.into_iter().map(|(id, new)| self.replace_slot(id, new)).collect::<Result<_>>()?;
-        self.header.slots.retain(|slot| kept.contains(&slot.id));
-        self.notes.retain(|note| kept.contains(&note.slot_id));
+        while let Some(place) = self.header.slots.iter().position(|slot| !kept.contains(&slot.id)) {
+            self.take(place);
+        }
         self.header.key_id = seal::key_id(&store_key)?;
         self.unlocked.store_key = store_key;
         Ok(())
@@ -100,7 +104,10 @@ impl<'a> Draft<'a> {
     }
 
     fn take(&mut self, place: usize) -> SlotNote {
-        self.header.slots.remove(place);
+        let slot = self.header.slots.remove(place);
+        if slot.kind == SlotKind::Keychain {
+            self.gone_of_keychain.push(slot.id);
+        }
         self.notes.remove(place)
     }
 

@@ -287,19 +287,19 @@ fn recordings() -> Vec<Recorded> {
             engine.write(|changes| Ok(changes.delete_all())).unwrap().confirmed(|_| None).unwrap();
         }),
         ("add slot", |engine| {
-            engine.add_slot(&WAYS[2]).unwrap().confirmed(|_| None).unwrap();
+            engine.add_slot(&WAYS[2]).unwrap();
         }),
         ("remove slot", |engine| {
-            engine.remove_slot(engine.slots().unwrap()[0].id).unwrap().confirmed(|_| None).unwrap();
+            engine.remove_slot(engine.slots().unwrap()[0].id).unwrap();
         }),
         ("replace slot", |engine| {
-            engine.replace_slot(engine.slots().unwrap()[0].id, &WAYS[2]).unwrap().confirmed(|_| None).unwrap();
+            engine.replace_slot(engine.slots().unwrap()[0].id, &WAYS[2]).unwrap();
         }),
         ("change passphrase", |engine| {
-            engine.change_slot(&WAYS[0], &WAYS[3]).unwrap().confirmed(|_| None).unwrap();
+            engine.change_passphrase(&WAYS[0], &WAYS[3]).unwrap();
         }),
         ("rekey", |engine| {
-            engine.rekey(&WAYS[1..2]).unwrap().confirmed(|()| None).unwrap();
+            engine.rekey(&WAYS[1..2]).unwrap();
         }),
     ];
     let mut recorded = vec![recorded_create()];
@@ -308,7 +308,7 @@ fn recordings() -> Vec<Recorded> {
         let disk = Arc::new(Recording::default());
         let engine = create(&folder);
         save(&engine, "ada").unwrap();
-        engine.add_slot(&WAYS[1]).unwrap().confirmed(|_| None).unwrap();
+        engine.add_slot(&WAYS[1]).unwrap();
         let start = Model::holding("store", &fs::read(at(&folder)).unwrap());
         let before = stored_at(&folder).unwrap();
         run(&open_with(&folder, disk.clone()));

@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{Error, Result, Typo},
+    error::{Error, RecoveryKeyTypo, Result},
     secret::{Key, Secret},
 };
 
@@ -26,7 +26,7 @@ const GROUP_LEN: usize = 4;
 const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
 
 /// 256 random bits that unlock a store, in a form to be kept on paper: for the day when the passphrase is forgotten or the
-/// machine with the keychain is gone.
+/// keychain is gone.
 ///
 /// It is shown to a person once, when it is made: 15 groups of four letters and digits, of which the first is always
 /// `TKR1` and the last five or so symbols are a checksum.
@@ -35,7 +35,7 @@ const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
 /// TKR1-7B2E-N0KD-…
 /// ```
 ///
-/// Typing it is forgiving: upper and lower case, spaces, line ends, hyphens and dashes of any sort do not matter, `O` is read
+/// Typing it is forgiving: upper and lower case, spaces, line ends, hyphens and dashes do not matter, `O` is read
 /// as `0`, `I` and `L` as `1`. A mistake is told as one before anything is tried with the key
 /// ([`Error::MistypedRecoveryKey`]); one in 16 million is not noticed, and is a wrong key then
 /// ([`Error::WrongRecoveryKey`]).
@@ -105,7 +105,7 @@ impl RecoveryKey {
     }
 }
 
-/// From text as a person has typed it, which is the caller's to wipe.
+/// From text as a person has typed it, which is the caller's to wipe. Fails with [`Error::MistypedRecoveryKey`].
 impl FromStr for RecoveryKey {
     type Err = Error;
 
@@ -113,16 +113,16 @@ impl FromStr for RecoveryKey {
         let mut symbols = Zeroizing::new(String::with_capacity(typed.len()));
         symbols.extend(typed.chars().filter(|symbol| !is_separator(*symbol)));
         symbols.make_ascii_uppercase();
-        let rest = symbols.strip_prefix(START).ok_or(mistyped(Typo::Start))?;
-        let rest = rest.strip_prefix([VERSION, 'I', 'L']).ok_or(mistyped(Typo::Version))?;
+        let rest = symbols.strip_prefix(START).ok_or(mistyped(RecoveryKeyTypo::Start))?;
+        let rest = rest.strip_prefix([VERSION, 'I', 'L']).ok_or(mistyped(RecoveryKeyTypo::Version))?;
         let found = rest.chars().count();
         if found != SYMBOLS_LEN {
             let (found, expected) = (found.saturating_add(GROUP_LEN), GROUP_LEN + SYMBOLS_LEN);
-            return Err(mistyped(Typo::Length { found, expected }));
+            return Err(mistyped(RecoveryKeyTypo::Length { found, expected }));
         }
         if let Some(place) = rest.chars().position(|symbol| !symbol.is_ascii_alphanumeric() || symbol == 'U') {
             // Counted from 1, and the first group is not in the rest.
-            return Err(mistyped(Typo::Character { group: (place / GROUP_LEN).saturating_add(2) }));
+            return Err(mistyped(RecoveryKeyTypo::Character { group: (place / GROUP_LEN).saturating_add(2) }));
         }
 
         let mut bytes = Zeroizing::new([0; BYTES_LEN]);
@@ -131,7 +131,7 @@ impl FromStr for RecoveryKey {
         let (start, rest) = bytes.split_at(Key::LEN);
         key.bytes_mut().copy_from_slice(start);
         if checksum(&key) != rest {
-            return Err(mistyped(Typo::Checksum));
+            return Err(mistyped(RecoveryKeyTypo::Checksum));
         }
         Self::new(key)
     }
@@ -143,9 +143,9 @@ impl fmt::Debug for RecoveryKey {
     }
 }
 
-/// What people and word processors put between groups: spaces, hyphens and dashes, soft hyphens.
+/// What people and programs put between groups or before them: spaces, hyphens and dashes, soft hyphens, byte order marks.
 fn is_separator(symbol: char) -> bool {
-    symbol.is_whitespace() || matches!(symbol, '-' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    symbol.is_whitespace() || matches!(symbol, '-' | '\u{feff}' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
 fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {
@@ -172,7 +172,7 @@ fn undecodable() -> Error {
     Error::Internal { what: "a recovery key that base 32 refuses" }
 }
 
-fn mistyped(why: Typo) -> Error {
+fn mistyped(why: RecoveryKeyTypo) -> Error {
     Error::MistypedRecoveryKey { why }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     format::Slot,
     index::Index,
     kdf::{KdfParams, count},
+    seal,
     unlock::RecoveryKey,
 };
 
@@ -19,10 +20,6 @@ fn recovery_key() -> Unlock {
 fn open(folder: &TempDir, unlock: &Unlock) -> Result<Engine> {
     let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
     Engine::open(file, unlock, Duration::from_secs(5))
-}
-
-fn done<R>(written: Result<Written<R>>) -> Result<R> {
-    written?.confirmed(|_| None)
 }
 
 /// The file with other slots in its header, and a check that fits.
@@ -37,11 +34,11 @@ fn with_slots(bytes: &[u8], slots: impl FnOnce(&mut Vec<Slot>)) -> Vec<u8> {
 fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, key) = (create(&folder), recovery_key());
-    done(engine.add_slot(&key)).unwrap();
+    engine.add_slot(&key).unwrap();
     save(&engine, "ada").unwrap();
     let mut old = fs::read(at(&folder)).unwrap();
     let (old, ..) = Header::parse(&mut old).unwrap();
-    done(engine.rekey(&[unlock(), key.clone()])).unwrap();
+    engine.rekey(&[unlock(), key.clone()]).unwrap();
     let new = fs::read(at(&folder)).unwrap();
 
     assert_eq!(open(&folder, &key).unwrap().read(Index::tokens).unwrap().len(), 1);
@@ -64,15 +61,35 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
 fn a_slot_that_was_removed_opens_nothing_when_it_is_put_back() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, key) = (create(&folder), recovery_key());
-    let added = done(engine.add_slot(&key)).unwrap();
+    let added = engine.add_slot(&key).unwrap();
     let mut old = fs::read(at(&folder)).unwrap();
     let slot = Header::parse(&mut old).unwrap().0.slots[1].clone();
-    assert!(done(engine.remove_slot(added)).unwrap());
+    assert!(engine.remove_slot(added).unwrap());
     let new = fs::read(at(&folder)).unwrap();
     assert!(matches!(open(&folder, &key), Err(Error::NoSuchSlot { kind: "recovery key" })));
 
     fs::write(at(&folder), with_slots(&new, |slots| slots.push(slot))).unwrap();
     assert!(matches!(open(&folder, &key), Err(Error::Tampered)));
+}
+
+/// Why removal is no revocation, and rekeying is: what the documents warn of is so, and ends.
+#[test]
+fn an_older_copy_and_its_secret_give_the_key_to_later_files_until_it_is_exchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, removed) = (create(&folder), recovery_key());
+    let added = engine.add_slot(&removed).unwrap();
+    let mut old = fs::read(at(&folder)).unwrap();
+    let kept = removed.open_slot(&Header::parse(&mut old).unwrap().0).unwrap();
+    let opens_now = || {
+        let mut bytes = fs::read(at(&folder)).unwrap();
+        let (header, header_bytes, body) = Header::parse(&mut bytes).unwrap();
+        seal::open(&kept.store_key, &header, header_bytes, body).is_ok()
+    };
+    engine.remove_slot(added).unwrap();
+    save(&engine, "ada").unwrap();
+    assert!(opens_now());
+    engine.rekey(&[unlock()]).unwrap();
+    assert!(!opens_now());
 }
 
 #[test]
@@ -85,7 +102,7 @@ fn a_rekeying_makes_another_key_and_changes_nothing_else() {
         (*state.unlocked.store_key.bytes(), state.header.clone())
     };
     let (old_key, old) = state(&engine);
-    done(engine.rekey(&[unlock()])).unwrap();
+    engine.rekey(&[unlock()]).unwrap();
     let (new_key, new) = state(&engine);
     assert!(new_key != old_key && new.key_id != old.key_id);
     assert_eq!((new.store_id, new.generation), (old.store_id, old.generation + 1));
@@ -101,11 +118,11 @@ fn a_handle_is_not_told_of_its_own_rekeying() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let key = recovery_key();
-    done(engine.add_slot(&key)).unwrap();
+    engine.add_slot(&key).unwrap();
     thread::scope(|scope| {
         let verifying = scope.spawn(|| (0..300).try_for_each(|_| engine.verify()));
         for _ in 0..30 {
-            done(engine.rekey(slice::from_ref(&key))).unwrap();
+            engine.rekey(slice::from_ref(&key)).unwrap();
         }
         verifying.join().unwrap().unwrap();
     });
@@ -136,12 +153,12 @@ fn keys_are_derived_before_the_lock_is_taken() {
 
     type Operation<'a> = &'a dyn Fn() -> Result<()>;
     let operations: [(Operation<'_>, u64); 5] = [
-        (&|| done(engine.add_slot(&other)).map(|_| ()), 1),
-        (&|| done(engine.change_slot(&other, &other)).map(|_| ()), 2 + 1),
+        (&|| engine.add_slot(&other).map(|_| ()), 1),
+        (&|| engine.change_passphrase(&other, &other).map(|_| ()), 2 + 1),
         // One of them twice: it has to be opened, but needs no second slot.
-        (&|| done(engine.rekey(&[unlock(), other.clone(), unlock()])), (1 + 1) + (2 + 1) + 1),
-        (&|| done(engine.replace_slot(engine.slots()?[1].id, &other)).map(|_| ()), 1),
-        (&|| done(engine.remove_slot(first)).map(|_| ()), 0),
+        (&|| engine.rekey(&[unlock(), other.clone(), unlock()]), (1 + 1) + (2 + 1) + 1),
+        (&|| engine.replace_slot(engine.slots()?[1].id, &other).map(|_| ()), 1),
+        (&|| engine.remove_slot(first).map(|_| ()), 0),
     ];
     for (n, (operation, derivations)) in operations.into_iter().enumerate() {
         let derived = || {

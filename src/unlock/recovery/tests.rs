@@ -9,7 +9,7 @@ fn sample() -> RecoveryKey {
     RecoveryKey::new(key).unwrap()
 }
 
-fn typo(typed: &str) -> Typo {
+fn typo(typed: &str) -> RecoveryKeyTypo {
     match typed.parse::<RecoveryKey>() {
         Err(Error::MistypedRecoveryKey { why }) => why,
         other => panic!("expected a typing error, got {other:?}"),
@@ -64,19 +64,19 @@ fn typing_is_forgiving() {
 fn each_typing_error_is_told() {
     let text = sample().expose_secret().to_owned();
     for other in ["", " ", "T", "TKR", "tk1-", "correct horse battery staple", &text[1..], "ÄKR1"] {
-        let told = if other.starts_with("TKR") { Typo::Version } else { Typo::Start };
+        let told = if other.starts_with("TKR") { RecoveryKeyTypo::Version } else { RecoveryKeyTypo::Start };
         assert_eq!(typo(other), told, "{other:?}");
     }
-    assert_eq!(typo(&text.replacen('1', "2", 1)), Typo::Version);
-    assert_eq!(typo(&text.replacen('1', "é", 1)), Typo::Version);
-    assert_eq!(typo("TKR1"), Typo::Length { found: 4, expected: 60 });
-    assert_eq!(typo(&text[..text.len() - 1]), Typo::Length { found: 59, expected: 60 });
-    assert_eq!(typo(&format!("{text}0")), Typo::Length { found: 61, expected: 60 });
-    assert_eq!(typo(&"TKR1".repeat(100_000)), Typo::Length { found: 400_000, expected: 60 });
+    assert_eq!(typo(&text.replacen('1', "2", 1)), RecoveryKeyTypo::Version);
+    assert_eq!(typo(&text.replacen('1', "é", 1)), RecoveryKeyTypo::Version);
+    assert_eq!(typo("TKR1"), RecoveryKeyTypo::Length { found: 4, expected: 60 });
+    assert_eq!(typo(&text[..text.len() - 1]), RecoveryKeyTypo::Length { found: 59, expected: 60 });
+    assert_eq!(typo(&format!("{text}0")), RecoveryKeyTypo::Length { found: 61, expected: 60 });
+    assert_eq!(typo(&"TKR1".repeat(100_000)), RecoveryKeyTypo::Length { found: 400_000, expected: 60 });
     for (group, wrong) in [(2, "U"), (2, "u"), (2, "!"), (9, "é"), (15, "日"), (15, "\0")] {
         let start = (group - 1) * 5;
         let typed = format!("{}{wrong}{}", &text[..start], &text[start + 1..]);
-        assert_eq!(typo(&typed), Typo::Character { group }, "{wrong:?}");
+        assert_eq!(typo(&typed), RecoveryKeyTypo::Character { group }, "{wrong:?}");
     }
 }
 
@@ -86,14 +86,14 @@ fn one_wrong_symbol_and_two_exchanged_are_noticed() {
     let mut tried = 0;
     for place in 4..text.len() {
         for symbol in SYMBOLS.chars().filter(|symbol| !text[place..].starts_with(*symbol)) {
-            assert_eq!(typo(&format!("{}{symbol}{}", &text[..place], &text[place + 1..])), Typo::Checksum);
+            assert_eq!(typo(&format!("{}{symbol}{}", &text[..place], &text[place + 1..])), RecoveryKeyTypo::Checksum);
             tried += 1;
         }
         for other in place + 1..text.len() {
             let mut exchanged = text.clone().into_bytes();
             exchanged.swap(place, other);
             if exchanged != text.as_bytes() {
-                assert_eq!(typo(str::from_utf8(&exchanged).unwrap()), Typo::Checksum);
+                assert_eq!(typo(str::from_utf8(&exchanged).unwrap()), RecoveryKeyTypo::Checksum);
                 tried += 1;
             }
         }

@@ -1,0 +1,31 @@
+//! In place of a keychain, where the library is built without the feature.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{KeychainFailure, Result},
+    secret::Key,
+};
+
+#[derive(Clone, Default)]
+pub(in crate::unlock) struct System;
+
+impl System {
+    pub(super) fn write(&self, _: &str, _: &str, _: Key, _: Duration) -> Result<()> {
+        Err(KeychainFailure::NotCompiledIn.error())
+    }
+
+    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        Err(KeychainFailure::NotCompiledIn.error())
+    }
+
+    pub(super) fn delete(&self, _: &str, _: &str, _: Duration) -> Result<bool> {
+        Err(KeychainFailure::NotCompiledIn.error())
+    }
+
+    pub(super) fn users(&self, _: &str, _: Duration) -> Result<Vec<String>> {
+        Err(KeychainFailure::NotCompiledIn.error())
+    }
+}

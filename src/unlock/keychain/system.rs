@@ -1,0 +1,190 @@
+//! The system's keychain, through the keyring project's crates: the only file that names them.
+//!
+//! Keychains hang, ask people, and are restarted. So each call makes a connection of its own, on a plain thread without a
+//! runtime, and is given up after its deadline. The process-wide store of `keyring-core` is the application's, and stays
+//! as it is.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use keyring_core::{CredentialStore, Entry, Error as KeyringError};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, KeychainFailure, Result},
+    secret::Key,
+};
+
+#[derive(Clone, Default)]
+pub(in crate::unlock) struct System {
+    /// The application's own store, in place of the system's.
+    given: Option<Arc<CredentialStore>>,
+}
+
+impl System {
+    pub(in crate::unlock) fn given(store: Arc<CredentialStore>) -> Self {
+        Self { given: Some(store) }
+    }
+
+    pub(super) fn write(&self, service: &str, user: &str, secret: Key, deadline: Duration) -> Result<()> {
+        self.ask(service, user, deadline, move |entry| entry.set_secret(secret.bytes()))
+    }
+
+    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        // Wiped even if it comes when nobody waits for it any more.
+        found(self.ask(service, user, deadline, |entry| entry.get_secret().map(Zeroizing::new)))
+    }
+
+    pub(super) fn delete(&self, service: &str, user: &str, deadline: Duration) -> Result<bool> {
+        found(self.ask(service, user, deadline, Entry::delete_credential)).map(|deleted| deleted.is_some())
+    }
+
+    /// The users of all entries of a service.
+    pub(super) fn users(&self, service: &str, deadline: Duration) -> Result<Vec<String>> {
+        let (given, service) = (self.given.clone(), service.to_owned());
+        within(deadline, move || {
+            let entries = match given {
+                Some(store) => store.search(&HashMap::from([("service", service.as_str())]))?,
+                None => native::store()?.search(&native::all_of(&service))?,
+            };
+            let of_service = |entry: &Entry| entry.get_specifiers().filter(|(found, _)| *found == service);
+            Ok(entries.iter().filter_map(of_service).map(|(_, user)| user).collect())
+        })
+    }
+
+    /// Asks something of one entry.
+    fn ask<R: Send + 'static>(
+        &self,
+        service: &str,
+        user: &str,
+        deadline: Duration,
+        question: impl FnOnce(&Entry) -> keyring_core::Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (given, service, user) = (self.given.clone(), service.to_owned(), user.to_owned());
+        within(deadline, move || match given {
+            Some(store) => question(&store.build(&service, &user, None)?),
+            None => question(&native::entry(&service, &user)?),
+        })
+    }
+}
+
+fn found<R>(answer: Result<R>) -> Result<Option<R>> {
+    match answer {
+        Err(Error::Keychain { why: KeychainFailure::Missing }) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// The answer, if it comes in time. A call that hangs goes on hanging, on a thread that nobody waits for.
+fn within<R: Send + 'static>(
+    deadline: Duration,
+    call: impl FnOnce() -> keyring_core::Result<R> + Send + 'static,
+) -> Result<R> {
+    let (tell, told) = mpsc::sync_channel(1);
+    let asking = move || {
+        // Nobody listens after the deadline.
+        let _ = tell.send(call().map_err(|error| failure(&error).error()));
+    };
+    let thread = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
+    let thread = thread.map_err(|_| KeychainFailure::Unavailable.error())?;
+    let answer = told.recv_timeout(deadline);
+    if matches!(answer, Err(RecvTimeoutError::Timeout)) {
+        return Err(KeychainFailure::TimedOut { after: deadline }.error());
+    }
+    // It has answered or panicked, and leaves nothing behind.
+    let _ = thread.join();
+    answer.unwrap_or(Err(KeychainFailure::Broken.error()))
+}
+
+/// Errors of the keyring crates may hold the secret: nothing of them is passed on.
+fn failure(error: &KeyringError) -> KeychainFailure {
+    match error {
+        KeyringError::PlatformFailure(_) | KeyringError::NoDefaultStore => KeychainFailure::Unavailable,
+        KeyringError::NoStorageAccess(_) => KeychainFailure::Locked,
+        KeyringError::NoEntry => KeychainFailure::Missing,
+        _ => KeychainFailure::Broken,
+    }
+}
+
+#[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
+mod native {
+    use super::*;
+
+    /// The Secret Service: GNOME Keyring, KWallet, KeePassXC.
+    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
+        Ok(dbus_secret_service_keyring_store::Store::new()?)
+    }
+
+    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
+        // What people see in the list of their passwords.
+        let label = format!("{service}: key of a token store");
+        store()?.build(service, user, Some(&HashMap::from([("label", label.as_str())])))
+    }
+
+    pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
+        HashMap::from([("service", service)])
+    }
+}
+
+#[cfg(target_os = "macos")]
+mod native {
+    use super::*;
+
+    /// The login keychain.
+    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
+        Ok(apple_native_keyring_store::keychain::Store::new()?)
+    }
+
+    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
+        store()?.build(service, user, None)
+    }
+
+    pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
+        HashMap::from([("service", service)])
+    }
+}
+
+#[cfg(windows)]
+mod native {
+    use super::*;
+
+    /// The Credential Manager.
+    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
+        Ok(windows_native_keyring_store::Store::new()?)
+    }
+
+    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
+        // The default would follow the user to other machines of the domain, where the file is not.
+        store()?.build(service, user, Some(&HashMap::from([("persistence", "Local")])))
+    }
+
+    /// It searches by a pattern of names, not by service.
+    pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
+        HashMap::new()
+    }
+}
+
+#[cfg(not(any(target_os = "macos", windows, all(unix, not(target_vendor = "apple"), not(target_os = "android")))))]
+mod native {
+    use super::*;
+
+    /// None that we know.
+    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
+        Err(KeyringError::NoDefaultStore)
+    }
+
+    pub(super) fn entry(_: &str, _: &str) -> keyring_core::Result<Entry> {
+        Err(KeyringError::NoDefaultStore)
+    }
+
+    pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
+        HashMap::new()
+    }
+}
