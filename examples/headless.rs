@@ -15,6 +15,7 @@ use std::{
 };
 
 use tokenkeep::{Keystore, RecoveryKey, Secret, Unlock};
+use zeroize::Zeroizing;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match env::args_os().nth(1) {
@@ -52,9 +53,11 @@ fn container_secret(path: &Path) -> io::Result<Secret> {
 /// A file that no other user can have read or written, seen on the open file, which nobody can exchange any more.
 #[cfg(unix)]
 fn private_file(path: &Path) -> io::Result<Secret> {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-    let file = File::open(path)?;
+    // A pipe would otherwise be waited for.
+    let at_once = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(at_once).open(path)?;
     let found = file.metadata()?;
     let (mode, owner, own) = (found.mode() & 0o7777, found.uid(), rustix::process::geteuid().as_raw());
     if !found.is_file() || mode & 0o077 != 0 || owner != own {
@@ -72,20 +75,22 @@ fn private_file(path: &Path) -> io::Result<Secret> {
 
 /// The weakest way. The variable stays in the process's memory, and in that of every process that it starts.
 fn environment(name: &str) -> io::Result<Secret> {
-    let missing = |error| io::Error::new(io::ErrorKind::NotFound, format!("{name}: {error}"));
+    // The error itself shows what is in the variable.
+    let missing = |_| io::Error::new(io::ErrorKind::NotFound, format!("{name} is not set, or is no text"));
     env::var(name).map(Secret::from).map_err(missing)
 }
 
 /// All of a small file, but for the line end that `echo` and editors leave. Read into one buffer, which is wiped.
 fn read_secret(file: File) -> io::Result<Secret> {
     const MOST: usize = 4096;
-    let mut text = String::with_capacity(MOST + 1);
+    let mut text = Zeroizing::new(String::with_capacity(MOST + 1));
     file.take(MOST as u64 + 1).read_to_string(&mut text)?;
     if text.len() > MOST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a secret of more than 4096 bytes"));
     }
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(Secret::from(text))
+    let len = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(len);
+    Ok(Secret::from(std::mem::take(&mut *text)))
 }
 
 fn show() -> Result<(), Box<dyn Error>> {
@@ -134,6 +139,23 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_variable_that_is_no_text_is_not_shown() {
+        use std::os::unix::ffi::OsStringExt;
+
+        // In a process of its own, for the environment is all of this one's.
+        if env::var_os("TOKENS_KEY").is_some() {
+            println!("told: {:?}", environment("TOKENS_KEY").unwrap_err());
+            return;
+        }
+        let value = OsString::from_vec(b"canary\xff".to_vec());
+        let mut program = Command::new(env::current_exe().unwrap());
+        program.args(["--nocapture", "a_variable_that"]).env("TOKENS_KEY", value);
+        let told = String::from_utf8(program.output().unwrap().stdout).unwrap();
+        assert!(told.contains("told: ") && told.contains("is no text") && !told.contains("canary"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_file_that_others_may_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
 
@@ -147,6 +169,9 @@ mod tests {
             assert_eq!(private_file(&path).is_err(), refused, "{mode:o}");
         }
         assert!(private_file(folder.path()).is_err());
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+        assert!(private_file(&pipe).is_err());
         if rustix::process::geteuid().is_root() {
             fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
             std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();

@@ -27,7 +27,7 @@ use crate::{
     status::{FileStatus, Status},
     unlock::{Keychain, Unlock, Unlocked},
 };
-use draft::{Draft, NewSlot};
+use draft::{Addition, Draft};
 
 /// An open store.
 #[derive(Debug)]
@@ -36,9 +36,6 @@ pub(crate) struct Engine {
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
-    /// Held by the thread that changes ways to unlock the store, while it derives keys too: the store key, which it seals
-    /// into them, is not exchanged meanwhile.
-    unlocking: Mutex<()>,
     /// Where the keys of its keychain slots are, once a way to unlock it has told.
     keychain: Mutex<Option<Keychain>>,
     /// Held by the thread whose turn it is to write, while it waits for other processes too.
@@ -106,7 +103,7 @@ impl Engine {
             key_id: seal::key_id(&store_key)?,
             slots: Vec::new(),
         };
-        let NewSlot { slot, note } = NewSlot::make(unlock, &header, &store_key)?;
+        let (slot, note) = Addition::make(unlock, &header, &store_key, None)?.seal(&header.store_id, &store_key)?;
         let unlocked = Unlocked { store_key, by: slot.id };
         header.slots.push(slot);
         let notes = vec![note];
@@ -138,8 +135,8 @@ impl Engine {
 
     fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
         let keychain = Mutex::new(unlock.of_keychain().cloned());
-        let (unlocking, turns, gate, state) = (Mutex::new(()), Mutex::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), unlocking, keychain, turns, gate, state }
+        let (turns, gate, state) = (Mutex::default(), Mutex::new(()), RwLock::new(state));
+        Self { file, lock_timeout, process: process::id(), keychain, turns, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -27,8 +27,8 @@ use crate::{
 ///
 /// - Creating a store and opening it with a passphrase derive a key: by default some 0.1 s and 64 MiB of memory for each
 ///   passphrase that the file has ([`KdfParams`](crate::KdfParams)). With a keychain they ask that, which may ask a person.
-/// - Whatever makes or checks ways to unlock it does the same for each of them. Such calls of one handle and its clones
-///   wait for each other, at most `lock_timeout`, and then like a save, at most as long again.
+/// - Whatever makes or checks ways to unlock it does the same for each of them, before it waits for anybody; what
+///   changes them then waits and writes like a save.
 /// - A find asks the system once whether the file is the one in memory, and reads and decrypts the whole file if another
 ///   process has replaced it (on Windows it opens the file, and reads its start). It waits for no writer of another process, and for none of this one but while that puts a new
 ///   file in place.
@@ -205,7 +205,8 @@ impl Keystore {
         self.0.try_unlock(&unlock)
     }
 
-    /// Adds a way to unlock the store. Blocks for a key derivation, if it is a passphrase, and as a save does.
+    /// Adds a way to unlock the store. Blocks for a key derivation, if it is a passphrase, and as a save does. The same secret can
+    /// be added twice, and is then to be changed or removed twice.
     ///
     /// # Errors
     ///
@@ -278,7 +279,8 @@ impl Keystore {
     /// nothing but the one slot is changed. Blocks for one key derivation for each passphrase slot up to that one,
     /// for another of the new one, and as a save does.
     ///
-    /// The passphrase may stay the same: that is how it is given a higher cost once the default has risen.
+    /// The passphrase may stay the same: that is how it is given a higher cost once the default has risen. It keeps the cost that
+    /// it has, if that is more than the default and `new` says nothing else.
     ///
     /// # Errors
     ///
@@ -311,7 +313,7 @@ impl Keystore {
     /// as well.
     ///
     /// This handle and its clones work on. Every other handle ends in [`Rekeyed`](Error::Rekeyed) and has to open the store
-    /// again. What is kept gets a new id, the label of its `Unlock` or else the one it had, and the cost that its `Unlock` says.
+    /// again. What is kept gets a new id, the label and the cost of its `Unlock`, or else those it had.
     /// Blocks for as many key derivations as opening with each of the passphrases and setting it takes, up to 14 for four, and as a save
     /// does.
     ///

@@ -55,6 +55,30 @@ pub(crate) struct Unlocked {
     pub(crate) by: SlotId,
 }
 
+/// A slot that is yet to be sealed, with the key to seal it with.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct NewSlot {
+    slot: Slot,
+    slot_key: Key,
+}
+
+impl NewSlot {
+    pub(crate) fn id(&self) -> SlotId {
+        self.slot.id
+    }
+
+    pub(crate) fn kind(&self) -> SlotKind {
+        self.slot.kind
+    }
+
+    /// The slot, with the store key in it.
+    pub(crate) fn seal(mut self, store_id: &StoreId, store_key: &Key) -> Result<Slot> {
+        seal::wrap(&mut self.slot, store_id, &self.slot_key, store_key)?;
+        Ok(self.slot)
+    }
+}
+
 impl Unlock {
     /// With a passphrase, byte for byte as given: text that is typed on several systems is best normalized first
     /// (NFKC, as NIST SP 800-63B-4, 3.1.1.2, advises). Creating and opening derive a key from it with Argon2id
@@ -140,7 +164,8 @@ impl Unlock {
         Self { way, label: String::new() }
     }
 
-    /// The cost of a new passphrase. Opening takes the cost from the file instead. No other way has one.
+    /// The cost of a new passphrase: unless told otherwise the [default](KdfParams::default), or that of the passphrase in whose place
+    /// it is put, if that is higher. Opening takes the cost from the file instead. No other way has one.
     #[must_use]
     pub fn kdf(mut self, kdf: KdfParams) -> Self {
         if let Way::Passphrase(passphrase) = &mut self.way {
@@ -162,10 +187,10 @@ impl Unlock {
         &self.label
     }
 
-    /// What a new slot in this way is.
-    pub(crate) fn slot_kind(&self) -> SlotKind {
+    /// What a new slot in this way is, in the place of one of that kind or in none.
+    pub(crate) fn slot_kind(&self, replaced: Option<SlotKind>) -> SlotKind {
         match &self.way {
-            Way::Passphrase(passphrase) => SlotKind::Passphrase(passphrase.kdf()),
+            Way::Passphrase(passphrase) => SlotKind::Passphrase(passphrase.new_kdf(replaced)),
             Way::Keychain(_) => SlotKind::Keychain,
             Way::RecoveryKey(_) => SlotKind::RecoveryKey,
         }
@@ -179,30 +204,42 @@ impl Unlock {
         }
     }
 
-    /// A new slot that this way opens. May derive a key or ask the keychain: slow, and never to be done under a lock.
-    pub(crate) fn new_slot(&self, store_id: &StoreId, store_key: &Key, generation: u64) -> Result<Slot> {
-        let kind = self.slot_kind();
+    /// A new slot that this way opens, in the place of one of that kind or in none. May derive a key or ask the keychain: slow,
+    /// and never to be done under a lock.
+    pub(crate) fn new_slot(&self, header: &Header, store_key: &Key, replaced: Option<SlotKind>) -> Result<NewSlot> {
+        let kind = self.slot_kind(replaced);
         let id = SlotId(random()?);
-        let salt = seal::slot_salt(store_key, generation, &id)?;
-        let mut slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
-        let slot_key = match &self.way {
-            Way::Passphrase(passphrase) => passphrase.slot_key(passphrase.kdf(), &salt)?,
-            Way::Keychain(keychain) => keychain.make_key(store_id, id)?,
-            Way::RecoveryKey(key) => key.slot_key(),
+        let salt = seal::slot_salt(store_key, header.generation, &id)?;
+        let slot_key = match (&self.way, kind) {
+            (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => passphrase.slot_key(kdf, &salt)?,
+            (Way::Keychain(keychain), _) => keychain.make_key(&header.store_id, id)?,
+            (Way::RecoveryKey(key), _) => key.slot_key(),
+            (Way::Passphrase(_), _) => return Err(Error::Internal { what: "a passphrase in another kind of slot" }),
         };
-        seal::wrap(&mut slot, store_id, &slot_key, store_key)?;
-        Ok(slot)
+        let slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
+        Ok(NewSlot { slot, slot_key })
     }
 
     /// The store key, out of the first slot that this way opens. Derives a key, or asks the keychain, for each slot that it
     /// tries.
     pub(crate) fn open_slot(&self, header: &Header) -> Result<Unlocked> {
-        let mut refusal = Error::NoSuchSlot { kind: self.slot_kind().name() };
+        let mut refusal = Error::NoSuchSlot { kind: self.slot_kind(None).name() };
         for slot in &header.slots {
             let slot_key = match (&self.way, slot.kind) {
                 (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => {
-                    refusal = Error::WrongPassphrase;
-                    Some(passphrase.slot_key(kdf, &slot.salt)?)
+                    match passphrase.slot_key(kdf, &slot.salt) {
+                        // Made on a larger machine. Another slot may cost less; if none opens, it may have been this one.
+                        Err(too_costly @ Error::KdfMemory { .. }) => {
+                            refusal = too_costly;
+                            None
+                        }
+                        slot_key => {
+                            if !matches!(refusal, Error::KdfMemory { .. }) {
+                                refusal = Error::WrongPassphrase;
+                            }
+                            Some(slot_key?)
+                        }
+                    }
                 }
                 (Way::Keychain(keychain), SlotKind::Keychain) => {
                     let found = keychain.key(&header.store_id, slot.id)?;

@@ -5,12 +5,12 @@ use crate::{
     changes::Changes,
     codec::{MAX_LABEL_LEN, SlotNote},
     error::{Error, Result},
-    format::{Header, Slot, SlotKind, length},
+    format::{Header, Slot, SlotKind, StoreId, length},
     id::SlotId,
     seal,
     secret::Key,
     token::Millis,
-    unlock::{Unlock, Unlocked},
+    unlock::{NewSlot, Unlock, Unlocked},
 };
 
 #[derive(Debug)]
@@ -24,25 +24,32 @@ pub(super) struct Draft<'a> {
     pub(super) gone_of_keychain: Vec<SlotId>,
 }
 
-/// A slot that is yet to be put into a store, with the note on it.
+/// What is put into a store: a slot that is yet to be sealed, and what it is called.
 #[derive(Debug)]
-pub(super) struct NewSlot {
-    pub(super) slot: Slot,
-    pub(super) note: SlotNote,
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Addition {
+    slot: NewSlot,
+    label: String,
 }
 
-impl NewSlot {
-    /// For a store with that header and key. May derive a key.
-    pub(super) fn make(unlock: &Unlock, header: &Header, store_key: &Key) -> Result<Self> {
-        let label = unlock.slot_label();
-        if label.len() > MAX_LABEL_LEN {
-            let (size, limit) = (length(label.len()), length(MAX_LABEL_LEN));
-            return Err(Error::TooLarge { what: "a label", size, limit });
-        }
-        let slot = unlock.new_slot(&header.store_id, store_key, header.generation)?;
-        let note = SlotNote { slot_id: slot.id, label: label.to_owned(), created_at: Millis::now() };
-        Ok(Self { slot, note })
+impl Addition {
+    /// For a store with that header and key, in the place of a slot of that kind or in none. May derive a key or ask the keychain.
+    pub(super) fn make(unlock: &Unlock, header: &Header, store_key: &Key, replaced: Option<SlotKind>) -> Result<Self> {
+        check_label(unlock)?;
+        let slot = unlock.new_slot(header, store_key, replaced)?;
+        Ok(Self { slot, label: unlock.slot_label().to_owned() })
     }
+
+    pub(super) fn seal(self, store_id: &StoreId, store_key: &Key) -> Result<(Slot, SlotNote)> {
+        let note = SlotNote { slot_id: self.slot.id(), label: self.label, created_at: Millis::now() };
+        Ok((self.slot.seal(store_id, store_key)?, note))
+    }
+}
+
+/// Whether a new slot may be called so.
+pub(super) fn check_label(unlock: &Unlock) -> Result<()> {
+    let (size, limit) = (length(unlock.slot_label().len()), length(MAX_LABEL_LEN));
+    if size > limit { Err(Error::TooLarge { what: "a label", size, limit }) } else { Ok(()) }
 }
 
 impl<'a> Draft<'a> {
@@ -60,7 +67,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds a slot after the others.
-    pub(super) fn add_slot(&mut self, new: NewSlot) -> Result<SlotId> {
+    pub(super) fn add_slot(&mut self, new: Addition) -> Result<SlotId> {
         self.insert(self.header.slots.len(), new)
     }
 
@@ -75,27 +82,26 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a slot in the place of another, whose label it takes over unless it has one of its own.
-    pub(super) fn replace_slot(&mut self, id: SlotId, mut new: NewSlot) -> Result<SlotId> {
+    pub(super) fn replace_slot(&mut self, id: SlotId, mut new: Addition) -> Result<SlotId> {
         let place = self.place(id).ok_or(Error::SlotGone)?;
         let replaced = self.take(place);
-        if new.note.label.is_empty() {
-            new.note.label = replaced.label;
+        if new.label.is_empty() {
+            new.label = replaced.label;
         }
         if self.unlocked.by == id {
-            self.unlocked.by = new.slot.id;
+            self.unlocked.by = new.slot.id();
         }
         self.insert(place, new)
     }
 
-    /// Exchanges the store key, which is in the new slots already. They take the places of those that they are given with; all
-    /// others go.
-    pub(super) fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, NewSlot)>) -> Result<()> {
+    /// Exchanges the store key. New slots take the places of those that they are given with; all others go.
+    pub(super) fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, Addition)>) -> Result<()> {
+        self.header.key_id = seal::key_id(&store_key)?;
+        self.unlocked.store_key = store_key;
         let kept: Vec<_> = kept.into_iter().map(|(id, new)| self.replace_slot(id, new)).collect::<Result<_>>()?;
         while let Some(place) = self.header.slots.iter().position(|slot| !kept.contains(&slot.id)) {
             self.take(place);
         }
-        self.header.key_id = seal::key_id(&store_key)?;
-        self.unlocked.store_key = store_key;
         Ok(())
     }
 
@@ -111,12 +117,14 @@ impl<'a> Draft<'a> {
         self.notes.remove(place)
     }
 
-    fn insert(&mut self, place: usize, NewSlot { slot, note }: NewSlot) -> Result<SlotId> {
-        self.header.check_room(slot.kind)?;
-        let id = slot.id;
+    /// Seals a slot with the key that the store has now, whichever it had when the slot was made ready.
+    fn insert(&mut self, place: usize, new: Addition) -> Result<SlotId> {
+        self.header.check_room(new.slot.kind())?;
+        let id = new.slot.id();
         if self.place(id).is_some() {
             return Err(Error::Internal { what: "a random id that there is already" });
         }
+        let (slot, note) = new.seal(&self.header.store_id, &self.unlocked.store_key)?;
         self.header.slots.insert(place, slot);
         self.notes.insert(place, note);
         Ok(id)

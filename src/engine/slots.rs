@@ -1,15 +1,13 @@
 //! The ways to unlock a store: listed, added, removed, replaced, and all given a new key.
 //!
-//! Keys are derived before anything is locked that another process would wait for. Whether the slots are still as they
-//! were then is seen under the lock.
+//! Keys are derived, and the keychain is asked, before anything is locked. Whether the slots are still as they were then is
+//! seen under the lock, where the new ones are sealed.
 
 use std::mem;
 
-use parking_lot::MutexGuard;
-
 use super::{
-    Engine, State, Wait,
-    draft::{Draft, NewSlot},
+    Engine, State,
+    draft::{Addition, Draft, check_label},
 };
 use crate::{
     error::{Error, Result},
@@ -54,10 +52,10 @@ impl Engine {
     }
 
     pub(crate) fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
-        let (_turn, header, store_key) = self.unlocking()?;
+        let (header, store_key) = self.next()?;
         // Before a key is made for nothing.
-        header.check_room(unlock.slot_kind())?;
-        let new = self.new_slot(unlock, &header, &store_key)?;
+        header.check_room(unlock.slot_kind(None))?;
+        let new = self.make(unlock, &header, &store_key, None)?;
         self.change_slots(|draft| draft.add_slot(new))
     }
 
@@ -66,31 +64,30 @@ impl Engine {
     }
 
     pub(crate) fn replace_slot(&self, id: SlotId, unlock: &Unlock) -> Result<SlotId> {
-        self.replace_slot_if(unlock, |header| match header.slots.iter().any(|slot| slot.id == id) {
-            true => Ok(id),
-            false => Err(Error::SlotGone),
-        })
+        self.replace_slot_that(unlock, |_| Ok(id))
     }
 
     /// Replaces the slot that `current` opens.
     pub(crate) fn change_passphrase(&self, current: &Unlock, unlock: &Unlock) -> Result<SlotId> {
-        let is_passphrase = |unlock: &Unlock| matches!(unlock.slot_kind(), SlotKind::Passphrase(_));
+        let is_passphrase = |unlock: &Unlock| matches!(unlock.slot_kind(None), SlotKind::Passphrase(_));
         if !is_passphrase(current) || !is_passphrase(unlock) {
             return Err(Error::NotAPassphrase);
         }
-        self.replace_slot_if(unlock, |header| self.slot_of(current, header))
+        self.replace_slot_that(unlock, |header| self.slot_of(current, header))
     }
 
-    fn replace_slot_if(&self, unlock: &Unlock, find: impl FnOnce(&Header) -> Result<SlotId>) -> Result<SlotId> {
-        let (_turn, header, store_key) = self.unlocking()?;
+    fn replace_slot_that(&self, unlock: &Unlock, find: impl FnOnce(&Header) -> Result<SlotId>) -> Result<SlotId> {
+        check_label(unlock)?;
+        let (header, store_key) = self.next()?;
         let id = find(&header)?;
-        let new = self.new_slot(unlock, &header, &store_key)?;
+        let new = self.make(unlock, &header, &store_key, Some(kind_of(&header, id)?))?;
         self.change_slots(|draft| draft.replace_slot(id, new))
     }
 
     /// Exchanges the store key, and keeps the slots that are opened by what is given.
     pub(crate) fn rekey(&self, unlocks: &[Unlock]) -> Result<()> {
-        let (_turn, header, _) = self.unlocking()?;
+        unlocks.iter().try_for_each(check_label)?;
+        let (header, _) = self.next()?;
         let store_key = Key::random()?;
         let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
         for unlock in unlocks {
@@ -103,7 +100,9 @@ impl Engine {
             return Err(Error::LastSlot);
         }
         // All of them are seen to be right before one key is made.
-        let kept = kept.into_iter().map(|(id, unlock)| Ok((id, self.new_slot(unlock, &header, &store_key)?)));
+        let kept = kept
+            .into_iter()
+            .map(|(id, unlock)| Ok((id, self.make(unlock, &header, &store_key, Some(kind_of(&header, id)?))?)));
         let kept = kept.collect::<Result<Vec<_>>>()?;
         self.change_slots(|draft| draft.rekey(store_key, kept))
     }
@@ -132,8 +131,8 @@ impl Engine {
         Ok(opened.by)
     }
 
-    fn new_slot(&self, unlock: &Unlock, header: &Header, store_key: &Key) -> Result<NewSlot> {
-        let new = NewSlot::make(unlock, header, store_key)?;
+    fn make(&self, unlock: &Unlock, header: &Header, key: &Key, replaced: Option<SlotKind>) -> Result<Addition> {
+        let new = Addition::make(unlock, header, key, replaced)?;
         self.meet(unlock);
         Ok(new)
     }
@@ -152,25 +151,24 @@ impl Engine {
             Ok((value, draft.header.store_id, mem::take(&mut draft.gone_of_keychain)))
         });
         let (value, store_id, gone) = written?.confirmed(|_| None)?;
-        let keychain = self.keychain.lock().clone();
-        let forgotten =
-            gone.into_iter().zip(keychain.iter().cycle()).map(|(id, keychain)| keychain.forget(&store_id, id));
-        let left = forgotten.fold(Ok(()), |before, forgotten| before.and(forgotten.map(|_| ())));
-        match left {
+        let Some(keychain) = self.keychain.lock().clone() else { return Ok(value) };
+        // All of them are tried, whatever becomes of one.
+        let forgotten: Vec<_> = gone.into_iter().map(|id| keychain.forget(&store_id, id)).collect();
+        match forgotten.into_iter().collect::<Result<Vec<_>>>() {
             Err(Error::Keychain { why }) => Err(Error::KeyLeft { why }),
-            left => left.map(|()| value),
+            done => done.map(|_| value),
         }
     }
 
-    /// The turn to change ways to unlock the store, with what a new slot is made for: the header of the next file, as it
-    /// would be now, and the store key.
-    fn unlocking(&self) -> Result<(MutexGuard<'_, ()>, Header, Key)> {
-        self.check_process()?;
-        let wait = Wait::at_most(self.lock_timeout);
-        let turn = self.unlocking.try_lock_for(wait.left()).ok_or_else(|| wait.busy())?;
+    /// What a new slot is made ready with: the header of the next file, as it would be now, and the store key.
+    fn next(&self) -> Result<(Header, Key)> {
         let (header, store_key) = self.read_state(|state| (state.next_header(), state.unlocked.store_key.clone()))?;
-        Ok((turn, header?, store_key))
+        Ok((header?, store_key))
     }
+}
+
+fn kind_of(header: &Header, id: SlotId) -> Result<SlotKind> {
+    header.slots.iter().find(|slot| slot.id == id).map(|slot| slot.kind).ok_or(Error::SlotGone)
 }
 
 #[cfg(test)]

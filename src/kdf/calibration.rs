@@ -30,7 +30,11 @@ pub(super) fn calibrate(
     let took = measure(least)?;
     let m_kib = scaled(least.m_kib, target, took).min(most_m_kib);
     let more = KdfParams { m_kib: (m_kib / MIB).saturating_mul(MIB).max(least.m_kib), ..least };
-    let took = if more == least { took } else { measure(more)? };
+    let took = match if more == least { Ok(took) } else { measure(more) } {
+        // Promised, but not there.
+        Err(Error::KdfMemory { .. }) => return Ok(least),
+        took => took?,
+    };
     let most_t = MAX_M_T.checked_div(more.m_kib.into()).and_then(|t| u32::try_from(t).ok()).unwrap_or(MAX_T).min(MAX_T);
     let t = scaled(more.t, target, took).clamp(least.t, most_t);
     KdfParams::new(more.m_kib, t, more.p)
@@ -60,7 +64,8 @@ pub(super) fn machine_kib() -> Option<u64> {
         return Some(MOST_M_KIB.saturating_mul(2));
     }
     let total = total_kib(&fs::read_to_string("/proc/meminfo").ok()?)?;
-    let limits = limit_files(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+    let groups = fs::read("/proc/self/cgroup").unwrap_or_default();
+    let limits = limit_files(&String::from_utf8_lossy(&groups));
     let limits = limits.iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
     Some(limits.map(|bytes| bytes / 1024).fold(total, u64::min))
 }
@@ -77,7 +82,9 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     for line in groups.lines() {
         let (root, file, group) = match line.splitn(3, ':').collect::<Vec<_>>()[..] {
             [_, "", group] => ("/sys/fs/cgroup", "memory.max", group),
-            [_, "memory", group] => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", group),
+            [_, controllers, group] if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", group)
+            }
             _ => continue,
         };
         let group = Path::new(group.trim_start_matches('/'));

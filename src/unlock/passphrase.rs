@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    format::Salt,
+    format::{Salt, SlotKind},
     kdf::KdfParams,
     secret::{Key, Secret},
 };
@@ -12,21 +12,26 @@ const ARGON2ID: &[u8; 22] = b"tokenkeep v1 argon2id\0";
 #[derive(Debug, Clone)]
 pub(super) struct Passphrase {
     text: Secret,
-    kdf: KdfParams,
+    kdf: Option<KdfParams>,
 }
 
 impl Passphrase {
     pub(super) fn new(text: Secret) -> Self {
-        Self { text, kdf: KdfParams::default() }
+        Self { text, kdf: None }
     }
 
-    /// The cost of a new slot for it.
-    pub(super) fn kdf(&self) -> KdfParams {
-        self.kdf
+    /// The cost of a new slot for it: as it was set, or as it was in that place, but by itself no less than the default.
+    pub(super) fn new_kdf(&self, replaced: Option<SlotKind>) -> KdfParams {
+        let default = KdfParams::default();
+        match (self.kdf, replaced) {
+            (Some(kdf), _) => kdf,
+            (None, Some(SlotKind::Passphrase(kdf))) if !kdf.is_less_than(default) => kdf,
+            _ => default,
+        }
     }
 
     pub(super) fn set_kdf(&mut self, kdf: KdfParams) {
-        self.kdf = kdf;
+        self.kdf = Some(kdf);
     }
 
     /// The key that it gives for a slot of that cost and salt.

@@ -110,14 +110,15 @@ impl FromStr for RecoveryKey {
     type Err = Error;
 
     fn from_str(typed: &str) -> Result<Self> {
-        let mut symbols = Zeroizing::new(String::with_capacity(typed.len()));
-        symbols.extend(typed.chars().filter(|symbol| !is_separator(*symbol)));
+        let typed = || typed.chars().filter(|symbol| !is_separator(*symbol));
+        let (found, expected) = (typed().count(), GROUP_LEN + SYMBOLS_LEN);
+        // No symbol takes more than four bytes, and none is needed beyond what there should be.
+        let mut symbols = Zeroizing::new(String::with_capacity(4 * expected));
+        symbols.extend(typed().take(expected));
         symbols.make_ascii_uppercase();
         let rest = symbols.strip_prefix(START).ok_or(mistyped(RecoveryKeyTypo::Start))?;
         let rest = rest.strip_prefix([VERSION, 'I', 'L']).ok_or(mistyped(RecoveryKeyTypo::Version))?;
-        let found = rest.chars().count();
-        if found != SYMBOLS_LEN {
-            let (found, expected) = (found.saturating_add(GROUP_LEN), GROUP_LEN + SYMBOLS_LEN);
+        if found != expected {
             return Err(mistyped(RecoveryKeyTypo::Length { found, expected }));
         }
         if let Some(place) = rest.chars().position(|symbol| !symbol.is_ascii_alphanumeric() || symbol == 'U') {
@@ -143,9 +144,10 @@ impl fmt::Debug for RecoveryKey {
     }
 }
 
-/// What people and programs put between groups or before them: spaces, hyphens and dashes, soft hyphens, byte order marks.
+/// What people and programs put between groups and around them: hyphens, spaces, and beyond ASCII whatever is neither a letter
+/// nor a digit, such as dashes and byte order marks.
 fn is_separator(symbol: char) -> bool {
-    symbol.is_whitespace() || matches!(symbol, '-' | '\u{feff}' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    symbol == '-' || symbol.is_whitespace() || !(symbol.is_ascii() || symbol.is_alphanumeric())
 }
 
 fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {

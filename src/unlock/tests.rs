@@ -18,7 +18,11 @@ fn header(slots: Vec<Slot>) -> Header {
 }
 
 fn slot(passphrase: &str) -> Slot {
-    unlock(passphrase).new_slot(&[3; 16], &store_key(), 1).unwrap()
+    sealed(&unlock(passphrase))
+}
+
+fn sealed(unlock: &Unlock) -> Slot {
+    unlock.new_slot(&header(Vec::new()), &store_key(), None).unwrap().seal(&[3; 16], &store_key()).unwrap()
 }
 
 fn derivations_of<R>(run: impl FnOnce() -> R) -> (R, u64) {
@@ -47,7 +51,7 @@ fn a_store_without_a_slot_of_the_kind_is_told_without_a_derivation() {
 
 #[test]
 fn an_empty_passphrase_is_refused_without_a_derivation() {
-    let (refused, derivations) = derivations_of(|| unlock("").new_slot(&[3; 16], &store_key(), 1));
+    let (refused, derivations) = derivations_of(|| unlock("").new_slot(&header(Vec::new()), &store_key(), None));
     assert!(matches!(refused, Err(Error::EmptyPassphrase)) && derivations == 0);
     let header = header(vec![slot("one")]);
     let (refused, derivations) = derivations_of(|| unlock("").open_slot(&header));
@@ -57,12 +61,30 @@ fn an_empty_passphrase_is_refused_without_a_derivation() {
 #[test]
 fn the_cost_comes_from_the_slot_when_opening() {
     let costly = KdfParams::new(8192, 5, 2).unwrap();
-    let slot = unlock("one").kdf(costly).new_slot(&[3; 16], &store_key(), 1).unwrap();
+    let slot = sealed(&unlock("one").kdf(costly));
     assert_eq!(slot.kind, SlotKind::Passphrase(costly));
     assert!(unlock("one").open_slot(&header(vec![slot.clone()])).is_ok());
     // A slot whose cost was changed is another slot.
     let cheaper = Slot { kind: SlotKind::Passphrase(KdfParams::MIN), ..slot };
     assert!(matches!(unlock("one").open_slot(&header(vec![cheaper])), Err(Error::WrongPassphrase)));
+}
+
+#[test]
+fn a_cost_that_is_not_set_is_that_of_the_place_or_the_default_if_that_is_more() {
+    let cost = |unlock: &Unlock, replaced| match unlock.slot_kind(replaced) {
+        SlotKind::Passphrase(kdf) => kdf,
+        other => panic!("a passphrase in {other:?}"),
+    };
+    let (unset, costly) = (Unlock::passphrase("one"), KdfParams::new(128 * 1024, 6, 4).unwrap());
+    for (replaced, expected) in [
+        (None, KdfParams::default()),
+        (Some(SlotKind::RecoveryKey), KdfParams::default()),
+        (Some(SlotKind::Passphrase(KdfParams::MIN)), KdfParams::default()),
+        (Some(SlotKind::Passphrase(costly)), costly),
+    ] {
+        assert_eq!(cost(&unset, replaced), expected);
+        assert_eq!(cost(&unlock("one"), replaced), KdfParams::MIN, "what is set, is meant");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     engine::tests::{at, create, save, unlock},
-    file::{Access, Os, StoreFile},
+    file::{Access, Os, StoreFile, Wait},
     format::Slot,
     index::Index,
     kdf::{KdfParams, count},
@@ -128,17 +128,66 @@ fn a_handle_is_not_told_of_its_own_rekeying() {
     });
 }
 
+fn made(engine: &Engine, unlock: &Unlock) -> Addition {
+    let (header, store_key) = engine.next().unwrap();
+    engine.make(unlock, &header, &store_key, None).unwrap()
+}
+
 #[test]
 fn a_slot_id_that_repeats_is_not_put_into_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
+    let new = made(&engine, &recovery_key());
+    engine.change_slots(|draft| draft.add_slot(new.clone())).unwrap();
     let bytes = fs::read(at(&folder)).unwrap();
-    let slot = || {
-        let state = engine.state.read();
-        NewSlot { slot: state.header.slots[0].clone(), note: state.notes[0].clone() }
-    };
-    assert!(matches!(engine.commit(|draft| draft.add_slot(slot())), Err(Error::Internal { .. })));
+    assert!(matches!(engine.change_slots(|draft| draft.add_slot(new)), Err(Error::Internal { .. })));
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+}
+
+/// Another thread gives the store another key while this one derives.
+#[test]
+fn a_slot_is_sealed_with_the_key_that_the_store_has_when_it_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let key = recovery_key();
+    let new = made(&engine, &key);
+    engine.rekey(&[unlock()]).unwrap();
+    engine.change_slots(|draft| draft.add_slot(new)).unwrap();
+    for way in [&key, &unlock()] {
+        open(&folder, way).unwrap().verify().unwrap();
+    }
+}
+
+#[test]
+fn a_slot_that_went_while_its_successor_was_made_is_not_replaced_nor_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let gone = engine.add_slot(&recovery_key()).unwrap();
+    let new = made(&engine, &recovery_key());
+    open(&folder, &unlock()).unwrap().remove_slot(gone).unwrap();
+    let bytes = fs::read(at(&folder)).unwrap();
+    assert!(matches!(engine.change_slots(|draft| draft.replace_slot(gone, new)), Err(Error::SlotGone)));
+    assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+}
+
+#[test]
+fn replacing_another_slot_is_not_replacing_the_one_that_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let (opened_by, added) = (engine.opened_by().unwrap(), engine.add_slot(&recovery_key()).unwrap());
+    engine.replace_slot(added, &recovery_key()).unwrap();
+    assert_eq!(engine.opened_by().unwrap(), opened_by);
+}
+
+#[test]
+fn a_slot_that_would_make_the_file_too_long_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let len = fs::metadata(at(&folder)).unwrap().len();
+    let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
+    let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
+    assert!(matches!(engine.add_slot(&recovery_key()), Err(Error::TooLarge { .. })));
+    assert_eq!(engine.slots().unwrap().len(), 1);
 }
 
 /// While others would wait for it, no key is derived.

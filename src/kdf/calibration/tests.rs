@@ -63,6 +63,12 @@ fn whatever_the_machine_the_cost_is_accepted_and_the_time_near_the_target_unless
 fn what_cannot_be_measured_is_told() {
     let refused = calibrate(TARGET, Some(GIB), |cost| Err(Error::KdfMemory { kib: cost.m_kib }));
     assert!(matches!(refused, Err(Error::KdfMemory { kib: 65_536 })));
+    // More is promised than there is.
+    let calibrated = calibrate(TARGET, Some(GIB), |cost| match cost.m_kib {
+        65_536 => Ok(Duration::from_millis(100)),
+        kib => Err(Error::KdfMemory { kib }),
+    });
+    assert_eq!(calibrated.unwrap(), KdfParams::default());
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn the_machines_memory_is_read() {
 
 #[test]
 fn limits_are_looked_for_in_the_groups_of_both_versions_and_above_them() {
-    let files = limit_files("4:memory:/a/b\n3:cpu,cpuacct:/c\n1:name=systemd:/\n0::/user.slice/x:y\n");
+    let files = limit_files("4:cpu,memory:/a/b\n3:cpu,cpuacct:/c\n1:name=systemd:/\n0::/user.slice/x:y\n");
     let expected = [
         "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",

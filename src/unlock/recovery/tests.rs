@@ -54,6 +54,10 @@ fn typing_is_forgiving() {
     is_read(&text.replace('-', "\u{2011}"), &key);
     is_read(&text.replace('-', " \u{2013} "), &key);
     is_read(&text.replace('-', "\u{a0}\u{ad}"), &key);
+    // Byte order marks, minus signs, full width and no width.
+    for beyond_ascii in ['\u{feff}', '\u{2212}', '\u{ff0d}', '\u{200b}', '\u{2015}', '\u{2060}', '·'] {
+        is_read(&format!("{beyond_ascii}{}", text.replace('-', &beyond_ascii.to_string())), &key);
+    }
     assert!(text.contains('0') && text.matches('1').count() > 1);
     for (instead, of) in [('O', '0'), ('o', '0'), ('I', '1'), ('i', '1'), ('L', '1'), ('l', '1')] {
         is_read(&text.replace(of, &instead.to_string()), &key);

@@ -1,0 +1,300 @@
+//! A keychain that fails, hangs, panics or takes the process with it, once at each of the questions that an operation asks.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use keyring_core::{CredentialStore, Error as KeyringError, mock};
+use tempfile::TempDir;
+use tokenkeep::{Error, KeychainFailure, Keystore, SlotId, SlotKind, TokenStore, Unlock};
+
+use crate::{
+    SERVICE,
+    common::{PAPER, token, unlock, unlock_with_paper},
+    credentials::{Fault, Folder, STOPPED},
+    this_program_with,
+};
+
+fn keychain_in(store: Arc<CredentialStore>) -> Unlock {
+    Unlock::keychain(SERVICE).credential_store(store).deadline(Duration::from_millis(400))
+}
+
+/// What is on the disk: the store, and the keychain's entries.
+struct Place(TempDir);
+
+impl Place {
+    /// A store as the operation starts from, made without faults.
+    fn for_operation(operation: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.entries()).unwrap();
+        if operation != "create" {
+            let store = Keystore::create(place.path(), unlock_with_paper(PAPER)).unwrap();
+            store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+            if operation != "add" {
+                store.add_slot(place.keychain()).unwrap();
+            }
+        }
+        place
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("tokens.keep")
+    }
+
+    fn entries(&self) -> PathBuf {
+        self.0.path().join("entries")
+    }
+
+    /// Without faults.
+    fn keychain(&self) -> Unlock {
+        keychain_in(Folder::new(self.entries()).store())
+    }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        fs::read(self.path()).ok()
+    }
+
+    /// That the store opens in every way that its file has, to what was in it.
+    fn assert_opens(&self, at: &str) -> Vec<SlotKind> {
+        if self.bytes().is_none() {
+            return Vec::new();
+        }
+        let paper = Keystore::open(self.path(), unlock_with_paper(PAPER));
+        let keychain = Keystore::open(self.path(), self.keychain());
+        let store = paper.as_ref().or(keychain.as_ref()).unwrap_or_else(|error| panic!("{at}: {error}"));
+        store.verify().unwrap();
+        let kinds: Vec<_> = store.slots().unwrap().iter().map(|slot| slot.kind).collect();
+        assert_eq!(paper.is_ok(), kinds.contains(&SlotKind::RecoveryKey), "{at}: {paper:?}");
+        assert_eq!(keychain.is_ok(), kinds.contains(&SlotKind::Keychain), "{at}: {keychain:?}");
+        let tokens: Vec<_> = [paper, keychain].into_iter().flatten().map(|store| store.get_tokens().unwrap()).collect();
+        assert!(tokens.iter().all(|found| *found == tokens[0]), "{at}");
+        kinds
+    }
+}
+
+const OPERATIONS: [&str; 5] = ["create", "add", "remove", "replace", "rekey"];
+
+fn perform(operation: &str, path: &Path, keychain: Unlock) -> tokenkeep::Result<()> {
+    if operation == "create" {
+        return Keystore::create(path, keychain).map(|_| ());
+    }
+    // By the way that has nothing to do with the keychain; what has is told which keychain it is.
+    let store = Keystore::open(path, unlock_with_paper(PAPER))?;
+    let slot = |store: &Keystore| -> tokenkeep::Result<SlotId> {
+        Ok(store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain).unwrap().id)
+    };
+    match operation {
+        "add" => store.add_slot(keychain).map(|_| ()),
+        "remove" => {
+            store.try_unlock(keychain)?;
+            store.remove_slot(slot(&store)?).map(|_| ())
+        }
+        "replace" => store.replace_slot(slot(&store)?, keychain).map(|_| ()),
+        "rekey" => store.rekey([keychain, unlock_with_paper(PAPER)]),
+        _ => panic!("no such operation: {operation}"),
+    }
+}
+
+/// In a process of its own, which the fault may end.
+pub(crate) fn work(operation: &str, at: usize, folder: &Path) {
+    let keychain = Folder::with(folder.join("entries"), Some((at, Fault::Stop)));
+    let done = perform(operation, &folder.join("tokens.keep"), keychain_in(keychain.store()));
+    std::process::exit(i32::from(done.is_err()));
+}
+
+pub(crate) fn every_fault_at_every_question() {
+    // The threads that panic would otherwise say so.
+    std::panic::set_hook(Box::new(|panic| {
+        if std::thread::current().name() != Some("keychain") {
+            eprintln!("{panic}");
+        }
+    }));
+    let mut points = 0;
+    for operation in OPERATIONS {
+        let place = Place::for_operation(operation);
+        let healthy = Folder::new(place.entries());
+        perform(operation, &place.path(), keychain_in(healthy.store())).unwrap();
+        let calls = healthy.plan.calls();
+        let after = place.assert_opens(operation);
+        assert!(calls >= 4, "{operation}: {calls}");
+        assert_eq!(healthy.entries().len(), usize::from(operation != "remove"), "{operation}");
+        for at in 0..calls {
+            for fault in [Fault::Fail, Fault::Hang, Fault::Panic, Fault::Stop] {
+                one_fault(operation, at, fault, &after);
+                points += 1;
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+    println!("{points} points");
+}
+
+fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
+    let place = Place::for_operation(operation);
+    let (bytes, kinds) = (place.bytes(), place.assert_opens(operation));
+    let told = format!("{operation}, {fault:?} at {at}");
+    if fault == Fault::Stop {
+        let job = ["fault", operation, &at.to_string(), place.0.path().to_str().unwrap()];
+        let stopped = this_program_with(&job).stdin(Stdio::null()).status().unwrap();
+        assert_eq!(stopped.code(), Some(STOPPED), "{told}");
+        let found = place.assert_opens(&told);
+        assert!(found == kinds || found == after, "{told}: {found:?}");
+    } else {
+        let keychain = Folder::with(place.entries(), Some((at, fault)));
+        let error = perform(operation, &place.path(), keychain_in(keychain.store())).unwrap_err();
+        let (why, is_done) = match error {
+            Error::Keychain { why, .. } => (why, false),
+            Error::KeyLeft { why, .. } => (why, true),
+            other => panic!("{told}: {other}"),
+        };
+        let expected = match fault {
+            Fault::Fail => matches!(why, KeychainFailure::Unavailable),
+            Fault::Hang => matches!(why, KeychainFailure::TimedOut { .. }),
+            _ => matches!(why, KeychainFailure::Broken),
+        };
+        assert!(expected, "{told}: {why:?}");
+        assert_eq!(place.bytes() == bytes, !is_done, "{told}");
+        assert_eq!(place.assert_opens(&told), if is_done { after } else { &kinds }, "{told}");
+    }
+
+    // What is left over can be listed and taken away, and only that.
+    if place.bytes().is_some() && operation != "create" {
+        let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+        let orphans = store.keychain_orphans(place.keychain()).unwrap();
+        let slots = store.slots().unwrap();
+        let in_use = slots.iter().filter(|slot| slot.kind == SlotKind::Keychain).count();
+        assert_eq!(orphans.len() + in_use, Folder::new(place.entries()).entries().len(), "{told}");
+        for orphan in orphans {
+            assert!(store.remove_keychain_orphan(place.keychain(), orphan).unwrap());
+        }
+        for slot in slots {
+            assert!(!store.remove_keychain_orphan(place.keychain(), slot.id).unwrap(), "{told}: it is in use");
+        }
+        assert_eq!(store.keychain_orphans(place.keychain()).unwrap(), []);
+        place.assert_opens(&told);
+    }
+}
+
+pub(crate) fn kinds_of_failure() {
+    type Answer = fn() -> KeyringError;
+    let answers: [(Answer, KeychainFailure); 6] = [
+        (|| KeyringError::PlatformFailure("canary".into()), KeychainFailure::Unavailable),
+        (|| KeyringError::NoStorageAccess("canary".into()), KeychainFailure::Locked),
+        (|| KeyringError::BadEncoding(b"canary".to_vec()), KeychainFailure::Broken),
+        (|| KeyringError::BadDataFormat(b"canary".to_vec(), "canary".into()), KeychainFailure::Broken),
+        (|| KeyringError::Ambiguous(Vec::new()), KeychainFailure::Broken),
+        (|| KeyringError::NoEntry, KeychainFailure::Missing),
+    ];
+    for (answer, expected) in answers {
+        let place = Place::for_operation("add");
+        let credentials = mock::Store::new().unwrap();
+        let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+        let slot = store.add_slot(keychain_in(credentials.clone())).unwrap();
+        let user = format!("{}-{slot}", crate::store_id_of(&place.path()));
+        let entry = keyring_core::api::CredentialStoreApi::build(&*credentials, SERVICE, &user, None).unwrap();
+        entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(answer());
+        let error = Keystore::open(place.path(), keychain_in(credentials.clone())).unwrap_err();
+        assert!(matches!(error, Error::Keychain { why, .. } if why == expected), "{error:?}");
+        // The errors of the keyring crates hold what was read.
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(!format!("{error} {error:?} {source:?}").contains("canary"));
+        assert!(Keystore::open(place.path(), keychain_in(credentials)).is_ok(), "once it answers again");
+    }
+}
+
+pub(crate) fn wrong_keys() {
+    let place = Place::for_operation("remove");
+    let entry = place.entries().join(&Folder::new(place.entries()).entries()[0]);
+    let key = fs::read(&entry).unwrap();
+    assert_eq!(key.len(), 32, "nothing but the key");
+    for wrong in [vec![0; 32], key[..31].to_vec(), [&key[..], b"0"].concat(), Vec::new()] {
+        fs::write(&entry, wrong).unwrap();
+        let refused = Keystore::open(place.path(), place.keychain()).unwrap_err();
+        assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
+    }
+    fs::write(&entry, &key).unwrap();
+    Keystore::open(place.path(), place.keychain()).unwrap();
+    // Another application's keychain, or another user's.
+    let other = Unlock::keychain("com.example.other").credential_store(Folder::new(place.entries()).store());
+    let missing = Keystore::open(place.path(), other.clone()).unwrap_err();
+    assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing, .. }), "{missing:?}");
+    let bytes = place.bytes();
+    assert!(Keystore::open_or_create(place.path(), other).is_err());
+    assert_eq!(
+        (place.bytes(), Folder::new(place.entries()).entries().len()),
+        (bytes, 1),
+        "no key is made for a file that exists"
+    );
+    let no_slot = Keystore::open(place.path(), unlock()).unwrap_err();
+    assert!(matches!(no_slot, Error::NoSuchSlot { kind: "passphrase", .. }));
+}
+
+/// A keychain that takes keys and gives others back, or none.
+pub(crate) fn forgetful() {
+    let place = Place::for_operation("add");
+    let bytes = place.bytes();
+    let forgetful = Arc::new(crate::credentials::Forgetful(Folder::new(place.entries())));
+    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+    let refused = store.add_slot(keychain_in(forgetful.clone())).unwrap_err();
+    assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
+    assert_eq!(place.bytes(), bytes);
+    let path = place.0.path().join("new.keep");
+    assert!(Keystore::create(&path, keychain_in(forgetful)).is_err() && !path.exists());
+}
+
+pub(crate) fn several_machines() {
+    // The same file on two machines: each has its own slot and its own keychain.
+    let place = Place::for_operation("remove");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let there = keychain_in(Folder::new(elsewhere.path()).store());
+    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+    let on_there = store.add_slot(there.clone()).unwrap();
+    assert_eq!(Keystore::open(place.path(), there.clone()).unwrap().opened_by().unwrap().unwrap().id, on_there);
+    Keystore::open(place.path(), place.keychain()).unwrap();
+    // Here that slot is removed without its entry, which is an orphan there.
+    Keystore::open(place.path(), place.keychain()).unwrap().remove_slot(on_there).unwrap();
+    assert_eq!(store.keychain_orphans(there.clone()).unwrap(), [on_there]);
+    let missing = Keystore::open(place.path(), there).unwrap_err();
+    assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey, .. }));
+    // A way that was no keychain's has no orphans.
+    assert_eq!(store.keychain_orphans(unlock()).unwrap(), []);
+}
+
+/// From a passphrase to the keychain, and back.
+pub(crate) fn there_and_back() {
+    let place = Place::for_operation("create");
+    let entries = || Folder::new(place.entries()).entries().len();
+    let store = Keystore::create(place.path(), unlock()).unwrap();
+    let passphrase = store.slots().unwrap()[0].id;
+    let added = store.add_slot(place.keychain().label("this machine")).unwrap();
+    assert!(store.remove_slot(passphrase).unwrap());
+    assert!(Keystore::open(place.path(), unlock()).is_err());
+    let store = Keystore::open(place.path(), place.keychain()).unwrap();
+    assert_eq!(store.status().unwrap().opened_by.unwrap().label, "this machine");
+    assert!(store.status().unwrap().to_string().contains("keychain \"this machine\""));
+    assert_eq!(entries(), 1);
+    store.add_slot(unlock()).unwrap();
+    assert!(store.remove_slot(added).unwrap());
+    assert_eq!(entries(), 0, "the operation that removes the slot takes the key out");
+    Keystore::open(place.path(), unlock()).unwrap();
+}
+
+pub(crate) fn the_sample_file() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keychain.keep");
+    let expected: serde_json::Value =
+        serde_json::from_slice(&fs::read(sample.with_extension("json")).unwrap()).unwrap();
+    let place = Place::for_operation("create");
+    fs::copy(&sample, place.path()).unwrap();
+    crate::common::set_mode(&place.path(), 0o600);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let hex = text(&expected["keychain_keys"][0]);
+    let key: Vec<u8> = (0..32).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect();
+    let name = format!("{SERVICE} {}-{}", text(&expected["store_id"]), text(&expected["slots"][0]["slot_id"]));
+    fs::write(place.entries().join(name), key).unwrap();
+    let store = Keystore::open(place.path(), place.keychain()).unwrap();
+    assert_eq!(store.get_tokens().unwrap()[0].user_name(), Some("ada"));
+}

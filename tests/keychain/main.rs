@@ -1,0 +1,75 @@
+//! Stores whose key is in a keychain: one that tests can break, and a real Secret Service in a session of its own.
+//!
+//! Tests start this program again, as the processes that are stopped and inside such a session; the job is in an environment
+//! variable.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod credentials;
+mod faults;
+#[cfg(target_os = "linux")]
+mod secret_service;
+
+use std::{env, path::Path, process::Command};
+
+use libtest_mimic::{Arguments, Trial};
+
+const JOB: &str = "TOKENKEEP_TEST_JOB";
+const SERVICE: &str = "com.example.tokenkeep-test";
+
+fn main() {
+    if let Ok(job) = env::var(JOB) {
+        let words: Vec<_> = job.split('\n').collect();
+        return match words[..] {
+            ["fault", operation, at, folder] => faults::work(operation, at.parse().unwrap(), folder.as_ref()),
+            #[cfg(target_os = "linux")]
+            ["secret service", job, ref arguments @ ..] => secret_service::work(job, arguments),
+            #[cfg(target_os = "linux")]
+            ["secret service at", path] => secret_service::at_another_bus(path.as_ref()),
+            _ => panic!("no such job: {words:?}"),
+        };
+    }
+    #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "nothing is added"))]
+    let mut trials = vec![
+        trial(
+            "a_keychain_that_fails_hangs_panics_or_stops_the_process_locks_nobody_out",
+            faults::every_fault_at_every_question,
+        ),
+        trial("what_a_keychain_answers_is_told_apart_and_not_passed_on", faults::kinds_of_failure),
+        trial("an_entry_with_a_wrong_key_opens_nothing_and_no_new_one_is_made", faults::wrong_keys),
+        trial("a_keychain_that_does_not_keep_a_key_is_noticed_before_a_file_needs_it", faults::forgetful),
+        trial("one_file_has_a_slot_for_the_keychain_of_each_machine", faults::several_machines),
+        trial("a_store_goes_from_a_passphrase_to_the_keychain_and_back", faults::there_and_back),
+        trial("the_sample_file_of_a_keychain_opens", faults::the_sample_file),
+    ];
+    #[cfg(target_os = "linux")]
+    trials.extend([
+        trial(
+            "a_secret_service_holds_the_documented_entry_and_reopens_the_store",
+            secret_service::entry_is_as_documented,
+        ),
+        trial("what_is_wrong_with_a_secret_service_is_told_apart_in_time", secret_service::failures_are_told_apart),
+        trial("a_secret_service_that_was_restarted_is_found_again", secret_service::restarted_daemon_is_found),
+        trial("a_keychain_answers_inside_and_outside_of_runtimes", secret_service::works_in_and_out_of_runtimes),
+    ]);
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trial(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// This program, as another process, doing a job.
+fn this_program_with(job: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.env(JOB, job.join("\n"));
+    command
+}
+
+/// The store's id, as the header shows it.
+fn store_id_of(path: &Path) -> String {
+    std::fs::read(path).unwrap()[32..48].iter().map(|byte| format!("{byte:02x}")).collect()
+}

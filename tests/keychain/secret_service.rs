@@ -1,0 +1,327 @@
+//! A real Secret Service: GNOME Keyring on a session bus of its own (`tests/keychain/session`), and what else may be found in its
+//! place.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokenkeep::{Error, KeychainFailure, Keystore, TokenStore, Unlock};
+
+use crate::{
+    SERVICE,
+    common::{PAPER, token, unlock_with_paper},
+    store_id_of, this_program_with,
+};
+
+fn keychain() -> Unlock {
+    Unlock::keychain(SERVICE).deadline(Duration::from_secs(5))
+}
+
+/// Runs a job of this program in a session of its own.
+fn in_a_session(job: &[&str]) {
+    let needed = ["dbus-run-session", "gnome-keyring-daemon", "secret-tool"];
+    let has = |name: &&&str| {
+        Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap().status.success()
+    };
+    let missing: Vec<_> = needed.iter().filter(|name| !has(name)).collect();
+    if !missing.is_empty() {
+        assert!(std::env::var_os("CI").is_none(), "{missing:?} missing");
+        eprintln!("SKIPPED: {missing:?} missing, no Secret Service was tried");
+        return;
+    }
+    let program = this_program_with(job);
+    let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keychain/session");
+    let mut command = Command::new(session);
+    command.arg(program.get_program()).envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{job:?}:\n{out}\n{err}");
+    assert!(!err.contains("warn") && !err.contains("panic"), "{job:?}: {err}");
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let done = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// A store whose key is in the keychain, in a folder of its own.
+struct Kept {
+    folder: TempDir,
+    store: Keystore,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Keystore::create(folder.path().join("tokens.keep"), keychain().label("this machine")).unwrap();
+        store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+        Self { folder, store }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("tokens.keep")
+    }
+
+    /// The name of its entry, beside the service.
+    fn user(&self) -> String {
+        format!("{}-{}", store_id_of(&self.path()), self.store.opened_by().unwrap().unwrap().id)
+    }
+
+    /// What opening it ends in, which changes neither the file nor the keychain, however it is opened.
+    #[track_caller]
+    fn refused(&self) -> KeychainFailure {
+        let bytes = fs::read(self.path()).unwrap();
+        let why = |opened: tokenkeep::Result<Keystore>| match opened {
+            Err(Error::Keychain { why, .. }) => why,
+            other => panic!("expected a keychain's failure, got {other:?}"),
+        };
+        let unlock = || Unlock::keychain(SERVICE).deadline(Duration::from_secs(1));
+        let first = why(Keystore::open(self.path(), unlock()));
+        assert_eq!(why(Keystore::open_or_create(self.path(), unlock())), first);
+        // Not even where no file is: what cannot keep the key is not given a store to keep.
+        let new = self.folder.path().join("new.keep");
+        if first != KeychainFailure::Missing {
+            assert_eq!(why(Keystore::create(&new, unlock())), first);
+            assert_eq!(why(self.store.try_unlock(unlock()).map(|_| self.store.clone())), first);
+            assert!(self.store.add_slot(unlock()).is_err());
+        }
+        assert!(!new.exists());
+        assert!(fs::read(self.path()).unwrap() == bytes);
+        first
+    }
+}
+
+fn entries() -> usize {
+    // Secrets go to the output, the rest to the errors, of some versions.
+    let done = Command::new("secret-tool").args(["search", "--all", "service", SERVICE]).output().unwrap();
+    let all = [done.stdout, done.stderr].concat();
+    String::from_utf8_lossy(&all).matches("attribute.username").count()
+}
+
+fn lock_the_collection() {
+    let object = "/org/freedesktop/secrets";
+    let array = format!("array:objpath:{object}/collection/login");
+    let call = ["--session", "--print-reply", "--dest=org.freedesktop.secrets", object];
+    run("dbus-send", &[&call[..], &["org.freedesktop.Secret.Service.Lock", &array]].concat());
+}
+
+/// A job, inside the session.
+pub(crate) fn work(job: &str, arguments: &[&str]) {
+    match (job, arguments) {
+        ("entry", _) => the_entry(),
+        ("reopen", [path]) => {
+            let store = Keystore::open(path, keychain()).unwrap();
+            assert_eq!(store.get_tokens().unwrap()[0].user_name(), Some("ada"));
+            store.save_token(&token().user_name("grace").access_token("a").build()).unwrap();
+        }
+        ("failures", _) => failures(),
+        ("restart", _) => restart(),
+        ("runtimes", _) => runtimes(),
+        other => panic!("no such job: {other:?}"),
+    }
+}
+
+pub(crate) fn entry_is_as_documented() {
+    in_a_session(&["secret service", "entry"]);
+}
+
+fn the_entry() {
+    let kept = Kept::new();
+    let user = kept.user();
+    // Another process, without any passphrase.
+    let path = kept.path();
+    let reopened = this_program_with(&["secret service", "reopen", path.to_str().unwrap()]).status().unwrap();
+    assert!(reopened.success());
+    assert_eq!(kept.store.get_tokens().unwrap().len(), 2);
+
+    // Other programs find the entry where the document says, and nothing in it but the key.
+    let key =
+        Command::new("secret-tool").args(["lookup", "service", SERVICE, "username", &user]).output().unwrap().stdout;
+    assert_eq!(key.len(), 32);
+    let by_keyring = keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap();
+    assert_eq!(by_keyring, key);
+    assert!(!fs::read(&path).unwrap().windows(8).any(|bytes| bytes == &key[..8]));
+    let search = Command::new("secret-tool").args(["search", "--all", "service", SERVICE]).output().unwrap();
+    let shown = String::from_utf8_lossy(&[search.stdout, search.stderr].concat()).into_owned();
+    assert!(shown.contains(&format!("label = {SERVICE}: key of a token store")), "{shown}");
+    assert!(shown.contains(&format!("attribute.username = {user}")), "{shown}");
+    assert_eq!(entries(), 1);
+    assert!(shown.lines().filter(|line| line.starts_with("attribute.")).count() <= 3, "{shown}");
+
+    // And it goes with its slot.
+    kept.store.add_slot(unlock_with_paper(PAPER)).unwrap();
+    let added = kept.store.add_slot(keychain()).unwrap();
+    assert_eq!(entries(), 2);
+    kept.store.rekey([keychain(), unlock_with_paper(PAPER)]).unwrap();
+    assert_eq!((entries(), kept.store.keychain_orphans(keychain()).unwrap()), (1, Vec::new()));
+    assert!(!kept.store.remove_slot(added).unwrap());
+    let slot = kept.store.opened_by().unwrap().unwrap().id;
+    assert!(kept.store.remove_slot(slot).unwrap());
+    assert_eq!(entries(), 0);
+    Keystore::open(&path, unlock_with_paper(PAPER)).unwrap();
+
+    // What nobody refers to is found, and taken out when that is said.
+    let orphan = format!("{}-{}", store_id_of(&path), "00".repeat(16));
+    let mut stored = Command::new("secret-tool")
+        .args(["store", "--label=test", "service", SERVICE, "username", &orphan])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    stored.stdin.take().unwrap().write_all(b"0").unwrap();
+    assert!(stored.wait().unwrap().success());
+    let orphans = kept.store.keychain_orphans(keychain()).unwrap();
+    assert_eq!(orphans.iter().map(ToString::to_string).collect::<Vec<_>>(), ["00".repeat(16)]);
+    assert!(kept.store.remove_keychain_orphan(keychain(), orphans[0]).unwrap());
+    assert!(!kept.store.remove_keychain_orphan(keychain(), orphans[0]).unwrap());
+    assert_eq!(entries(), 0);
+}
+
+pub(crate) fn failures_are_told_apart() {
+    in_a_session(&["secret service", "failures"]);
+}
+
+fn failures() {
+    let kept = Kept::new();
+    let user = kept.user();
+    let key = keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap();
+
+    lock_the_collection();
+    assert_eq!(kept.refused(), KeychainFailure::Locked);
+    // The store that is open needs no keychain.
+    kept.store.save_token(&token().user_name("locked").access_token("a").build()).unwrap();
+    kept.store.verify().unwrap();
+
+    let other = tempfile::tempdir().unwrap();
+    let bus = |address: &str| {
+        // Each in a process of its own: the address is the process's.
+        let mut job = this_program_with(&["secret service at", kept.path().to_str().unwrap()]);
+        let told = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8(told.stdout).unwrap()
+    };
+    assert_eq!(bus("unix:path=/nonexistent/bus"), "Unavailable");
+    assert_eq!(bus(""), "Unavailable");
+    assert_eq!(bus("rubbish"), "Unavailable");
+    // A socket that takes connections, and never answers.
+    let socket = other.path().join("silent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || listener.incoming().map(|stream| std::mem::forget(stream.unwrap())).count());
+    assert_eq!(bus(&format!("unix:path={}", socket.display())), "TimedOut { after: 1s }");
+    // A bus on which nobody is the Secret Service, and nobody starts one.
+    let config = other.path().join("bus.conf");
+    let listen = format!("unix:path={}", other.path().join("bus").display());
+    let policy = "<policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/></policy>";
+    let text = format!("<busconfig><type>session</type><listen>{listen}</listen>{policy}</busconfig>");
+    fs::write(&config, text).unwrap();
+    let mut daemon = Command::new("dbus-daemon").arg("--nofork").arg("--config-file").arg(&config).spawn().unwrap();
+    while !other.path().join("bus").exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(bus(&listen), "Unavailable");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+
+    // Unlocked again, by what a person would do.
+    unlock_the_keyring();
+    Keystore::open(kept.path(), keychain()).unwrap();
+    assert_eq!((entries(), keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap()), (1, key));
+    run("secret-tool", &["clear", "service", SERVICE, "username", &user]);
+    assert_eq!(kept.refused(), KeychainFailure::Missing);
+    assert_eq!(entries(), 0, "no key was made");
+}
+
+/// In a process that has another bus, or none.
+pub(crate) fn at_another_bus(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    let unlock = || Unlock::keychain(SERVICE).deadline(Duration::from_secs(1));
+    let new = path.with_extension("new");
+    let why = |opened: tokenkeep::Result<Keystore>| match opened {
+        Err(Error::Keychain { why, .. }) => why,
+        other => panic!("expected a keychain's failure, got {other:?}"),
+    };
+    let first = why(Keystore::open(path, unlock()));
+    assert_eq!(why(Keystore::open_or_create(path, unlock())), first);
+    assert_eq!(why(Keystore::create(&new, unlock())), first);
+    assert!(!new.exists() && fs::read(path).unwrap() == bytes);
+    print!("{first:?}");
+}
+
+fn daemon(options: &[&str]) {
+    let mut daemon = Command::new("gnome-keyring-daemon")
+        .args(options)
+        .arg("--components=secrets")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    daemon.stdin.take().unwrap().write_all(b"test-pw").unwrap();
+    assert!(daemon.wait().unwrap().success());
+}
+
+fn unlock_the_keyring() {
+    daemon(&["--unlock"]);
+}
+
+pub(crate) fn restarted_daemon_is_found() {
+    in_a_session(&["secret service", "restart"]);
+}
+
+fn restart() {
+    let kept = Kept::new();
+    // Killed, and started again, while the store is open.
+    run("pkill", &["-KILL", "-u", &run("id", &["-u"]).trim().to_owned(), "-f", "^gnome-keyring-daemon"]);
+    daemon(&["--replace", "--unlock"]);
+    kept.store.save_token(&token().user_name("after").access_token("a").build()).unwrap();
+    let added = kept.store.add_slot(keychain().label("after")).unwrap();
+    assert_eq!(entries(), 2);
+    for store in [Keystore::open(kept.path(), keychain()).unwrap(), kept.store.clone()] {
+        assert_eq!(store.get_tokens().unwrap().len(), 2);
+    }
+    assert!(kept.store.remove_slot(added).unwrap());
+    assert_eq!(entries(), 1);
+}
+
+pub(crate) fn works_in_and_out_of_runtimes() {
+    in_a_session(&["secret service", "runtimes"]);
+}
+
+/// As an application around tokio does it, rightly and less rightly.
+fn runtimes() {
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    let folder = tempfile::tempdir().unwrap();
+    let work = |name: &str| {
+        let path = folder.path().join(name);
+        let store = Keystore::open_or_create(&path, keychain()).unwrap();
+        store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+        drop(store);
+        assert_eq!(Keystore::open(&path, keychain()).unwrap().get_tokens().unwrap().len(), 1);
+    };
+    work("without");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| runtime.block_on(async { work("inside") }));
+    });
+    let path = folder.path().join("blocking");
+    let saved = runtime.block_on(async {
+        tokio::task::spawn_blocking(move || {
+            let store = Keystore::open_or_create(path, keychain()).unwrap();
+            store.save_token(&token().access_token("a").build()).map(|_| ())
+        })
+        .await
+    });
+    saved.unwrap().unwrap();
+    drop(runtime);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async { work("current") });
+    assert_eq!(entries(), 4);
+    assert_eq!(threads(), before, "a thread was left behind");
+}
