@@ -38,8 +38,13 @@ fn in_a_session(job: &[&str]) {
     }
     let program = this_program_with(job);
     let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keychain/session");
-    let mut command = Command::new(session);
-    command.arg(program.get_program()).envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // Whatever a test may leave hanging, it ends.
+    let mut command = Command::new("timeout");
+    command
+        .arg("60")
+        .arg(session)
+        .arg(program.get_program())
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let done = command.stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{job:?}:\n{out}\n{err}");
@@ -99,6 +104,11 @@ impl Kept {
     }
 }
 
+/// What another program finds under the name.
+fn looked_up(user: &str) -> Vec<u8> {
+    Command::new("secret-tool").args(["lookup", "service", SERVICE, "username", user]).output().unwrap().stdout
+}
+
 fn entries() -> usize {
     // Secrets go to the output, the rest to the errors, of some versions.
     let done = Command::new("secret-tool").args(["search", "--all", "service", SERVICE]).output().unwrap();
@@ -143,8 +153,7 @@ fn the_entry() {
     assert_eq!(kept.store.get_tokens().unwrap().len(), 2);
 
     // Other programs find the entry where the document says, and nothing in it but the key.
-    let key =
-        Command::new("secret-tool").args(["lookup", "service", SERVICE, "username", &user]).output().unwrap().stdout;
+    let key = looked_up(&user);
     assert_eq!(key.len(), 32);
     let by_keyring = keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap();
     assert_eq!(by_keyring, key);
@@ -191,7 +200,7 @@ pub(crate) fn failures_are_told_apart() {
 fn failures() {
     let kept = Kept::new();
     let user = kept.user();
-    let key = keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap();
+    let key = looked_up(&user);
 
     lock_the_collection();
     assert_eq!(kept.refused(), KeychainFailure::Locked);
@@ -218,21 +227,25 @@ fn failures() {
     // A bus on which nobody is the Secret Service, and nobody starts one.
     let config = other.path().join("bus.conf");
     let listen = format!("unix:path={}", other.path().join("bus").display());
-    let policy = "<policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/></policy>";
+    let all = "<allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>";
+    let policy = format!("<policy context=\"default\">{all}</policy>");
     let text = format!("<busconfig><type>session</type><listen>{listen}</listen>{policy}</busconfig>");
     fs::write(&config, text).unwrap();
-    let mut daemon = Command::new("dbus-daemon").arg("--nofork").arg("--config-file").arg(&config).spawn().unwrap();
+    let mut empty_bus = Command::new("dbus-daemon");
+    empty_bus.arg("--nofork").arg("--config-file").arg(&config);
+    let mut empty_bus = empty_bus.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !other.path().join("bus").exists() {
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(bus(&listen), "Unavailable");
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    let told = bus(&listen);
+    empty_bus.kill().unwrap();
+    empty_bus.wait().unwrap();
+    assert_eq!(told, "Unavailable");
 
     // Unlocked again, by what a person would do.
     unlock_the_keyring();
     Keystore::open(kept.path(), keychain()).unwrap();
-    assert_eq!((entries(), keyring::v1::Entry::new(SERVICE, &user).unwrap().get_secret().unwrap()), (1, key));
+    assert_eq!((entries(), looked_up(&user)), (1, key));
     run("secret-tool", &["clear", "service", SERVICE, "username", &user]);
     assert_eq!(kept.refused(), KeychainFailure::Missing);
     assert_eq!(entries(), 0, "no key was made");
