@@ -25,6 +25,9 @@ const GROUP_LEN: usize = 4;
 /// The first group, and a hyphen before each of the others.
 const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
 
+/// Of what was typed: as many characters as there should be, each of at most four bytes.
+const TYPED_LEN: usize = (GROUP_LEN + SYMBOLS_LEN) * 4;
+
 /// 256 random bits that unlock a store, in a form to be kept on paper: for the day when the passphrase is forgotten or the
 /// keychain is gone.
 ///
@@ -112,8 +115,7 @@ impl FromStr for RecoveryKey {
     fn from_str(typed: &str) -> Result<Self> {
         let typed = || typed.chars().filter(|symbol| !is_separator(*symbol));
         let (found, expected) = (typed().count(), GROUP_LEN + SYMBOLS_LEN);
-        // No symbol takes more than four bytes, and none is needed beyond what there should be.
-        let mut symbols = Zeroizing::new(String::with_capacity(4 * expected));
+        let mut symbols = Zeroizing::new(String::with_capacity(TYPED_LEN));
         symbols.extend(typed().take(expected));
         symbols.make_ascii_uppercase();
         let rest = symbols.strip_prefix(START).ok_or(mistyped(RecoveryKeyTypo::Start))?;

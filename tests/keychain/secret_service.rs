@@ -290,8 +290,11 @@ pub(crate) fn restarted_daemon_is_found() {
 
 fn restart() {
     let kept = Kept::new();
-    // Killed, and started again, while the store is open.
-    run("pkill", &["-KILL", "-u", &run("id", &["-u"]).trim().to_owned(), "-f", "^gnome-keyring-daemon"]);
+    // Killed, and started again, while the store is open. Only the one on this bus, of course.
+    let call = ["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"];
+    let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
+    let told = run("dbus-send", &[&call[..], &asked].concat());
+    run("kill", &["-KILL", told.split_whitespace().last().unwrap()]);
     daemon(&["--replace", "--unlock"]);
     kept.store.save_token(&token().user_name("after").access_token("a").build()).unwrap();
     let added = kept.store.add_slot(keychain().label("after")).unwrap();

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Clone, Default)]
-pub(in crate::unlock) struct System;
+pub(in crate::unlock) struct System(());
 
 impl System {
     pub(super) fn write(&self, _: &str, _: &str, _: Key, _: Duration) -> Result<()> {
