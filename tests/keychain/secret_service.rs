@@ -242,8 +242,8 @@ fn failures() {
     empty_bus.wait().unwrap();
     assert_eq!(told, "Unavailable");
 
-    // Unlocked again, by what a person would do.
-    unlock_the_keyring();
+    // Unlocked again, as by a new login.
+    unlocked_daemon(&user);
     Keystore::open(kept.path(), keychain()).unwrap();
     assert_eq!((entries(), looked_up(&user)), (1, key));
     run("secret-tool", &["clear", "service", SERVICE, "username", &user]);
@@ -267,10 +267,10 @@ pub(crate) fn at_another_bus(path: &Path) {
     print!("{first:?}");
 }
 
-fn daemon(options: &[&str]) {
+/// Starts the daemon anew and unlocked, and waits until other programs find the entry again.
+fn unlocked_daemon(user: &str) {
     let mut daemon = Command::new("gnome-keyring-daemon")
-        .args(options)
-        .arg("--components=secrets")
+        .args(["--replace", "--unlock", "--components=secrets"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -278,10 +278,11 @@ fn daemon(options: &[&str]) {
         .unwrap();
     daemon.stdin.take().unwrap().write_all(b"test-pw").unwrap();
     assert!(daemon.wait().unwrap().success());
-}
-
-fn unlock_the_keyring() {
-    daemon(&["--unlock"]);
+    let found = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        looked_up(user).len() == 32
+    });
+    assert!(found, "the daemon did not come back");
 }
 
 pub(crate) fn restarted_daemon_is_found() {
@@ -295,7 +296,7 @@ fn restart() {
     let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
     let told = run("dbus-send", &[&call[..], &asked].concat());
     run("kill", &["-KILL", told.split_whitespace().last().unwrap()]);
-    daemon(&["--replace", "--unlock"]);
+    unlocked_daemon(&kept.user());
     kept.store.save_token(&token().user_name("after").access_token("a").build()).unwrap();
     let added = kept.store.add_slot(keychain().label("after")).unwrap();
     assert_eq!(entries(), 2);
