@@ -36,8 +36,8 @@ pub(crate) struct Engine {
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
-    /// Where the keys of its keychain slots are, once a way to unlock it has told.
-    keychain: Mutex<Option<Keychain>>,
+    /// Where the keys of its keychain slots may be: all that ways to unlock it have told.
+    keychains: Mutex<Vec<Keychain>>,
     /// Held by the thread whose turn it is to write, while it waits for other processes too.
     turns: Mutex<Turns>,
     /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
@@ -111,8 +111,12 @@ impl Engine {
         let plaintext =
             codec::encode(index.next_id(), &notes, iter::empty(), header.max_plaintext_len(file.max_len()))?;
 
-        let lock = file.lock(&Wait::at_most(lock_timeout))?;
-        file.check_absent()?;
+        let lock = file.lock(&Wait::at_most(lock_timeout)).and_then(|lock| file.check_absent().map(|()| lock));
+        if let (Err(_), Some(keychain)) = (&lock, unlock.of_keychain()) {
+            // Its store was never made, so nobody can need the key: else it would be there for good.
+            let _ = keychain.forget(&header.store_id, unlocked.by);
+        }
+        let lock = lock?;
         let make = |parts: &[&[u8]]| file.make(Some(&lock), parts);
         let (prologue, replacement) = put(&unlocked.store_key, &mut header, plaintext, make)?;
         drop(lock);
@@ -134,9 +138,9 @@ impl Engine {
     }
 
     fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
-        let keychain = Mutex::new(unlock.of_keychain().cloned());
+        let keychains = Mutex::new(unlock.of_keychain().into_iter().cloned().collect());
         let (turns, gate, state) = (Mutex::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), keychain, turns, gate, state }
+        Self { file, lock_timeout, process: process::id(), keychains, turns, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {

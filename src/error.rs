@@ -312,8 +312,8 @@ pub enum Unstorable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeychainFailure {
-    /// There is none, or whatever should be one does not do its work.
-    #[error("is not there or does not work: start it, or unlock the keystore in another way")]
+    /// There is none, or whatever should be one does not do its work; on macOS also a person who refused.
+    #[error("is not there, does not work, or was refused: start it, or unlock the keystore in another way")]
     Unavailable,
     /// It is locked and nobody unlocked it, or it has no place yet where keys are kept by default.
     #[error("is locked, or has nowhere to keep keys: unlock it and try again")]
@@ -331,6 +331,9 @@ pub enum KeychainFailure {
     /// It has a key, which opens no slot; or the slot was changed, which cannot be told from it.
     #[error("has a key that does not open the keystore, or the part of the keystore that it opens was changed")]
     WrongKey,
+    /// The service is empty or has a NUL character, which not every keychain can do with.
+    #[error("cannot be asked for a service without a name, or with a NUL in it")]
+    BadService,
     /// It took a key and did not give it back.
     #[error("does not keep what it is given")]
     Forgetful,

@@ -238,8 +238,8 @@ impl Keystore {
     /// Removes a way to unlock the store; `false` if there is none of that id (any more). Blocks as a save does. It opens no later
     /// state of the file, but [removal is not revocation](#ways-to-unlock-it).
     ///
-    /// A keychain's key is then taken out of it, if this handle knows the keychain: it was opened with it, or one of its calls
-    /// was given it since. One that stays is an [orphan](Self::keychain_orphans).
+    /// A keychain's key is then taken out of it, if this handle knows the service: it was opened with it, or one of its calls was
+    /// given it since. One that stays is an [orphan](Self::keychain_orphans).
     ///
     /// # Errors
     ///
@@ -370,7 +370,8 @@ impl Keystore {
     }
 
     /// Deletes one of the [orphans](Self::keychain_orphans) from the keychain; `false` if there is no such key, or if the store
-    /// has that way to unlock it.
+    /// has that way to unlock it. It syncs the folder first, so that no power cut brings the way back without its key. A way
+    /// that another handle is about to add would lose its key.
     ///
     /// # Errors
     ///

@@ -225,42 +225,53 @@ impl Unlock {
     pub(crate) fn open_slot(&self, header: &Header) -> Result<Unlocked> {
         let mut refusal = Error::NoSuchSlot { kind: self.slot_kind(None).name() };
         for slot in &header.slots {
-            let slot_key = match (&self.way, slot.kind) {
-                (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => {
-                    match passphrase.slot_key(kdf, &slot.salt) {
-                        // Made on a larger machine. Another slot may cost less; if none opens, it may have been this one.
-                        Err(too_costly @ Error::KdfMemory { .. }) => {
-                            refusal = too_costly;
-                            None
-                        }
-                        slot_key => {
-                            if !matches!(refusal, Error::KdfMemory { .. }) {
-                                refusal = Error::WrongPassphrase;
-                            }
-                            Some(slot_key?)
-                        }
-                    }
-                }
-                (Way::Keychain(keychain), SlotKind::Keychain) => {
-                    let found = keychain.key(&header.store_id, slot.id)?;
-                    // A slot that was made on another machine has its key there.
-                    refusal =
-                        if found.is_some() { KeychainFailure::WrongKey } else { KeychainFailure::Missing }.error();
-                    found
-                }
-                (Way::RecoveryKey(key), SlotKind::RecoveryKey) => {
-                    refusal = Error::WrongRecoveryKey;
-                    Some(key.slot_key())
-                }
-                _ => None,
+            let Some(slot_key) = self.slot_key(&header.store_id, slot) else { continue };
+            let refused = match slot_key {
+                Ok(slot_key) => match seal::unwrap(slot, &header.store_id, &slot_key)? {
+                    Some(store_key) => return Ok(Unlocked { store_key, by: slot.id }),
+                    None => self.wrong(),
+                },
+                Err(error) if concerns_one_slot(&error) => error,
+                Err(error) => return Err(error),
             };
-            let Some(slot_key) = slot_key else { continue };
-            if let Some(store_key) = seal::unwrap(slot, &header.store_id, &slot_key)? {
-                return Ok(Unlocked { store_key, by: slot.id });
+            if says_least(&refusal) {
+                refusal = refused;
             }
         }
         Err(refusal)
     }
+
+    /// The key that this way gives for a slot; `None` if the slot is for another way.
+    fn slot_key(&self, store_id: &StoreId, slot: &Slot) -> Option<Result<Key>> {
+        match (&self.way, slot.kind) {
+            (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => Some(passphrase.slot_key(kdf, &slot.salt)),
+            (Way::Keychain(keychain), SlotKind::Keychain) => Some(keychain.key(store_id, slot.id)),
+            (Way::RecoveryKey(key), SlotKind::RecoveryKey) => Some(Ok(key.slot_key())),
+            _ => None,
+        }
+    }
+
+    /// The error for a key that does not open its slot.
+    fn wrong(&self) -> Error {
+        match self.way {
+            Way::Passphrase(_) => Error::WrongPassphrase,
+            Way::Keychain(_) => KeychainFailure::WrongKey.error(),
+            Way::RecoveryKey(_) => Error::WrongRecoveryKey,
+        }
+    }
+}
+
+/// What does not keep the next slot from opening: it may cost less memory, or be this machine's, or have a sound entry.
+fn concerns_one_slot(error: &Error) -> bool {
+    use KeychainFailure::{Broken, Missing, Unavailable, WrongKey};
+    matches!(error, Error::KdfMemory { .. } | Error::Keychain { why: Missing | WrongKey | Broken | Unavailable })
+}
+
+/// What is told only if no other slot has more to tell.
+fn says_least(refusal: &Error) -> bool {
+    let missing = KeychainFailure::Missing;
+    matches!(refusal, Error::NoSuchSlot { .. } | Error::WrongPassphrase)
+        || matches!(refusal, Error::Keychain { why } if *why == missing)
 }
 
 #[cfg(test)]

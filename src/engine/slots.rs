@@ -6,11 +6,11 @@
 use std::mem;
 
 use super::{
-    Engine, State,
+    Engine, State, Written,
     draft::{Addition, Draft, check_label},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, KeychainFailure, Result},
     format::{Header, SlotKind},
     id::SlotId,
     secret::Key,
@@ -122,7 +122,12 @@ impl Engine {
     pub(crate) fn remove_keychain_orphan(&self, unlock: &Unlock, id: SlotId) -> Result<bool> {
         let Some(keychain) = unlock.of_keychain() else { return Ok(false) };
         let (store_id, slots) = self.read_state(|state| (state.header.store_id, state.slots()))?;
-        if slots.iter().any(|slot| slot.id == id) { Ok(false) } else { keychain.forget(&store_id, id) }
+        if slots.iter().any(|slot| slot.id == id) {
+            return Ok(false);
+        }
+        // Whoever removed the slot, and whatever they were told: no power cut brings it back after this.
+        Written { value: (), unconfirmed: self.file.confirm() }.confirmed(|()| None)?;
+        keychain.forget(&store_id, id)
     }
 
     fn slot_of(&self, unlock: &Unlock, header: &Header) -> Result<SlotId> {
@@ -139,7 +144,10 @@ impl Engine {
 
     fn meet(&self, unlock: &Unlock) {
         if let Some(keychain) = unlock.of_keychain() {
-            *self.keychain.lock() = Some(keychain.clone());
+            let mut keychains = self.keychains.lock();
+            if !keychains.iter().any(|known| known.is_same(keychain)) {
+                keychains.push(keychain.clone());
+            }
         }
     }
 
@@ -151,13 +159,19 @@ impl Engine {
             Ok((value, draft.header.store_id, mem::take(&mut draft.gone_of_keychain)))
         });
         let (value, store_id, gone) = written?.confirmed(|_| None)?;
-        let Some(keychain) = self.keychain.lock().clone() else { return Ok(value) };
-        // All of them are tried, whatever becomes of one.
-        let forgotten: Vec<_> = gone.into_iter().map(|id| keychain.forget(&store_id, id)).collect();
-        match forgotten.into_iter().collect::<Result<Vec<_>>>() {
-            Err(Error::Keychain { why }) => Err(Error::KeyLeft { why }),
-            done => done.map(|_| value),
+        let keychains = self.keychains.lock().clone();
+        let mut left = None;
+        for (keychain, id) in keychains.iter().flat_map(|keychain| gone.iter().map(move |id| (keychain, *id))) {
+            match keychain.forget(&store_id, id) {
+                Err(Error::Keychain { why }) => left = left.or(Some(why)),
+                forgotten => drop(forgotten?),
+            }
+            // It would be the same with the others.
+            if matches!(left, Some(KeychainFailure::TimedOut { .. })) {
+                break;
+            }
         }
+        left.map_or(Ok(value), |why| Err(Error::KeyLeft { why }))
     }
 
     /// What a new slot is made ready with: the header of the next file, as it would be now, and the store key.

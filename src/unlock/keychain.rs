@@ -1,6 +1,6 @@
 //! The operating system's keychain as the way to a store's key.
 //!
-//! An entry holds the 32 bytes that one slot is opened with, and nothing else. It is in the keychain before a file refers
+//! An entry holds the 32 bytes that one slot is opened with, in hexadecimal, and nothing else. It is in the keychain before a file refers
 //! to it, and is taken out by what removed its slot, after that.
 
 #[cfg_attr(feature = "keychain", path = "keychain/system.rs")]
@@ -10,9 +10,10 @@ mod system;
 use std::{fmt, time::Duration};
 
 use data_encoding::HEXLOWER;
+use zeroize::Zeroizing;
 
 use crate::{
-    error::{KeychainFailure, Result},
+    error::{Error, KeychainFailure, Result},
     format::StoreId,
     id::SlotId,
     secret::Key,
@@ -21,6 +22,10 @@ use system::System;
 
 /// Some calls wait for a person who is asked to unlock the keychain.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A key is kept as hexadecimal text: some keychains change bytes that are none (KWallet replaces what is not UTF-8, and a line
+/// end in a secret makes a GNOME keyring without a password unreadable).
+const TEXT_LEN: usize = 2 * Key::LEN;
 
 /// The entries of one application.
 #[derive(Clone)]
@@ -46,38 +51,58 @@ impl Keychain {
 
     /// Makes a key for a new slot, and sees that the keychain has it.
     pub(super) fn make_key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
+        self.check_service()?;
         let key = Key::random()?;
-        self.system.write(&self.service, &user(store_id, slot), key.clone(), self.deadline)?;
-        match self.key(store_id, slot)? {
-            Some(read) if read == key => Ok(key),
-            _ => Err(KeychainFailure::Forgetful.error()),
+        let mut text = Zeroizing::new([0; TEXT_LEN]);
+        HEXLOWER.encode_mut(key.bytes(), &mut *text);
+        self.system.write(&self.service, &user(store_id, slot), text, self.deadline)?;
+        match self.key(store_id, slot) {
+            Ok(read) if read == key => Ok(key),
+            Ok(_) | Err(Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey }) => {
+                Err(KeychainFailure::Forgetful.error())
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// The key for a slot; `None` if the keychain says that it has none.
-    pub(super) fn key(&self, store_id: &StoreId, slot: SlotId) -> Result<Option<Key>> {
-        let Some(bytes) = self.system.read(&self.service, &user(store_id, slot), self.deadline)? else {
-            return Ok(None);
-        };
+    /// The key for a slot.
+    pub(super) fn key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
+        self.check_service()?;
+        let text = self.system.read(&self.service, &user(store_id, slot), self.deadline)?;
         let mut key = Key::zeroed();
-        if bytes.len() != Key::LEN {
-            return Err(KeychainFailure::WrongKey.error());
-        }
-        key.bytes_mut().copy_from_slice(&bytes);
-        Ok(Some(key))
+        let is_key = text.len() == TEXT_LEN && HEXLOWER.decode_mut(&text, key.bytes_mut()).is_ok();
+        if is_key { Ok(key) } else { Err(KeychainFailure::WrongKey.error()) }
     }
 
     /// Takes a slot's entry out; `false` if there is none.
     pub(crate) fn forget(&self, store_id: &StoreId, slot: SlotId) -> Result<bool> {
-        self.system.delete(&self.service, &user(store_id, slot), self.deadline)
+        self.check_service()?;
+        match self.system.delete(&self.service, &user(store_id, slot), self.deadline) {
+            Err(Error::Keychain { why: KeychainFailure::Missing }) => Ok(false),
+            deleted => deleted.map(|()| true),
+        }
     }
 
     /// The slots that there are entries for, of whatever state of the store.
     pub(crate) fn slots(&self, store_id: &StoreId) -> Result<Vec<SlotId>> {
+        self.check_service()?;
         let users = self.system.users(&self.service, self.deadline)?;
         let store = format!("{}-", HEXLOWER.encode(store_id));
         let slot = |user: &String| HEXLOWER.decode(user.strip_prefix(&store)?.as_bytes()).ok()?.try_into().ok();
         Ok(users.iter().filter_map(slot).map(SlotId).collect())
+    }
+}
+
+impl Keychain {
+    /// Whether it has the same entries.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.service == other.service && self.system.is_same(&other.system)
+    }
+
+    /// What some systems would cut, or take for any service.
+    fn check_service(&self) -> Result<()> {
+        let is_usable = !self.service.is_empty() && !self.service.contains('\0');
+        if is_usable { Ok(()) } else { Err(KeychainFailure::BadService.error()) }
     }
 }
 

@@ -210,8 +210,10 @@ pub(crate) fn wrong_keys() {
     let place = Place::for_operation("remove");
     let entry = place.entries().join(&Folder::new(place.entries()).entries()[0]);
     let key = fs::read(&entry).unwrap();
-    assert_eq!(key.len(), 32, "nothing but the key");
-    for wrong in [vec![0; 32], key[..31].to_vec(), [&key[..], b"0"].concat(), Vec::new()] {
+    assert_eq!(key.len(), 64, "nothing but the key");
+    assert!(key.iter().all(|byte| b"0123456789abcdef".contains(byte)), "as text that every keychain keeps");
+    let shouted = key.to_ascii_uppercase();
+    for wrong in [vec![b'0'; 64], key[..63].to_vec(), [&key[..], b"0"].concat(), shouted, vec![0; 32], Vec::new()] {
         fs::write(&entry, wrong).unwrap();
         let refused = Keystore::open(place.path(), place.keychain()).unwrap_err();
         assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
@@ -244,6 +246,14 @@ pub(crate) fn forgetful() {
     assert_eq!(place.bytes(), bytes);
     let path = place.0.path().join("new.keep");
     assert!(Keystore::create(&path, keychain_in(forgetful)).is_err() && !path.exists());
+    let nowhere = Arc::new(crate::credentials::Nowhere);
+    let refused = store.add_slot(keychain_in(nowhere)).unwrap_err();
+    assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
+    for service in ["", "a\0b"] {
+        let unlock = Unlock::keychain(service).credential_store(Folder::new(place.entries()).store());
+        let refused = Keystore::create(&path, unlock).unwrap_err();
+        assert!(matches!(refused, Error::Keychain { why: KeychainFailure::BadService, .. }), "{refused:?}");
+    }
 }
 
 pub(crate) fn several_machines() {
@@ -262,6 +272,72 @@ pub(crate) fn several_machines() {
     assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey, .. }));
     // A way that was no keychain's has no orphans.
     assert_eq!(store.keychain_orphans(unlock()).unwrap(), []);
+}
+
+/// What is wrong with one entry keeps nobody from the next slot.
+pub(crate) fn one_bad_entry() {
+    let place = Place::for_operation("remove");
+    let first = place.entries().join(&Folder::new(place.entries()).entries()[0]);
+    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+    let second = store.add_slot(place.keychain()).unwrap();
+    let opens =
+        |unlock: Unlock| Keystore::open(place.path(), unlock).map(|store| store.opened_by().unwrap().unwrap().id);
+    assert_ne!(opens(place.keychain()).unwrap(), second);
+    for bad in [&b"short"[..], &[b'0'; 64]] {
+        fs::write(&first, bad).unwrap();
+        assert_eq!(opens(place.keychain()).unwrap(), second);
+    }
+    // The first question to the first entry, then to the second one too.
+    for at in 0..2 {
+        assert_eq!(opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store())).unwrap(), second);
+    }
+    store.remove_slot(second).unwrap();
+    store.try_unlock(place.keychain()).unwrap_err();
+    // A wrong key is told, even if the next one is missing.
+    let elsewhere = tempfile::tempdir().unwrap();
+    store.add_slot(keychain_in(Folder::new(elsewhere.path()).store())).unwrap();
+    let refused = opens(place.keychain()).unwrap_err();
+    assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
+}
+
+/// Two stores and two services in one keychain.
+pub(crate) fn several_stores_and_services() {
+    let (place, other) = (Place::for_operation("remove"), Place::for_operation("create"));
+    let entries = || Folder::new(place.entries()).entries().len();
+    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
+    let beside = Keystore::create(other.path(), place.keychain()).unwrap();
+    assert_eq!(entries(), 2);
+    for store in [&store, &beside] {
+        assert_eq!(store.keychain_orphans(place.keychain()).unwrap(), [], "what is another store's is no orphan");
+    }
+    let of_other_service = Unlock::keychain("com.example.other").credential_store(Folder::new(place.entries()).store());
+    store.add_slot(of_other_service.clone()).unwrap();
+    assert_eq!(store.keychain_orphans(of_other_service.clone()).unwrap(), []);
+    assert_eq!(entries(), 3);
+    // All of them are exchanged, and none of the old ones stays.
+    store.rekey([place.keychain(), of_other_service.clone(), unlock_with_paper(PAPER)]).unwrap();
+    assert_eq!(entries(), 3);
+    for slot in store.slots().unwrap().into_iter().filter(|slot| slot.kind == SlotKind::Keychain) {
+        assert!(store.remove_slot(slot.id).unwrap());
+    }
+    assert_eq!(entries(), 1, "the other store's");
+    Keystore::open(other.path(), place.keychain()).unwrap();
+}
+
+/// A race to make a store leaves one store, and one key.
+pub(crate) fn lost_races() {
+    let place = Place::for_operation("create");
+    let keychain = keychain_in(Folder::new(place.entries()).store()).deadline(Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| drop(Keystore::open_or_create(place.path(), keychain.clone()).unwrap()));
+        }
+    });
+    assert_eq!(Folder::new(place.entries()).entries().len(), 1);
+    let bytes = place.bytes();
+    let refused = Keystore::create(place.path(), keychain).unwrap_err();
+    assert!(matches!(refused, Error::AlreadyExists { .. }));
+    assert_eq!((place.bytes(), Folder::new(place.entries()).entries().len()), (bytes, 1));
 }
 
 /// From a passphrase to the keychain, and back.
@@ -292,9 +368,8 @@ pub(crate) fn the_sample_file() {
     crate::common::set_mode(&place.path(), 0o600);
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let hex = text(&expected["keychain_keys"][0]);
-    let key: Vec<u8> = (0..32).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect();
     let name = format!("{SERVICE} {}-{}", text(&expected["store_id"]), text(&expected["slots"][0]["slot_id"]));
-    fs::write(place.entries().join(name), key).unwrap();
+    fs::write(place.entries().join(name), hex).unwrap();
     let store = Keystore::open(place.path(), place.keychain()).unwrap();
     assert_eq!(store.get_tokens().unwrap()[0].user_name(), Some("ada"));
 }

@@ -39,6 +39,9 @@ fn main() {
         trial("an_entry_with_a_wrong_key_opens_nothing_and_no_new_one_is_made", faults::wrong_keys),
         trial("a_keychain_that_does_not_keep_a_key_is_noticed_before_a_file_needs_it", faults::forgetful),
         trial("one_file_has_a_slot_for_the_keychain_of_each_machine", faults::several_machines),
+        trial("a_bad_entry_keeps_nobody_from_the_next_slot", faults::one_bad_entry),
+        trial("stores_and_services_in_one_keychain_do_not_meet", faults::several_stores_and_services),
+        trial("a_race_to_make_a_store_leaves_one_key", faults::lost_races),
         trial("a_store_goes_from_a_passphrase_to_the_keychain_and_back", faults::there_and_back),
         trial("the_sample_file_of_a_keychain_opens", faults::the_sample_file),
     ];

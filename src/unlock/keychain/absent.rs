@@ -4,24 +4,25 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::{
-    error::{KeychainFailure, Result},
-    secret::Key,
-};
+use crate::error::{KeychainFailure, Result};
 
 #[derive(Clone, Default)]
 pub(in crate::unlock) struct System(());
 
 impl System {
-    pub(super) fn write(&self, _: &str, _: &str, _: Key, _: Duration) -> Result<()> {
+    pub(super) fn is_same(&self, _: &Self) -> bool {
+        true
+    }
+
+    pub(super) fn write(&self, _: &str, _: &str, _: Zeroizing<[u8; 64]>, _: Duration) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<Zeroizing<Vec<u8>>> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn delete(&self, _: &str, _: &str, _: Duration) -> Result<bool> {
+    pub(super) fn delete(&self, _: &str, _: &str, _: Duration) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 

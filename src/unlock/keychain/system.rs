@@ -11,16 +11,13 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use keyring_core::{CredentialStore, Entry, Error as KeyringError};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::{
-    error::{Error, KeychainFailure, Result},
-    secret::Key,
-};
+use crate::error::{KeychainFailure, Result};
 
 #[derive(Clone, Default)]
 pub(in crate::unlock) struct System {
@@ -33,17 +30,24 @@ impl System {
         Self { given: Some(store) }
     }
 
-    pub(super) fn write(&self, service: &str, user: &str, secret: Key, deadline: Duration) -> Result<()> {
-        self.ask(service, user, deadline, move |entry| entry.set_secret(secret.bytes()))
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.given, &other.given) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
     }
 
-    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    pub(super) fn write(&self, service: &str, user: &str, text: Zeroizing<[u8; 64]>, deadline: Duration) -> Result<()> {
+        self.ask(service, user, deadline, move |entry| entry.set_secret(&*text))
+    }
+
+    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<Zeroizing<Vec<u8>>> {
         // Wiped even if it comes when nobody waits for it any more.
-        found(self.ask(service, user, deadline, |entry| entry.get_secret().map(Zeroizing::new)))
+        self.ask(service, user, deadline, |entry| entry.get_secret().map(Zeroizing::new))
     }
 
-    pub(super) fn delete(&self, service: &str, user: &str, deadline: Duration) -> Result<bool> {
-        found(self.ask(service, user, deadline, Entry::delete_credential)).map(|deleted| deleted.is_some())
+    pub(super) fn delete(&self, service: &str, user: &str, deadline: Duration) -> Result<()> {
+        self.ask(service, user, deadline, Entry::delete_credential)
     }
 
     /// The users of all entries of a service.
@@ -54,8 +58,7 @@ impl System {
                 Some(store) => store.search(&HashMap::from([("service", service.as_str())]))?,
                 None => native::store()?.search(&native::all_of(&service))?,
             };
-            let of_service = |entry: &Entry| entry.get_specifiers().filter(|(found, _)| *found == service);
-            Ok(entries.iter().filter_map(of_service).map(|(_, user)| user).collect())
+            Ok(entries.iter().filter_map(|entry| user_of(entry.get_specifiers()?, &service)).collect())
         })
     }
 
@@ -75,11 +78,11 @@ impl System {
     }
 }
 
-fn found<R>(answer: Result<R>) -> Result<Option<R>> {
-    match answer {
-        Err(Error::Keychain { why: KeychainFailure::Missing }) => Ok(None),
-        answer => answer.map(Some),
-    }
+/// The user of an entry, if it is the service's. Windows has one name for both, which it takes apart at the last dot: put together
+/// again, it ends in the service.
+fn user_of((found, user): (String, String), service: &str) -> Option<String> {
+    let name = format!("{user}.{found}");
+    name.strip_suffix(service)?.strip_suffix('.').map(str::to_owned)
 }
 
 /// The answer, if it comes in time. A call that hangs goes on hanging, on a thread that nobody waits for.
@@ -89,8 +92,9 @@ fn within<R: Send + 'static>(
 ) -> Result<R> {
     let (tell, told) = mpsc::sync_channel(1);
     let asking = move || {
+        let started = Instant::now();
         // Nobody listens after the deadline.
-        let _ = tell.send(call().map_err(|error| failure(&error).error()));
+        let _ = tell.send(call().map_err(|error| failure(error, started.elapsed()).error()));
     };
     let thread = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
     let thread = thread.map_err(|_| KeychainFailure::Unavailable.error())?;
@@ -103,15 +107,22 @@ fn within<R: Send + 'static>(
     answer.unwrap_or(Err(KeychainFailure::Broken.error()))
 }
 
-/// Errors of the keyring crates may hold the secret: nothing of them is passed on.
-fn failure(error: &KeyringError) -> KeychainFailure {
+/// Errors of the keyring crates may hold the secret: nothing of them is passed on, and what they hold is wiped.
+fn failure(error: KeyringError, after: Duration) -> KeychainFailure {
     match error {
-        KeyringError::PlatformFailure(_) | KeyringError::NoDefaultStore => KeychainFailure::Unavailable,
+        KeyringError::PlatformFailure(error) => native::failure(&*error, after),
+        KeyringError::NoDefaultStore => KeychainFailure::Unavailable,
         KeyringError::NoStorageAccess(_) => KeychainFailure::Locked,
         KeyringError::NoEntry => KeychainFailure::Missing,
+        KeyringError::BadEncoding(mut bytes) | KeyringError::BadDataFormat(mut bytes, _) => {
+            bytes.zeroize();
+            KeychainFailure::Broken
+        }
         _ => KeychainFailure::Broken,
     }
 }
+
+type PlatformError = dyn std::error::Error + Send + Sync;
 
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
 mod native {
@@ -131,6 +142,21 @@ mod native {
     pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
         HashMap::from([("service", service)])
     }
+
+    /// The bus waits 2 s for an answer, and may only then learn of a lock.
+    pub(super) fn failure(error: &PlatformError, after: Duration) -> KeychainFailure {
+        use dbus_secret_service::Error as ServiceError;
+
+        match error.downcast_ref::<ServiceError>() {
+            Some(ServiceError::Locked | ServiceError::Prompt) => KeychainFailure::Locked,
+            Some(ServiceError::Dbus(error)) => match error.name() {
+                Some("org.freedesktop.DBus.Error.NoReply") => KeychainFailure::TimedOut { after },
+                Some("org.freedesktop.Secret.Error.IsLocked") => KeychainFailure::Locked,
+                _ => KeychainFailure::Unavailable,
+            },
+            _ => KeychainFailure::Unavailable,
+        }
+    }
 }
 
 #[cfg(target_os = "macos")]
@@ -148,6 +174,11 @@ mod native {
 
     pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
         HashMap::from([("service", service)])
+    }
+
+    /// It does not tell a person who refuses from a keychain that does not work.
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
+        KeychainFailure::Unavailable
     }
 }
 
@@ -169,6 +200,10 @@ mod native {
     pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
         HashMap::new()
     }
+
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
+        KeychainFailure::Unavailable
+    }
 }
 
 #[cfg(not(any(target_os = "macos", windows, all(unix, not(target_vendor = "apple"), not(target_os = "android")))))]
@@ -186,5 +221,9 @@ mod native {
 
     pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
         HashMap::new()
+    }
+
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
+        KeychainFailure::Unavailable
     }
 }
