@@ -245,6 +245,12 @@ fn failures() {
     unlocked_daemon(&user);
     Keystore::open(kept.path(), keychain()).unwrap();
     assert_eq!((entries(), looked_up(&user)), (1, key));
+    // One that is there, and says nothing: the bus gives it up before the deadline.
+    let daemon = process_of_the_service();
+    run("kill", &["-STOP", &daemon]);
+    let silent = Keystore::open(kept.path(), keychain()).unwrap_err();
+    run("kill", &["-CONT", &daemon]);
+    assert!(matches!(silent, Error::Keychain { why: KeychainFailure::TimedOut { .. }, .. }), "{silent:?}");
     run("secret-tool", &["clear", "service", SERVICE, "username", &user]);
     assert_eq!(kept.refused(), KeychainFailure::Missing);
     assert_eq!(entries(), 0, "no key was made");
@@ -284,6 +290,14 @@ fn unlocked_daemon(user: &str) {
     assert!(found, "the daemon did not come back");
 }
 
+/// The number of the daemon's process, as the bus knows it.
+fn process_of_the_service() -> String {
+    let call = ["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"];
+    let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
+    let told = run("dbus-send", &[&call[..], &asked].concat());
+    told.split_whitespace().last().unwrap().to_owned()
+}
+
 pub(crate) fn restarted_daemon_is_found() {
     in_a_session(&["secret service", "restart"]);
 }
@@ -291,10 +305,7 @@ pub(crate) fn restarted_daemon_is_found() {
 fn restart() {
     let kept = Kept::new();
     // Killed, and started again, while the store is open. Only the one on this bus, of course.
-    let call = ["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"];
-    let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
-    let told = run("dbus-send", &[&call[..], &asked].concat());
-    run("kill", &["-KILL", told.split_whitespace().last().unwrap()]);
+    run("kill", &["-KILL", &process_of_the_service()]);
     unlocked_daemon(&kept.user());
     kept.store.save_token(&token().user_name("after").access_token("a").build()).unwrap();
     let added = kept.store.add_slot(keychain().label("after")).unwrap();

@@ -42,6 +42,7 @@ fn main() {
         Trial::test("full_and_read_only_disks_and_mounted_files_are_told_and_nothing_is_lost", run(places::mounts)),
         Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
+        Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
         Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use tokenkeep::{Error, Keystore, TokenStore};
+use tokenkeep::{Error, KdfParams, Keystore, TokenStore, Unlock};
 
 use crate::{
     common::{Fixture, names_in, set_mode, token, unlock},
@@ -43,6 +43,12 @@ pub(crate) fn work(place: &str, folder: &Path) {
     let path = folder.join("tokens.keep");
     let at = folder.to_str().unwrap();
     match place {
+        "little memory" => {
+            // The first slot is beyond this process, the second is not.
+            assert_eq!(users(&path), 0);
+            let refused = Keystore::open(&path, Unlock::passphrase("wrong")).unwrap_err();
+            assert!(matches!(refused, Error::KdfMemory { .. }), "it may have been the one: {refused:?}");
+        }
         "full disk" => {
             mount(&["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", at]);
             let store = Keystore::create(&path, unlock()).unwrap();
@@ -171,4 +177,18 @@ pub(crate) fn names() {
     assert!(store.status().unwrap().to_string().contains("UTF-8.keep"));
     let missing = path.with_file_name(std::ffi::OsStr::from_bytes(b"no\xff"));
     assert!(matches!(Keystore::open(missing, unlock()), Err(Error::NotFound { .. })));
+}
+
+/// A passphrase that was set on a larger machine is no obstacle to another one.
+pub(crate) fn little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.keep");
+    let costly = KdfParams::new(512 * 1024, 1, 1).unwrap();
+    Keystore::create(&path, Unlock::passphrase("costly").kdf(costly)).unwrap().add_slot(unlock()).unwrap();
+    let job = this_program_with(&["places", "little memory", folder.path().to_str().unwrap()]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 400000 && exec \"$0\""]).arg(job.get_program());
+    limited.envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = limited.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }

@@ -223,3 +223,43 @@ fn keys_are_derived_before_the_lock_is_taken() {
         assert_eq!((before_the_lock, in_all), (derivations, derivations), "{n}");
     }
 }
+
+/// A power cut may bring the old file back, which needs the key.
+#[cfg(all(unix, feature = "keychain"))]
+#[test]
+fn a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good() {
+    use crate::{
+        engine::tests::open_with,
+        file::{Call, Watched},
+    };
+    use std::{
+        io,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let keychain = Unlock::keychain("service").credential_store(keyring_core::mock::Store::new().unwrap());
+    let engine = create(&folder);
+    let slot = engine.add_slot(&keychain).unwrap();
+    let before = fs::read(at(&folder)).unwrap();
+    let failing = Arc::new(AtomicBool::new(true));
+    let watched = failing.clone();
+    let disk = Watched(move |call| match call {
+        Call::SyncFolder if watched.load(Ordering::SeqCst) => Err(io::Error::other("on fire")),
+        _ => Ok(()),
+    });
+    let engine = open_with(&folder, Arc::new(disk));
+    engine.try_unlock(&keychain).unwrap();
+    assert!(matches!(engine.remove_slot(slot), Err(Error::DurabilityUnknown { .. })));
+    assert_eq!(engine.keychain_orphans(&keychain).unwrap(), [slot]);
+    // Nor by another handle, which knows nothing of that.
+    assert!(matches!(engine.remove_keychain_orphan(&keychain, slot), Err(Error::DurabilityUnknown { .. })));
+    fs::write(at(&folder), before).unwrap();
+    open(&folder, &keychain).unwrap();
+
+    failing.store(false, Ordering::SeqCst);
+    let engine = open(&folder, &keychain).unwrap();
+    assert!(!engine.remove_keychain_orphan(&keychain, slot).unwrap(), "it is in use");
+    engine.remove_slot(slot).unwrap();
+    assert!(!engine.remove_keychain_orphan(&keychain, slot).unwrap(), "the key went with the slot");
+}

@@ -227,3 +227,44 @@ mod native {
         KeychainFailure::Unavailable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows takes a name apart at the last dot, whichever service it was made for.
+    #[test]
+    fn an_entry_belongs_to_a_service_however_its_name_was_taken_apart() {
+        let user = |found: &str, user: &str| user_of((found.to_owned(), user.to_owned()), "com.example.app");
+        assert_eq!(user("com.example.app", "1-2"), Some("1-2".to_owned()));
+        assert_eq!(user("app", "1-2.com.example"), Some("1-2".to_owned()));
+        for (found, name) in
+            [("app", "1-2.com.other"), ("example.app", "1-2"), ("com.example.app.beta", "1-2"), ("", "")]
+        {
+            assert_eq!(user(found, name), None, "{found} {name}");
+        }
+        assert_eq!(user("xcom.example.app", "1-2"), None);
+    }
+
+    #[test]
+    fn a_thread_that_has_answered_is_gone() {
+        let (tell, told) = mpsc::channel();
+        let answer = within(Duration::from_secs(10), move || {
+            let on_exit = OnExit(tell);
+            thread_local!(static AT_THE_END: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
+            AT_THE_END.set(Some(on_exit));
+            Ok(())
+        });
+        // The thread's own last act came before the answer was passed on.
+        assert!(told.try_recv().is_ok() && answer.is_ok());
+    }
+
+    struct OnExit(mpsc::Sender<()>);
+
+    impl Drop for OnExit {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(50));
+            let _ = self.0.send(());
+        }
+    }
+}
