@@ -199,7 +199,7 @@ impl Keystore {
     /// # let store = Keystore::create(dir.path().join("tokens.keep"), unlock.label("Ada"))?;
     /// assert_eq!(store.try_unlock(Unlock::passphrase("correct horse battery staple"))?.label, "Ada");
     /// assert!(matches!(store.try_unlock(Unlock::passphrase("correct donkey")), Err(Error::WrongPassphrase)));
-    /// # Ok::<(), Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_unlock(&self, unlock: Unlock) -> Result<KeySlot> {
         self.0.try_unlock(&unlock)
