@@ -96,9 +96,9 @@ impl Unlock {
     }
 
     /// With a key in the operating system's keychain, where the application is known as `service` (such as
-    /// `"com.example.app"`): nobody has to type anything once the user has signed in to the system. The Secret Service on Linux (GNOME Keyring, KWallet,
-    /// KeePassXC), the login keychain on macOS, the Credential Manager on Windows; `docs/keychain.md` tells what each of them
-    /// protects from, and when it asks the user.
+    /// `"com.example.app"`): nobody has to type anything once the user has signed in to the system. That is the Secret Service
+    /// on Linux (GNOME Keyring, KWallet, KeePassXC), the login keychain on macOS, the Credential Manager on Windows.
+    /// `docs/keychain.md` tells what each of them protects from, and when it asks the user.
     ///
     /// Each question to the keychain has a [deadline](Self::deadline). Opening asks for one key for each slot of the kind up to the
     /// one that opens; so does everything else that takes an `Unlock`. What makes a slot writes a key and reads it back.
