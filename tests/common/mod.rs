@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::{
+    env,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +25,16 @@ pub const OTHER_PAPER: &str = "TKR1-KJBZ-VYV3-ZE6G-8SH4-JR9V-P68G-JS63-T185-E8G6
 /// A way to unlock that costs nothing.
 pub fn unlock_with_paper(key: &str) -> Unlock {
     Unlock::recovery_key(key.parse().unwrap())
+}
+
+/// In which a test program that starts itself again finds what it is to do.
+pub const JOB: &str = "TOKENKEEP_TEST_JOB";
+
+/// This program, as another process, doing a job.
+pub fn this_program_with(job: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.env(JOB, job.join("\n"));
+    command
 }
 
 pub fn token() -> TokenBuilder {

@@ -10,11 +10,12 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod secret_service;
 
-use std::{env, path::Path, process::Command};
+use std::{env, path::Path};
 
 use libtest_mimic::{Arguments, Trial};
 
-const JOB: &str = "TOKENKEEP_TEST_JOB";
+use common::{JOB, this_program_with};
+
 const SERVICE: &str = "com.example.tokenkeep-test";
 
 fn main() {
@@ -63,13 +64,6 @@ fn trial(name: &str, test: fn()) -> Trial {
         test();
         Ok(())
     })
-}
-
-/// This program, as another process, doing a job.
-fn this_program_with(job: &[&str]) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.env(JOB, job.join("\n"));
-    command
 }
 
 /// The store's id, as the header shows it.

@@ -17,7 +17,7 @@ use std::{env, process::Command};
 
 use libtest_mimic::{Arguments, Trial};
 
-const JOB: &str = "TOKENKEEP_TEST_JOB";
+use common::{JOB, this_program_with};
 
 fn main() {
     #[cfg(target_os = "linux")]
@@ -61,13 +61,6 @@ fn run(test: fn()) -> impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send 
         test();
         Ok(())
     }
-}
-
-/// This program, as another process, doing a job.
-fn this_program_with(job: &[&str]) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.env(JOB, job.join("\n"));
-    command
 }
 
 /// Whether a program that a test needs works here. Where it does not the test says so; in CI that is a failure.
