@@ -115,12 +115,12 @@ impl Unlock {
     /// let keychain = || Unlock::keychain("com.example.app");
     /// let store = match Keystore::open_or_create("tokens.keep", keychain()) {
     ///     Err(Error::Keychain { why: KeychainFailure::Unavailable, .. }) => {
-    ///         let passphrase = rpassword();
+    ///         let passphrase = ask_the_user();
     ///         Keystore::open_or_create("tokens.keep", Unlock::passphrase(passphrase))?
     ///     }
     ///     opened => opened?,
     /// };
-    /// # fn rpassword() -> String { unimplemented!() }
+    /// # fn ask_the_user() -> String { String::from("correct horse battery staple") }
     /// # Ok::<(), Error>(())
     /// ```
     #[must_use]
