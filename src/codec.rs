@@ -146,7 +146,7 @@ pub(crate) fn decode(plaintext: &[u8]) -> Result<Contents> {
 
 /// Padmé (Nikitin et al., PETS 2019) of the length and its prefix, rounded up to whole blocks: what a file's size tells
 /// of its contents is little.
-fn padded_len(payload_len: u64) -> Option<usize> {
+pub(crate) fn padded_len(payload_len: u64) -> Option<usize> {
     let len = payload_len.checked_add(length(LENGTH_LEN))?;
     // Below its leading bit, 2^exponent, the length keeps as many bits as it takes to write the exponent.
     let exponent = len.checked_ilog2()?;

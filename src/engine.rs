@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     changes::Changes,
-    codec::{self, SlotNote},
+    codec::{self, Contents, SlotNote},
     error::{Error, Result},
     file::{Held, Lock, Opened, Replacement, StoreFile, Turns, Wait},
     format::{self, Header, PROLOGUE_LEN},
@@ -133,7 +133,7 @@ impl Engine {
         let mut bytes = read_all(&opened)?;
         let (header, header_bytes, body) = Header::parse(&mut bytes)?;
         let unlocked = unlock.open_slot(&header)?;
-        let state = State::unseal(unlocked, opened, header, header_bytes, body)?;
+        let state = State::load(unlocked, opened, header, header_bytes, body)?;
         Ok(Self::new(file, unlock, lock_timeout, state))
     }
 
@@ -319,7 +319,7 @@ impl Engine {
         if header.key_id != loaded.key_id {
             return Err(Error::Rekeyed);
         }
-        let newest = State::unseal(unlocked.clone(), opened, header, header_bytes, body)?;
+        let newest = State::load(unlocked.clone(), opened, header, header_bytes, body)?;
         // Only now is the generation known to be one that we wrote.
         if newest.header.generation < loaded.generation
             || (newest.header.generation == loaded.generation && newest.header.body_salt != loaded.body_salt)
@@ -357,23 +357,21 @@ fn put(
     Ok((header_bytes, replacement))
 }
 
+/// What the file holds, out of its body, which is decrypted in place.
+pub(crate) fn unseal(store_key: &Key, header: &Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Contents> {
+    let contents = codec::decode(seal::open(store_key, header, header_bytes, body)?)?;
+    if header.key_id != seal::key_id(store_key)? {
+        return Err(Error::Malformed { what: "its key id does not match its key" });
+    }
+    if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
+        return Err(Error::Malformed { what: "its slots and the notes on them differ" });
+    }
+    Ok(contents)
+}
+
 impl State {
-    /// What the file holds, out of its body.
-    fn unseal(
-        unlocked: Unlocked,
-        opened: Opened,
-        header: Header,
-        header_bytes: &[u8],
-        body: &mut [u8],
-    ) -> Result<Self> {
-        let store_key = &unlocked.store_key;
-        let contents = codec::decode(seal::open(store_key, &header, header_bytes, body)?)?;
-        if header.key_id != seal::key_id(store_key)? {
-            return Err(Error::Malformed { what: "its key id does not match its key" });
-        }
-        if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
-            return Err(Error::Malformed { what: "its slots and the notes on them differ" });
-        }
+    fn load(unlocked: Unlocked, opened: Opened, header: Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Self> {
+        let contents = unseal(&unlocked.store_key, &header, header_bytes, body)?;
         let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
         let index = Arc::new(Index::new(contents.next_id, contents.tokens));
         Ok(Self {
@@ -400,6 +398,8 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(all(test, unix))]
 mod power_cut;
 #[cfg(test)]

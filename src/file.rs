@@ -15,7 +15,9 @@ use std::{
 
 pub(crate) use access::Access;
 #[cfg(test)]
-pub(crate) use disk::{Call, Watched};
+pub(crate) use disk::Call;
+#[cfg(any(test, feature = "__fuzzing"))]
+pub(crate) use disk::Watched;
 pub(crate) use disk::{Disk, Os};
 pub(crate) use lock::{Lock, Turns, Wait};
 use opened::identity;

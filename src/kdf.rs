@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::{
     error::{Error, Result},
-    secret::Key,
+    secret::{Key, leaving_no_trace},
 };
 
 /// The cost of Argon2id (RFC 9106): memory, passes over it, and lanes.
@@ -151,10 +151,12 @@ fn argon2id(cost: KdfParams, passphrase: &[u8], salt: &[u8], secret: &[u8], data
     let params = params.build().map_err(refused)?;
 
     let mut memory = Memory::reserve(params.block_count()).ok_or(Error::KdfMemory { kib: cost.m_kib })?;
-    argon2::Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
-        .map_err(refused)?
-        .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0)
-        .map_err(refused)
+    leaving_no_trace(|| {
+        argon2::Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
+            .map_err(refused)?
+            .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0)
+            .map_err(refused)
+    })
 }
 
 struct Memory(Vec<Block>);

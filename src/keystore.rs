@@ -106,6 +106,10 @@ pub struct KeystoreOptions {
 }
 
 impl Keystore {
+    pub(crate) fn over(engine: Engine) -> Self {
+        Self(Arc::new(engine))
+    }
+
     /// Makes a new store, with a new key, that `unlock` opens. Blocks for a key derivation, if that is a passphrase, and for the
     /// disk.
     ///
@@ -591,7 +595,7 @@ impl KeystoreOptions {
     /// Those of [`Keystore::create`].
     pub fn create(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
         let file = StoreFile::new(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?;
-        Engine::create(file, &unlock, self.lock_timeout).map(|engine| Keystore(Arc::new(engine)))
+        Engine::create(file, &unlock, self.lock_timeout).map(Keystore::over)
     }
 
     /// See [`Keystore::open`].
@@ -601,7 +605,7 @@ impl KeystoreOptions {
     /// Those of [`Keystore::open`].
     pub fn open(&self, path: impl AsRef<Path>, unlock: Unlock) -> Result<Keystore> {
         let file = StoreFile::existing(path.as_ref(), self.access, self.max_file_len, Arc::new(Os))?;
-        Engine::open(file, &unlock, self.lock_timeout).map(|engine| Keystore(Arc::new(engine)))
+        Engine::open(file, &unlock, self.lock_timeout).map(Keystore::over)
     }
 
     /// See [`Keystore::verify_file`].

@@ -50,15 +50,22 @@ mod token;
 
 // Floor 0: what all of them speak of.
 mod error;
+#[cfg(unix)]
+mod hardening;
 mod id;
 mod secret;
 
 // Beside the house: what holds others to the contract.
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, KeychainFailure, RecoveryKeyTypo, Result, UnsafePermissions, Unstorable};
 pub use format::SlotKind;
+#[cfg(unix)]
+pub use hardening::harden_process;
 pub use id::{SlotId, TokenId};
 pub use kdf::KdfParams;
 pub use keystore::{Keystore, KeystoreOptions};

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     format::{Commitment, Header, KeyId, Salt, Slot, StoreId, TAG_LEN, length},
     id::SlotId,
-    secret::{Key, random},
+    secret::{Key, leaving_no_trace, random},
 };
 
 const SLOT: &[u8] = b"tokenkeep v1 slot\0";
@@ -133,18 +133,25 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
         }
     }
     // Fails only for more than 255 hashes of output, and no caller asks for more than two.
-    ring::hkdf::Salt::new(HKDF_SHA256, salt)
-        .extract(secret)
-        .expand(info, Len(out.len()))
-        .and_then(|okm| okm.fill(out))
-        .map_err(|_| Error::Internal { what: "too long an output was asked of HKDF" })
+    leaving_no_trace(|| {
+        ring::hkdf::Salt::new(HKDF_SHA256, salt)
+            .extract(secret)
+            .expand(info, Len(out.len()))
+            .and_then(|okm| okm.fill(out))
+            .map_err(|_| Error::Internal { what: "too long an output was asked of HKDF" })
+    })
 }
 
 /// AES-256-GCM (NIST SP 800-38D) in place; returns the tag.
 fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<[u8; TAG_LEN]> {
-    let sealed = aead_key(key)?
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), in_out)
-        .map_err(|_| Error::TooLarge { what: "a plaintext", size: length(in_out.len()), limit: MAX_PLAINTEXT })?;
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let sealed = leaving_no_trace(|| {
+        aead_key(key)?.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out).map_err(|_| Error::TooLarge {
+            what: "a plaintext",
+            size: length(in_out.len()),
+            limit: MAX_PLAINTEXT,
+        })
+    })?;
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(sealed.as_ref());
     Ok(tag)
@@ -156,8 +163,9 @@ const MAX_PLAINTEXT: u64 = (1 << 36) - 32;
 /// The reverse of [`aead_seal`], over a ciphertext that its tag follows. `None` if the tag does not verify; nothing of
 /// the plaintext is left then.
 fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
-    let opened = aead_key(key)?.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), in_out);
-    Ok(opened.ok().map(|plaintext| &*plaintext))
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let opened = leaving_no_trace(|| Ok(aead_key(key)?.open_in_place(nonce, Aad::from(aad), in_out).ok()))?;
+    Ok(opened.map(|plaintext| &*plaintext))
 }
 
 fn aead_key(key: &[u8]) -> Result<LessSafeKey> {

@@ -110,6 +110,26 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Computes something, and overwrites what that left on the stack below: the crates that encrypt and hash do not wipe the keys that
+/// they expand there, nor the blocks that they hash.
+pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
+    // Not inlined, so that the one has its frames where the other has its own after it.
+    #[inline(never)]
+    fn below<R>(compute: impl FnOnce() -> R) -> R {
+        compute()
+    }
+    #[inline(never)]
+    fn overwrite() {
+        [0_u64; TRACE_LEN].zeroize();
+    }
+    let computed = below(compute);
+    overwrite();
+    computed
+}
+
+/// 16 KiB: more than any of these computations takes.
+const TRACE_LEN: usize = 2048;
+
 /// Bytes from the operating system's generator, for what is no secret: salts, ids, names.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];

@@ -242,7 +242,7 @@ impl Unlock {
     }
 
     /// The key that this way gives for a slot; `None` if the slot is for another way.
-    fn slot_key(&self, store_id: &StoreId, slot: &Slot) -> Option<Result<Key>> {
+    pub(crate) fn slot_key(&self, store_id: &StoreId, slot: &Slot) -> Option<Result<Key>> {
         match (&self.way, slot.kind) {
             (Way::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => Some(passphrase.slot_key(kdf, &slot.salt)),
             (Way::Keychain(keychain), SlotKind::Keychain) => Some(keychain.key(store_id, slot.id)),

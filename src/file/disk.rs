@@ -66,10 +66,10 @@ impl Disk for Os {
 }
 
 /// The operating system's disk, with a watcher that is asked before each call and may let it fail.
-#[cfg(test)]
+#[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) struct Watched<F>(pub(crate) F);
 
-#[cfg(test)]
+#[cfg(any(test, feature = "__fuzzing"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     OpenFolder,
@@ -81,14 +81,14 @@ pub(crate) enum Call {
     Remove,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "__fuzzing"))]
 impl<F> fmt::Debug for Watched<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watched")
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "__fuzzing"))]
 impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
     fn create_new(&self, path: &Path) -> io::Result<File> {
         (self.0)(Call::Create).and_then(|()| Os.create_new(path))
@@ -97,7 +97,7 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
     fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = (self.0)(Call::Write) {
             // In part, as a full disk does.
-            Os.write_all(file, &bytes[..bytes.len() / 2])?;
+            Os.write_all(file, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
             return Err(error);
         }
         Os.write_all(file, bytes)

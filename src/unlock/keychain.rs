@@ -53,8 +53,9 @@ impl Keychain {
     pub(super) fn make_key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
         self.check_service()?;
         let key = Key::random()?;
-        let mut text = Zeroizing::new([0; TEXT_LEN]);
-        HEXLOWER.encode_mut(key.bytes(), &mut *text);
+        // On the heap: it is moved to the thread that asks, and a text that moves leaves copies behind.
+        let mut text = Zeroizing::new(vec![0; TEXT_LEN]);
+        HEXLOWER.encode_mut(key.bytes(), &mut text);
         self.system.write(&self.service, &user(store_id, slot), text, self.deadline)?;
         match self.key(store_id, slot) {
             Ok(read) if read == key => Ok(key),

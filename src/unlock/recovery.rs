@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, RecoveryKeyTypo, Result},
-    secret::{Key, Secret},
+    secret::{Key, Secret, leaving_no_trace},
 };
 
 /// Crockford's base 32: no I, L, O and U.
@@ -76,6 +76,14 @@ impl RecoveryKey {
     /// [`Random`](Error::Random).
     pub fn generate() -> Result<Self> {
         Self::new(Key::random()?)
+    }
+
+    /// The key of those bytes.
+    #[cfg(any(test, feature = "__fuzzing"))]
+    pub(crate) fn of_bytes(bytes: &[u8; Key::LEN]) -> Result<Self> {
+        let mut key = Key::zeroed();
+        key.bytes_mut().copy_from_slice(bytes);
+        Self::new(key)
     }
 
     fn new(key: Key) -> Result<Self> {
@@ -158,7 +166,8 @@ fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {
     label.copy_from_slice(CHECKSUM);
     rest.copy_from_slice(key.bytes());
     let mut checksum = [0; CHECKSUM_LEN];
-    for (byte, hashed) in checksum.iter_mut().zip(digest(&SHA256, &*labelled).as_ref()) {
+    let hash = leaving_no_trace(|| digest(&SHA256, &*labelled));
+    for (byte, hashed) in checksum.iter_mut().zip(hash.as_ref()) {
         *byte = *hashed;
     }
     checksum

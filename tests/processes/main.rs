@@ -7,6 +7,8 @@ mod common;
 #[cfg(target_os = "linux")]
 mod crash;
 #[cfg(target_os = "linux")]
+mod hardening;
+#[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]
 mod torture;
@@ -28,6 +30,7 @@ fn main() {
             // With these two around it, .ci/power-cut does the same on a disk that it stops.
             ["prepare", operation, path] => crash::prepare(operation, path.as_ref()),
             ["check", operation, path] => crash::check(operation, path.as_ref()),
+            ["hardening", how] => hardening::work(how == "hardened"),
             ["places", place, folder] => places::work(place, folder.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
             ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),
@@ -44,6 +47,8 @@ fn main() {
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
         Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
+        Trial::test("a_hardened_process_leaves_no_core_file", run(hardening::core_file)),
+        Trial::test("a_peer_cannot_look_into_a_hardened_process", run(hardening::peer)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
         Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),
     ];

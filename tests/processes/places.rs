@@ -16,7 +16,7 @@ use crate::{
     this_program_with, works,
 };
 
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 fn save(store: &Keystore, user: &str) -> tokenkeep::Result<()> {
     store.save_token(&token().user_name(user).access_token("a").build()).map(|_| ())

@@ -14,7 +14,7 @@ impl System {
         true
     }
 
-    pub(super) fn write(&self, _: &str, _: &str, _: Zeroizing<[u8; 64]>, _: Duration) -> Result<()> {
+    pub(super) fn write(&self, _: &str, _: &str, _: Zeroizing<Vec<u8>>, _: Duration) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 

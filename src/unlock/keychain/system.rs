@@ -37,8 +37,8 @@ impl System {
         }
     }
 
-    pub(super) fn write(&self, service: &str, user: &str, text: Zeroizing<[u8; 64]>, deadline: Duration) -> Result<()> {
-        self.ask(service, user, deadline, move |entry| entry.set_secret(&*text))
+    pub(super) fn write(&self, service: &str, user: &str, text: Zeroizing<Vec<u8>>, deadline: Duration) -> Result<()> {
+        self.ask(service, user, deadline, move |entry| entry.set_secret(&text))
     }
 
     pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<Zeroizing<Vec<u8>>> {

@@ -2,11 +2,7 @@ use super::*;
 
 /// The bytes 00 01 … 1F.
 fn sample() -> RecoveryKey {
-    let mut key = Key::zeroed();
-    for (n, byte) in (0..).zip(key.bytes_mut()) {
-        *byte = n;
-    }
-    RecoveryKey::new(key).unwrap()
+    RecoveryKey::of_bytes(&std::array::from_fn(|n| n.try_into().unwrap())).unwrap()
 }
 
 fn typo(typed: &str) -> RecoveryKeyTypo {

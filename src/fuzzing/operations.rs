@@ -1,0 +1,160 @@
+//! Operations of two handles on one file, while the disk fails now and then.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use arbitrary::Arbitrary;
+
+use super::model::{Model, Operation, Row};
+use crate::{
+    Error, Keystore, RecoveryKey, Unlock,
+    engine::Engine,
+    file::{Access, Disk, StoreFile, Watched},
+};
+
+#[derive(Debug, Arbitrary)]
+pub(super) struct Step {
+    by_the_second: bool,
+    /// Which of the next calls that change the disk fails, if that many are made.
+    fails_at: Option<u8>,
+    what: What,
+}
+
+#[derive(Debug, Arbitrary)]
+enum What {
+    Save(Few),
+    Find(Few),
+    Delete(u8),
+    DeleteAll,
+    Reopen,
+    Verify,
+    Backup,
+}
+
+/// A row of values so few that rows meet.
+#[derive(Debug, Arbitrary)]
+struct Few {
+    id: Option<u8>,
+    texts: [Option<bool>; 8],
+    expires_at: Option<u8>,
+    scopes: [bool; 2],
+    attribute: Option<(bool, bool)>,
+}
+
+const TEXTS: [&str; 8] = [
+    "user_name",
+    "client_id",
+    "client_secret",
+    "refresh_token",
+    "access_token",
+    "grant_token",
+    "id_token",
+    "api_domain",
+];
+const IDS: [&str; 6] = ["1", "2", "3", "5", "id", "07"];
+
+fn id(number: u8) -> String {
+    IDS[usize::from(number) % IDS.len()].to_owned()
+}
+
+impl Few {
+    fn row(&self) -> Row {
+        let texts =
+            TEXTS.iter().zip(self.texts).filter_map(|(name, value)| Some((*name, format!("{name} {}", value?))));
+        let scopes = ["x", "y"].into_iter().zip(self.scopes).filter(|(_, is_set)| *is_set);
+        Row {
+            texts: texts.chain(self.id.map(|number| ("id", id(number)))).collect(),
+            expires_at: self.expires_at.map(u64::from),
+            scopes: scopes.map(|(scope, _)| scope.to_owned()).collect(),
+            attributes: self.attribute.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect(),
+            revision: 0,
+        }
+    }
+}
+
+/// Calls that will succeed before one fails.
+type Failure = Arc<AtomicU8>;
+const NEVER: u8 = u8::MAX;
+
+fn failing(failure: &Failure) -> Arc<dyn Disk> {
+    let failure = failure.clone();
+    Arc::new(Watched(move |_| match failure.load(Ordering::Relaxed) {
+        NEVER => Ok(()),
+        0 => {
+            failure.store(NEVER, Ordering::Relaxed);
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        calls => {
+            failure.store(calls - 1, Ordering::Relaxed);
+            Ok(())
+        }
+    }))
+}
+
+fn unlock() -> Unlock {
+    Unlock::recovery_key(RecoveryKey::of_bytes(&[7; 32]).expect("any bytes are a key"))
+}
+
+fn open(path: &Path, failure: &Failure) -> Keystore {
+    let file = StoreFile::existing(path, Access::Checked, 1 << 20, failing(failure));
+    Keystore::over(
+        file.and_then(|file| Engine::open(file, &unlock(), Duration::from_secs(10))).expect("the store opens"),
+    )
+}
+
+pub(super) fn check(folder: &Path, steps: Vec<Step>) {
+    for entry in fs::read_dir(folder).expect("the folder").flatten() {
+        fs::remove_file(entry.path()).expect("an emptied folder");
+    }
+    let (path, copy) = (folder.join("store"), folder.join("copy"));
+    Keystore::create(&path, unlock()).expect("a new store");
+    let failures = [(); 2].map(|()| Failure::new(NEVER.into()));
+    let mut stores = [0, 1].map(|which| open(&path, &failures[which]));
+    let mut model = Model::default();
+    for step in steps {
+        let which = usize::from(step.by_the_second);
+        let (store, failure) = (&stores[which], &failures[which]);
+        if let Some(calls) = step.fails_at {
+            failure.store(calls % 8, Ordering::Relaxed);
+        }
+        let may_fail = step.fails_at.is_some();
+        let operation = match &step.what {
+            What::Save(few) => Some(Operation::Save(few.row())),
+            What::Find(few) => Some(Operation::Find(few.row())),
+            What::Delete(number) => Some(Operation::Delete(id(*number))),
+            What::DeleteAll => Some(Operation::DeleteAll),
+            What::Reopen | What::Verify | What::Backup => None,
+        };
+        let done = match (operation, &step.what) {
+            (Some(operation), _) => model.check(&operation, store),
+            (None, What::Verify) => store.verify(),
+            (None, What::Backup) => store.backup_to(&copy),
+            (None, _) => Ok(()),
+        };
+        failure.store(NEVER, Ordering::Relaxed);
+        match done {
+            Ok(()) => {}
+            Err(Error::Io { .. } | Error::DurabilityUnknown { .. }) if may_fail => {}
+            Err(other) => panic!("{step:?}: {other:?}"),
+        }
+        if let What::Backup = step.what
+            && copy.exists()
+        {
+            model.assert_is_in(&open(&copy, &Failure::new(NEVER.into()))).expect("the copy's tokens");
+            fs::remove_file(&copy).expect("the copy's removal");
+        }
+        if let What::Reopen = step.what {
+            stores[which] = open(&path, failure);
+        }
+        for store in &stores {
+            model.assert_is_in(store).expect("the tokens");
+        }
+    }
+}

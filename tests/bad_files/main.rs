@@ -1,0 +1,389 @@
+//! Files with one thing wrong in each (`tests/vectors/bad/`, named for it): refused for that, in every way that a file can get
+//! to the library, for no more than it costs to see it, and left alone.
+//!
+//! They run one after the other, for memory is measured, and all of the process's is. With `TOKENKEEP_WRITE_BAD_FILES` in its
+//! environment the program writes the files instead, as the format has them now.
+
+mod catalogue;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../reader/mod.rs"]
+#[allow(unreachable_pub, reason = "a test's module, that uses a part of it")]
+mod reader;
+#[path = "../writer/mod.rs"]
+mod writer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use libtest_mimic::{Arguments, Trial};
+use peak_alloc::PeakAlloc;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokenkeep::{Error, KdfParams, Keystore, Result, SlotId, TokenId, TokenStore, Unlock, testing::derivations};
+
+use catalogue::{KEYCHAIN_KEY, PASSPHRASE, RECOVERY_KEY, Refusal, Row, WAYS};
+use common::{names_in, token};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+fn main() {
+    let rows = catalogue::catalogue();
+    if env::var_os("TOKENKEEP_WRITE_BAD_FILES").is_some() {
+        return write(&rows);
+    }
+    let mut trials = vec![
+        trial("the_folder_has_the_files_that_are_made_now_and_no_others", the_folder_is_the_catalogue),
+        trial("no_two_files_have_one_name_or_one_content", no_two_are_the_same),
+        trial("the_sound_file_opens_in_every_way_and_takes_the_place_of_an_earlier_one", the_sound_file_is_sound),
+        trial("four_passphrases_at_the_highest_cost_cost_nothing_in_another_way", costly_but_sound),
+    ];
+    trials.extend(rows.into_iter().map(|row| {
+        Trial::test(format!("refused_{}", row.name.replace('-', "_")), move || {
+            is_refused(&row);
+            Ok(())
+        })
+    }));
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+/// The bad files, what is beside them, and the sound one as a sample among the others.
+fn write(rows: &[Row]) {
+    let folder = vectors().join("bad");
+    fs::create_dir_all(&folder).unwrap();
+    for name in names_in(&folder) {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    for row in rows.iter().filter(|row| row.is_frozen) {
+        fs::write(folder.join(format!("{}.keep", row.name)), &row.file).unwrap();
+    }
+    let json = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).unwrap());
+    fs::write(vectors().join("bad.json"), json(&beside(rows))).unwrap();
+    let sound = catalogue::sound().seal();
+    let mut contents = reader::read(&sound, &reader::Secret::RecoveryKey(RECOVERY_KEY)).unwrap();
+    contents.as_object_mut().unwrap().extend(secrets().as_object().unwrap().clone());
+    fs::write(vectors().join("sound.json"), json(&contents)).unwrap();
+    fs::write(vectors().join("sound.keep"), sound).unwrap();
+}
+
+/// What opens all of them, as it is written beside the sample files.
+fn secrets() -> Value {
+    json!({"passphrases": [PASSPHRASE], "keychain_keys": [KEYCHAIN_KEY], "recovery_keys": [RECOVERY_KEY]})
+}
+
+/// What is written beside the bad files: of each what it is refused as, with each kind of secret where that differs.
+fn beside(rows: &[Row]) -> Value {
+    let mut beside = secrets();
+    for row in rows.iter().filter(|row| row.is_frozen) {
+        let [passphrase, keychain, recovery_key] = row.open.map(Refusal::words);
+        beside["refused"][&row.name] = if passphrase == keychain && keychain == recovery_key {
+            json!(passphrase)
+        } else {
+            json!({"passphrase": passphrase, "keychain": keychain, "recovery key": recovery_key})
+        };
+    }
+    beside
+}
+
+fn the_folder_is_the_catalogue() {
+    let rows = catalogue::catalogue();
+    let folder = vectors().join("bad");
+    let names = |rows: &[Row]| -> BTreeSet<_> {
+        rows.iter().filter(|row| row.is_frozen).map(|row| format!("{}.keep", row.name)).collect()
+    };
+    assert_eq!(names_in(&folder).into_iter().collect::<BTreeSet<_>>(), names(&rows));
+    let mut size = 0;
+    for row in rows.iter().filter(|row| row.is_frozen) {
+        let frozen = fs::read(folder.join(format!("{}.keep", row.name))).unwrap();
+        assert!(frozen == row.file, "{} is not what is made now", row.name);
+        size += frozen.len();
+    }
+    assert!(size < 1_250_000, "{size} bytes are too many to carry along");
+    assert_eq!(fs::read(vectors().join("sound.keep")).unwrap(), catalogue::sound().seal());
+    let expected: Value = serde_json::from_slice(&fs::read(vectors().join("bad.json")).unwrap()).unwrap();
+    assert_eq!(expected, beside(&rows));
+}
+
+fn no_two_are_the_same() {
+    let rows = catalogue::catalogue();
+    let (mut names, mut files) = (BTreeSet::new(), BTreeMap::from([(catalogue::sound().seal(), "sound")]));
+    for row in &rows {
+        assert!(names.insert(&row.name), "two are called {}", row.name);
+        let other = files.insert(row.file.clone(), &row.name);
+        assert_eq!(other, None, "{} is the same file", row.name);
+    }
+    assert!(rows.len() > 300, "only {} files", rows.len());
+}
+
+/// A folder with a store in it, and a keychain with the key to that.
+struct Place {
+    folder: TempDir,
+    path: PathBuf,
+    #[cfg(feature = "keychain")]
+    keychain: Arc<keyring_core::mock::Store>,
+}
+
+/// What a bad file must not change: all that is in the folder, but for the lock, which writers leave there for good, and all
+/// that is in the keychain.
+type Found = (BTreeMap<String, Vec<u8>>, Vec<(String, Vec<u8>)>);
+
+impl Place {
+    fn with(file: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.keep");
+        let place = Self {
+            folder,
+            path,
+            #[cfg(feature = "keychain")]
+            keychain: keyring_core::mock::Store::new().unwrap(),
+        };
+        #[cfg(feature = "keychain")]
+        place.entry().set_secret(KEYCHAIN_KEY.as_bytes()).unwrap();
+        place.put(file);
+        place
+    }
+
+    /// As another process would: a new file takes the name.
+    fn put(&self, file: &[u8]) {
+        let new = self.folder.path().join("new");
+        fs::write(&new, file).unwrap();
+        common::set_mode(&new, 0o600);
+        fs::rename(new, &self.path).unwrap();
+    }
+
+    #[cfg(feature = "keychain")]
+    fn entry(&self) -> keyring_core::Entry {
+        use keyring_core::api::CredentialStoreApi;
+        let hex = |id: [u8; 16]| id.map(|byte| format!("{byte:02x}")).concat();
+        let user = format!("{}-{}", hex(catalogue::STORE_ID), hex(catalogue::KEYCHAIN_SLOT_ID));
+        self.keychain.build(SERVICE, &user, None).unwrap()
+    }
+
+    /// In the order of `WAYS`; without the feature there is no keychain.
+    fn ways(&self) -> Vec<(usize, Unlock)> {
+        vec![
+            (0, Unlock::passphrase(PASSPHRASE).kdf(KdfParams::MIN)),
+            #[cfg(feature = "keychain")]
+            (1, Unlock::keychain(SERVICE).credential_store(self.keychain.clone())),
+            (2, recovery_key()),
+        ]
+    }
+
+    fn found(&self) -> Found {
+        let names = names_in(self.folder.path()).into_iter().filter(|name| !name.ends_with(".lock"));
+        let files = names.map(|name| (name.clone(), fs::read(self.folder.path().join(name)).unwrap())).collect();
+        (files, self.keys())
+    }
+
+    #[cfg(feature = "keychain")]
+    fn keys(&self) -> Vec<(String, Vec<u8>)> {
+        let entries = self.keychain.inner.lock().unwrap();
+        let entries = entries.borrow();
+        let key = |entry: &Arc<keyring_core::mock::Cred>| {
+            let secret = entry.inner.lock().unwrap().borrow().secret.clone();
+            Some((entry.specifiers.1.clone(), secret?))
+        };
+        entries.iter().filter_map(key).collect()
+    }
+
+    #[cfg(not(feature = "keychain"))]
+    fn keys(&self) -> Vec<(String, Vec<u8>)> {
+        Vec::new()
+    }
+}
+
+#[cfg(feature = "keychain")]
+const SERVICE: &str = "com.example.tokenkeep-test";
+
+fn recovery_key() -> Unlock {
+    Unlock::recovery_key(RECOVERY_KEY.parse().unwrap())
+}
+
+/// Runs what is to be refused, and sees that it is, for no more than it may cost.
+#[track_caller]
+fn assert_refused<R>(row: &Row, entry: &str, refusal: Refusal, derived: u64, run: impl FnOnce() -> Result<R>) {
+    let derivations_before = derivations();
+    MEMORY.reset_peak_usage();
+    let memory_before = MEMORY.current_usage();
+    let refused = run().map(|_| ());
+    let memory = MEMORY.peak_usage().saturating_sub(memory_before);
+
+    let error = refused.expect_err(&format!("{} {entry}: nothing is wrong with it", row.name));
+    assert!(refusal.is(&error), "{} {entry}: {error:?} is not {refusal:?}", row.name);
+    assert_eq!(derivations() - derivations_before, derived, "{} {entry}: derivations", row.name);
+    for shown in [format!("{error:?}"), error.to_string()] {
+        assert!(!shown.contains("canary"), "{} {entry}: {shown}", row.name);
+    }
+    // With a key, serde sets aside 1 MiB for each of two lists in each other whose counts nobody has seen to be right.
+    let lists = if row.verify.is_some() { 0 } else { 2 * 1024 * 1024 };
+    let derivation = if derived > 0 { 7168 * 1024 } else { 0 };
+    let limit = 4 * row.file.len() + 16 * 1024 + lists + derivation;
+    assert!(memory < limit, "{} {entry}: {memory} bytes", row.name);
+}
+
+fn is_refused(row: &Row) {
+    is_refused_by_who_opens(row);
+    is_refused_in_the_place_of_an_open_store(row);
+}
+
+fn is_refused_by_who_opens(row: &Row) {
+    let place = Place::with(&row.file);
+    let before = place.found();
+    for (way, unlock) in place.ways() {
+        let refusal = row.open[way];
+        let derived = if way == 0 && refusal != Refusal::NoSuchSlot { row.derived } else { 0 };
+        let entry = |name: &str| format!("{name} with a {}", WAYS[way]);
+        // A derivation takes longer than all the rest, and each kind of fault has a frozen file.
+        if derived == 0 || row.is_frozen {
+            assert_refused(row, &entry("open"), refusal, derived, || Keystore::open(&place.path, unlock.clone()));
+        }
+        if derived == 0 {
+            let open_or_create = || Keystore::open_or_create(&place.path, unlock.clone());
+            assert_refused(row, &entry("open_or_create"), refusal, 0, open_or_create);
+        }
+        let created = || Keystore::create(&place.path, unlock);
+        assert_refused(row, &entry("create"), Refusal::AlreadyThere, 0, created);
+    }
+    match row.verify {
+        Some(refusal) => assert_refused(row, "verify_file", refusal, 0, || Keystore::verify_file(&place.path)),
+        None => drop(Keystore::verify_file(&place.path).unwrap()),
+    }
+    assert_eq!(place.found(), before, "{}: something was changed", row.name);
+    assert_eq!(names_in(place.folder.path()), ["tokens.keep"], "{}: not even a lock", row.name);
+}
+
+/// What an open store is asked.
+struct Asked<'a> {
+    store: &'a Keystore,
+    slot: SlotId,
+    folder: &'a Path,
+    new: Unlock,
+}
+
+type Operation = fn(&Asked<'_>) -> Result<()>;
+
+const ADD_SLOT: Operation = |asked| asked.store.add_slot(asked.new.clone()).map(drop);
+
+const OPERATIONS: [(&str, Operation); 25] = [
+    ("find_token", |asked| asked.store.find_token(&token().user_name("ada").build()).map(drop)),
+    ("find_stored", |asked| asked.store.find_stored(&token().user_name("ada").build()).map(drop)),
+    ("find_token_by_id", |asked| asked.store.find_token_by_id(&TokenId::from("1")).map(drop)),
+    ("get_tokens", |asked| asked.store.get_tokens().map(drop)),
+    ("save_token", |asked| asked.store.save_token(&token().user_name("lin").access_token("a").build()).map(drop)),
+    ("save_token of what there is", |asked| asked.store.save_token(&token().user_name("ada").build()).map(drop)),
+    ("replace_token", |asked| asked.store.replace_token(&token().id("1").access_token("a").build()).map(drop)),
+    ("delete_token", |asked| asked.store.delete_token(&TokenId::from("1")).map(drop)),
+    ("delete_token of none", |asked| asked.store.delete_token(&TokenId::from("none")).map(drop)),
+    ("delete_tokens", |asked| asked.store.delete_tokens().map(drop)),
+    ("verify", |asked| asked.store.verify()),
+    ("snapshot", |asked| asked.store.snapshot().map(drop)),
+    ("status", |asked| asked.store.status().map(drop)),
+    ("slots", |asked| asked.store.slots().map(drop)),
+    ("opened_by", |asked| asked.store.opened_by().map(drop)),
+    ("backup_to", |asked| asked.store.backup_to(asked.folder.join("backup.keep"))),
+    ("try_unlock", |asked| asked.store.try_unlock(Unlock::passphrase(PASSPHRASE)).map(drop)),
+    ("try_unlock with what opened it", |asked| asked.store.try_unlock(recovery_key()).map(drop)),
+    ("add_slot", ADD_SLOT),
+    ("replace_slot", |asked| asked.store.replace_slot(asked.slot, asked.new.clone()).map(drop)),
+    ("remove_slot", |asked| asked.store.remove_slot(asked.slot).map(drop)),
+    ("change_passphrase", |asked| {
+        asked.store.change_passphrase(Unlock::passphrase(PASSPHRASE), Unlock::passphrase("another")).map(drop)
+    }),
+    ("rekey", |asked| asked.store.rekey([recovery_key(), Unlock::passphrase(PASSPHRASE)])),
+    ("keychain_orphans", |asked| match asked.store.keychain_orphans(Unlock::keychain("")) {
+        // It is asked after the store, and for no service.
+        Err(Error::Keychain { .. }) => Ok(()),
+        asked => asked.map(drop),
+    }),
+    ("remove_keychain_orphan", |asked| asked.store.remove_keychain_orphan(Unlock::keychain(""), asked.slot).map(drop)),
+];
+
+fn is_refused_in_the_place_of_an_open_store(row: &Row) {
+    let place = Place::with(&catalogue::earlier().seal());
+    let store = Keystore::open(&place.path, recovery_key()).unwrap();
+    let tokens = store.get_tokens().unwrap();
+    let slot = store.slots().unwrap()[1].id;
+    place.put(&row.file);
+    let before = place.found();
+    let asked = |new| Asked { store: &store, slot, folder: place.folder.path(), new };
+    let refused = |name: &str, asked: &Asked<'_>, operation: Operation| {
+        assert_refused(row, &format!("{name} of an open store"), row.in_place, 0, || operation(asked));
+    };
+    for (name, operation) in OPERATIONS {
+        refused(name, &asked(recovery_key()), operation);
+    }
+    // Before a key is derived, or put into a keychain.
+    for (way, new) in place.ways() {
+        refused(&format!("add_slot with a {}", WAYS[way]), &asked(new), ADD_SLOT);
+    }
+    assert_eq!(place.found(), before, "{}: something was changed", row.name);
+    // Nothing of it has stayed in the open store either.
+    place.put(&catalogue::sound().seal());
+    assert_eq!(store.get_tokens().unwrap(), tokens, "{}", row.name);
+    store.verify().unwrap();
+}
+
+fn the_sound_file_is_sound() {
+    let sound = catalogue::sound().seal();
+    let place = Place::with(&sound);
+    for (way, unlock) in place.ways() {
+        let before = derivations();
+        let store = Keystore::open(&place.path, unlock.clone()).unwrap();
+        let tokens = store.get_tokens().unwrap();
+        assert_eq!(tokens.iter().map(|token| token.user_name().unwrap()).collect::<Vec<_>>(), ["ada", "grace"]);
+        assert_eq!(tokens[0].attribute("region").unwrap().expose_secret(), "canary region");
+        assert_eq!(derivations() - before, u64::from(way == 0));
+        assert_eq!(store.try_unlock(unlock.clone()).unwrap().label, "a label");
+        store.verify().unwrap();
+        Keystore::open_or_create(&place.path, unlock).unwrap();
+    }
+    assert_eq!(Keystore::verify_file(&place.path).unwrap().generation, 7);
+    assert_eq!(fs::read(&place.path).unwrap(), sound);
+
+    place.put(&catalogue::earlier().seal());
+    let store = Keystore::open(&place.path, recovery_key()).unwrap();
+    place.put(&sound);
+    assert_eq!(store.get_tokens().unwrap().len(), 2);
+    // None of what is refused with a bad file fails with this one.
+    for (name, operation) in OPERATIONS {
+        place.put(&sound);
+        let store = Keystore::open(&place.path, recovery_key()).unwrap();
+        let slot = store.slots().unwrap()[1].id;
+        let new = Unlock::recovery_key(common::PAPER.parse().unwrap());
+        let asked = Asked { store: &store, slot, folder: place.folder.path(), new };
+        operation(&asked).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// Who has another way in is not made to pay for the passphrases of others.
+fn costly_but_sound() {
+    let place = Place::with(&catalogue::passphrases(4, [1 << 20, 2, 16]).seal());
+    let before = derivations();
+    MEMORY.reset_peak_usage();
+    let memory_before = MEMORY.current_usage();
+    let store = Keystore::open(&place.path, recovery_key()).unwrap();
+    assert_eq!(store.get_tokens().unwrap().len(), 2);
+    store.verify().unwrap();
+    store.save_token(&token().user_name("lin").access_token("a").build()).unwrap();
+    assert_eq!(Keystore::verify_file(&place.path).unwrap().generation, 8);
+    assert!(MEMORY.peak_usage() - memory_before < 1024 * 1024);
+    assert_eq!(derivations(), before);
+}

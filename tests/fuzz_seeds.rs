@@ -1,0 +1,64 @@
+//! Every input that is kept for the fuzzer, through its target once more: what was found does not come back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokenkeep::fuzzing;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+}
+
+#[track_caller]
+fn run(target: &str, at_least: usize, run: impl Fn(&[u8])) {
+    let mut count = 0;
+    for entry in fs::read_dir(folder().join(target)).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        run(&fs::read(path).unwrap());
+        count += 1;
+    }
+    assert!(count >= at_least, "{count} inputs for {target}");
+}
+
+#[test]
+fn headers() {
+    run("header", 8, fuzzing::header);
+}
+
+#[test]
+fn payloads() {
+    run("payload", 10, fuzzing::payload);
+}
+
+#[test]
+fn mutated_files() {
+    run("open_mutated", 50, fuzzing::open_mutated);
+}
+
+#[test]
+fn operations() {
+    let folder = tempfile::tempdir().unwrap();
+    run("operations", 50, |bytes| fuzzing::operations(folder.path(), bytes));
+}
+
+#[test]
+fn recovery_keys() {
+    run("recovery_key", 20, fuzzing::recovery_key);
+}
+
+#[test]
+fn each_target_has_seeds_and_is_run_here() {
+    let names = |folder: PathBuf| -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let targets = ["header", "open_mutated", "operations", "payload", "recovery_key"];
+    assert_eq!(names(folder()), targets);
+    assert_eq!(names(folder().join("../fuzz_targets")), targets);
+}
