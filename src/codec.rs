@@ -8,13 +8,12 @@ use std::collections::HashSet;
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, Result},
     format::{BLOCK, length},
     id::{SlotId, TokenId},
-    secret::Secret,
+    secret::{Secret, SecretBytes},
     token::{Fields, Millis, Stored, Token},
 };
 
@@ -101,7 +100,7 @@ pub(crate) fn encode<'a>(
     notes: &[SlotNote],
     tokens: impl Iterator<Item = &'a Token>,
     max_len: u64,
-) -> Result<Zeroizing<Vec<u8>>> {
+) -> Result<SecretBytes> {
     let payload = Payload {
         schema: SCHEMA,
         next_id,
@@ -117,8 +116,7 @@ pub(crate) fn encode<'a>(
         return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
     }
 
-    // As long as it gets from the start: a buffer that grows leaves copies behind.
-    let mut plaintext = Zeroizing::new(vec![0; padded_len]);
+    let mut plaintext = SecretBytes::new(vec![0; padded_len]);
     let prefix = u32::try_from(payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
     let (start, rest) = plaintext.split_first_chunk_mut().ok_or(internal("a plaintext of no bytes"))?;
     *start = prefix;

@@ -12,7 +12,6 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use zeroize::Zeroizing;
 
 use crate::{
     changes::Changes,
@@ -23,7 +22,7 @@ use crate::{
     id::TokenId,
     index::Index,
     seal,
-    secret::{Key, random},
+    secret::{Key, SecretBytes, random},
     status::{FileStatus, Status},
     unlock::{Keychain, Unlock, Unlocked},
 };
@@ -232,7 +231,7 @@ impl Engine {
     }
 
     /// The bytes of the file, once they are seen to be sound to the last token.
-    fn read_sound(&self) -> Result<Zeroizing<Vec<u8>>> {
+    fn read_sound(&self) -> Result<SecretBytes> {
         self.check_process()?;
         loop {
             let state = self.state.read();
@@ -339,7 +338,7 @@ pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
 }
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.
-fn read_all(opened: &Opened) -> Result<Zeroizing<Vec<u8>>> {
+fn read_all(opened: &Opened) -> Result<SecretBytes> {
     format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
     opened.read_all()
 }
@@ -348,7 +347,7 @@ fn read_all(opened: &Opened) -> Result<Zeroizing<Vec<u8>>> {
 fn put(
     store_key: &Key,
     header: &mut Header,
-    mut plaintext: Zeroizing<Vec<u8>>,
+    mut plaintext: SecretBytes,
     place: impl FnOnce(&[&[u8]]) -> Result<Replacement>,
 ) -> Result<(Vec<u8>, Replacement)> {
     let (mut header_bytes, tag) = seal::seal(store_key, header, &mut plaintext)?;

@@ -64,6 +64,10 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Bytes that are wiped when dropped: plaintext, and what becomes plaintext where it is. As long from the start as it gets, for
+/// one that grows leaves copies behind.
+pub(crate) type SecretBytes = Zeroizing<Vec<u8>>;
+
 /// 32 bytes of key. They live on the heap, so that moving the key leaves no copy on the stack.
 #[derive(Clone)]
 pub(crate) struct Key(Box<[u8; Self::LEN]>);

@@ -15,7 +15,7 @@ fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
     Contents { next_id: 100, notes: vec![note], tokens: tokens.into_iter().map(Token::from).collect() }
 }
 
-fn encoded(contents: &Contents) -> Zeroizing<Vec<u8>> {
+fn encoded(contents: &Contents) -> SecretBytes {
     encode(contents.next_id, &contents.notes, contents.tokens.iter(), u64::MAX).unwrap()
 }
 

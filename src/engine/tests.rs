@@ -50,7 +50,7 @@ fn users(engine: &Engine) -> Result<Vec<String>> {
 }
 
 /// Replaces the file behind the engine's back.
-fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, plaintext: Zeroizing<Vec<u8>>) {
+fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, plaintext: SecretBytes) {
     let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
     let identity = engine.file.identity().unwrap();
     put(store_key, header, plaintext, |parts| engine.file.replace(&lock, identity.as_ref(), parts)).unwrap();

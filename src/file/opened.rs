@@ -6,10 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zeroize::Zeroizing;
-
 use super::{access, failed};
-use crate::{error::Result, format::length};
+use crate::{error::Result, format::length, secret::SecretBytes};
 
 /// A file that was opened to be read.
 #[derive(Debug)]
@@ -57,8 +55,8 @@ impl Opened {
     }
 
     /// All bytes. They are wiped with the buffer: it is where they are decrypted.
-    pub(crate) fn read_all(&self) -> Result<Zeroizing<Vec<u8>>> {
-        self.read(self.len).map(Zeroizing::new)
+    pub(crate) fn read_all(&self) -> Result<SecretBytes> {
+        self.read(self.len).map(SecretBytes::new)
     }
 
     fn read(&self, len: u64) -> Result<Vec<u8>> {

@@ -10,13 +10,12 @@ mod system;
 use std::{fmt, time::Duration};
 
 use data_encoding::HEXLOWER;
-use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, KeychainFailure, Result},
     format::StoreId,
     id::SlotId,
-    secret::Key,
+    secret::{Key, SecretBytes},
 };
 use system::System;
 
@@ -54,7 +53,7 @@ impl Keychain {
         self.check_service()?;
         let key = Key::random()?;
         // On the heap: it is moved to the thread that asks, and a text that moves leaves copies behind.
-        let mut text = Zeroizing::new(vec![0; TEXT_LEN]);
+        let mut text = SecretBytes::new(vec![0; TEXT_LEN]);
         HEXLOWER.encode_mut(key.bytes(), &mut text);
         self.system.write(&self.service, &user(store_id, slot), text, self.deadline)?;
         match self.key(store_id, slot) {

@@ -136,10 +136,10 @@ impl FromStr for RecoveryKey {
             return Err(mistyped(RecoveryKeyTypo::Character { group: (place / GROUP_LEN).saturating_add(2) }));
         }
 
-        let mut bytes = Zeroizing::new([0; BYTES_LEN]);
-        encoding()?.decode_mut(rest.as_bytes(), &mut *bytes).map_err(|_| undecodable())?;
+        let mut decoded = Zeroizing::new([0; BYTES_LEN]);
+        encoding()?.decode_mut(rest.as_bytes(), &mut *decoded).map_err(|_| undecodable())?;
         let mut key = Key::zeroed();
-        let (start, rest) = bytes.split_at(Key::LEN);
+        let (start, rest) = decoded.split_at(Key::LEN);
         key.bytes_mut().copy_from_slice(start);
         if checksum(&key) != rest {
             return Err(mistyped(RecoveryKeyTypo::Checksum));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
-use crate::error::{KeychainFailure, Result};
+use crate::{
+    error::{KeychainFailure, Result},
+    secret::SecretBytes,
+};
 
 #[derive(Clone, Default)]
 pub(in crate::unlock) struct System(());
@@ -14,11 +15,11 @@ impl System {
         true
     }
 
-    pub(super) fn write(&self, _: &str, _: &str, _: Zeroizing<Vec<u8>>, _: Duration) -> Result<()> {
+    pub(super) fn write(&self, _: &str, _: &str, _: SecretBytes, _: Duration) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<Zeroizing<Vec<u8>>> {
+    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<SecretBytes> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 

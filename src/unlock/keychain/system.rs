@@ -15,9 +15,12 @@ use std::{
 };
 
 use keyring_core::{CredentialStore, Entry, Error as KeyringError};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-use crate::error::{KeychainFailure, Result};
+use crate::{
+    error::{KeychainFailure, Result},
+    secret::SecretBytes,
+};
 
 #[derive(Clone, Default)]
 pub(in crate::unlock) struct System {
@@ -37,13 +40,13 @@ impl System {
         }
     }
 
-    pub(super) fn write(&self, service: &str, user: &str, text: Zeroizing<Vec<u8>>, deadline: Duration) -> Result<()> {
+    pub(super) fn write(&self, service: &str, user: &str, text: SecretBytes, deadline: Duration) -> Result<()> {
         self.ask(service, user, deadline, move |entry| entry.set_secret(&text))
     }
 
-    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<Zeroizing<Vec<u8>>> {
+    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<SecretBytes> {
         // Wiped even if it comes when nobody waits for it any more.
-        self.ask(service, user, deadline, |entry| entry.get_secret().map(Zeroizing::new))
+        self.ask(service, user, deadline, |entry| entry.get_secret().map(SecretBytes::new))
     }
 
     pub(super) fn delete(&self, service: &str, user: &str, deadline: Duration) -> Result<()> {
