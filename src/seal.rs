@@ -36,7 +36,11 @@ pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
 
 /// A salt for a new slot.
 pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &SlotId) -> Result<Salt> {
-    hedged_salt(store_key, SLOT_SALT, &random()?, generation, &slot_id.0)
+    slot_salt_with(store_key, &random()?, generation, slot_id)
+}
+
+fn slot_salt_with(store_key: &Key, random: &[u8; 32], generation: u64, slot_id: &SlotId) -> Result<Salt> {
+    hedged_salt(store_key, SLOT_SALT, random, generation, &slot_id.0)
 }
 
 /// A salt that differs for each thing it is for, even where the random bytes repeat.
@@ -54,7 +58,7 @@ fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], generation: u64
 
 /// Puts the store key into a slot, under the key that the slot's own way of unlocking gives.
 pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_key: &Key) -> Result<()> {
-    let (key, commitment) = derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])?;
+    let (key, commitment) = wrapping_key(slot, store_id, slot_key)?;
     let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
     wrapped.copy_from_slice(store_key.bytes());
     tag.copy_from_slice(&aead_seal(key.bytes(), NONCE, &[], wrapped)?);
@@ -64,7 +68,7 @@ pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_ke
 
 /// The store key out of a slot, or `None` if this is not the slot's key.
 pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<Option<Key>> {
-    let (key, commitment) = derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])?;
+    let (key, commitment) = wrapping_key(slot, store_id, slot_key)?;
     if !is_equal(&commitment, &slot.commitment) {
         return Ok(None);
     }
@@ -73,6 +77,10 @@ pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<
     let mut store_key = Key::zeroed();
     store_key.bytes_mut().copy_from_slice(opened);
     Ok(Some(store_key))
+}
+
+fn wrapping_key(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<(Key, Commitment)> {
+    derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])
 }
 
 /// Encrypts a padded plaintext in place. Returns the finished header's bytes and the tag that follows the ciphertext.

@@ -1,4 +1,4 @@
-//! What the documents say is held by a test names a test that there is.
+//! What the documents say is held by a test names a test that there is, and the code that they show is there.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn every_test_that_a_document_names_exists() {
     files_below(&root.join("tests"), &mut files);
     let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut count = 0;
-    for document in ["SECURITY.md", "docs/durability.md", "docs/keychain.md"] {
+    for document in ["SECURITY.md", "docs/checks.md", "docs/durability.md", "docs/keychain.md"] {
         let text = fs::read_to_string(root.join(document)).unwrap();
         // Between backticks, a sentence in words with underscores.
         for name in text.split('`').skip(1).step_by(2).filter(|quoted| quoted.matches('_').count() >= 3) {
@@ -38,7 +38,27 @@ fn every_test_that_a_document_names_exists() {
             }
         }
     }
-    assert!(count > 40, "only {count} tests are named");
+    assert!(count > 200, "only {count} tests are named");
+}
+
+#[test]
+fn every_check_in_the_table_is_in_its_file_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/checks.md")).unwrap();
+    let mut count = 0;
+    for section in page.split("\n## `").skip(1) {
+        let (file, rows) = section.split_once("`\n").unwrap();
+        let code = fs::read_to_string(root.join(file)).unwrap();
+        for row in rows.lines().filter(|row| row.contains('→')) {
+            let row = row.replace("\\|", "|");
+            for (before, _) in row.match_indices("` → ") {
+                let taken_out = row[..before].rsplit('`').next().unwrap();
+                assert_eq!(code.matches(taken_out).count(), 1, "{file}: {taken_out}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 100, "only {count} checks are there");
 }
 
 #[test]

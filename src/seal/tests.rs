@@ -144,6 +144,13 @@ fn a_generator_that_repeats_itself_does_not_repeat_a_salt_for_another_purpose() 
 }
 
 #[test]
+fn with_a_generator_that_repeats_itself_another_slot_or_generation_has_another_salt() {
+    let salt = |generation, id| slot_salt_with(&key(5), &[0; 32], generation, &SlotId([id; 16])).unwrap();
+    assert_ne!(salt(7, 1), salt(7, 2));
+    assert_ne!(salt(7, 1), salt(8, 1));
+}
+
+#[test]
 fn sealing_the_same_twice_gives_nothing_the_same() {
     let ((one, _, one_body), (other, _, other_body)) = (sealed(&[9; 4096]), sealed(&[9; 4096]));
     assert_ne!(one.body_salt, other.body_salt);
@@ -232,7 +239,7 @@ fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
     let (ways, store_id) = ([key(1), key(2)], [3; 16]);
     for committed in [0, 1] {
         let mut slot = slot();
-        let derived = |way| derive(&slot.salt, way, &[SLOT, &store_id, &slot.bound_bytes()]).unwrap();
+        let derived = |way| wrapping_key(&slot, &store_id, way).unwrap();
         let [(one, one_commitment), (other, other_commitment)] = ways.each_ref().map(derived);
         let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
         tag.copy_from_slice(&make_tags_agree([&one, &other], &[], wrapped, 0..Key::LEN * 8));
