@@ -47,6 +47,9 @@ fn a_store_without_a_slot_of_the_kind_is_told_without_a_derivation() {
     let header = header(vec![Slot { kind: SlotKind::RecoveryKey, ..slot("one") }]);
     let (refused, derivations) = derivations_of(|| unlock("one").open_slot(&header));
     assert!(matches!(refused, Err(Error::NoSuchSlot { kind: "passphrase" })) && derivations == 0);
+    let paper = Unlock::recovery_key(RecoveryKey::of_bytes(&[3; 32]).unwrap());
+    let refused = paper.open_slot(&Header { slots: vec![slot("one")], ..header });
+    assert!(matches!(refused, Err(Error::NoSuchSlot { kind: "recovery key" })));
 }
 
 #[test]
