@@ -97,9 +97,11 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
         |engine: &Engine| engine.read(|index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap();
     let loaded = address(&engine);
     assert_eq!(address(&engine), loaded);
+    save(&engine, "alan").unwrap();
+    assert_eq!(address(&engine), loaded, "nor to write to it");
     // Written by another.
     save(&open(&folder), "grace").unwrap();
-    assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
+    assert_eq!(users(&engine).unwrap(), ["ada", "alan", "grace"]);
     assert_ne!(address(&engine), loaded);
 }
 
@@ -275,17 +277,18 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
     let delete = || engine.write(|changes| Ok(changes.delete(&"1".into())))?.confirmed(|_| None);
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
-    fs::File::options()
-        .append(true)
-        .open(at(&folder))
-        .unwrap()
-        .set_modified(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap();
+    let touch = |seconds| {
+        let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    };
+    touch(0);
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nor because the file was read again");
     failing.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(!delete().unwrap());
     failing.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(!delete().unwrap(), "what is confirmed stays so");
+    touch(1);
+    assert!(!delete().unwrap(), "and when the file is read again");
 }
 
 /// Verifying and backing up look at the file while others write, through the same handle too.
