@@ -197,6 +197,12 @@ fn kinds_and_versions_of_slots_are_known() {
 }
 
 #[test]
+fn kinds_of_slots_have_names() {
+    let kinds = [SlotKind::Passphrase(KdfParams::MIN), SlotKind::Keychain, SlotKind::RecoveryKey];
+    assert_eq!(kinds.map(|kind| kind.to_string()), ["passphrase", "keychain", "recovery key"]);
+}
+
+#[test]
 fn slot_ids_are_unique() {
     let mut twice = header(3);
     twice.slots[2].id = twice.slots[0].id;
