@@ -2,13 +2,14 @@
 
 mod draft;
 mod slots;
+mod writers;
 
 use std::{
     io, iter,
     path::{Path, PathBuf},
     process,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +18,7 @@ use crate::{
     changes::Changes,
     codec::{self, Contents, SlotNote},
     error::{Error, Result},
-    file::{Held, Lock, Opened, Replacement, StoreFile, Turns, Wait},
+    file::{Held, Lock, Opened, Replacement, StoreFile, Wait},
     format::{self, Header, PROLOGUE_LEN},
     id::TokenId,
     index::Index,
@@ -27,6 +28,7 @@ use crate::{
     unlock::{Keychain, Unlock, Unlocked},
 };
 use draft::{Addition, Draft};
+use writers::{Change, Committed, Lead, Turn, Writers};
 
 /// An open store.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ pub(crate) struct Engine {
     process: u32,
     /// Where the keys of its keychain slots may be: all that ways to unlock it have told.
     keychains: Mutex<Vec<Keychain>>,
-    /// Held by the thread whose turn it is to write, while it waits for other processes too.
-    turns: Mutex<Turns>,
+    /// Whose turn it is to write, while that thread waits for other processes too.
+    writers: Writers,
     /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
     /// that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
@@ -138,8 +140,8 @@ impl Engine {
 
     fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
         let keychains = Mutex::new(unlock.of_keychain().into_iter().cloned().collect());
-        let (turns, gate, state) = (Mutex::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), keychains, turns, gate, state }
+        let (writers, gate, state) = (Writers::default(), Mutex::new(()), RwLock::new(state));
+        Self { file, lock_timeout, process: process::id(), keychains, writers, gate, state }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -164,23 +166,62 @@ impl Engine {
         Ok(look(&self.state.read()))
     }
 
-    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after.
-    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<Written<R>> {
-        self.commit(|draft| change(&mut draft.tokens))
+    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. What other
+    /// threads have waiting is committed with them. An error of the change itself leaves no trace; it may be made more than once.
+    pub(crate) fn write<R: Send + 'static>(
+        &self,
+        mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
+    ) -> Result<Written<R>> {
+        self.check_process()?;
+        let wait = Wait::at_most(self.lock_timeout);
+        let made = Arc::new(Mutex::new(None));
+        let result = made.clone();
+        let ticket = self.writers.enqueue(Box::new(move |changes| *result.lock() = Some(change(changes))));
+        let committed = match self.writers.turn(Some(ticket), &wait)? {
+            Turn::Past(committed) => committed,
+            Turn::Ours(lead) => self.commit_waiting(lead, &wait),
+        };
+        let made = made.lock().take();
+        match (made, committed) {
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(value)), Ok(unconfirmed)) => Ok(Written { value, unconfirmed }),
+            (None, Ok(_)) => Err(Error::Internal { what: "a change that was never made" }),
+        }
     }
 
+    fn commit_waiting(&self, lead: Lead<'_>, wait: &Wait) -> Committed {
+        let make = |draft: &mut Draft<'_>, changes: &mut [Change]| {
+            changes.iter_mut().for_each(|change| change(&mut draft.tokens));
+            Ok(())
+        };
+        let commit = |lock: &Lock, changes: &mut [Change]| {
+            self.commit_under(lock, |draft| make(draft, changes)).map(|written| written.unconfirmed)
+        };
+        self.locked(lead, wait, |lead, lock| lead.commit_all(|changes| commit(lock, changes)))
+    }
+
+    /// Makes a change that is committed by itself.
     fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
         self.check_process()?;
         let wait = Wait::at_most(self.lock_timeout);
-        let mut turns = self.turns.try_lock_for(wait.left()).ok_or_else(|| wait.busy())?;
+        let lead = self.writers.lead(&wait)?;
+        self.locked(lead, &wait, |_, lock| self.commit_under(lock, change))
+    }
+
+    fn locked<R>(
+        &self,
+        mut lead: Lead<'_>,
+        wait: &Wait,
+        commit: impl FnOnce(&mut Lead<'_>, &Lock) -> Result<R>,
+    ) -> Result<R> {
         // Before a lock file of ours is put where another user's would be expected.
         self.file.check_writable()?;
-        turns.begin(&wait, Instant::now());
-        let lock = self.file.lock(&wait)?;
-        let written = self.commit_under(&lock, change);
+        lead.begin(wait);
+        let lock = self.file.lock(wait)?;
+        let committed = commit(&mut lead, &lock);
         drop(lock);
-        turns.end();
-        written
+        lead.end();
+        committed
     }
 
     fn commit_under<R>(&self, lock: &Lock, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {

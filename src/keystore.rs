@@ -409,7 +409,8 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replace_token(&self, token: &Token) -> Result<Token> {
-        self.0.write(|changes| changes.replace(token))?.confirmed(|row| row.id().cloned())
+        let token = token.clone();
+        self.0.write(move |changes| changes.replace(&token))?.confirmed(|row| row.id().cloned())
     }
 
     /// The tokens as they are now, for a tight loop: looking at them asks neither the system nor a lock anything, and
@@ -526,7 +527,8 @@ impl Keystore {
 
 impl TokenStore for Keystore {
     fn save_token(&self, token: &Token) -> Result<TokenId> {
-        self.0.write(|changes| changes.save(token))?.confirmed(|id| Some(id.clone()))
+        let token = token.clone();
+        self.0.write(move |changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
     }
 
     fn find_token(&self, query: &Token) -> Result<Option<Token>> {
@@ -542,7 +544,8 @@ impl TokenStore for Keystore {
     }
 
     fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        self.0.write(|changes| Ok(changes.delete(id)))?.confirmed(|_| None)
+        let id = id.clone();
+        self.0.write(move |changes| Ok(changes.delete(&id)))?.confirmed(|_| None)
     }
 
     fn delete_tokens(&self) -> Result<usize> {

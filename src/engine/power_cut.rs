@@ -278,7 +278,7 @@ fn recordings() -> Vec<Recorded> {
         }),
         ("update", |engine| {
             let token = Token::builder().user_name("ada").refresh_token("r").build();
-            engine.write(|changes| changes.save(&token)).unwrap().confirmed(|_| None).unwrap();
+            engine.write(move |changes| changes.save(&token)).unwrap().confirmed(|_| None).unwrap();
         }),
         ("delete", |engine| {
             engine.write(|changes| Ok(changes.delete(&"1".into()))).unwrap().confirmed(|_| None).unwrap();

@@ -41,7 +41,7 @@ fn open(folder: &TempDir) -> Engine {
 
 pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
     let token = Token::builder().user_name(user).access_token("a").build();
-    engine.write(|changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
+    engine.write(move |changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
 }
 
 fn users(engine: &Engine) -> Result<Vec<String>> {
@@ -111,7 +111,7 @@ fn a_read_waits_for_no_writer() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let other = open(&folder);
-    let _turn = engine.turns.lock();
+    let _lead = engine.writers.lead(&Wait::at_most(Duration::ZERO)).unwrap();
     save(&other, "ada").unwrap();
     let _lock = other.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada"]);
@@ -240,7 +240,7 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
-    let refused = engine.write(|changes| changes.save(&large)).map(|_| ());
+    let refused = engine.write(move |changes| changes.save(&large)).map(|_| ());
     assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore's contents", .. })), "{refused:?}");
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }

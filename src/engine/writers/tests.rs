@@ -1,0 +1,205 @@
+use std::{
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    Token,
+    engine::{Engine, tests},
+    file::{Call, Disk, Watched},
+    id::TokenId,
+};
+
+const NOW: Duration = Duration::ZERO;
+
+/// Each of them waits to write when this returns, in the order of their names.
+fn start<R: Send + 'static>(
+    engine: &Arc<Engine>,
+    names: &[&'static str],
+    run: fn(&Engine, &str) -> R,
+) -> Vec<thread::JoinHandle<R>> {
+    let start = |(before, name): (usize, &&'static str)| {
+        let (engine, name) = (engine.clone(), *name);
+        let waiting = engine.writers.waiting();
+        assert_eq!(waiting, before);
+        let thread = {
+            let engine = engine.clone();
+            thread::spawn(move || run(&engine, name))
+        };
+        while engine.writers.waiting() == waiting {
+            thread::yield_now();
+        }
+        thread
+    };
+    names.iter().enumerate().map(start).collect()
+}
+
+fn generation(engine: &Engine) -> u64 {
+    engine.read_state(|state| state.header.generation).unwrap()
+}
+
+fn users(engine: &Engine) -> Vec<String> {
+    let tokens = engine.read(crate::index::Index::tokens).unwrap();
+    tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn changes_that_wait_are_one_replacement_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&folder));
+    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
+    drop(lead);
+    let ids = threads.into_iter().map(|thread| thread.join().unwrap().unwrap());
+    assert_eq!(ids.collect::<Vec<_>>(), ["1", "2", "3", "4"].map(TokenId::from));
+    assert_eq!(
+        (generation(&engine), users(&engine)),
+        (2, vec!["ada".into(), "grace".into(), "alan".into(), "edsger".into()])
+    );
+    assert!(engine.writers.queue.lock().committed.is_empty());
+}
+
+#[test]
+fn one_that_is_refused_takes_no_other_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&folder));
+    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let threads = start(&engine, &["ada", "", "grace"], |engine, name| {
+        let token = Token::builder().user_name(name);
+        let token = if name.is_empty() { token.build() } else { token.access_token("a").build() };
+        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+    });
+    drop(lead);
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(matches!(&results[..], [Ok(_), Err(Error::Unstorable { .. }), Ok(_)]), "{results:?}");
+    assert_eq!((generation(&engine), users(&engine)), (2, vec!["ada".into(), "grace".into()]));
+}
+
+/// Together they are too large, alone they are not.
+#[test]
+fn a_group_that_fails_is_committed_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&folder));
+    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let threads = start(&engine, &["1", "2", "3", "4", "5", "6"], |engine, name| {
+        let field = "x".repeat(Token::MAX_FIELD_LEN);
+        let large = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
+        let token = large.user_name(name).access_token("a").build();
+        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+    });
+    drop(lead);
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let saved = results.iter().filter(|result| result.is_ok()).count();
+    assert!(results[saved..].iter().all(|result| matches!(result, Err(Error::TooLarge { .. }))), "{results:?}");
+    assert!((1..6).contains(&saved), "{results:?}");
+    assert_eq!(users(&engine), ["1", "2", "3", "4", "5", "6"][..saved]);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_returns_before_the_folder_is_synced_and_all_are_told_if_it_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(tests::create(&folder));
+    let (hold, fail) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (held, failing) = (hold.clone(), fail.clone());
+    let disk: Arc<dyn Disk> = Arc::new(Watched(move |call| {
+        while call == Call::SyncFolder && held.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        if call == Call::SyncFolder && failing.load(Ordering::SeqCst) {
+            Err(io::Error::other("on fire"))
+        } else {
+            Ok(())
+        }
+    }));
+    let engine = Arc::new(tests::open_with(&folder, disk));
+    for (round, is_failing) in [false, true].into_iter().enumerate() {
+        hold.store(true, Ordering::SeqCst);
+        fail.store(is_failing, Ordering::SeqCst);
+        let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+        let names = [["ada", "grace", "alan"], ["edsger", "barbara", "tony"]][round];
+        let threads = start(&engine, &names, tests::save);
+        drop(lead);
+        // The new file is there for all to see, and not yet known to be durable.
+        let other = tests::open_with(&folder, Arc::new(crate::file::Os));
+        while users(&other).len() < 3 * (round + 1) {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(20));
+        assert!(threads.iter().all(|thread| !thread.is_finished()));
+        hold.store(false, Ordering::SeqCst);
+        for (number, thread) in (1..).zip(threads) {
+            let saved = TokenId::from((3 * round + number).to_string());
+            match thread.join().unwrap() {
+                Ok(id) => assert!(!is_failing && id == saved),
+                Err(Error::DurabilityUnknown { id, source, .. }) => {
+                    assert!(is_failing && id == Some(saved) && source.to_string() == "on fire");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn one_that_has_waited_too_long_is_never_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tests::create(&folder);
+    engine.lock_timeout = Duration::from_millis(50);
+    let engine = Arc::new(engine);
+    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let threads = start(&engine, &["ada"], tests::save);
+    for thread in threads {
+        assert!(matches!(thread.join().unwrap(), Err(Error::Busy { .. })));
+    }
+    assert!(engine.writers.lead(&Wait::at_most(NOW)).is_err());
+    drop(lead);
+    tests::save(&engine, "grace").unwrap();
+    assert_eq!(users(&engine), ["grace"]);
+}
+
+/// Another process has the lock: who leads waits for it in vain, and the next one after that.
+#[test]
+fn who_leads_in_vain_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tests::create(&folder);
+    engine.lock_timeout = Duration::from_millis(50);
+    let engine = Arc::new(engine);
+    let lock = engine.file.lock(&Wait::at_most(NOW)).unwrap();
+    assert!(matches!(tests::save(&engine, "ada"), Err(Error::Busy { .. })));
+    assert_eq!(engine.writers.waiting(), 0);
+    drop(lock);
+    tests::save(&engine, "grace").unwrap();
+    assert_eq!(users(&engine), ["grace"]);
+}
+
+#[test]
+fn a_panic_of_who_leads_is_told_to_those_in_the_group_and_stops_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(tests::create(&folder));
+    let panics = Arc::new(AtomicBool::new(true));
+    let watched = panics.clone();
+    let disk: Arc<dyn Disk> = Arc::new(Watched(move |call| {
+        assert!(!(call == Call::Write && watched.swap(false, Ordering::SeqCst)), "a panic that the test wants");
+        Ok(())
+    }));
+    let engine = Arc::new(tests::open_with(&folder, disk));
+    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let threads = start(&engine, &["ada", "grace", "alan"], |engine, name| {
+        panic::catch_unwind(panic::AssertUnwindSafe(|| tests::save(engine, name)))
+    });
+    drop(lead);
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "{results:?}");
+    let told = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal { .. })));
+    assert_eq!(results.iter().filter(told).count(), 2, "{results:?}");
+    assert!(users(&engine).is_empty());
+    tests::save(&engine, "edsger").unwrap();
+    assert!(engine.writers.queue.lock().committed.is_empty());
+}
