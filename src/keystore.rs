@@ -34,7 +34,8 @@ use crate::{
 ///   file in place.
 /// - A save or delete writes the whole file and waits until the disk has it, which takes a few milliseconds on most
 ///   disks; it waits for other writers at most as long as
-///   [`KeystoreOptions::lock_timeout`] says. When it returns `Ok` the change survives a power cut.
+///   [`KeystoreOptions::lock_timeout`] says. When it returns `Ok` the change survives a power cut. Threads that save at the same
+///   time with one handle and its clones share one replacement of the file: many cost little more than one.
 ///
 /// # Errors
 ///

@@ -50,7 +50,9 @@ fn no_save_of_many_handles_and_threads_is_lost() {
         }
     });
     assert_eq!(fixture.store.get_tokens().unwrap().len(), 80);
-    assert_eq!(fixture.store.status().unwrap().generation, 81, "each save is one generation");
+    // Threads of one handle that wait for each other share one; different handles never do.
+    let generation = fixture.store.status().unwrap().generation;
+    assert!((41..=81).contains(&generation), "{generation}");
     assert_eq!(names_in(fixture.folder.path()), ["tokens.keep", "tokens.keep.lock"]);
 }
 
