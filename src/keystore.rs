@@ -111,6 +111,12 @@ impl Keystore {
         Self(Arc::new(engine))
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn save_all(&self, tokens: Vec<Token>) -> Result<()> {
+        let saved = self.0.write(move |changes| tokens.iter().try_for_each(|token| changes.save(token).map(drop)));
+        saved?.confirmed(|()| None)
+    }
+
     /// Makes a new store, with a new key, that `unlock` opens. Blocks for a key derivation, if that is a passphrase, and for the
     /// disk.
     ///

@@ -26,6 +26,12 @@ pub fn derivations() -> u64 {
     crate::kdf::count::get()
 }
 
+/// Saves many tokens as one change, so that a benchmark has a large store soon. Up to the first that is refused, if one is.
+#[doc(hidden)]
+pub fn fill(store: &crate::Keystore, tokens: Vec<Token>) -> crate::Result<()> {
+    store.save_all(tokens)
+}
+
 /// Holds a store to the contract of [`TokenStore`]: the rules of [`matching`](crate::matching), order, ids, what the
 /// store sets, limits, threads. For the tests of an application's own store, which has to be empty and is left empty.
 ///
