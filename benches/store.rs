@@ -7,7 +7,8 @@ use std::{
     hint::black_box,
     io::Write,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -121,6 +122,35 @@ fn save(criterion: &mut Criterion) {
     }
 }
 
+/// The time that one save takes, when that many threads save with one handle.
+fn threads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("threads");
+    group.sample_size(10);
+    let fixture = Fixture::new(100);
+    for threads in [1, 16] {
+        group.bench_function(BenchmarkId::new("save, 100 tokens", threads), |bencher| {
+            bencher.iter_custom(|saves| {
+                let started = Instant::now();
+                thread::scope(|scope| {
+                    for thread in 0..threads {
+                        let store = &fixture.store;
+                        scope.spawn(move || {
+                            for round in 0..saves.div_ceil(threads) {
+                                let changed = Token::builder()
+                                    .user_name(format!("user{thread}@example.com"))
+                                    .access_token(format!("1000.{round:0>64}"))
+                                    .build();
+                                store.save_token(&changed).unwrap();
+                            }
+                        });
+                    }
+                });
+                started.elapsed()
+            });
+        });
+    }
+}
+
 /// Durably, and nothing else.
 fn replace(folder: &Path, bytes: Vec<u8>) {
     let temporary = folder.join("limit.tmp");
@@ -182,6 +212,6 @@ fn open(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
-    targets = find, save, open
+    targets = find, save, threads, open
 }
 criterion_main!(benches);

@@ -42,7 +42,9 @@ pub(crate) struct SlotNote {
     pub(crate) created_at: Millis,
 }
 
-#[derive(Serialize, Deserialize)]
+/// All of it as it is read; [`encode`] writes the same one part after the other.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 struct Payload<'a> {
     schema: u32,
     next_id: u64,
@@ -101,14 +103,14 @@ pub(crate) fn encode<'a>(
     tokens: impl Iterator<Item = &'a Token>,
     max_len: u64,
 ) -> Result<SecretBytes> {
-    let payload = Payload {
-        schema: SCHEMA,
-        next_id,
-        notes: notes.iter().map(note_of).collect(),
-        records: tokens.map(record_of).collect::<Result<_>>()?,
-    };
-    let unencodable = |_| internal("a payload that bincode refuses");
-    let payload_len = options(u64::MAX).serialized_size(&payload).map_err(unencodable)?;
+    let tokens: Vec<_> = tokens.collect();
+    let notes: Vec<_> = notes.iter().map(note_of).collect();
+    // A list is its length and then its items: records are made one at a time, and never are all in memory.
+    let start_of_payload = (SCHEMA, next_id, notes, length(tokens.len()));
+    let mut payload_len = size(&start_of_payload)?;
+    for token in &tokens {
+        payload_len = payload_len.saturating_add(size(&record_of(token)?)?);
+    }
     // The length has 32 bits.
     let limit = max_len.min(u32::MAX.into());
     let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
@@ -118,10 +120,25 @@ pub(crate) fn encode<'a>(
 
     let mut plaintext = SecretBytes::new(vec![0; padded_len]);
     let prefix = u32::try_from(payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
-    let (start, rest) = plaintext.split_first_chunk_mut().ok_or(internal("a plaintext of no bytes"))?;
+    let (start, mut rest) = plaintext.split_first_chunk_mut().ok_or(internal("a plaintext of no bytes"))?;
     *start = prefix;
-    options(payload_len).serialize_into(rest, &payload).map_err(unencodable)?;
+    write(&start_of_payload, &mut rest)?;
+    for token in tokens {
+        write(&record_of(token)?, &mut rest)?;
+    }
     Ok(plaintext)
+}
+
+fn size(part: &impl Serialize) -> Result<u64> {
+    options(u64::MAX).serialized_size(part).map_err(|_| unencodable())
+}
+
+fn write(part: &impl Serialize, rest: &mut &mut [u8]) -> Result<()> {
+    options(u64::MAX).serialize_into(rest, part).map_err(|_| unencodable())
+}
+
+fn unencodable() -> Error {
+    internal("a payload that bincode refuses")
 }
 
 /// The contents of a plaintext whose tag has been verified.
@@ -266,7 +283,8 @@ fn check_together(contents: &Contents) -> Result<()> {
     if !(TokenId::FIRST..=TokenId::LAST + 1).contains(&contents.next_id) {
         return Err(malformed("its next id is out of range"));
     }
-    let (mut ids, mut user_names) = (HashSet::new(), HashSet::new());
+    let count = contents.tokens.len();
+    let (mut ids, mut user_names) = (HashSet::with_capacity(count), HashSet::with_capacity(count));
     for token in &contents.tokens {
         if !token.id().is_some_and(|id| ids.insert(id)) {
             return Err(malformed("two tokens have one id"));

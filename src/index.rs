@@ -25,7 +25,7 @@ pub(crate) type Place = u64;
 pub(crate) struct Index {
     rows: BTreeMap<Place, Token>,
     hasher: RandomState,
-    tables: [HashTable<Group>; COLUMNS],
+    tables: Tables,
     next_id: u64,
 }
 
@@ -35,6 +35,9 @@ struct Group {
     first: Place,
     rest: BTreeSet<Place>,
 }
+
+/// One for each column.
+type Tables = [HashTable<Group>; COLUMNS];
 
 /// The columns that have a table: those that a [`Criterion`] can name.
 const COLUMNS: usize = 5;
@@ -65,10 +68,16 @@ fn criteria(token: &Token) -> impl Iterator<Item = Criterion<'_>> {
 impl Index {
     /// An index of these tokens, in this order.
     pub(crate) fn new(next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
-        let mut index = Self { rows: BTreeMap::new(), hasher: RandomState::new(), tables: Default::default(), next_id };
-        for (place, token) in (0..).zip(tokens) {
-            index.put(place, token);
+        let rows: BTreeMap<_, _> = (0..).zip(tokens).collect();
+        let mut tables = Tables::default();
+        for (position, table) in tables.iter_mut().enumerate() {
+            // A table that grows looks at all its rows anew.
+            let has_value = |token: &&Token| criteria(token).any(|criterion| column(criterion).0 == position);
+            table.reserve(rows.values().filter(has_value).count(), |_| 0);
         }
+        let mut index = Self { rows, hasher: RandomState::new(), tables, next_id };
+        let Self { rows, hasher, tables, .. } = &mut index;
+        rows.iter().for_each(|(place, token)| enter(rows, hasher, tables, *place, token));
         index
     }
 
@@ -122,17 +131,7 @@ impl Index {
     pub(crate) fn put(&mut self, place: Place, token: Token) {
         self.remove(place);
         let Self { rows, hasher, tables, .. } = self;
-        for criterion in criteria(&token) {
-            let (position, value) = column(criterion);
-            let hash_of = |group: &Group| hasher.hash_one(value_of(rows, group, position));
-            let Some(table) = tables.get_mut(position) else { continue };
-            match table.entry(hasher.hash_one(value), |group| has(rows, group, criterion), hash_of) {
-                Entry::Occupied(mut group) => group.get_mut().insert(place),
-                Entry::Vacant(group) => {
-                    group.insert(Group { first: place, rest: BTreeSet::new() });
-                }
-            }
-        }
+        enter(rows, hasher, tables, place, &token);
         rows.insert(place, token);
     }
 
@@ -151,6 +150,21 @@ impl Index {
             }
         }
         rows.remove(&place);
+    }
+}
+
+/// Puts the place of a row into the tables.
+fn enter(rows: &BTreeMap<Place, Token>, hasher: &RandomState, tables: &mut Tables, place: Place, token: &Token) {
+    for criterion in criteria(token) {
+        let (position, value) = column(criterion);
+        let hash_of = |group: &Group| hasher.hash_one(value_of(rows, group, position));
+        let Some(table) = tables.get_mut(position) else { continue };
+        match table.entry(hasher.hash_one(value), |group| has(rows, group, criterion), hash_of) {
+            Entry::Occupied(mut group) => group.get_mut().insert(place),
+            Entry::Vacant(group) => {
+                group.insert(Group { first: place, rest: BTreeSet::new() });
+            }
+        }
     }
 }
 
