@@ -190,12 +190,12 @@ impl Engine {
     }
 
     fn commit_waiting(&self, lead: Lead<'_>, wait: &Wait) -> Committed {
-        let make = |draft: &mut Draft<'_>, changes: &mut [Change]| {
-            changes.iter_mut().for_each(|change| change(&mut draft.tokens));
-            Ok(())
-        };
         let commit = |lock: &Lock, changes: &mut [Change]| {
-            self.commit_under(lock, |draft| make(draft, changes)).map(|written| written.unconfirmed)
+            let make = |draft: &mut Draft<'_>| {
+                changes.iter_mut().for_each(|change| change(&mut draft.tokens));
+                Ok(())
+            };
+            self.commit_under(lock, make).map(|written| written.unconfirmed)
         };
         self.locked(lead, wait, |lead, lock| lead.commit_all(|changes| commit(lock, changes)))
     }
