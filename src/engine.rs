@@ -5,7 +5,7 @@ mod slots;
 mod writers;
 
 use std::{
-    io, iter,
+    io, iter, mem,
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -392,7 +392,9 @@ fn put(
     place: impl FnOnce(&[&[u8]]) -> Result<Replacement>,
 ) -> Result<(Vec<u8>, Replacement)> {
     let (mut header_bytes, tag) = seal::seal(store_key, header, &mut plaintext)?;
-    let replacement = place(&[&header_bytes, &plaintext, &tag])?;
+    // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
+    let ciphertext = mem::take(&mut *plaintext);
+    let replacement = place(&[&header_bytes, &ciphertext, &tag])?;
     header_bytes.truncate(PROLOGUE_LEN);
     Ok((header_bytes, replacement))
 }
