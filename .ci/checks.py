@@ -37,7 +37,7 @@ def target_of(test):
 
 def copy_of_the_code():
     COPY.mkdir(parents=True, exist_ok=True)
-    for name in ["src", "tests", "docs", "examples", "fuzz/seeds", "fuzz/fuzz_targets"]:
+    for name in ["src", "tests", "docs", "examples", "benches", "fuzz/seeds", "fuzz/fuzz_targets"]:
         shutil.rmtree(COPY / name, ignore_errors=True)
         shutil.copytree(ROOT / name, COPY / name)
     for name in ["Cargo.toml", "Cargo.lock", "README.md", "SECURITY.md", "CHANGELOG.md", "clippy.toml"]:
