@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use crate::{
+    codec,
     error::{Error, Result, Unstorable},
     id::TokenId,
     index::{Index, Place},
@@ -93,6 +94,14 @@ impl<'a> Changes<'a> {
             _ => kept.next(),
         })
         .map(|(_, token)| token)
+    }
+
+    /// What the rows with the changes take in a payload, in bytes.
+    pub(crate) fn records_len(&self) -> u64 {
+        let Delta { cleared, gone, put } = &self.delta;
+        let gone_len = codec::records_len(gone.iter().filter_map(|place| self.base.get(*place)));
+        let kept = if *cleared { 0 } else { self.base.records_len().saturating_sub(gone_len) };
+        kept.saturating_add(put.records_len())
     }
 
     /// Whether there is nothing to commit.

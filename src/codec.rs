@@ -96,21 +96,20 @@ fn options(limit: u64) -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
-/// The padded plaintext: the payload's length, the payload, zeros. `max_len` bounds all of it.
+/// The padded plaintext: the payload's length, the payload, zeros. Whoever keeps the tokens knows their
+/// [`records_len`] without a look at each of them. `max_len` bounds all of it.
 pub(crate) fn encode<'a>(
     next_id: u64,
     notes: &[SlotNote],
     tokens: impl Iterator<Item = &'a Token>,
+    records_len: u64,
     max_len: u64,
 ) -> Result<SecretBytes> {
     let tokens: Vec<_> = tokens.collect();
     let notes: Vec<_> = notes.iter().map(note_of).collect();
     // A list is its length and then its items: records are made one at a time, and never are all in memory.
     let start_of_payload = (SCHEMA, next_id, notes, length(tokens.len()));
-    let mut payload_len = size(&start_of_payload)?;
-    for token in &tokens {
-        payload_len = payload_len.saturating_add(size(&record_of(token)?)?);
-    }
+    let payload_len = size(&start_of_payload)?.saturating_add(records_len);
     // The length has 32 bits.
     let limit = max_len.min(u32::MAX.into());
     let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
@@ -126,7 +125,18 @@ pub(crate) fn encode<'a>(
     for token in tokens {
         write(&record_of(token)?, &mut rest)?;
     }
+    let padding = length(rest.len());
+    if padding.saturating_add(payload_len).saturating_add(length(LENGTH_LEN)) != length(padded_len) {
+        return Err(internal("records of another length than they were said to have"));
+    }
     Ok(plaintext)
+}
+
+/// What the tokens take in a payload, in bytes.
+pub(crate) fn records_len<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
+    // One that cannot be encoded is refused when it is to be.
+    let lens = tokens.into_iter().map(|token| record_of(token).and_then(|record| size(&record)).unwrap_or_default());
+    lens.fold(0, u64::saturating_add)
 }
 
 fn size(part: &impl Serialize) -> Result<u64> {

@@ -110,7 +110,7 @@ impl Engine {
         let notes = vec![note];
         let index = Index::empty();
         let plaintext =
-            codec::encode(index.next_id(), &notes, iter::empty(), header.max_plaintext_len(file.max_len()))?;
+            codec::encode(index.next_id(), &notes, iter::empty(), 0, header.max_plaintext_len(file.max_len()))?;
 
         let lock = file.lock(&Wait::at_most(lock_timeout)).and_then(|lock| file.check_absent().map(|()| lock));
         if let (Err(_), Some(keychain)) = (&lock, unlock.of_keychain()) {
@@ -239,7 +239,7 @@ impl Engine {
         }
         let Draft { tokens, mut header, notes, unlocked, .. } = draft;
         let max_len = header.max_plaintext_len(self.file.max_len());
-        let plaintext = codec::encode(tokens.next_id(), &notes, tokens.iter(), max_len)?;
+        let plaintext = codec::encode(tokens.next_id(), &notes, tokens.iter(), tokens.records_len(), max_len)?;
         let delta = tokens.finish();
         let identity = state.held.identity().cloned();
         drop(state);

@@ -86,7 +86,13 @@ pub fn payload(bytes: &[u8]) {
 fn assert_encodes_back(plaintext: &[u8]) {
     match codec::decode(plaintext) {
         Ok(contents) => {
-            let encoded = codec::encode(contents.next_id, &contents.notes, contents.tokens.iter(), u64::MAX);
+            let encoded = codec::encode(
+                contents.next_id,
+                &contents.notes,
+                contents.tokens.iter(),
+                codec::records_len(&contents.tokens),
+                u64::MAX,
+            );
             assert_eq!(encoded.expect("what was decoded can be encoded")[..], *plaintext);
         }
         Err(Error::Malformed { .. }) => {}

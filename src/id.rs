@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 /// assert_eq!(id.to_string(), "42");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenId(String);
+pub struct TokenId(Box<str>);
 
 impl TokenId {
     /// The id as text.
@@ -33,7 +33,7 @@ impl TokenId {
 
     /// The id that the store chooses for a number.
     pub(crate) fn chosen(number: u64) -> Self {
-        Self(number.to_string())
+        Self(number.to_string().into())
     }
 
     /// The number for which the store would choose this id.
@@ -45,13 +45,13 @@ impl TokenId {
 
 impl From<&str> for TokenId {
     fn from(id: &str) -> Self {
-        Self(id.to_owned())
+        Self(id.into())
     }
 }
 
 impl From<String> for TokenId {
     fn from(id: String) -> Self {
-        Self(id)
+        Self(id.into())
     }
 }
 

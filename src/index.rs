@@ -11,6 +11,7 @@ use std::{
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
+    codec,
     error::Result,
     id::TokenId,
     matching::{Criterion, Rows},
@@ -24,20 +25,21 @@ pub(crate) type Place = u64;
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     rows: BTreeMap<Place, Token>,
-    hasher: RandomState,
     tables: Tables,
+    /// What the rows take in a payload, in bytes.
+    records_len: u64,
     next_id: u64,
 }
 
-/// The rows that have one value in one column. Most often it is one row, which costs no allocation.
+/// The places of rows by what they hold. The rows themselves are given with each call.
 #[derive(Debug, Clone)]
-struct Group {
-    first: Place,
-    rest: BTreeSet<Place>,
+struct Tables {
+    hasher: RandomState,
+    /// For each column, the earliest row of each value. Most often it is the only one.
+    earliest: [HashTable<Place>; COLUMNS],
+    /// The rows that have the value of an earlier one, by the column and that earliest row.
+    later: BTreeMap<(usize, Place), BTreeSet<Place>>,
 }
-
-/// One for each column.
-type Tables = [HashTable<Group>; COLUMNS];
 
 /// The columns that have a table: those that a [`Criterion`] can name.
 const COLUMNS: usize = 5;
@@ -69,16 +71,9 @@ impl Index {
     /// An index of these tokens, in this order.
     pub(crate) fn new(next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
         let rows: BTreeMap<_, _> = (0..).zip(tokens).collect();
-        let mut tables = Tables::default();
-        for (position, table) in tables.iter_mut().enumerate() {
-            // A table that grows looks at all its rows anew.
-            let has_value = |token: &&Token| criteria(token).any(|criterion| column(criterion).0 == position);
-            table.reserve(rows.values().filter(has_value).count(), |_| 0);
-        }
-        let mut index = Self { rows, hasher: RandomState::new(), tables, next_id };
-        let Self { rows, hasher, tables, .. } = &mut index;
-        rows.iter().for_each(|(place, token)| enter(rows, hasher, tables, *place, token));
-        index
+        let tables = Tables::of(&rows);
+        let records_len = codec::records_len(rows.values());
+        Self { rows, tables, records_len, next_id }
     }
 
     /// An index of no tokens.
@@ -93,6 +88,11 @@ impl Index {
 
     pub(crate) fn set_next_id(&mut self, next_id: u64) {
         self.next_id = next_id;
+    }
+
+    /// What the rows take in a payload, in bytes.
+    pub(crate) fn records_len(&self) -> u64 {
+        self.records_len
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&Token> {
@@ -121,84 +121,102 @@ impl Index {
 
     /// The earliest row that the criterion matches among those that are wanted.
     pub(crate) fn earliest_of(&self, criterion: Criterion<'_>, wanted: impl Fn(Place) -> bool) -> Option<Place> {
-        let (column, value) = column(criterion);
-        let group =
-            self.tables.get(column)?.find(self.hasher.hash_one(value), |group| has(&self.rows, group, criterion));
-        group?.places().find(|place| wanted(*place))
+        self.tables.places(&self.rows, criterion).find(|place| wanted(*place))
     }
 
     /// Puts a row at a place, over the one that may be there.
     pub(crate) fn put(&mut self, place: Place, token: Token) {
         self.remove(place);
-        let Self { rows, hasher, tables, .. } = self;
-        enter(rows, hasher, tables, place, &token);
-        rows.insert(place, token);
+        self.tables.enter(&self.rows, place, &token);
+        self.records_len = self.records_len.saturating_add(codec::records_len([&token]));
+        self.rows.insert(place, token);
     }
 
     /// Takes the row at a place away, if there is one.
     pub(crate) fn remove(&mut self, place: Place) {
-        let Self { rows, hasher, tables, .. } = self;
-        let Some(token) = rows.get(&place) else { return };
+        let Some(token) = self.rows.get(&place) else { return };
+        self.tables.strike(&self.rows, place, token);
+        self.records_len = self.records_len.saturating_sub(codec::records_len([token]));
+        self.rows.remove(&place);
+    }
+}
+
+impl Tables {
+    fn of(rows: &BTreeMap<Place, Token>) -> Self {
+        let mut tables = Self { hasher: RandomState::new(), earliest: Default::default(), later: BTreeMap::new() };
+        for (position, table) in tables.earliest.iter_mut().enumerate() {
+            // A table that grows looks at all its rows anew.
+            let has_value = |token: &&Token| criteria(token).any(|criterion| column(criterion).0 == position);
+            table.reserve(rows.values().filter(has_value).count(), |_| 0);
+        }
+        rows.iter().for_each(|(place, token)| tables.enter(rows, *place, token));
+        tables
+    }
+
+    /// The places of the rows that the criterion matches, the earliest first.
+    fn places(&self, rows: &BTreeMap<Place, Token>, criterion: Criterion<'_>) -> impl Iterator<Item = Place> {
+        let (column, value) = column(criterion);
+        let table = self.earliest.get(column);
+        let first = table.and_then(|table| table.find(self.hasher.hash_one(value), is_at(rows, criterion))).copied();
+        // Most often there are none in all of the columns, and nothing is looked for.
+        let later = first.and_then(|first| self.later.get(&(column, first)));
+        first.into_iter().chain(later.into_iter().flatten().copied())
+    }
+
+    /// Puts the place of a row into the tables, before the row is among the others.
+    fn enter(&mut self, rows: &BTreeMap<Place, Token>, place: Place, token: &Token) {
         for criterion in criteria(token) {
-            let (position, value) = column(criterion);
-            let Some(table) = tables.get_mut(position) else { continue };
-            let group = table.find_entry(hasher.hash_one(value), |group| has(rows, group, criterion));
-            if let Ok(mut group) = group
-                && !group.get_mut().remove(place)
-            {
-                group.remove();
-            }
-        }
-        rows.remove(&place);
-    }
-}
-
-/// Puts the place of a row into the tables.
-fn enter(rows: &BTreeMap<Place, Token>, hasher: &RandomState, tables: &mut Tables, place: Place, token: &Token) {
-    for criterion in criteria(token) {
-        let (position, value) = column(criterion);
-        let hash_of = |group: &Group| hasher.hash_one(value_of(rows, group, position));
-        let Some(table) = tables.get_mut(position) else { continue };
-        match table.entry(hasher.hash_one(value), |group| has(rows, group, criterion), hash_of) {
-            Entry::Occupied(mut group) => group.get_mut().insert(place),
-            Entry::Vacant(group) => {
-                group.insert(Group { first: place, rest: BTreeSet::new() });
+            let (column, value) = column(criterion);
+            let hash_of = |first: &Place| self.hasher.hash_one(value_of(rows, *first, column));
+            let Some(table) = self.earliest.get_mut(column) else { continue };
+            match table.entry(self.hasher.hash_one(value), is_at(rows, criterion), hash_of) {
+                Entry::Occupied(mut earliest) => {
+                    let first = earliest.get_mut();
+                    let mut later = self.later.remove(&(column, *first)).unwrap_or_default();
+                    later.insert(place.max(*first));
+                    *first = place.min(*first);
+                    self.later.insert((column, *first), later);
+                }
+                Entry::Vacant(earliest) => {
+                    earliest.insert(place);
+                }
             }
         }
     }
+
+    /// Takes the place of a row out of the tables, while the row is among the others still.
+    fn strike(&mut self, rows: &BTreeMap<Place, Token>, place: Place, token: &Token) {
+        for criterion in criteria(token) {
+            let (column, value) = column(criterion);
+            let Some(table) = self.earliest.get_mut(column) else { continue };
+            let Ok(mut earliest) = table.find_entry(self.hasher.hash_one(value), is_at(rows, criterion)) else {
+                continue;
+            };
+            let first = earliest.get_mut();
+            let mut later = self.later.remove(&(column, *first)).unwrap_or_default();
+            later.insert(*first);
+            later.remove(&place);
+            let Some(next) = later.pop_first() else {
+                earliest.remove();
+                continue;
+            };
+            *first = next;
+            if !later.is_empty() {
+                self.later.insert((column, next), later);
+            }
+        }
+    }
 }
 
-/// The value that the rows of a group have in the column of that position.
-fn value_of<'a>(rows: &'a BTreeMap<Place, Token>, group: &Group, position: usize) -> &'a str {
-    let columns = rows.get(&group.first).into_iter().flat_map(criteria).map(column);
+/// Whether the rows that share a value are those that the criterion matches, told by the earliest of them.
+fn is_at<'a>(rows: &'a BTreeMap<Place, Token>, criterion: Criterion<'a>) -> impl Fn(&Place) -> bool + 'a {
+    move |first| rows.get(first).is_some_and(|row| criterion.matches(row))
+}
+
+/// The value that a row has in the column of that position.
+fn value_of(rows: &BTreeMap<Place, Token>, place: Place, position: usize) -> &str {
+    let columns = rows.get(&place).into_iter().flat_map(criteria).map(column);
     columns.filter(|(column, _)| *column == position).map(|(_, value)| value).next().unwrap_or_default()
-}
-
-/// Whether the rows of a group are those that the criterion matches: they all have the value that the first one has.
-fn has(rows: &BTreeMap<Place, Token>, group: &Group, criterion: Criterion<'_>) -> bool {
-    rows.get(&group.first).is_some_and(|row| criterion.matches(row))
-}
-
-impl Group {
-    fn places(&self) -> impl Iterator<Item = Place> {
-        std::iter::once(self.first).chain(self.rest.iter().copied())
-    }
-
-    fn insert(&mut self, place: Place) {
-        self.rest.insert(self.first.max(place));
-        self.first = self.first.min(place);
-    }
-
-    /// `false` if no place is left.
-    fn remove(&mut self, place: Place) -> bool {
-        if self.first != place {
-            self.rest.remove(&place);
-            return true;
-        }
-        let next = self.rest.pop_first();
-        self.first = next.unwrap_or(place);
-        next.is_some()
-    }
 }
 
 impl Rows for Index {
@@ -209,3 +227,6 @@ impl Rows for Index {
         Ok(place.and_then(|place| Some((place, self.get(place)?.clone()))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,20 +54,22 @@ pub struct TokenBuilder(Fields);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Millis(u64);
 
+/// Texts that are no secret have no spare room, for many tokens are many of them. A secret stays where it was given: to move it
+/// would leave a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
     pub(crate) id: Option<TokenId>,
-    pub(crate) user_name: Option<String>,
-    pub(crate) client_id: Option<String>,
+    pub(crate) user_name: Option<Box<str>>,
+    pub(crate) client_id: Option<Box<str>>,
     pub(crate) client_secret: Option<Secret>,
     pub(crate) refresh_token: Option<Secret>,
     pub(crate) access_token: Option<Secret>,
     pub(crate) grant_token: Option<Secret>,
     pub(crate) id_token: Option<Secret>,
     pub(crate) expires_at: Option<Millis>,
-    pub(crate) redirect_url: Option<String>,
-    pub(crate) api_domain: Option<String>,
-    pub(crate) token_type: Option<String>,
+    pub(crate) redirect_url: Option<Box<str>>,
+    pub(crate) api_domain: Option<Box<str>>,
+    pub(crate) token_type: Option<Box<str>>,
     pub(crate) scopes: Vec<String>,
     pub(crate) attributes: BTreeMap<String, Secret>,
     pub(crate) stored: Option<Stored>,
@@ -83,7 +85,7 @@ pub(crate) struct Stored {
 
 /// The same documentation for the reader of a field and its setter.
 macro_rules! texts {
-    ($stored:ty, $shown:ty, $as_shown:ident: $($(#[$doc:meta])+ $name:ident;)+) => {
+    ($given:ty, $shown:ty, $as_shown:ident: $($(#[$doc:meta])+ $name:ident;)+) => {
         impl Token {
             $($(#[$doc])+
             #[must_use]
@@ -93,8 +95,8 @@ macro_rules! texts {
         }
         impl TokenBuilder {
             $($(#[$doc])+
-            pub fn $name(mut self, $name: impl Into<$stored>) -> Self {
-                self.0.$name = Some($name.into()).filter(|text| !text.is_empty());
+            pub fn $name(mut self, $name: impl Into<$given>) -> Self {
+                self.0.$name = Some($name.into()).filter(|text| !text.is_empty()).map(Into::into);
                 self
             })+
         }
@@ -225,7 +227,7 @@ fn too_large(what: &'static str, size: usize, limit: usize) -> Error {
 
 impl Fields {
     fn sizes(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
         let secret = |secret: &Option<Secret>| secret.as_ref().map_or(0, |secret| secret.expose_secret().len());
         [
             ("an id", self.id.as_ref().map_or(0, |id| id.as_str().len())),

@@ -22,8 +22,8 @@ const HOUSE: [(&str, u8, &[&str]); 23] = [
     ("seal", 2, &["error", "format", "id", "secret"]),
     ("unlock", 2, &["error", "format", "id", "kdf", "seal", "secret"]),
     ("file", 2, &["error", "format", "secret"]),
-    ("index", 3, &["error", "id", "matching", "token"]),
-    ("changes", 3, &["error", "id", "index", "matching", "token"]),
+    ("index", 3, &["codec", "error", "id", "matching", "token"]),
+    ("changes", 3, &["codec", "error", "id", "index", "matching", "token"]),
     (
         "engine",
         4,

@@ -16,7 +16,7 @@ fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
 }
 
 fn encoded(contents: &Contents) -> SecretBytes {
-    encode(contents.next_id, &contents.notes, contents.tokens.iter(), u64::MAX).unwrap()
+    encode(contents.next_id, &contents.notes, contents.tokens.iter(), records_len(&contents.tokens), u64::MAX).unwrap()
 }
 
 #[track_caller]
@@ -137,11 +137,23 @@ fn the_payload_is_laid_out_as_the_document_says() {
 #[test]
 fn a_plaintext_over_the_limit_is_refused_before_it_is_made() {
     let contents = contents([token("1")]);
-    let encode = |max| encode(contents.next_id, &contents.notes, contents.tokens.iter(), max);
+    let encode =
+        |max| encode(contents.next_id, &contents.notes, contents.tokens.iter(), records_len(&contents.tokens), max);
     assert!(encode(4096).is_ok());
     match encode(4095) {
         Err(Error::TooLarge { size, limit, .. }) => assert_eq!((size, limit), (4096, 4095)),
         other => panic!("expected TooLarge, got {other:?}"),
+    }
+}
+
+#[test]
+fn records_are_as_long_as_they_were_said_to_be_or_nothing_is_encoded() {
+    let contents = contents([token("1"), token("2")]);
+    let encode = |records_len| encode(1, &contents.notes, contents.tokens.iter(), records_len, u64::MAX);
+    let records_len = records_len(&contents.tokens);
+    assert!(encode(records_len).is_ok());
+    for wrong in [0, records_len - 1, records_len + 1, records_len + 8192] {
+        assert!(matches!(encode(wrong), Err(Error::Internal { .. })), "{wrong} for {records_len}");
     }
 }
 

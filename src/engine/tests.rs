@@ -185,7 +185,7 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     let engine = create(&folder);
     let rewrite = |key_id, notes: &[SlotNote]| {
         let mut header = Header { key_id, ..engine.state.read().header.clone() };
-        let plaintext = codec::encode(1, notes, iter::empty(), 1 << 20).unwrap();
+        let plaintext = codec::encode(1, notes, iter::empty(), 0, 1 << 20).unwrap();
         overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, plaintext);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())

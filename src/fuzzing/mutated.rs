@@ -177,7 +177,8 @@ impl Original {
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
         let token = token.id(TokenId::from("1")).stored(time.time(), time.time(), 1).build();
         let contents = Contents { next_id: 2, notes, tokens: vec![token] };
-        let mut plaintext = codec::encode(2, &contents.notes, contents.tokens.iter(), u64::MAX)?;
+        let mut plaintext =
+            codec::encode(2, &contents.notes, contents.tokens.iter(), codec::records_len(&contents.tokens), u64::MAX)?;
         let (mut file, tag) = seal::seal(&key, &mut header, &mut plaintext)?;
         file.extend_from_slice(&plaintext);
         file.extend_from_slice(&tag);
