@@ -4,7 +4,7 @@
 //! copied into a buffer that would have to be found and wiped. What was read is held to every rule that what we
 //! write keeps.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, io};
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
@@ -117,18 +117,17 @@ pub(crate) fn encode<'a>(
         return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
     }
 
-    let mut plaintext = SecretBytes::new(vec![0; padded_len]);
+    let mut plaintext = SecretBytes::new(Vec::with_capacity(padded_len));
     let prefix = u32::try_from(payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
-    let (start, mut rest) = plaintext.split_first_chunk_mut().ok_or(internal("a plaintext of no bytes"))?;
-    *start = prefix;
-    write(&start_of_payload, &mut rest)?;
+    plaintext.extend_from_slice(&prefix);
+    write(&start_of_payload, &mut plaintext)?;
     for token in tokens {
-        write(&record_of(token)?, &mut rest)?;
+        write(&record_of(token)?, &mut plaintext)?;
     }
-    let padding = length(rest.len());
-    if padding.saturating_add(payload_len).saturating_add(length(LENGTH_LEN)) != length(padded_len) {
+    if length(plaintext.len()) != payload_len.saturating_add(length(LENGTH_LEN)) {
         return Err(internal("records of another length than they were said to have"));
     }
+    plaintext.resize(padded_len, 0);
     Ok(plaintext)
 }
 
@@ -143,8 +142,29 @@ fn size(part: &impl Serialize) -> Result<u64> {
     options(u64::MAX).serialized_size(part).map_err(|_| unencodable())
 }
 
-fn write(part: &impl Serialize, rest: &mut &mut [u8]) -> Result<()> {
-    options(u64::MAX).serialize_into(rest, part).map_err(|_| unencodable())
+fn write(part: &impl Serialize, plaintext: &mut Vec<u8>) -> Result<()> {
+    options(u64::MAX).serialize_into(Room(plaintext), part).map_err(|_| unencodable())
+}
+
+/// Bytes with room for more. They are never moved to make more of it: that would leave a copy.
+struct Room<'a>(&'a mut Vec<u8>);
+
+impl io::Write for Room<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.0.capacity().saturating_sub(self.0.len()) {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn unencodable() -> Error {

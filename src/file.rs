@@ -239,9 +239,7 @@ impl StoreFile {
     }
 
     fn fill(&self, file: &mut File, parts: &[&[u8]], path: &Path) -> Result<()> {
-        for part in parts {
-            self.disk.write_all(file, part).map_err(failed("write", path))?;
-        }
+        self.disk.write_all(file, parts).map_err(failed("write", path))?;
         // What we make we have to accept: some file systems give every file a mode of their own.
         self.access.check_readable(path, &file.metadata().map_err(failed("read the metadata of", path))?)?;
         self.disk.sync(file).map_err(failed("sync", path))

@@ -55,9 +55,10 @@ impl Disk for Recording {
         let inode = file.metadata()?.ino();
         self.note(Ok(file), Asked::Create(inode, name(path)))
     }
-    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
         let inode = file.metadata()?.ino();
-        self.note(Os.write_all(file, bytes), Asked::Write(inode, bytes.to_vec()))
+        // One after the other, as they may reach the disk.
+        parts.iter().try_for_each(|part| self.note(Os.write_all(file, &[part]), Asked::Write(inode, part.to_vec())))
     }
     fn sync(&self, file: &File) -> io::Result<()> {
         self.note(Os.sync(file), Asked::Sync(file.metadata()?.ino()))
@@ -232,7 +233,7 @@ fn stored_in(found: &Found) -> Result<Stored> {
     let Some(bytes) = found.get("store") else { return Ok(None) };
     let folder = tempfile::tempdir().unwrap();
     let file = Os.create_new(&at(&folder)).unwrap();
-    Os.write_all(&mut { file }, bytes).unwrap();
+    Os.write_all(&mut { file }, &[bytes]).unwrap();
     stored_at(&folder)
 }
 

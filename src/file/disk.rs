@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     path::Path,
 };
 
@@ -13,7 +13,8 @@ use super::access;
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// A new file that only its owner may read and write.
     fn create_new(&self, path: &Path) -> io::Result<File>;
-    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    /// Writes the parts one after the other, in one call if the system takes them all.
+    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()>;
     /// Brings a file's bytes to the disk. If it fails the kernel may have dropped them, and a second try would succeed
     /// without them: there is none.
     fn sync(&self, file: &File) -> io::Result<()>;
@@ -36,8 +37,20 @@ impl Disk for Os {
         access::open_options().read(true).write(true).create_new(true).open(path)
     }
 
-    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
+    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
+        let mut parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = parts.as_mut_slice();
+        // What is empty is passed over, or nothing written would look like a full disk.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -94,13 +107,14 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::Create).and_then(|()| Os.create_new(path))
     }
 
-    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
         if let Err(error) = (self.0)(Call::Write) {
             // In part, as a full disk does.
-            Os.write_all(file, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+            let bytes = parts.concat();
+            Os.write_all(file, &[bytes.get(..bytes.len() / 2).unwrap_or_default()])?;
             return Err(error);
         }
-        Os.write_all(file, bytes)
+        Os.write_all(file, parts)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {

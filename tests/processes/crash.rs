@@ -32,7 +32,7 @@ const OPERATIONS: [&str; 10] = [
 /// Everything between these two looks at files that are not there is the operation.
 const BEGIN: &str = "/tokenkeep-test-begin";
 const END: &str = "/tokenkeep-test-end";
-const CALLS: &str = "openat,close,read,pread64,write,lseek,fsync,fdatasync,ftruncate,rename,renameat,renameat2,\
+const CALLS: &str = "openat,close,read,pread64,write,writev,lseek,fsync,fdatasync,ftruncate,rename,renameat,renameat2,\
     unlink,unlinkat,flock,fcntl,stat,lstat,fstat,statx,newfstatat,getdents64,chmod,fchmod,fchmodat,readlink,mkdir";
 
 /// The operation, in a process of its own. It acknowledges by ending well.

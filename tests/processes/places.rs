@@ -58,6 +58,10 @@ pub(crate) fn work(place: &str, folder: &Path) {
             let _ = fs::write(&filler, vec![1; 1 << 20]);
             let before = fs::read(&path).unwrap();
             assert_io(save(&store, "grace"), ErrorKind::StorageFull);
+            // With room for a part of the file.
+            let file = fs::File::options().write(true).open(&filler).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+            assert_io(save(&store, "grace"), ErrorKind::StorageFull);
             assert_io(store.backup_to(folder.join("backup.keep")), ErrorKind::StorageFull);
             assert_eq!(fs::read(&path).unwrap(), before);
             assert_eq!(names_in(folder), ["filler", "tokens.keep", "tokens.keep.lock"]);
