@@ -1,26 +1,27 @@
 //! What an application waits for, beside what the machine needs for the least that has to be done, in the same run:
-//! `cargo bench`. The limits are the rows that start with `limit`.
+//! `cargo bench`. The limits are the rows that start with `limit`. `benches/peers` has what people would pick instead.
+
+#[path = "common/limits.rs"]
+mod limits;
+#[path = "common/rows.rs"]
+mod rows;
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     hint::black_box,
-    io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use ring::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    digest::{SHA256, digest},
-};
+use rows::Row;
 use tempfile::TempDir;
-use tokenkeep::{KdfParams, Keystore, RecoveryKey, Token, TokenId, TokenStore, Unlock, testing};
+use tokenkeep::{Keystore, RecoveryKey, Token, TokenId, TokenStore, Unlock, testing};
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
+const PASSPHRASE: &str = "correct horse battery staple";
 
 /// A store that a recovery key opens: without a key derivation.
 struct Fixture {
@@ -38,29 +39,19 @@ impl Fixture {
         let path = folder.path().join("tokens.keep");
         let unlock = Unlock::recovery_key(RecoveryKey::generate().unwrap());
         let store = Keystore::create(&path, unlock.clone()).unwrap();
-        testing::fill(&store, (0..size).map(token).collect()).unwrap();
+        testing::fill(&store, Row::table(size).iter().map(Row::token).collect()).unwrap();
         Self { folder, path, unlock, store, size }
     }
 
     fn open(&self) -> Keystore {
         Keystore::open(&self.path, self.unlock.clone()).unwrap()
     }
-}
 
-/// Some 430 bytes in the file, as a token of a vendor's is.
-fn token(number: usize) -> Token {
-    let secret = |what: &str, len: usize| {
-        let hash = digest(&SHA256, format!("{what} {number}").as_bytes());
-        hash.as_ref().iter().cycle().take(len / 2).map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    Token::builder()
-        .user_name(format!("user{number}@example.com"))
-        .client_id(format!("1000.{}", secret("client", 30)))
-        .client_secret(secret("client secret", 42))
-        .refresh_token(format!("1000.{}", secret("refresh", 64)))
-        .access_token(format!("1000.{}", secret("access", 64)))
-        .api_domain("https://www.example.com")
-        .build()
+    /// Saves a row again, another one each round.
+    fn save(&self, round: u64) {
+        let row = Row::new(1 + round as usize % self.size);
+        self.store.save_token(&row.refreshed(round).token()).unwrap();
+    }
 }
 
 fn find(criterion: &mut Criterion) {
@@ -74,16 +65,12 @@ fn find(criterion: &mut Criterion) {
             .into_iter()
             .map(|token| (token.user_name().unwrap().to_owned(), token))
             .collect();
-        let stored = token(size / 2);
-        let name = stored.user_name().unwrap();
-        let by_user = Token::builder().user_name(name).build();
-        let by_refresh = Token::builder()
-            .client_id(stored.client_id().unwrap())
-            .client_secret(stored.client_secret().unwrap().expose_secret())
-            .refresh_token(stored.refresh_token().unwrap().expose_secret())
-            .build();
+        let Row { id, user_name: name, client_id, client_secret, refresh_token, .. } = Row::new(size / 2);
+        let by_user = Token::builder().user_name(&*name).build();
+        let by_refresh =
+            Token::builder().client_id(client_id).client_secret(client_secret).refresh_token(refresh_token).build();
         let absent = Token::builder().user_name("nobody").build();
-        let id = TokenId::from((size / 2 + 1).to_string());
+        let id = TokenId::from(id);
         let snapshot = store.snapshot().unwrap();
         assert!(store.find_stored(&by_refresh).unwrap().is_some());
 
@@ -95,7 +82,7 @@ fn find(criterion: &mut Criterion) {
         bench("by user", &|| store.find_stored(&by_user).unwrap().is_some());
         bench("by refresh token", &|| store.find_stored(&by_refresh).unwrap().is_some());
         bench("absent", &|| store.find_stored(&absent).unwrap().is_none());
-        bench("limit: HashMap", &|| names.get(black_box(name)).cloned().is_some());
+        bench("limit: HashMap", &|| names.get(black_box(&name)).cloned().is_some());
         bench("snapshot, by user", &|| snapshot.find_stored(&by_user).is_some());
         bench("snapshot, by id", &|| snapshot.find_token_by_id(&id).is_some());
     }
@@ -109,14 +96,12 @@ fn save(criterion: &mut Criterion) {
         let bytes = fs::read(&fixture.path).unwrap();
         let mut round = 0;
         group.bench_function(BenchmarkId::new("limit: replace, hash, encrypt", size), |bencher| {
-            bencher.iter(|| replace(fixture.folder.path(), sealed(bytes.clone())));
+            bencher.iter(|| limits::replace(fixture.folder.path(), &limits::sealed(bytes.clone())));
         });
         group.bench_function(BenchmarkId::new("save of a changed token", size), |bencher| {
             bencher.iter(|| {
                 round += 1;
-                let user = format!("user{}@example.com", round % fixture.size);
-                let changed = Token::builder().user_name(user).access_token(format!("1000.{round:0>64}")).build();
-                fixture.store.save_token(&changed).unwrap()
+                fixture.save(round);
             });
         });
     }
@@ -133,15 +118,9 @@ fn threads(criterion: &mut Criterion) {
                 let started = Instant::now();
                 thread::scope(|scope| {
                     for thread in 0..threads {
-                        let store = &fixture.store;
+                        let fixture = &fixture;
                         scope.spawn(move || {
-                            for round in 0..saves.div_ceil(threads) {
-                                let changed = Token::builder()
-                                    .user_name(format!("user{thread}@example.com"))
-                                    .access_token(format!("1000.{round:0>64}"))
-                                    .build();
-                                store.save_token(&changed).unwrap();
-                            }
+                            (0..saves.div_ceil(threads)).for_each(|round| fixture.save(round * threads + thread));
                         });
                     }
                 });
@@ -151,43 +130,14 @@ fn threads(criterion: &mut Criterion) {
     }
 }
 
-/// Durably, and nothing else.
-fn replace(folder: &Path, bytes: Vec<u8>) {
-    let temporary = folder.join("limit.tmp");
-    let mut file = File::create(&temporary).unwrap();
-    file.write_all(&bytes).unwrap();
-    file.sync_all().unwrap();
-    fs::rename(temporary, folder.join("limit")).unwrap();
-    File::open(folder).unwrap().sync_all().unwrap();
-}
-
-fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    black_box(digest(&SHA256, &bytes));
-    let tag = aead().seal_in_place_separate_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
-    bytes.extend_from_slice(tag.as_ref());
-    bytes
-}
-
-fn aead() -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap())
-}
-
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
-}
-
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     group.sample_size(10);
     for size in SIZES {
         let fixture = Fixture::new(size);
-        let limit = fixture.folder.path().join("limit");
-        fs::write(&limit, sealed(fs::read(&fixture.path).unwrap())).unwrap();
+        limits::replace(fixture.folder.path(), &limits::sealed(fs::read(&fixture.path).unwrap()));
         group.bench_function(BenchmarkId::new("limit: read, decrypt", size), |bencher| {
-            bencher.iter(|| {
-                let mut bytes = fs::read(&limit).unwrap();
-                aead().open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap().len()
-            });
+            bencher.iter(|| limits::read_and_decrypt(fixture.folder.path()));
         });
         group.bench_function(BenchmarkId::new("with a recovery key", size), |bencher| {
             bencher.iter_batched(|| (), |()| fixture.open(), BatchSize::PerIteration);
@@ -195,15 +145,9 @@ fn open(criterion: &mut Criterion) {
     }
 
     let fixture = Fixture::new(100);
-    let passphrase = Unlock::passphrase("correct horse battery staple");
+    let passphrase = Unlock::passphrase(PASSPHRASE);
     fixture.store.add_slot(passphrase.clone()).unwrap();
-    let cost = KdfParams::default();
-    group.bench_function("limit: Argon2id", |bencher| {
-        let params = Params::new(cost.memory_kib(), cost.passes(), cost.lanes(), Some(32)).unwrap();
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut key = [0; 32];
-        bencher.iter(|| argon2.hash_password_into(b"correct horse battery staple", &[1; 32], &mut key).unwrap());
-    });
+    group.bench_function("limit: Argon2id", |bencher| bencher.iter(|| limits::derive_key(PASSPHRASE)));
     group.bench_function("with a passphrase, 100 tokens", |bencher| {
         bencher.iter(|| Keystore::open(&fixture.path, passphrase.clone()).unwrap());
     });

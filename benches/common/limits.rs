@@ -1,0 +1,57 @@
+//! The least that the machine needs for the work of a store: what it would take without one.
+
+use std::{
+    fs::{self, File},
+    hint::black_box,
+    io::Write,
+    path::Path,
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    digest::{SHA256, digest},
+};
+use tokenkeep::KdfParams;
+
+/// Hashes and encrypts the bytes, and nothing else.
+pub(crate) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    black_box(digest(&SHA256, &bytes));
+    let tag = aead().seal_in_place_separate_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
+    bytes.extend_from_slice(tag.as_ref());
+    bytes
+}
+
+/// Replaces a file of the folder durably, and nothing else.
+pub(crate) fn replace(folder: &Path, bytes: &[u8]) {
+    let temporary = folder.join("limit.tmp");
+    let mut file = File::create(&temporary).unwrap();
+    file.write_all(bytes).unwrap();
+    file.sync_all().unwrap();
+    fs::rename(temporary, folder.join("limit")).unwrap();
+    File::open(folder).unwrap().sync_all().unwrap();
+}
+
+/// Reads and decrypts what was [`sealed`] and [put there](replace), and nothing else.
+pub(crate) fn read_and_decrypt(folder: &Path) -> usize {
+    let mut bytes = fs::read(folder.join("limit")).unwrap();
+    aead().open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap().len()
+}
+
+/// Derives a key from a passphrase at the default cost, and nothing else.
+pub(crate) fn derive_key(passphrase: &str) -> [u8; 32] {
+    let cost = KdfParams::default();
+    let params = Params::new(cost.memory_kib(), cost.passes(), cost.lanes(), Some(32)).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut key = [0; 32];
+    argon2.hash_password_into(passphrase.as_bytes(), &[1; 32], &mut key).unwrap();
+    key
+}
+
+fn aead() -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap())
+}
+
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; 12])
+}

@@ -1,0 +1,82 @@
+//! Who is measured, and for what.
+
+use std::{env, io, path::Path, process::Command};
+
+use crate::{
+    peers::{
+        json::Json,
+        oo7::Oo7,
+        redb::Redb,
+        sqlcipher::{Delete, SqlCipher, Wal},
+        tokenkeep::{Limits, Ours},
+    },
+    worker::{Worker, serve as answer},
+};
+
+/// The machine by itself, then tokenkeep, then its peers.
+pub const CONTENDERS: [&str; 8] = [
+    "limit",
+    "tokenkeep",
+    "SQLCipher",
+    "SQLCipher, WAL",
+    "redb, plain text",
+    "JSON, plain text",
+    "oo7",
+    "Zoho SDK, plain text",
+];
+
+/// In the order in which they are measured, each beside the limit that it is held against. Who has no such work says so.
+pub const WORKS: [&str; 20] = [
+    "stat",
+    "find-id",
+    "find-user",
+    "find-refresh",
+    "absent-id",
+    "absent-user",
+    "absent-refresh",
+    "hash-map",
+    "snapshot-id",
+    "snapshot-user",
+    "list",
+    "replace",
+    "save",
+    "delete",
+    "threads",
+    "append",
+    "decrypt",
+    "open",
+    "argon2",
+    "open-passphrase",
+];
+
+/// Does what it is asked for, as that contender.
+pub fn serve(contender: &str, folder: &Path, size: usize) -> io::Result<()> {
+    match contender {
+        "limit" => answer(Limits::new(Worker::new(folder, size))),
+        "tokenkeep" => answer(Ours(Worker::new(folder, size))),
+        "SQLCipher" => answer(Worker::<SqlCipher<Delete>>::new(folder, size)),
+        "SQLCipher, WAL" => answer(Worker::<SqlCipher<Wal>>::new(folder, size)),
+        "redb, plain text" => answer(Worker::<Redb>::new(folder, size)),
+        "JSON, plain text" => answer(Worker::<Json>::new(folder, size)),
+        "oo7" => answer(Worker::<Oo7>::new(folder, size)),
+        _ => Err(io::Error::other(format!("no contender is called {contender}"))),
+    }
+}
+
+/// What starts a process of that contender.
+pub fn command(contender: &str, folder: &Path, size: usize) -> io::Result<Command> {
+    let mut command = match contender {
+        "Zoho SDK, plain text" => {
+            let mut python = Command::new(env::var_os("PEERS_PYTHON").unwrap_or("python3".into()));
+            python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/vendor.py"));
+            python
+        }
+        _ => {
+            let mut ours = Command::new(env::current_exe()?);
+            ours.args(["worker", contender]);
+            ours
+        }
+    };
+    command.arg(folder).arg(size.to_string());
+    Ok(command)
+}

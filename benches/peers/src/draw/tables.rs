@@ -1,0 +1,84 @@
+//! All figures, as Markdown.
+
+use std::fmt::Write;
+
+use super::numbers::{Quantity, grouped};
+use crate::results::Results;
+
+/// Who and what is the least that a work needs, and its name in a table.
+type Limit = (&'static str, &'static str, &'static str);
+
+const STAT: Option<Limit> = Some(("limit", "stat", "a bare `stat`"));
+const REPLACE: Option<Limit> = Some(("limit", "replace", "the bytes replaced, hashed, encrypted"));
+const DECRYPT: Option<Limit> = Some(("limit", "decrypt", "read and decrypt"));
+const OWN_BYTES: Option<Limit> = Some(("tokenkeep", "own-bytes", "the tokens themselves"));
+
+const TABLES: [(&str, &str, Quantity, Option<Limit>); 14] = [
+    ("Finding by user", "find-user", Quantity::Time, STAT),
+    ("Finding by id", "find-id", Quantity::Time, STAT),
+    ("Finding by refresh token", "find-refresh", Quantity::Time, STAT),
+    ("Finding by user what is not there", "absent-user", Quantity::Time, STAT),
+    ("Finding by id what is not there", "absent-id", Quantity::Time, STAT),
+    ("Finding by refresh token what is not there", "absent-refresh", Quantity::Time, STAT),
+    ("Saving", "save", Quantity::Time, REPLACE),
+    ("Deleting", "delete", Quantity::Time, REPLACE),
+    ("Listing all", "list", Quantity::Time, None),
+    ("Opening", "open", Quantity::Time, DECRYPT),
+    ("One save when sixteen threads save", "threads", Quantity::Time, None),
+    ("Memory at rest", "rest", Quantity::Bytes, OWN_BYTES),
+    ("Memory at its peak, during saves", "peak", Quantity::Bytes, OWN_BYTES),
+    ("Bytes written for one save", "written", Quantity::Bytes, None),
+];
+
+/// A table for each work: contenders down, sizes across, and in a cell the median, the 10th and the 90th percentile.
+pub fn tables(results: &Results) -> String {
+    let mut text = String::new();
+    for (title, work, quantity, limit) in TABLES {
+        let columns: String = results.sizes().into_iter().map(|size| format!(" {} |", grouped(size))).collect();
+        let rule = "---:|".repeat(results.sizes().len());
+        write!(text, "### {title}\n\n| tokens |{columns}\n|---|{rule}\n").expect("it is a string");
+        if let Some((contender, work, name)) = limit {
+            text += &row(results, &format!("*{name}*"), contender, work, quantity);
+        }
+        for contender in results.contenders.iter().filter(|contender| *contender != "limit") {
+            let name = if contender == "tokenkeep" { "**tokenkeep**" } else { contender };
+            text += &row(results, name, contender, work, quantity);
+        }
+        text += "\n";
+    }
+    text
+}
+
+fn row(results: &Results, name: &str, contender: &str, work: &str, quantity: Quantity) -> String {
+    let cell = |size| results.figure(contender, work, size).map_or("–".to_owned(), |figure| quantity.spread(figure));
+    let cells: String = results.sizes().into_iter().map(|size| format!(" {} |", cell(size))).collect();
+    format!("| {name} |{cells}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Figure;
+
+    #[test]
+    fn a_row_has_a_cell_for_each_size_and_a_dash_for_what_was_not_measured() {
+        let figure = |contender: &str, work: &str, size, median| Figure {
+            contender: contender.to_owned(),
+            work: work.to_owned(),
+            size,
+            median,
+            p10: median / 2.0,
+            p90: median,
+            samples: 3,
+        };
+        let results = Results {
+            machine: [].into(),
+            contenders: ["limit", "tokenkeep", "oo7"].map(str::to_owned).into(),
+            figures: vec![figure("tokenkeep", "save", 1000, 2e6), figure("limit", "replace", 10, 1e6)],
+        };
+        let expected = "### Saving\n\n| tokens | 10 | 1,000 |\n|---|---:|---:|\n\
+                        | *the bytes replaced, hashed, encrypted* | 1.0 ms (0.50–1.0) | – |\n\
+                        | **tokenkeep** | – | 2.0 ms (1.0–2.0) |\n| oo7 | – | – |\n\n### Deleting\n";
+        assert!(tables(&results).contains(expected), "{}", tables(&results));
+    }
+}

@@ -1,0 +1,7 @@
+//! What is measured beside tokenkeep, and tokenkeep.
+
+pub mod json;
+pub mod oo7;
+pub mod redb;
+pub mod sqlcipher;
+pub mod tokenkeep;

@@ -1,0 +1,175 @@
+//! tokenkeep, and the limits of the machine for what it does.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    hint::black_box,
+    io::Write,
+    path::Path,
+};
+
+use tokenkeep::{Keystore, RecoveryKey, Snapshot, Token, TokenId, TokenStore, Unlock, testing};
+
+use crate::{
+    limits,
+    peer::{By, Peer},
+    rows::Row,
+    worker::{Worker, Works, chosen, time},
+};
+
+pub const NAME: &str = "tokens.keep";
+const RECOVERY_KEY: &str = "recovery-key";
+const PASSPHRASE: &str = "correct horse battery staple";
+
+pub struct Tokenkeep(Keystore);
+
+pub enum Query {
+    Id(TokenId),
+    Token(Token),
+}
+
+impl Peer for Tokenkeep {
+    type Query = Query;
+
+    fn fill(folder: &Path, rows: Vec<Row>) {
+        let key = RecoveryKey::generate().unwrap();
+        fs::write(folder.join(RECOVERY_KEY), key.expose_secret()).unwrap();
+        let store = Keystore::create(folder.join(NAME), Unlock::recovery_key(key)).unwrap();
+        testing::fill(&store, rows.iter().map(Row::token).collect()).unwrap();
+    }
+
+    fn open(folder: &Path) -> Self {
+        let key: RecoveryKey = fs::read_to_string(folder.join(RECOVERY_KEY)).unwrap().parse().unwrap();
+        Self(Keystore::open(folder.join(NAME), Unlock::recovery_key(key)).unwrap())
+    }
+
+    fn query(&self, by: By, row: &Row) -> Query {
+        query(by, row)
+    }
+
+    fn find(&self, query: &Query) -> bool {
+        let found = match query {
+            Query::Id(id) => self.0.find_token_by_id(id),
+            Query::Token(token) => self.0.find_stored(token),
+        };
+        black_box(found.unwrap()).is_some()
+    }
+
+    fn save(&self, row: &Row) {
+        self.0.save_token(&row.token()).unwrap();
+    }
+
+    fn delete(&self, row: &Row) {
+        assert!(self.0.delete_token(&TokenId::from(&*row.id)).unwrap());
+    }
+
+    fn restore(&self, row: &Row) {
+        self.0.save_token(&row.token().to_builder().id(&*row.id).build()).unwrap();
+    }
+
+    fn list(&self) -> usize {
+        black_box(self.0.get_tokens().unwrap()).len()
+    }
+}
+
+fn query(by: By, row: &Row) -> Query {
+    match by {
+        By::Id => Query::Id(TokenId::from(&*row.id)),
+        By::User => Query::Token(Token::builder().user_name(&*row.user_name).build()),
+        By::RefreshToken => Query::Token(
+            Token::builder()
+                .client_id(&*row.client_id)
+                .client_secret(&*row.client_secret)
+                .refresh_token(&*row.refresh_token)
+                .build(),
+        ),
+    }
+}
+
+/// tokenkeep at work, with what it alone is asked for.
+pub struct Ours(pub Worker<Tokenkeep>);
+
+impl Works for Ours {
+    fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64> {
+        let rows = chosen(self.0.size, seed).take(count).map(Row::new);
+        Some(match work {
+            "snapshot-user" => self.find_in_snapshot(rows.map(|row| query(By::User, &row))),
+            "snapshot-id" => self.find_in_snapshot(rows.map(|row| query(By::Id, &row))),
+            "open-passphrase" => {
+                let unlock = Unlock::passphrase(PASSPHRASE);
+                if self.0.store().0.slots().unwrap().len() == 1 {
+                    self.0.store().0.add_slot(unlock.clone()).unwrap();
+                }
+                let path = self.0.folder.join(NAME);
+                time(count, || (0..count).for_each(|_| drop(Keystore::open(&path, unlock.clone()).unwrap())))
+            }
+            _ => return self.0.work(work, count, seed),
+        })
+    }
+}
+
+impl Ours {
+    fn find_in_snapshot(&self, queries: impl Iterator<Item = Query>) -> f64 {
+        let snapshot: Snapshot = self.0.store().0.snapshot().unwrap();
+        let queries: Vec<_> = queries.collect();
+        let find = |query: &Query| match query {
+            Query::Id(id) => snapshot.find_token_by_id(id),
+            Query::Token(token) => snapshot.find_stored(token),
+        };
+        time(queries.len(), || queries.iter().for_each(|query| assert!(black_box(find(query)).is_some())))
+    }
+}
+
+/// What a journal would do for a save of one token: 700 bytes after all others, durably.
+fn append(file: &mut File) {
+    file.write_all(&[0; 700]).unwrap();
+    file.sync_data().unwrap();
+}
+
+/// The limits, over the same bytes that tokenkeep has for that many rows.
+pub struct Limits {
+    worker: Worker<Tokenkeep>,
+    tokens: HashMap<String, Token>,
+    bytes: Vec<u8>,
+}
+
+impl Limits {
+    pub fn new(worker: Worker<Tokenkeep>) -> Self {
+        Self { worker, tokens: HashMap::new(), bytes: Vec::new() }
+    }
+}
+
+impl Works for Limits {
+    fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64> {
+        let folder = &self.worker.folder;
+        let path = folder.join(NAME);
+        Some(match work {
+            "fill" => return self.worker.work(work, count, seed),
+            "start" => time(1, || {
+                let tokens = Row::table(self.worker.size).into_iter().map(|row| (row.user_name.clone(), row.token()));
+                self.tokens = tokens.collect();
+                self.bytes = fs::read(&path).unwrap();
+                limits::replace(folder, &limits::sealed(self.bytes.clone()));
+                fs::write(folder.join("journal"), &self.bytes).unwrap();
+            }),
+            "stat" => time(count, || (0..count).for_each(|_| _ = black_box(fs::metadata(&path).unwrap()))),
+            "hash-map" => {
+                let names: Vec<_> =
+                    chosen(self.worker.size, seed).take(count).map(|it| Row::new(it).user_name).collect();
+                time(count, || {
+                    names.iter().for_each(|name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
+                })
+            }
+            "replace" => {
+                time(count, || (0..count).for_each(|_| limits::replace(folder, &limits::sealed(self.bytes.clone()))))
+            }
+            "append" => {
+                let mut file = fs::OpenOptions::new().append(true).open(folder.join("journal")).unwrap();
+                time(count, || (0..count).for_each(|_| append(&mut file)))
+            }
+            "decrypt" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(folder)))),
+            "argon2" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
+            _ => return None,
+        })
+    }
+}
