@@ -39,7 +39,7 @@ def copy_of_the_code():
     COPY.mkdir(parents=True, exist_ok=True)
     for name in ["src", "tests", "docs", "examples", "benches", "fuzz/seeds", "fuzz/fuzz_targets"]:
         shutil.rmtree(COPY / name, ignore_errors=True)
-        shutil.copytree(ROOT / name, COPY / name)
+        shutil.copytree(ROOT / name, COPY / name, ignore=shutil.ignore_patterns("target"))
     for name in ["Cargo.toml", "Cargo.lock", "README.md", "SECURITY.md", "CHANGELOG.md", "clippy.toml"]:
         shutil.copy(ROOT / name, COPY / name)
 
