@@ -23,7 +23,7 @@ PATH = os.path.join(FOLDER, "tokens.csv")
 
 
 def row(number):
-    """The columns in the store's order, as src/../common/rows.rs has them."""
+    """The columns in the store's order, as ../common/rows.rs has them."""
 
     def secret(what, length):
         digest = hashlib.sha256(f"{what} {number}".encode()).digest()
