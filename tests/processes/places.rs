@@ -61,6 +61,7 @@ pub(crate) fn work(place: &str, folder: &Path) {
             // With room for a part of the file.
             let file = fs::File::options().write(true).open(&filler).unwrap();
             file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+            drop(file);
             assert_io(save(&store, "grace"), ErrorKind::StorageFull);
             assert_io(store.backup_to(folder.join("backup.keep")), ErrorKind::StorageFull);
             assert_eq!(fs::read(&path).unwrap(), before);
