@@ -158,7 +158,6 @@ impl Tables {
         let (column, value) = column(criterion);
         let table = self.earliest.get(column);
         let first = table.and_then(|table| table.find(self.hasher.hash_one(value), is_at(rows, criterion))).copied();
-        // Most often there are none in all of the columns, and nothing is looked for.
         let later = first.and_then(|first| self.later.get(&(column, first)));
         first.into_iter().chain(later.into_iter().flatten().copied())
     }

@@ -14,12 +14,11 @@ use ring::{
 };
 use tokenkeep::KdfParams;
 
-/// Hashes and encrypts the bytes, and nothing else.
-pub(crate) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    black_box(digest(&SHA256, &bytes));
-    let tag = aead().seal_in_place_separate_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
-    bytes.extend_from_slice(tag.as_ref());
-    bytes
+/// Hashes and encrypts the bytes in place, all but the last, which the tag takes, and nothing else. What they were does not matter.
+pub(crate) fn seal(bytes: &mut [u8]) {
+    black_box(digest(&SHA256, bytes));
+    let (bytes, last) = bytes.split_last_chunk_mut::<16>().unwrap();
+    last.copy_from_slice(aead().seal_in_place_separate_tag(nonce(), Aad::empty(), bytes).unwrap().as_ref());
 }
 
 /// Replaces a file of the folder durably, and nothing else.
@@ -32,7 +31,7 @@ pub(crate) fn replace(folder: &Path, bytes: &[u8]) {
     File::open(folder).unwrap().sync_all().unwrap();
 }
 
-/// Reads and decrypts what was [`sealed`] and [put there](replace), and nothing else.
+/// Reads and decrypts what was [sealed](seal) and [put there](replace), and nothing else.
 pub(crate) fn read_and_decrypt(folder: &Path) -> usize {
     let mut bytes = fs::read(folder.join("limit")).unwrap();
     aead().open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap().len()

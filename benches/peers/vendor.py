@@ -1,7 +1,7 @@
 """The Zoho CRM SDK's own file store, as PyPI ships it, timed inside Python: vendor.py FOLDER SIZE.
 
-It answers what src/worker.rs answers, line by line. It keeps plain text and syncs nothing, so its saves are not durable. Its
-threads take turns by a lock of ours, for each writes the whole file in place."""
+It answers what src/worker.rs answers, line by line. It keeps plain text and syncs nothing, so its saves are not durable.
+Its threads take turns by a lock of ours, for each writes the whole file in place."""
 
 import csv
 import hashlib
@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -76,8 +77,9 @@ class Worker:
         self.lock = threading.Lock()
 
     def fill(self):
-        with open(PATH, "w", newline="") as file:
-            csv.writer(file).writerows([FileStore(os.path.join(FOLDER, "empty.csv")).headers] + [row(it + 1) for it in range(SIZE)])
+        FileStore(PATH)  # Writes the names of the columns.
+        with open(PATH, "a", newline="") as file:
+            csv.writer(file).writerows(row(it + 1) for it in range(SIZE))
 
     def start(self):
         self.store = FileStore(PATH)
@@ -106,15 +108,16 @@ class Worker:
     def threads(self, each, seed):
         chance = random.Random(seed)
         saves = [
-            [refreshed(1 + chance.randrange(SIZE), seed * 1_000_000 + it) for it in range(each)] for _ in range(THREADS)
+            [refreshed(1 + chance.randrange(SIZE), (seed * THREADS + thread) * 1_000_000 + it) for it in range(each)]
+            for thread in range(THREADS)
         ]
-        running = [threading.Thread(target=lambda mine=mine: [self.save_in_turn(it) for it in mine]) for mine in saves]
-        started = perf_counter_ns()
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join()
-        return (perf_counter_ns() - started) / (each * THREADS)
+        with ThreadPoolExecutor(THREADS) as pool:
+            started = perf_counter_ns()
+            list(pool.map(lambda mine: [self.save_in_turn(it) for it in mine], saves))
+            return (perf_counter_ns() - started) / (each * THREADS)
+
+    def list(self):
+        assert len(self.store.get_tokens()) == SIZE
 
     def delete(self, number):
         nanoseconds = mean([lambda: self.store.delete_token(str(number))])
@@ -140,7 +143,7 @@ class Worker:
         if work == "delete":
             return sum(self.delete(number) for number in there) / count
         if work == "list":
-            return mean([lambda: len(self.store.get_tokens())] * count)
+            return mean([self.list] * count)
         if work == "threads":
             return self.threads(-(-count // THREADS), seed)
         return None

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::*;
 
 fn token(id: &str) -> Fields {
@@ -155,6 +157,19 @@ fn records_are_as_long_as_they_were_said_to_be_or_nothing_is_encoded() {
     for wrong in [0, records_len - 1, records_len + 1, records_len + 8192] {
         assert!(matches!(encode(wrong), Err(Error::Internal { .. })), "{wrong} for {records_len}");
     }
+}
+
+/// Bytes that were moved would leave a copy that nobody wipes.
+#[test]
+fn what_there_is_no_room_for_is_not_written_and_moves_nothing() {
+    let mut bytes = Vec::with_capacity(8);
+    let (capacity, address) = (bytes.capacity(), bytes.as_ptr());
+    let mut room = Room(&mut bytes);
+    room.write_all(&vec![1; capacity - 1]).unwrap();
+    assert!(room.write_all(b"12").is_err());
+    room.write_all(b"1").unwrap();
+    assert!(room.write_all(b"1").is_err());
+    assert_eq!((bytes.len(), bytes.capacity(), bytes.as_ptr()), (capacity, capacity, address));
 }
 
 /// The examples of the paper, for lengths where no rounding to blocks hides them.

@@ -1,15 +1,17 @@
+use std::time::SystemTime;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-/// A row whose access and refresh tokens are each one of three, and whose user name, if it has one, is as long as the round.
+/// A row whose access and refresh tokens are each one of three, and whose length differs from round to round.
 fn row(place: Place, round: usize, access: u8, refresh: u8) -> Token {
     Token::builder()
         .id(place.to_string())
         .user_name("u".repeat(round % 4))
         .access_token(format!("a{access}"))
         .refresh_token(format!("r{refresh}"))
-        .stored(std::time::SystemTime::UNIX_EPOCH, std::time::SystemTime::UNIX_EPOCH, 1)
+        .stored(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH, 1)
         .build()
 }
 

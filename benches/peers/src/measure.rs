@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::{
     contenders::{CONTENDERS, WORKS, command},
     results::{Figure, Results},
+    worker::THREADS,
 };
 
 /// A batch of one work takes about this long, in nanoseconds: a clock and a line of text are little beside it.
 const BATCH: f64 = 10e6;
-/// No work of one contender takes longer than this in all, in nanoseconds, and no more than twice as long if it is done at all.
-const BUDGET: f64 = 6e9;
 const MOST_IN_A_BATCH: f64 = 2000.0;
-const THREADS: usize = 16;
+/// A work that took a contender longer than this, in nanoseconds, is not asked of it again.
+const BUDGET: f64 = 6e9;
 /// Saves that are counted, and looked at for their peak of memory.
 const COUNTED_SAVES: usize = 4;
 
@@ -44,53 +44,64 @@ fn measure_size(folder: &Path, rounds: usize, size: usize) -> io::Result<Vec<Fig
         process.ask("start", 1, 0)?;
     }
 
-    let mut samples: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
-    let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    // The first round tells how many operations a batch takes; nothing is kept of it.
-    for round in 0..=rounds {
+    let mut batches: BTreeMap<(usize, &str), Batches> = BTreeMap::new();
+    for work in WORKS {
+        for (index, process) in processes.iter_mut().enumerate() {
+            let save = batches.get(&(index, "save")).map(|batches| batches.operation);
+            batches.extend(Batches::of(process, work, save)?.map(|of| ((index, work), of)));
+        }
+    }
+    for round in 0..rounds {
         for work in WORKS {
             for turn in 0..processes.len() {
                 let index = (turn + round) % processes.len();
-                let key = (index, work);
-                if round == 0 {
-                    let one = if work == "threads" { THREADS } else { 1 };
-                    let slow = work == "threads" && counts.get(&(index, "save")).is_none_or(|count| *count == 0);
-                    let asked = if slow { None } else { processes[index].ask(work, one, 0)? };
-                    counts.insert(key, asked.map_or(0, |nanoseconds| batch(work, nanoseconds)));
-                    continue;
-                }
-                let count = counts[&key];
-                let taken: f64 = samples.get(&key).map_or(0.0, |taken| taken.iter().sum::<f64>() * count as f64);
-                if count > 0 && taken < BUDGET {
-                    let answer = processes[index].ask(work, count, (round * CONTENDERS.len()) as u64)?;
-                    samples.entry(key).or_default().extend(answer);
+                if let Some(batches) = batches.get_mut(&(index, work)) {
+                    // 0 was the seed of the first one.
+                    batches.add(&mut processes[index], work, 1 + round as u64)?;
                 }
             }
         }
     }
+    let measured = batches.into_iter().filter(|(_, batches)| !batches.samples.is_empty());
     let mut figures: Vec<_> =
-        samples.into_iter().map(|((index, work), samples)| figure(CONTENDERS[index], work, size, samples)).collect();
+        measured.map(|((index, work), of)| figure(CONTENDERS[index], work, size, of.samples)).collect();
 
     drop(processes);
     for (index, contender) in CONTENDERS.iter().enumerate().filter(|(_, contender)| **contender != "limit") {
-        let mut process = start(index)?;
-        for (work, bytes) in process.memory_and_written()? {
+        for (work, bytes) in start(index)?.bytes()? {
             figures.push(figure(contender, work, size, vec![bytes]));
         }
     }
-    let own = fs::metadata(folders[1].path().join(crate::peers::tokenkeep::NAME))?.len();
-    figures.push(figure("tokenkeep", "own-bytes", size, vec![own as f64]));
     Ok(figures)
 }
 
-/// How many operations make a batch; none if one alone is over the budget.
-fn batch(work: &str, nanoseconds: f64) -> usize {
-    let count = (BATCH / nanoseconds).clamp(1.0, MOST_IN_A_BATCH) as usize;
-    match work {
-        _ if nanoseconds > BUDGET => 0,
-        "threads" if nanoseconds * THREADS as f64 > BUDGET => 0,
-        "threads" => count.max(THREADS),
-        _ => count,
+/// Batches of one work of one contender.
+struct Batches {
+    /// How many operations each has.
+    count: usize,
+    /// The nanoseconds of the first operation, which is no sample: it tells how many make a batch.
+    operation: f64,
+    samples: Vec<f64>,
+}
+
+impl Batches {
+    /// `None` if the contender has no such work, or takes too long for it; `save` is what a save takes it.
+    fn of(process: &mut Process, work: &str, save: Option<f64>) -> io::Result<Option<Self>> {
+        // All threads save at least once.
+        let least = if work == "threads" { THREADS } else { 1 };
+        if work == "threads" && save.is_none_or(|save| save * THREADS as f64 > BUDGET) {
+            return Ok(None);
+        }
+        let Some(operation) = process.ask(work, least, 0)? else { return Ok(None) };
+        let count = ((BATCH / operation).min(MOST_IN_A_BATCH) as usize).max(least);
+        Ok((operation * least as f64 <= BUDGET).then_some(Self { count, operation, samples: Vec::new() }))
+    }
+
+    fn add(&mut self, process: &mut Process, work: &str, seed: u64) -> io::Result<()> {
+        if self.samples.iter().sum::<f64>() * self.count as f64 <= BUDGET {
+            self.samples.extend(process.ask(work, self.count, seed)?);
+        }
+        Ok(())
     }
 }
 
@@ -132,19 +143,21 @@ impl Process {
         }
     }
 
-    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves, and how many
-    /// bytes one of those writes.
-    fn memory_and_written(&mut self) -> io::Result<[(&'static str, f64); 3]> {
+    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves; how many
+    /// bytes one of those writes; and what the tokens take in the file, if the contender tells.
+    fn bytes(&mut self) -> io::Result<Vec<(&'static str, f64)>> {
         let before = self.kib("VmRSS:")?;
         self.ask("start", 1, 0)?;
         let rest = self.kib("VmRSS:")? - before;
         // What `VmHWM` tells starts anew here.
         fs::write(self.proc("clear_refs"), "5")?;
         let written_before = self.written()?;
-        self.ask("save", COUNTED_SAVES, 1)?;
+        self.ask("save", COUNTED_SAVES, 0)?;
         let written = (self.written()? - written_before) / COUNTED_SAVES as f64;
         let peak = self.kib("VmHWM:")? - before;
-        Ok([("rest", rest * 1024.0), ("peak", peak * 1024.0), ("written", written)])
+        let own = self.ask("own-bytes", 1, 0)?;
+        let bytes = [("rest", rest * 1024.0), ("peak", peak * 1024.0), ("written", written)];
+        Ok(bytes.into_iter().chain(own.map(|own| ("own-bytes", own))).collect())
     }
 
     fn kib(&self, name: &str) -> io::Result<f64> {

@@ -13,9 +13,13 @@ use crate::{
     rows::Row,
 };
 
+/// How many save at once.
+pub const THREADS: usize = 16;
+
 /// What a contender is asked for.
 pub trait Works {
-    /// The time of one operation in nanoseconds, the average of so many; `None` if the contender has no such work.
+    /// The time of one operation in nanoseconds, the average of so many, or the bytes if it is those that the work tells; `None`
+    /// if the contender has no such work.
     fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64>;
 }
 
@@ -92,16 +96,15 @@ impl<P: Peer> Works for Worker<P> {
     }
 }
 
-/// So many saves by sixteen threads with one open store.
+/// So many saves by all threads, with one open store.
 fn threads<P: Peer>(store: &P, size: usize, count: usize, seed: u64) -> f64 {
-    const THREADS: u64 = 16;
-    let each = count.div_ceil(THREADS as usize);
-    let saves: Vec<Vec<Row>> = (0..THREADS)
-        .map(|thread| seed * THREADS + thread)
+    let each = count.div_ceil(THREADS);
+    let saves: Vec<Vec<Row>> = (0..THREADS as u64)
+        .map(|thread| seed * THREADS as u64 + thread)
         .map(|seed| chosen(size, seed).map(Row::new).zip(rounds(seed)).map(|(row, round)| row.refreshed(round)))
         .map(|rows| rows.take(each).collect())
         .collect();
-    time(each * THREADS as usize, || {
+    time(each * THREADS, || {
         thread::scope(|scope| {
             for rows in &saves {
                 scope.spawn(move || rows.iter().for_each(|row| store.save(row)));

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     hint::black_box,
-    io::{BufReader, BufWriter, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -61,8 +61,7 @@ impl Peer for Json {
     }
 
     fn open(folder: &Path) -> Self {
-        let file = BufReader::new(File::open(folder.join("tokens.json")).unwrap());
-        let rows: Vec<Row> = serde_json::from_reader(file).unwrap();
+        let rows: Vec<Row> = serde_json::from_slice(&fs::read(folder.join("tokens.json")).unwrap()).unwrap();
         let mut table = Table::default();
         rows.into_iter().for_each(|row| table.put(row));
         Self { folder: folder.to_owned(), table: Mutex::new(table) }

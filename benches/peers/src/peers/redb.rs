@@ -44,7 +44,8 @@ impl Peer for Redb {
     type Query = Query;
 
     fn fill(folder: &Path, rows: Vec<Row>) {
-        let transaction = Database::create(folder.join("tokens.redb")).unwrap().begin_write().unwrap();
+        let database = Database::create(folder.join("tokens.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
         rows.iter().for_each(|row| put(&transaction, row));
         transaction.commit().unwrap();
     }

@@ -17,7 +17,7 @@ use crate::{
     worker::{Worker, Works, chosen, time},
 };
 
-pub const NAME: &str = "tokens.keep";
+const NAME: &str = "tokens.keep";
 const RECOVERY_KEY: &str = "recovery-key";
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -103,6 +103,7 @@ impl Works for Ours {
                 let path = self.0.folder.join(NAME);
                 time(count, || (0..count).for_each(|_| drop(Keystore::open(&path, unlock.clone()).unwrap())))
             }
+            "own-bytes" => fs::metadata(self.0.folder.join(NAME)).unwrap().len() as f64,
             _ => return self.0.work(work, count, seed),
         })
     }
@@ -126,7 +127,7 @@ fn append(file: &mut File) {
     file.sync_data().unwrap();
 }
 
-/// The limits, over the same bytes that tokenkeep has for that many rows.
+/// The limits, over as many bytes as tokenkeep has for that many rows.
 pub struct Limits {
     worker: Worker<Tokenkeep>,
     tokens: HashMap<String, Token>,
@@ -137,11 +138,16 @@ impl Limits {
     pub fn new(worker: Worker<Tokenkeep>) -> Self {
         Self { worker, tokens: HashMap::new(), bytes: Vec::new() }
     }
+
+    fn replace(&mut self) {
+        limits::seal(&mut self.bytes);
+        limits::replace(&self.worker.folder, &self.bytes);
+    }
 }
 
 impl Works for Limits {
     fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64> {
-        let folder = &self.worker.folder;
+        let folder = self.worker.folder.clone();
         let path = folder.join(NAME);
         Some(match work {
             "fill" => return self.worker.work(work, count, seed),
@@ -149,7 +155,7 @@ impl Works for Limits {
                 let tokens = Row::table(self.worker.size).into_iter().map(|row| (row.user_name.clone(), row.token()));
                 self.tokens = tokens.collect();
                 self.bytes = fs::read(&path).unwrap();
-                limits::replace(folder, &limits::sealed(self.bytes.clone()));
+                self.replace();
                 fs::write(folder.join("journal"), &self.bytes).unwrap();
             }),
             "stat" => time(count, || (0..count).for_each(|_| _ = black_box(fs::metadata(&path).unwrap()))),
@@ -160,14 +166,12 @@ impl Works for Limits {
                     names.iter().for_each(|name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
                 })
             }
-            "replace" => {
-                time(count, || (0..count).for_each(|_| limits::replace(folder, &limits::sealed(self.bytes.clone()))))
-            }
+            "replace" => time(count, || (0..count).for_each(|_| self.replace())),
             "append" => {
                 let mut file = fs::OpenOptions::new().append(true).open(folder.join("journal")).unwrap();
                 time(count, || (0..count).for_each(|_| append(&mut file)))
             }
-            "decrypt" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(folder)))),
+            "decrypt" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&folder)))),
             "argon2" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
             _ => return None,
         })
