@@ -16,7 +16,7 @@ const REPLACE: Option<Limit> = Some(("limit", "replace", "the bytes replaced, ha
 const DECRYPT: Option<Limit> = Some(("limit", "decrypt", "read and decrypt"));
 const OWN_BYTES: Option<Limit> = Some(("tokenkeep", "own-bytes", "the tokens themselves"));
 
-const TABLES: [(&str, &str, Quantity, Option<Limit>); 18] = [
+const TABLES: [(&str, &str, Quantity, Option<Limit>); 19] = [
     ("Finding by user", "find-user", Quantity::Time, STAT),
     ("Finding by id", "find-id", Quantity::Time, STAT),
     ("Finding by refresh token", "find-refresh", Quantity::Time, STAT),
@@ -30,6 +30,7 @@ const TABLES: [(&str, &str, Quantity, Option<Limit>); 18] = [
     ("Listing all", "list", Quantity::Time, None),
     ("Opening", "open", Quantity::Time, DECRYPT),
     ("Opening with a passphrase", "open-passphrase", Quantity::Time, ARGON2),
+    ("The same beyond Argon2id, each beside the other", "beyond-argon2", Quantity::Time, None),
     ("What a journal would cost", "append", Quantity::Time, APPEND),
     ("One save when sixteen threads save", "threads", Quantity::Time, None),
     ("Memory at rest", "rest", Quantity::Bytes, OWN_BYTES),
