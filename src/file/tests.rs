@@ -60,6 +60,17 @@ fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
 }
 
 #[test]
+fn a_part_without_a_byte_is_written_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts: [&[&[u8]]; 4] = [&[], &[b""], &[b"", b"", b"bytes"], &[b"by", b"", b"tes", b""]];
+    for (n, parts) in parts.into_iter().enumerate() {
+        let path = folder.path().join(n.to_string());
+        Os.write_all(&mut Os.create_new(&path).unwrap(), parts).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), parts.concat());
+    }
+}
+
+#[test]
 fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else() {
     // Opening the folder, creating, writing, syncing, renaming.
     for at in 0..5 {
