@@ -14,7 +14,7 @@ use crate::{
     codec,
     error::Result,
     id::TokenId,
-    matching::{Criterion, Rows},
+    matching::{self, Criterion},
     token::Token,
 };
 
@@ -24,12 +24,16 @@ pub(crate) type Place = u64;
 /// The rows, found by place and by each criterion.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
-    rows: BTreeMap<Place, Token>,
+    rows: Rows,
     tables: Tables,
     /// What the rows take in a payload, in bytes.
     records_len: u64,
     next_id: u64,
 }
+
+/// The rows in the order of their places, of which most follow each other: where a row stands can nearly be told.
+#[derive(Debug, Clone)]
+struct Rows(Vec<(Place, Token)>);
 
 /// The places of rows by what they hold. The rows themselves are given with each call.
 #[derive(Debug, Clone)]
@@ -70,9 +74,9 @@ fn criteria(token: &Token) -> impl Iterator<Item = Criterion<'_>> {
 impl Index {
     /// An index of these tokens, in this order.
     pub(crate) fn new(next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
-        let rows: BTreeMap<_, _> = (0..).zip(tokens).collect();
+        let rows = Rows((0..).zip(tokens).collect());
         let tables = Tables::of(&rows);
-        let records_len = codec::records_len(rows.values());
+        let records_len = codec::records_len(rows.tokens());
         Self { rows, tables, records_len, next_id }
     }
 
@@ -96,7 +100,7 @@ impl Index {
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&Token> {
-        self.rows.get(&place)
+        self.rows.get(place)
     }
 
     /// The row of that id.
@@ -106,17 +110,17 @@ impl Index {
 
     /// The rows in the order first saved.
     pub(crate) fn tokens(&self) -> Vec<Token> {
-        self.rows.values().cloned().collect()
+        self.rows.tokens().cloned().collect()
     }
 
     /// The rows and their places, in the order first saved.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Token)> {
-        self.rows.iter().map(|(place, token)| (*place, token))
+        self.rows.0.iter().map(|(place, token)| (*place, token))
     }
 
     /// The place of a row after all others.
     pub(crate) fn next_place(&self) -> Place {
-        self.rows.last_key_value().map_or(0, |(last, _)| last.saturating_add(1))
+        self.rows.0.last().map_or(0, |(last, _)| last.saturating_add(1))
     }
 
     /// The earliest row that the criterion matches among those that are wanted.
@@ -134,27 +138,61 @@ impl Index {
 
     /// Takes the row at a place away, if there is one.
     pub(crate) fn remove(&mut self, place: Place) {
-        let Some(token) = self.rows.get(&place) else { return };
+        let Some(token) = self.rows.get(place) else { return };
         self.tables.strike(&self.rows, place, token);
         self.records_len = self.records_len.saturating_sub(codec::records_len([token]));
-        self.rows.remove(&place);
+        self.rows.remove(place);
+    }
+}
+
+impl Rows {
+    fn get(&self, place: Place) -> Option<&Token> {
+        self.0.get(self.position(place).ok()?).map(|(_, token)| token)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.0.iter().map(|(_, token)| token)
+    }
+
+    fn insert(&mut self, place: Place, token: Token) {
+        let (Ok(position) | Err(position)) = self.position(place);
+        self.0.insert(position, (place, token));
+    }
+
+    fn remove(&mut self, place: Place) {
+        if let Ok(position) = self.position(place) {
+            self.0.remove(position);
+        }
+    }
+
+    /// The position of the row of that place, or else the one where it would be.
+    fn position(&self, place: Place) -> std::result::Result<usize, usize> {
+        let (Some((first, _)), Some((last, _))) = (self.0.first(), self.0.last()) else { return Err(0) };
+        let from_first = |place: Place| usize::try_from(place.saturating_sub(*first)).unwrap_or(usize::MAX);
+        let gone = from_first(*last).saturating_sub(self.0.len().saturating_sub(1));
+        // As far from the first row as its place is, less the rows between that are gone: of them all, any number.
+        let end = from_first(place).saturating_add(1).min(self.0.len());
+        let start = from_first(place).saturating_sub(gone).min(end);
+        let near = self.0.get(start..end).unwrap_or_default();
+        let found = near.binary_search_by_key(&place, |(place, _)| *place);
+        found.map(|n| start.saturating_add(n)).map_err(|n| start.saturating_add(n))
     }
 }
 
 impl Tables {
-    fn of(rows: &BTreeMap<Place, Token>) -> Self {
+    fn of(rows: &Rows) -> Self {
         let mut tables = Self { hasher: RandomState::new(), earliest: Default::default(), later: BTreeMap::new() };
         for (position, table) in tables.earliest.iter_mut().enumerate() {
             // A table that grows looks at all its rows anew.
             let has_value = |token: &&Token| criteria(token).any(|criterion| column(criterion).0 == position);
-            table.reserve(rows.values().filter(has_value).count(), |_| 0);
+            table.reserve(rows.tokens().filter(has_value).count(), |_| 0);
         }
-        rows.iter().for_each(|(place, token)| tables.enter(rows, *place, token));
+        rows.0.iter().for_each(|(place, token)| tables.enter(rows, *place, token));
         tables
     }
 
     /// The places of the rows that the criterion matches, the earliest first.
-    fn places(&self, rows: &BTreeMap<Place, Token>, criterion: Criterion<'_>) -> impl Iterator<Item = Place> {
+    fn places(&self, rows: &Rows, criterion: Criterion<'_>) -> impl Iterator<Item = Place> {
         let (column, value) = column(criterion);
         let table = self.earliest.get(column);
         let first = table.and_then(|table| table.find(self.hasher.hash_one(value), is_at(rows, criterion))).copied();
@@ -163,7 +201,7 @@ impl Tables {
     }
 
     /// Puts the place of a row into the tables, before the row is among the others.
-    fn enter(&mut self, rows: &BTreeMap<Place, Token>, place: Place, token: &Token) {
+    fn enter(&mut self, rows: &Rows, place: Place, token: &Token) {
         for criterion in criteria(token) {
             let (column, value) = column(criterion);
             let hash_of = |first: &Place| self.hasher.hash_one(value_of(rows, *first, column));
@@ -184,7 +222,7 @@ impl Tables {
     }
 
     /// Takes the place of a row out of the tables, while the row is among the others still.
-    fn strike(&mut self, rows: &BTreeMap<Place, Token>, place: Place, token: &Token) {
+    fn strike(&mut self, rows: &Rows, place: Place, token: &Token) {
         for criterion in criteria(token) {
             let (column, value) = column(criterion);
             let Some(table) = self.earliest.get_mut(column) else { continue };
@@ -208,17 +246,17 @@ impl Tables {
 }
 
 /// Whether the rows that share a value are those that the criterion matches, told by the earliest of them.
-fn is_at<'a>(rows: &'a BTreeMap<Place, Token>, criterion: Criterion<'a>) -> impl Fn(&Place) -> bool + 'a {
-    move |first| rows.get(first).is_some_and(|row| criterion.matches(row))
+fn is_at<'a>(rows: &'a Rows, criterion: Criterion<'a>) -> impl Fn(&Place) -> bool + 'a {
+    move |first| rows.get(*first).is_some_and(|row| criterion.matches(row))
 }
 
 /// The value that a row has in the column of that position.
-fn value_of(rows: &BTreeMap<Place, Token>, place: Place, position: usize) -> &str {
-    let columns = rows.get(&place).into_iter().flat_map(criteria).map(column);
+fn value_of(rows: &Rows, place: Place, position: usize) -> &str {
+    let columns = rows.get(place).into_iter().flat_map(criteria).map(column);
     columns.filter(|(column, _)| *column == position).map(|(_, value)| value).next().unwrap_or_default()
 }
 
-impl Rows for Index {
+impl matching::Rows for Index {
     type Place = Place;
 
     fn earliest(&self, criterion: Criterion<'_>) -> Result<Option<(Place, Token)>> {
