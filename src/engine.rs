@@ -9,10 +9,11 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::Arc,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
     changes::Changes,
@@ -45,7 +46,12 @@ pub(crate) struct Engine {
     /// that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
+    /// What closes the file that was replaced last, if that was a large one.
+    closing: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// A file of so many bytes takes a while to be freed.
+const LARGE_FILE: u64 = 256 * 1024;
 
 /// What is in memory of the file.
 #[derive(Debug)]
@@ -141,7 +147,7 @@ impl Engine {
     fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
         let keychains = Mutex::new(unlock.of_keychain().into_iter().cloned().collect());
         let (writers, gate, state) = (Writers::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), keychains, writers, gate, state }
+        Self { file, lock_timeout, process: process::id(), keychains, writers, gate, state, closing: Mutex::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -156,14 +162,15 @@ impl Engine {
 
     fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
         self.check_process()?;
-        if !self.is_fresh()? {
-            let _gate = self.gate.lock();
-            // Another thread may have loaded it while this one came through the gate.
-            if !self.is_fresh()? {
+        let state = match self.fresh_state()? {
+            Some(state) => state,
+            None => {
+                let _gate = self.gate.lock();
                 self.refresh()?;
+                self.state.read()
             }
-        }
-        Ok(look(&self.state.read()))
+        };
+        Ok(look(&state))
     }
 
     /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. What other
@@ -246,11 +253,28 @@ impl Engine {
 
         let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
         let (prologue, Replacement { held, unconfirmed }) = put(&unlocked.store_key, &mut header, plaintext, replace)?;
-        let state = &mut *self.state.write();
+        let mut state = self.state.write();
         delta.apply(Arc::make_mut(&mut state.index));
-        (state.held, state.prologue, state.unconfirmed) = (held, prologue, unconfirmed.is_some());
+        (state.prologue, state.unconfirmed) = (prologue, unconfirmed.is_some());
         (state.header, state.notes, state.unlocked) = (header, notes, unlocked);
+        let replaced = mem::replace(&mut state.held, held);
+        drop(state);
+        self.close(replaced);
         Ok(Written { value, unconfirmed })
+    }
+
+    /// Closes a file that was replaced. With its last handle the system frees its bytes, which may take it as long as writing
+    /// them did: nobody is to wait for that if there are many, until the next file is closed.
+    fn close(&self, replaced: Held) {
+        if replaced.len() < LARGE_FILE {
+            return;
+        }
+        let mut closing = self.closing.lock();
+        if let Some(before) = closing.take() {
+            let _ = before.join();
+        }
+        // If the system has no thread for it, it is closed here.
+        *closing = thread::Builder::new().spawn(move || drop(replaced)).ok();
     }
 
     /// The rows as they were committed last, as they are now whatever becomes of them.
@@ -317,11 +341,12 @@ impl Engine {
         if self.process == process::id() { Ok(()) } else { Err(Error::Forked) }
     }
 
-    /// Whether the file is known to be the one in memory, without a look into it.
-    fn is_fresh(&self) -> Result<bool> {
+    /// What is in memory, if the file is known to be that without a look into it.
+    fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
         let identity = self.file.identity()?;
         let state = self.state.read();
-        Ok(identity.is_some() && identity.as_ref() == state.held.identity() && !state.rolled_back)
+        let is_fresh = identity.is_some() && identity.as_ref() == state.held.identity() && !state.rolled_back;
+        Ok(is_fresh.then_some(state))
     }
 
     /// Makes what is in memory what is in the file. To be called behind the gate.
@@ -329,14 +354,17 @@ impl Engine {
         if self.state.read().rolled_back {
             return Err(Error::RolledBack);
         }
-        let opened = self.file.open()?;
-        let prologue = opened.read_start(PROLOGUE_LEN)?;
         // The times of files are coarse, so the prologue is compared even where they say that nothing has changed. Where
         // they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
+        if let Some(state) = self.fresh_state()?
+            && state.held.starts_with(&state.prologue)?
+        {
+            return Ok(());
+        }
+        let opened = self.file.open()?;
         let state = self.state.read();
-        if prologue == state.prologue && opened.identity() == state.held.identity() {
-            drop(state);
-            self.state.write().held = opened.hold();
+        // A file without an identity is told by its prologue alone.
+        if opened.identity().is_none() && opened.read_start(PROLOGUE_LEN)? == state.prologue {
             return Ok(());
         }
         let (loaded, unconfirmed) = (state.loaded(), state.unconfirmed);
@@ -344,7 +372,9 @@ impl Engine {
         let mut bytes = read_all(&opened)?;
         let mut newest = self.load(&loaded, opened, &mut bytes)?;
         newest.unconfirmed = unconfirmed && newest.header.generation == loaded.header.generation;
-        *self.state.write() = newest;
+        let before = mem::replace(&mut *self.state.write(), newest);
+        // Once nobody waits for the newest state: all tokens are wiped.
+        drop(before);
         Ok(())
     }
 

@@ -214,10 +214,11 @@ impl StoreFile {
             return Err(error);
         }
         // At once: what another program does to the file from now on has to show.
-        let identity = file.metadata().ok().as_ref().and_then(identity);
+        let metadata = file.metadata().ok();
+        let held = Held::new(metadata.map(|metadata| Opened::new(file, &metadata, &self.path)));
         let unsynced = folder.and_then(|folder| self.sync_folder(&folder).err());
         let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
-        Ok(Replacement { held: Held::new(file, identity), unconfirmed })
+        Ok(Replacement { held, unconfirmed })
     }
 
     /// Tries to make a replacement last that was not confirmed. With another handle of the folder: on one that has failed

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StoreFile, access, check_regular, failed, identity};
+use super::{Identity, StoreFile, access, check_regular, failed, identity};
 use crate::error::{Error, Result};
 
 /// How long an operation waits for others, all its waits together.
@@ -38,6 +38,7 @@ impl Wait {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+    identity: Option<Identity>,
     path: PathBuf,
 }
 
@@ -84,9 +85,8 @@ impl StoreFile {
     pub(crate) fn lock(&self, wait: &Wait) -> Result<Lock> {
         let path = self.sibling(".lock");
         loop {
-            let file = self.open_lock(&path)?;
-            wait_for(&file, &path, wait)?;
-            let lock = Lock { file, path: path.clone() };
+            let lock = self.open_lock(&path)?;
+            wait_for(&lock.file, &path, wait)?;
             if lock.is_at_its_path() {
                 return Ok(lock);
             }
@@ -96,7 +96,8 @@ impl StoreFile {
         }
     }
 
-    fn open_lock(&self, path: &Path) -> Result<File> {
+    /// The lock before it is taken.
+    fn open_lock(&self, path: &Path) -> Result<Lock> {
         let mut options = access::lock_options();
         options.read(true).write(true).create(true).truncate(false);
         let file = access::patiently(|| options.open(path)).map_err(failed("open", path))?;
@@ -104,7 +105,7 @@ impl StoreFile {
         check_regular(path, &metadata)?;
         // Whoever can open it can hold it for ever.
         self.access.check_readable(path, &metadata)?;
-        Ok(file)
+        Ok(Lock { file, identity: identity(&metadata), path: path.to_owned() })
     }
 }
 
@@ -130,13 +131,10 @@ impl Lock {
     }
 
     fn is_at_its_path(&self) -> bool {
-        let locked = self.file.metadata().ok().as_ref().and_then(identity);
+        // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
+        let Some(locked) = &self.identity else { return true };
         let at_path = fs::symlink_metadata(&self.path).ok().as_ref().and_then(identity);
-        match (locked, at_path) {
-            (Some(locked), Some(at_path)) => locked.is_same_file(&at_path),
-            // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
-            (locked, _) => locked.is_none(),
-        }
+        at_path.is_some_and(|at_path| locked.is_same_file(&at_path))
     }
 }
 

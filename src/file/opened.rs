@@ -19,13 +19,10 @@ pub(crate) struct Opened {
 }
 
 /// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a path
-/// that leads to that number leads to this file.
+/// that leads to that number leads to this file. `None` where files have no identity: there an open file would only be in the
+/// way of its own replacement.
 #[derive(Debug)]
-pub(crate) struct Held {
-    /// `None` where files have no identity: there an open file would only be in the way of its own replacement.
-    _file: Option<File>,
-    identity: Option<Identity>,
-}
+pub(crate) struct Held(Option<Opened>);
 
 /// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +75,7 @@ impl Opened {
 
     /// Keeps the file, for as long as what was read of it is used.
     pub(crate) fn hold(self) -> Held {
-        Held::new(self.file, self.identity)
+        Held::new(Some(self))
     }
 
     /// The file's permission bits, where it has them.
@@ -92,12 +89,22 @@ impl Opened {
 }
 
 impl Held {
-    pub(super) fn new(file: File, identity: Option<Identity>) -> Self {
-        Self { _file: identity.is_some().then_some(file), identity }
+    pub(super) fn new(opened: Option<Opened>) -> Self {
+        Self(opened.filter(|opened| opened.identity.is_some()))
     }
 
     pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+        self.0.as_ref().and_then(Opened::identity)
+    }
+
+    /// Whether these still are the first bytes of the file, if it is held.
+    pub(crate) fn starts_with(&self, bytes: &[u8]) -> Result<bool> {
+        self.0.as_ref().map_or(Ok(false), |opened| Ok(opened.read_start(bytes.len())? == bytes))
+    }
+
+    /// How many bytes it keeps on the disk.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.as_ref().map_or(0, Opened::len)
     }
 }
 
