@@ -4,7 +4,11 @@
 //! copied into a buffer that would have to be found and wiped. What was read is held to every rule that what we
 //! write keeps.
 
-use std::{collections::HashSet, io};
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    mem,
+};
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
@@ -13,7 +17,7 @@ use crate::{
     error::{Error, Result},
     format::{BLOCK, length},
     id::{SlotId, TokenId},
-    secret::{Secret, SecretBytes},
+    secret::Secret,
     token::{Fields, Millis, Stored, Token},
 };
 
@@ -42,7 +46,7 @@ pub(crate) struct SlotNote {
     pub(crate) created_at: Millis,
 }
 
-/// All of it as it is read; [`encode`] writes the same one part after the other.
+/// All of it as it is read; [`Encoding`] writes the same one part after the other.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 struct Payload<'a> {
@@ -96,39 +100,74 @@ fn options(limit: u64) -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
-/// The padded plaintext: the payload's length, the payload, zeros. Whoever keeps the tokens knows their
-/// [`records_len`] without a look at each of them. `max_len` bounds all of it.
-pub(crate) fn encode<'a>(
-    next_id: u64,
-    notes: &[SlotNote],
-    tokens: impl Iterator<Item = &'a Token>,
-    records_len: u64,
-    max_len: u64,
-) -> Result<SecretBytes> {
-    let tokens: Vec<_> = tokens.collect();
-    let notes: Vec<_> = notes.iter().map(note_of).collect();
-    // A list is its length and then its items: records are made one at a time, and never are all in memory.
-    let start_of_payload = (SCHEMA, next_id, notes, length(tokens.len()));
-    let payload_len = size(&start_of_payload)?.saturating_add(records_len);
-    // The length has 32 bits.
-    let limit = max_len.min(u32::MAX.into());
-    let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
-    if length(padded_len) > limit {
-        return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
+/// A padded plaintext that is yet to be written: the payload's length, the payload, zeros.
+pub(crate) struct Encoding<'a> {
+    /// The payload up to its first record.
+    start: Vec<u8>,
+    tokens: Vec<&'a Token>,
+    payload_len: u64,
+    padded_len: usize,
+}
+
+impl<'a> Encoding<'a> {
+    /// Whoever keeps the tokens knows their [`records_len`] without a look at each of them. `max_len` bounds the plaintext.
+    pub(crate) fn new(
+        next_id: u64,
+        notes: &[SlotNote],
+        tokens: impl Iterator<Item = &'a Token>,
+        records_len: u64,
+        max_len: u64,
+    ) -> Result<Self> {
+        let tokens: Vec<_> = tokens.collect();
+        let notes: Vec<_> = notes.iter().map(note_of).collect();
+        // A list is its length and then its items.
+        let start = options(u64::MAX).serialize(&(SCHEMA, next_id, notes, length(tokens.len())));
+        let start = start.map_err(|_| unencodable())?;
+        let payload_len = length(start.len()).saturating_add(records_len);
+        // The length has 32 bits.
+        let limit = max_len.min(u32::MAX.into());
+        let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
+        if length(padded_len) > limit {
+            return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
+        }
+        Ok(Self { start, tokens, payload_len, padded_len })
     }
 
-    let mut plaintext = SecretBytes::new(Vec::with_capacity(padded_len));
-    let prefix = u32::try_from(payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
-    plaintext.extend_from_slice(&prefix);
-    write(&start_of_payload, &mut plaintext)?;
-    for token in tokens {
-        write(&record_of(token)?, &mut plaintext)?;
+    /// How long the plaintext will be.
+    pub(crate) fn len(&self) -> usize {
+        self.padded_len
     }
-    if length(plaintext.len()) != payload_len.saturating_add(length(LENGTH_LEN)) {
-        return Err(internal("records of another length than they were said to have"));
+
+    /// Writes the plaintext over as many zeros, and hands its parts out one after the other, as they are finished.
+    pub(crate) fn write<'b>(&self, zeros: &'b mut [u8], finished: impl FnMut(&'b [u8])) -> Result<()> {
+        let all = zeros.len();
+        let mut room = Room { zeros, written: 0, finished };
+        let prefix = u32::try_from(self.payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
+        [&prefix[..], &self.start].into_iter().try_for_each(|part| room.write_all(part)).map_err(|_| unencodable())?;
+        // Records are made one at a time, and never are all in memory.
+        for token in &self.tokens {
+            options(u64::MAX).serialize_into(&mut room, &record_of(token)?).map_err(|_| unencodable())?;
+        }
+        let written = all.saturating_sub(room.zeros.len()).saturating_add(room.written);
+        if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
+            return Err(internal("records of another length than they were said to have"));
+        }
+        room.hand_out(room.zeros.len());
+        Ok(())
     }
-    plaintext.resize(padded_len, 0);
-    Ok(plaintext)
+}
+
+#[cfg(any(test, feature = "__fuzzing"))]
+impl<'a> Encoding<'a> {
+    pub(crate) fn of(contents: &'a Contents) -> Result<Self> {
+        let Contents { next_id, notes, tokens } = contents;
+        Self::new(*next_id, notes, tokens.iter(), records_len(tokens), u64::MAX)
+    }
+
+    pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
+        let mut plaintext = vec![0; self.len()];
+        self.write(&mut plaintext, |_| {}).map(|()| plaintext)
+    }
 }
 
 /// What the tokens take in a payload, in bytes.
@@ -142,23 +181,37 @@ fn size(part: &impl Serialize) -> Result<u64> {
     options(u64::MAX).serialized_size(part).map_err(|_| unencodable())
 }
 
-fn write(part: &impl Serialize, plaintext: &mut Vec<u8>) -> Result<()> {
-    options(u64::MAX).serialize_into(Room(plaintext), part).map_err(|_| unencodable())
+/// Zeros that are written over from the start on. There are no more of them than there are: bytes that had to be moved for want
+/// of room would leave a copy.
+struct Room<'b, F> {
+    zeros: &'b mut [u8],
+    written: usize,
+    finished: F,
 }
 
-/// Bytes with room for more. They are never moved to make more of it: that would leave a copy.
-struct Room<'a>(&'a mut Vec<u8>);
+/// What is handed out at once. Whole blocks of SHA-256, which would keep the rest of one in a buffer of its own.
+const PART: usize = 64 * 1024;
 
-impl io::Write for Room<'_> {
+impl<'b, F: FnMut(&'b [u8])> Room<'b, F> {
+    fn hand_out(&mut self, len: usize) {
+        let (part, rest) = mem::take(&mut self.zeros).split_at_mut(len);
+        (self.zeros, self.written) = (rest, self.written.saturating_sub(len));
+        (self.finished)(part);
+    }
+}
+
+impl<'b, F: FnMut(&'b [u8])> io::Write for Room<'b, F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes).map(|()| bytes.len())
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() > self.0.capacity().saturating_sub(self.0.len()) {
-            return Err(io::ErrorKind::WriteZero.into());
+        let end = self.written.saturating_add(bytes.len());
+        self.zeros.get_mut(self.written..end).ok_or(io::ErrorKind::WriteZero)?.copy_from_slice(bytes);
+        self.written = end;
+        while self.written >= PART {
+            self.hand_out(PART);
         }
-        self.0.extend_from_slice(bytes);
         Ok(())
     }
 

@@ -17,13 +17,13 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
     changes::Changes,
-    codec::{self, Contents, SlotNote},
+    codec::{self, Contents, Encoding, SlotNote},
     error::{Error, Result},
     file::{Held, Lock, Opened, Replacement, StoreFile, Wait},
-    format::{self, Header, PROLOGUE_LEN},
+    format::{self, Header, PROLOGUE_LEN, length},
     id::TokenId,
     index::Index,
-    seal,
+    seal::{self, Sealed, WORTH_A_THREAD},
     secret::{Key, SecretBytes, random},
     status::{FileStatus, Status},
     unlock::{Keychain, Unlock, Unlocked},
@@ -49,9 +49,6 @@ pub(crate) struct Engine {
     /// What closes the file that was replaced last, if that was a large one.
     closing: Mutex<Option<JoinHandle<()>>>,
 }
-
-/// A file of so many bytes takes a while to be freed.
-const LARGE_FILE: u64 = 256 * 1024;
 
 /// What is in memory of the file.
 #[derive(Debug)]
@@ -115,8 +112,9 @@ impl Engine {
         header.slots.push(slot);
         let notes = vec![note];
         let index = Index::empty();
-        let plaintext =
-            codec::encode(index.next_id(), &notes, iter::empty(), 0, header.max_plaintext_len(file.max_len()))?;
+        let max_len = header.max_plaintext_len(file.max_len());
+        let encoding = Encoding::new(index.next_id(), &notes, iter::empty(), 0, max_len)?;
+        let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
 
         let lock = file.lock(&Wait::at_most(lock_timeout)).and_then(|lock| file.check_absent().map(|()| lock));
         if let (Err(_), Some(keychain)) = (&lock, unlock.of_keychain()) {
@@ -124,12 +122,11 @@ impl Engine {
             let _ = keychain.forget(&header.store_id, unlocked.by);
         }
         let lock = lock?;
-        let make = |parts: &[&[u8]]| file.make(Some(&lock), parts);
-        let (prologue, replacement) = put(&unlocked.store_key, &mut header, plaintext, make)?;
+        let replacement = file.make(Some(&lock), &sealed.parts())?;
         drop(lock);
 
         let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
-        let index = Arc::new(index);
+        let (prologue, index) = (prologue_of(sealed), Arc::new(index));
         let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, unconfirmed: false };
         Ok(Self::new(file, unlock, lock_timeout, state))
     }
@@ -246,13 +243,14 @@ impl Engine {
         }
         let Draft { tokens, mut header, notes, unlocked, .. } = draft;
         let max_len = header.max_plaintext_len(self.file.max_len());
-        let plaintext = codec::encode(tokens.next_id(), &notes, tokens.iter(), tokens.records_len(), max_len)?;
+        let encoding = Encoding::new(tokens.next_id(), &notes, tokens.iter(), tokens.records_len(), max_len)?;
+        let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
         let delta = tokens.finish();
         let identity = state.held.identity().cloned();
         drop(state);
 
-        let replace = |parts: &[&[u8]]| self.file.replace(lock, identity.as_ref(), parts);
-        let (prologue, Replacement { held, unconfirmed }) = put(&unlocked.store_key, &mut header, plaintext, replace)?;
+        let Replacement { held, unconfirmed } = self.file.replace(lock, identity.as_ref(), &sealed.parts())?;
+        let prologue = prologue_of(sealed);
         let mut state = self.state.write();
         delta.apply(Arc::make_mut(&mut state.index));
         (state.prologue, state.unconfirmed) = (prologue, unconfirmed.is_some());
@@ -266,7 +264,7 @@ impl Engine {
     /// Closes a file that was replaced. With its last handle the system frees its bytes, which may take it as long as writing
     /// them did: nobody is to wait for that if there are many, until the next file is closed.
     fn close(&self, replaced: Held) {
-        if replaced.len() < LARGE_FILE {
+        if replaced.len() < length(WORTH_A_THREAD) {
             return;
         }
         let mut closing = self.closing.lock();
@@ -414,19 +412,15 @@ fn read_all(opened: &Opened) -> Result<SecretBytes> {
     opened.read_all()
 }
 
-/// Seals the plaintext and puts it on the disk. Returns the file's first bytes too.
-fn put(
-    store_key: &Key,
-    header: &mut Header,
-    mut plaintext: SecretBytes,
-    place: impl FnOnce(&[&[u8]]) -> Result<Replacement>,
-) -> Result<(Vec<u8>, Replacement)> {
-    let (mut header_bytes, tag) = seal::seal(store_key, header, &mut plaintext)?;
-    // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
-    let ciphertext = mem::take(&mut *plaintext);
-    let replacement = place(&[&header_bytes, &ciphertext, &tag])?;
-    header_bytes.truncate(PROLOGUE_LEN);
-    Ok((header_bytes, replacement))
+fn sealed(store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) -> Result<Sealed> {
+    seal::seal(store_key, header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))
+}
+
+/// The first bytes of a file that is on the disk.
+fn prologue_of(sealed: Sealed) -> Vec<u8> {
+    let mut prologue = sealed.header;
+    prologue.truncate(PROLOGUE_LEN);
+    prologue
 }
 
 /// What the file holds, out of its body, which is decrypted in place.

@@ -86,14 +86,8 @@ pub fn payload(bytes: &[u8]) {
 fn assert_encodes_back(plaintext: &[u8]) {
     match codec::decode(plaintext) {
         Ok(contents) => {
-            let encoded = codec::encode(
-                contents.next_id,
-                &contents.notes,
-                contents.tokens.iter(),
-                codec::records_len(&contents.tokens),
-                u64::MAX,
-            );
-            assert_eq!(encoded.expect("what was decoded can be encoded")[..], *plaintext);
+            let encoded = codec::Encoding::of(&contents).and_then(|encoding| encoding.plaintext());
+            assert_eq!(encoded.expect("what was decoded can be encoded"), plaintext);
         }
         Err(Error::Malformed { .. }) => {}
         Err(other) => panic!("{other:?}"),

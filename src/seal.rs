@@ -3,9 +3,11 @@
 //! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM
 //! alone would let two keys open one ciphertext, so each derivation also gives a commitment, which is compared first.
 
+use std::{mem, sync::mpsc, thread};
+
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    digest::{SHA256, digest},
+    digest::{Context, Digest, SHA256, digest},
     hkdf::{HKDF_SHA256, KeyType},
     hmac,
 };
@@ -16,7 +18,7 @@ use crate::{
     error::{Error, Result},
     format::{Commitment, Header, KeyId, Salt, Slot, StoreId, TAG_LEN, length},
     id::SlotId,
-    secret::{Key, leaving_no_trace, random},
+    secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
 const SLOT: &[u8] = b"tokenkeep v1 slot\0";
@@ -83,25 +85,69 @@ fn wrapping_key(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<(Key,
     derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])
 }
 
-/// Encrypts a padded plaintext in place. Returns the finished header's bytes and the tag that follows the ciphertext.
-pub(crate) fn seal(store_key: &Key, header: &mut Header, plaintext: &mut [u8]) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
-    seal_with(store_key, header, plaintext, &random()?)
+/// A file, part by part.
+pub(crate) struct Sealed {
+    pub(crate) header: Vec<u8>,
+    ciphertext: Vec<u8>,
+    tag: [u8; TAG_LEN],
+}
+
+impl Sealed {
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        [&self.header, &self.ciphertext, &self.tag]
+    }
+}
+
+/// What writes a plaintext over as many zeros. It hands each part out once it is finished, in order.
+pub(crate) type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()>;
+
+/// So much work is worth the start of a thread, in bytes that are hashed or freed.
+pub(crate) const WORTH_A_THREAD: usize = 256 * 1024;
+
+/// Seals a padded plaintext of that length, once it is written, and finishes the header.
+pub(crate) fn seal(store_key: &Key, header: &mut Header, len: usize, write: Write<'_>) -> Result<Sealed> {
+    seal_with(store_key, header, len, write, &random()?)
 }
 
 fn seal_with(
     store_key: &Key,
     header: &mut Header,
-    plaintext: &mut [u8],
+    len: usize,
+    write: Write<'_>,
     random: &[u8; 32],
-) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
-    let hash = digest(&SHA256, plaintext);
-    header.body_len = length(plaintext.len()).saturating_add(length(TAG_LEN));
+) -> Result<Sealed> {
+    let mut plaintext = SecretBytes::new(vec![0; len]);
+    let hash = written_and_hashed(&mut plaintext, write)?;
+    header.body_len = length(len).saturating_add(length(TAG_LEN));
     header.body_salt = hedged_salt(store_key, BODY_SALT, random, header.generation, hash.as_ref())?;
     let (key, commitment) = body_key(store_key, header)?;
     header.body_commitment = commitment;
-    let bytes = header.encode();
-    let tag = aead_seal(key.bytes(), NONCE, &bytes, plaintext)?;
-    Ok((bytes, tag))
+    let header = header.encode();
+    let tag = aead_seal(key.bytes(), NONCE, &header, &mut plaintext)?;
+    // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
+    Ok(Sealed { header, ciphertext: mem::take(&mut *plaintext), tag })
+}
+
+/// SHA-256 of what is written. If it is much, another thread hashes what is finished in the meantime.
+fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> {
+    if plaintext.len() < WORTH_A_THREAD {
+        write(plaintext, &mut |_| {})?;
+        return Ok(digest(&SHA256, plaintext));
+    }
+    let hash = thread::scope(|scope| {
+        let (sender, parts) = mpsc::channel::<&[u8]>();
+        let hash = move || {
+            let mut hash = Context::new(&SHA256);
+            parts.iter().for_each(|part| hash.update(part));
+            hash.finish()
+        };
+        let hashing = thread::Builder::new().spawn_scoped(scope, || leaving_no_trace(hash));
+        write(&mut *plaintext, &mut |part| _ = sender.send(part))?;
+        drop(sender);
+        Ok(hashing.ok().and_then(|hashing| hashing.join().ok()))
+    })?;
+    // If the system had no thread for it.
+    Ok(hash.unwrap_or_else(|| digest(&SHA256, plaintext)))
 }
 
 /// Decrypts a body in place.

@@ -50,10 +50,11 @@ fn users(engine: &Engine) -> Result<Vec<String>> {
 }
 
 /// Replaces the file behind the engine's back.
-fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, plaintext: SecretBytes) {
+fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) {
     let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
     let identity = engine.file.identity().unwrap();
-    put(store_key, header, plaintext, |parts| engine.file.replace(&lock, identity.as_ref(), parts)).unwrap();
+    let sealed = sealed(store_key, header, encoding).unwrap();
+    let _ = engine.file.replace(&lock, identity.as_ref(), &sealed.parts()).unwrap();
 }
 
 fn generation(engine: &Engine) -> u64 {
@@ -185,8 +186,8 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     let engine = create(&folder);
     let rewrite = |key_id, notes: &[SlotNote]| {
         let mut header = Header { key_id, ..engine.state.read().header.clone() };
-        let plaintext = codec::encode(1, notes, iter::empty(), 0, 1 << 20).unwrap();
-        overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, plaintext);
+        let encoding = Encoding::new(1, notes, iter::empty(), 0, 1 << 20).unwrap();
+        overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, &encoding);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
     };

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use super::{header_len, recheck};
 use crate::{
     Error, RecoveryKey, Token, Unlock,
-    codec::{self, Contents, SlotNote},
+    codec::{Contents, Encoding, SlotNote},
     engine,
     format::{Header, PROLOGUE_LEN, SLOT_LEN, StoreId},
     id::TokenId,
@@ -177,12 +177,9 @@ impl Original {
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
         let token = token.id(TokenId::from("1")).stored(time.time(), time.time(), 1).build();
         let contents = Contents { next_id: 2, notes, tokens: vec![token] };
-        let mut plaintext =
-            codec::encode(2, &contents.notes, contents.tokens.iter(), codec::records_len(&contents.tokens), u64::MAX)?;
-        let (mut file, tag) = seal::seal(&key, &mut header, &mut plaintext)?;
-        file.extend_from_slice(&plaintext);
-        file.extend_from_slice(&tag);
-        Ok(Sample { file, contents })
+        let encoding = Encoding::of(&contents)?;
+        let sealed = seal::seal(&key, &mut header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))?;
+        Ok(Sample { file: sealed.parts().concat(), contents })
     }
 }
 

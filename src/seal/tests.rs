@@ -74,11 +74,22 @@ fn header() -> Header {
     Header { store_id, generation, body_len, body_salt, body_commitment, key_id, slots: vec![slot()] }
 }
 
+/// Writes that plaintext, and hands it out in parts of that length.
+fn written(plaintext: &[u8], part: usize) -> impl for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()> {
+    move |zeros, finished| {
+        assert!(zeros.iter().all(|byte| *byte == 0));
+        zeros.copy_from_slice(plaintext);
+        zeros.chunks(part).for_each(finished);
+        Ok(())
+    }
+}
+
 fn sealed(plaintext: &[u8]) -> (Header, Vec<u8>, Vec<u8>) {
-    let (mut header, mut body) = (header(), plaintext.to_vec());
-    let (bytes, tag) = seal(&key(5), &mut header, &mut body).unwrap();
-    body.extend_from_slice(&tag);
-    (header, bytes, body)
+    let mut header = header();
+    let Sealed { header: bytes, mut ciphertext, tag } =
+        seal(&key(5), &mut header, plaintext.len(), &written(plaintext, plaintext.len())).unwrap();
+    ciphertext.extend_from_slice(&tag);
+    (header, bytes, ciphertext)
 }
 
 #[test]
@@ -160,13 +171,32 @@ fn sealing_the_same_twice_gives_nothing_the_same() {
 
 #[test]
 fn with_a_generator_that_repeats_itself_another_plaintext_or_generation_is_sealed_with_another_key() {
-    let salt_of = |plaintext: [u8; 64], generation| {
+    let salt_of = |plaintext: &[u8], generation| {
         let mut header = Header { generation, ..header() };
-        seal_with(&key(5), &mut header, &mut plaintext.clone(), &[0; 32]).unwrap();
+        let write = written(plaintext, 64 * 1024);
+        seal_with(&key(5), &mut header, plaintext.len(), &write, &[0; 32]).unwrap();
         header.body_salt
     };
-    assert_ne!(salt_of([8; 64], 7), salt_of([9; 64], 7));
-    assert_ne!(salt_of([8; 64], 7), salt_of([8; 64], 8));
+    // Hashed by this thread, and by another one.
+    for len in [64, WORTH_A_THREAD - 4096, WORTH_A_THREAD, WORTH_A_THREAD + 64] {
+        let plaintext = vec![8; len];
+        let salt = hedged_salt(&key(5), BODY_SALT, &[0; 32], 7, digest(&SHA256, &plaintext).as_ref()).unwrap();
+        assert_eq!(salt_of(&plaintext, 7), salt, "{len}");
+        assert_ne!(salt_of(&plaintext, 8), salt, "{len}");
+        for changed in [0, len / 2, len - 1] {
+            let mut plaintext = plaintext.clone();
+            plaintext[changed] = 9;
+            assert_ne!(salt_of(&plaintext, 7), salt, "{changed} of {len}");
+        }
+    }
+}
+
+#[test]
+fn a_plaintext_that_cannot_be_written_is_not_sealed() {
+    for len in [64, WORTH_A_THREAD] {
+        let refused = seal(&key(5), &mut header(), len, &|_, _| Err(Error::LastSlot));
+        assert!(matches!(refused, Err(Error::LastSlot)), "{len}");
+    }
 }
 
 #[test]
