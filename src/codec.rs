@@ -142,7 +142,8 @@ impl<'a> Encoding<'a> {
     pub(crate) fn write<'b>(&self, zeros: &'b mut [u8], finished: impl FnMut(&'b [u8])) -> Result<()> {
         let all = zeros.len();
         let mut room = Room { zeros, written: 0, finished };
-        let prefix = u32::try_from(self.payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
+        let prefix =
+            u32::try_from(self.payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
         [&prefix[..], &self.start].into_iter().try_for_each(|part| room.write_all(part)).map_err(|_| unencodable())?;
         // Records are made one at a time, and never are all in memory.
         for token in &self.tokens {

@@ -109,13 +109,7 @@ pub(crate) fn seal(store_key: &Key, header: &mut Header, len: usize, write: Writ
     seal_with(store_key, header, len, write, &random()?)
 }
 
-fn seal_with(
-    store_key: &Key,
-    header: &mut Header,
-    len: usize,
-    write: Write<'_>,
-    random: &[u8; 32],
-) -> Result<Sealed> {
+fn seal_with(store_key: &Key, header: &mut Header, len: usize, write: Write<'_>, random: &[u8; 32]) -> Result<Sealed> {
     let mut plaintext = SecretBytes::new(vec![0; len]);
     let hash = written_and_hashed(&mut plaintext, write)?;
     header.body_len = length(len).saturating_add(length(TAG_LEN));

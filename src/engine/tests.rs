@@ -1,7 +1,7 @@
 // Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Instant};
 
 use tempfile::TempDir;
 
@@ -153,6 +153,30 @@ fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
             assert!(told, "{error:?}");
         }
         assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+    }
+}
+
+/// Else its bytes would stay on the disk until the store is closed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_file_that_was_replaced_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
+        let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
+        engine.write(move |changes| changes.save(&token)).unwrap().confirmed(|_| None).unwrap();
+    }
+    assert!(fs::metadata(at(&folder)).unwrap().len() > length(WORTH_A_THREAD));
+    let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
+    let are_open = || {
+        let handles =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|handle| fs::read_link(handle.unwrap().path()).ok());
+        handles.filter(|file| file.as_os_str() == replaced.as_str()).count()
+    };
+    let started = Instant::now();
+    while are_open() > 0 {
+        assert!(started.elapsed() < Duration::from_secs(30), "{} are open still", are_open());
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
