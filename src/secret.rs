@@ -52,7 +52,15 @@ impl From<&str> for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        if one.len() != other.len() {
+            return false;
+        }
+        // Word by word: what keeps the compiler from stopping at a difference takes its time for each step.
+        let ((words, rest), (other_words, other_rest)) = (one.as_chunks(), other.as_chunks());
+        let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+        let pairs = words.iter().zip(other_words);
+        pairs.fold(rest.ct_eq(other_rest), |equal, (one, other)| equal & word(one).ct_eq(&word(other))).into()
     }
 }
 
@@ -162,6 +170,18 @@ mod tests {
         assert_eq!(Secret::from("one"), Secret::from("one"));
         assert_ne!(Secret::from("one"), Secret::from("two"));
         assert_ne!(Secret::from("one"), Secret::from("one more"));
+        for len in [0, 1, 7, 8, 9, 16, 69] {
+            let text = "a".repeat(len);
+            let secret = Secret::from(text.as_str());
+            assert_eq!(secret, Secret::from(text.as_str()));
+            assert_ne!(secret, Secret::from(text.clone() + "a"));
+            assert_ne!(secret, Secret::from(text.clone() + "aaaaaaaa"));
+            for changed in 0..len {
+                let mut other = text.clone();
+                other.replace_range(changed..=changed, "b");
+                assert_ne!(secret, Secret::from(other), "{changed} of {len}");
+            }
+        }
     }
 
     #[test]
