@@ -50,7 +50,7 @@ struct Found {
 
 /// What the process does before it closes its store and dies. One thing each, so that no other overwrites what that has left
 /// on the stack; and all of it.
-const WORK: [&str; 12] = [
+const WORK: [&str; 13] = [
     "read a recovery key",
     "create",
     "open with a passphrase",
@@ -58,6 +58,7 @@ const WORK: [&str; 12] = [
     "open with a wrong passphrase",
     "try a recovery key",
     "save",
+    "save much",
     "reload",
     "change the passphrase",
     "add a passphrase in vain",
@@ -177,6 +178,13 @@ fn do_it<'a>(job: &str, text: impl Fn(&str) -> &'a str, paper: &str) {
         "open with a wrong passphrase" => drop(Keystore::open(path, passphrase("wrong passphrase")).unwrap_err()),
         "try a recovery key" => drop(open().try_unlock(unlock_with_paper(paper)).unwrap()),
         "save" => drop(open().save_token(&token()).unwrap()),
+        // So much that it is hashed on another thread's stack.
+        "save much" => {
+            let store = open();
+            for number in 0..10 {
+                store.save_token(&token().to_builder().user_name(format!("user {number}")).build()).unwrap();
+            }
+        }
         "reload" => {
             let (store, other) = (open(), open());
             other.save_token(&token()).unwrap();

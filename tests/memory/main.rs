@@ -43,6 +43,7 @@ fn main() {
         trial("a_store_in_memory_leaves_nothing", scenarios::in_memory),
         trial("creating_and_opening_leave_nothing", scenarios::creating_and_opening),
         trial("the_operations_leave_nothing", scenarios::operations),
+        trial("much_that_is_saved_leaves_nothing", scenarios::much),
         trial("looking_at_all_of_the_file_leaves_nothing", scenarios::looking_at_the_file),
         trial("a_reload_leaves_nothing", scenarios::reloading),
         trial("several_threads_leave_nothing", scenarios::several_threads),

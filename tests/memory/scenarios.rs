@@ -1,6 +1,6 @@
 //! What an application does with tokens and a store.
 
-use std::{sync::Arc, thread};
+use std::{fs, sync::Arc, thread};
 
 use tokenkeep::{Error, KdfParams, Keystore, MemoryStore, RecoveryKey, Secret, Token, TokenStore, Unlock};
 
@@ -133,6 +133,18 @@ pub(crate) fn operations() {
         assert!(snapshot.find_stored(&row).is_some() && snapshot.find_token_by_id(row.id().unwrap()).is_some());
         drop(store);
         drop(snapshot);
+    });
+}
+
+/// So much that it is hashed on another thread.
+pub(crate) fn much() {
+    leaves_nothing(|stage| {
+        let store = stage.create();
+        for number in 0..10 {
+            store.save_token(&canary(number % TOKENS).user_name(format!("user {number}")).build()).unwrap();
+            stage.keep_file();
+        }
+        assert!(fs::metadata(&stage.path).unwrap().len() > 300_000);
     });
 }
 

@@ -46,6 +46,7 @@ fn main() {
         Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
         Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
+        Trial::test("where_the_system_has_no_thread_much_is_saved_without", run(places::no_threads)),
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
         Trial::test("a_hardened_process_leaves_no_core_file", run(hardening::core_file)),
         Trial::test("a_peer_cannot_look_into_a_hardened_process", run(hardening::peer)),

@@ -7,9 +7,10 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
     process::Command,
+    thread,
 };
 
-use tokenkeep::{Error, KdfParams, Keystore, TokenStore, Unlock};
+use tokenkeep::{Error, KdfParams, Keystore, Token, TokenStore, Unlock};
 
 use crate::{
     common::{Fixture, names_in, set_mode, token, unlock},
@@ -48,6 +49,19 @@ pub(crate) fn work(place: &str, folder: &Path) {
             assert_eq!(users(&path), 0);
             let refused = Keystore::open(&path, Unlock::passphrase("wrong")).unwrap_err();
             assert!(matches!(refused, Error::KdfMemory { .. }), "it may have been the one: {refused:?}");
+        }
+        "no threads" => {
+            assert!(thread::Builder::new().spawn(|| {}).is_err());
+            let store = Keystore::create(&path, unlock()).unwrap();
+            for number in 0..8 {
+                let long = "a".repeat(Token::MAX_FIELD_LEN);
+                store.save_token(&token().user_name(format!("user {number}")).access_token(long).build()).unwrap();
+                assert_eq!(users(&path), number + 1);
+            }
+            let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+            let replaced: Vec<_> =
+                links.filter(|file| file.to_string_lossy().ends_with("tokens.keep (deleted)")).collect();
+            assert!(replaced.is_empty(), "{replaced:?}");
         }
         "full disk" => {
             mount(&["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", at]);
@@ -182,6 +196,14 @@ pub(crate) fn names() {
     assert!(store.status().unwrap().to_string().contains("UTF-8.keep"));
     let missing = path.with_file_name(std::ffi::OsStr::from_bytes(b"no\xff"));
     assert!(matches!(Keystore::open(missing, unlock()), Err(Error::NotFound { .. })));
+}
+
+/// A thread's stack would be larger than any memory.
+pub(crate) fn no_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = this_program_with(&["places", "no threads", folder.path().to_str().unwrap()]);
+    let done = job.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A passphrase that was set on a larger machine is no obstacle to another one.
