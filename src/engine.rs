@@ -2,6 +2,7 @@
 
 mod draft;
 mod slots;
+mod state;
 mod writers;
 
 use std::{
@@ -17,18 +18,21 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
     changes::Changes,
-    codec::{self, Contents, Encoding, SlotNote},
+    codec::Encoding,
     error::{Error, Result},
     file::{Held, Lock, Opened, Replacement, StoreFile, Wait},
     format::{self, Header, PROLOGUE_LEN, length},
     id::TokenId,
     index::Index,
-    seal::{self, Sealed, WORTH_A_THREAD},
+    seal::{self, WORTH_A_THREAD},
     secret::{Key, SecretBytes, random},
     status::{FileStatus, Status},
     unlock::{Keychain, Unlock, Unlocked},
 };
 use draft::{Addition, Draft};
+#[cfg(any(test, feature = "__fuzzing"))]
+pub(crate) use state::unseal;
+use state::{Loaded, State, prologue_of, sealed};
 use writers::{Change, Committed, Lead, Turn, Writers};
 
 /// An open store.
@@ -48,29 +52,6 @@ pub(crate) struct Engine {
     state: RwLock<State>,
     /// What closes the file that was replaced last, if that was a large one.
     closing: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What is in memory of the file.
-#[derive(Debug)]
-struct State {
-    held: Held,
-    unlocked: Unlocked,
-    /// The file's first bytes: as long as they are the same, so is the state.
-    prologue: Vec<u8>,
-    header: Header,
-    notes: Vec<SlotNote>,
-    /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
-    index: Arc<Index>,
-    /// An older or diverging state was seen at the path. This handle goes no further.
-    rolled_back: bool,
-    /// The folder could not be synced after the last change. Nothing is called durable until it has been.
-    unconfirmed: bool,
-}
-
-/// What a file that is read anew is held against.
-struct Loaded {
-    unlocked: Unlocked,
-    header: Header,
 }
 
 /// The outcome of a write that is visible to all.
@@ -410,58 +391,6 @@ pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
 fn read_all(opened: &Opened) -> Result<SecretBytes> {
     format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
     opened.read_all()
-}
-
-fn sealed(store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) -> Result<Sealed> {
-    seal::seal(store_key, header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))
-}
-
-/// The first bytes of a file that is on the disk.
-fn prologue_of(sealed: Sealed) -> Vec<u8> {
-    let mut prologue = sealed.header;
-    prologue.truncate(PROLOGUE_LEN);
-    prologue
-}
-
-/// What the file holds, out of its body, which is decrypted in place.
-pub(crate) fn unseal(store_key: &Key, header: &Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Contents> {
-    let contents = codec::decode(seal::open(store_key, header, header_bytes, body)?)?;
-    if header.key_id != seal::key_id(store_key)? {
-        return Err(Error::Malformed { what: "its key id does not match its key" });
-    }
-    if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
-        return Err(Error::Malformed { what: "its slots and the notes on them differ" });
-    }
-    Ok(contents)
-}
-
-impl State {
-    fn load(unlocked: Unlocked, opened: Opened, header: Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Self> {
-        let contents = unseal(&unlocked.store_key, &header, header_bytes, body)?;
-        let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
-        let index = Arc::new(Index::new(contents.next_id, contents.tokens));
-        Ok(Self {
-            held: opened.hold(),
-            unlocked,
-            prologue,
-            header,
-            notes: contents.notes,
-            index,
-            rolled_back: false,
-            unconfirmed: false,
-        })
-    }
-
-    /// The header of the next file, before it is sealed: one generation later, and otherwise the same.
-    fn next_header(&self) -> Result<Header> {
-        let generation = self.header.generation.checked_add(1);
-        let generation = generation.ok_or(Error::Internal { what: "no generation is left" })?;
-        Ok(Header { generation, ..self.header.clone() })
-    }
-
-    fn loaded(&self) -> Loaded {
-        Loaded { unlocked: self.unlocked.clone(), header: self.header.clone() }
-    }
 }
 
 #[cfg(test)]

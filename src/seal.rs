@@ -99,7 +99,7 @@ impl Sealed {
 }
 
 /// What writes a plaintext over as many zeros. It hands each part out once it is finished, in order.
-pub(crate) type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()>;
+type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()>;
 
 /// So much work is worth the start of a thread, in bytes that are hashed or freed.
 pub(crate) const WORTH_A_THREAD: usize = 256 * 1024;

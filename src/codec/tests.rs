@@ -1,8 +1,6 @@
-use std::io::Write;
-
 use super::*;
 
-fn token(id: &str) -> Fields {
+pub(super) fn token(id: &str) -> Fields {
     let now = Millis::new(1_795_000_000_000).unwrap();
     Fields {
         id: Some(TokenId::from(id)),
@@ -12,7 +10,7 @@ fn token(id: &str) -> Fields {
     }
 }
 
-fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
+pub(super) fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
     let note = SlotNote { slot_id: SlotId([7; 16]), label: "laptop".into(), created_at: Millis::new(1).unwrap() };
     Contents { next_id: 100, notes: vec![note], tokens: tokens.into_iter().map(Token::from).collect() }
 }
@@ -134,58 +132,6 @@ fn the_payload_is_laid_out_as_the_document_says() {
     assert_eq!(len, u32::try_from(expected.len()).unwrap().to_le_bytes());
     assert_eq!(rest[..expected.len()], expected);
     assert_eq!(plaintext.len(), 4096);
-}
-
-#[test]
-fn a_plaintext_over_the_limit_is_refused_before_it_is_made() {
-    let contents = contents([token("1")]);
-    let encoding =
-        |max| Encoding::new(100, &contents.notes, contents.tokens.iter(), records_len(&contents.tokens), max);
-    assert!(encoding(4096).is_ok());
-    match encoding(4095) {
-        Err(Error::TooLarge { size, limit, .. }) => assert_eq!((size, limit), (4096, 4095)),
-        other => panic!("expected TooLarge, got {:?}", other.map(|_| ())),
-    }
-}
-
-#[test]
-fn records_are_as_long_as_they_were_said_to_be_or_nothing_is_encoded() {
-    let contents = contents([token("1"), token("2")]);
-    let encoded = |records_len| {
-        let encoding = Encoding::new(1, &contents.notes, contents.tokens.iter(), records_len, u64::MAX).unwrap();
-        encoding.plaintext()
-    };
-    let records_len = records_len(&contents.tokens);
-    assert!(encoded(records_len).is_ok());
-    for wrong in [0, records_len - 1, records_len + 1, records_len + 8192] {
-        assert!(matches!(encoded(wrong), Err(Error::Internal { .. })), "{wrong} for {records_len}");
-    }
-}
-
-#[test]
-fn what_there_is_no_room_for_is_not_written() {
-    let mut zeros = [0; 8];
-    let mut room = Room { zeros: &mut zeros, written: 0, finished: |_: &[u8]| panic!("nothing is finished") };
-    room.write_all(&[1; 7]).unwrap();
-    assert!(room.write_all(&[2; 2]).is_err());
-    room.write_all(&[3]).unwrap();
-    assert!(room.write_all(&[4]).is_err());
-    assert_eq!(zeros, [1, 1, 1, 1, 1, 1, 1, 3]);
-}
-
-/// The hash that is made of the parts is that of the plaintext.
-#[test]
-fn parts_are_handed_out_in_order_and_are_all_of_the_plaintext() {
-    for (count, len) in [(1, 10), (1, 64 * 1024), (30, 5000), (5, 60_000)] {
-        let token = |id: usize| Fields { access_token: Some("a".repeat(len).into()), ..token(&id.to_string()) };
-        let contents = Contents { next_id: 100, ..contents((0..count).map(token)) };
-        let encoding = Encoding::of(&contents).unwrap();
-        let (mut plaintext, mut parts) = (vec![0; encoding.len()], Vec::new());
-        encoding.write(&mut plaintext, |part| parts.push(part)).unwrap();
-        assert!(parts.iter().all(|part| part.len().is_multiple_of(64)), "{count} of {len}");
-        assert_eq!(parts.len(), encoding.len() / PART + 1, "{count} of {len}");
-        assert_eq!(parts.concat(), encoding.plaintext().unwrap());
-    }
 }
 
 /// The examples of the paper, for lengths where no rounding to blocks hides them.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     Token,
+    codec::SlotNote,
     file::{Access, Call, Disk, Os, Watched},
     id::SlotId,
     kdf::KdfParams,
