@@ -157,6 +157,20 @@ fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
     }
 }
 
+/// As where two changes are so close that the times of the file are the same.
+#[cfg(unix)]
+#[test]
+fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let mut bytes = fs::read(at(&folder)).unwrap();
+    bytes[PROLOGUE_LEN - 1] ^= 1;
+    fs::write(at(&folder), &bytes).unwrap();
+    engine.state.write().held = engine.file.open().unwrap().hold();
+    assert!(matches!(save(&engine, "ada"), Err(Error::DamagedHeader)));
+    assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+}
+
 /// Else its bytes would stay on the disk until the store is closed.
 #[cfg(target_os = "linux")]
 #[test]
