@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A batch of one work takes about this long, in nanoseconds: a clock and a line of text are little beside it.
-const BATCH: f64 = 10e6;
+const BATCH: f64 = 40e6;
 const MOST_IN_A_BATCH: f64 = 2000.0;
 /// A work that took a contender longer than this, in nanoseconds, is not asked of it again.
 const BUDGET: f64 = 6e9;
