@@ -1,6 +1,6 @@
 //! Who is measured, and for what.
 
-use std::{env, io, path::Path, process::Command};
+use std::{env, io, ops::Range, path::Path, process::Command};
 
 use crate::{
     peers::{
@@ -24,28 +24,27 @@ pub const CONTENDERS: [&str; 8] = [
     "oo7",
     "Zoho SDK, plain text",
 ];
+pub const LIMIT: usize = 0;
+pub const TOKENKEEP: usize = 1;
+/// All that are stores.
+pub const STORES: Range<usize> = TOKENKEEP..CONTENDERS.len();
 
-/// In the order in which they are measured, each beside the limit that it is held against. Who has no such work says so.
-pub const WORKS: [&str; 21] = [
-    "stat",
+/// In the order in which they are measured. Who has no such work says so.
+pub const WORKS: [&str; 16] = [
     "find-id",
     "find-user",
     "find-refresh",
     "absent-id",
     "absent-user",
     "absent-refresh",
-    "hash-map",
     "snapshot-id",
     "snapshot-user",
     "list",
-    "replace",
     "save",
     "delete",
     "threads",
     "append",
-    "decrypt",
     "open",
-    "argon2",
     "open-passphrase",
     "beyond-argon2",
 ];

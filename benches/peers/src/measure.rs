@@ -11,8 +11,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    contenders::{CONTENDERS, WORKS, command},
-    results::{Figure, Results},
+    contenders::{CONTENDERS, LIMIT, STORES, TOKENKEEP, WORKS, command},
+    results::{BESIDE, Figure, Results},
     worker::THREADS,
 };
 
@@ -21,6 +21,8 @@ const BATCH: f64 = 40e6;
 const MOST_IN_A_BATCH: f64 = 2000.0;
 /// A work that took a contender longer than this, in nanoseconds, is not asked of it again.
 const BUDGET: f64 = 6e9;
+/// How tokenkeep and the limit for its work are asked each round: in pairs, so that what else the machine does at a time is in both.
+const IN_PAIRS: [usize; 8] = [LIMIT, TOKENKEEP, TOKENKEEP, LIMIT, LIMIT, TOKENKEEP, TOKENKEEP, LIMIT];
 /// Saves that are counted, and looked at for their peak of memory.
 const COUNTED_SAVES: usize = 4;
 
@@ -53,23 +55,35 @@ fn measure_size(folder: &Path, rounds: usize, size: usize) -> io::Result<Vec<Fig
     }
     for round in 0..rounds {
         for work in WORKS {
-            for turn in 0..processes.len() {
-                let index = (turn + round) % processes.len();
-                if let Some(batches) = batches.get_mut(&(index, work)) {
-                    // 0 was the seed of the first one.
-                    batches.add(&mut processes[index], work, 1 + round as u64)?;
+            for turn in 0..STORES.len() {
+                let index = STORES.start + (turn + round) % STORES.len();
+                let in_pairs = index == TOKENKEEP && batches.contains_key(&(LIMIT, work));
+                let asked = if in_pairs { IN_PAIRS.to_vec() } else { vec![index] };
+                for index in asked {
+                    if let Some(batches) = batches.get_mut(&(index, work)) {
+                        batches.add(&mut processes[index], work)?;
+                    }
                 }
             }
         }
     }
-    let measured = batches.into_iter().filter(|(_, batches)| !batches.samples.is_empty());
-    let mut figures: Vec<_> =
-        measured.map(|((index, work), of)| figure(CONTENDERS[index], work, size, of.samples)).collect();
+    let mut figures: Vec<Figure> = Vec::new();
+    for ((index, work), Batches { samples, .. }) in &batches {
+        figures.extend(figure(CONTENDERS[*index], work, size, samples.clone()));
+        if let (TOKENKEEP, Some(limit)) = (*index, batches.get(&(LIMIT, *work))) {
+            let multiples = samples.iter().zip(&limit.samples).map(|(ours, limit)| ours / limit);
+            figures.extend(figure(BESIDE, work, size, multiples.collect()));
+        }
+    }
 
+    let own = processes[LIMIT].ask("own-bytes", 1, 0)?;
+    for work in ["rest", "peak"] {
+        figures.extend(figure(CONTENDERS[LIMIT], work, size, own.into_iter().collect()));
+    }
     drop(processes);
-    for (index, contender) in CONTENDERS.iter().enumerate().filter(|(_, contender)| **contender != "limit") {
+    for index in STORES {
         for (work, bytes) in start(index)?.bytes()? {
-            figures.push(figure(contender, work, size, vec![bytes]));
+            figures.extend(figure(CONTENDERS[index], work, size, vec![bytes]));
         }
     }
     Ok(figures)
@@ -97,18 +111,21 @@ impl Batches {
         Ok((operation * least as f64 <= BUDGET).then_some(Self { count, operation, samples: Vec::new() }))
     }
 
-    fn add(&mut self, process: &mut Process, work: &str, seed: u64) -> io::Result<()> {
+    fn add(&mut self, process: &mut Process, work: &str) -> io::Result<()> {
         if self.samples.iter().sum::<f64>() * self.count as f64 <= BUDGET {
+            // 0 was the seed of the first one.
+            let seed = 1 + self.samples.len() as u64;
             self.samples.extend(process.ask(work, self.count, seed)?);
         }
         Ok(())
     }
 }
 
-fn figure(contender: &str, work: &str, size: usize, mut samples: Vec<f64>) -> Figure {
+fn figure(contender: &str, work: &str, size: usize, mut samples: Vec<f64>) -> Option<Figure> {
     samples.sort_by(f64::total_cmp);
-    let at = |part: f64| samples[((samples.len() - 1) as f64 * part).round() as usize];
-    Figure {
+    let last = samples.len().checked_sub(1)?;
+    let at = |part: f64| samples[(last as f64 * part).round() as usize];
+    Some(Figure {
         contender: contender.to_owned(),
         work: work.to_owned(),
         size,
@@ -116,7 +133,7 @@ fn figure(contender: &str, work: &str, size: usize, mut samples: Vec<f64>) -> Fi
         p10: at(0.1),
         p90: at(0.9),
         samples: samples.len(),
-    }
+    })
 }
 
 /// A contender that waits to be asked, until it is dropped.
@@ -143,9 +160,9 @@ impl Process {
         }
     }
 
-    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves; how many
-    /// bytes one of those writes; and what the tokens take in the file, if the contender tells.
-    fn bytes(&mut self) -> io::Result<Vec<(&'static str, f64)>> {
+    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves; and how many
+    /// bytes one of those writes.
+    fn bytes(&mut self) -> io::Result<[(&'static str, f64); 3]> {
         let before = self.kib("VmRSS:")?;
         self.ask("start", 1, 0)?;
         let rest = self.kib("VmRSS:")? - before;
@@ -155,9 +172,7 @@ impl Process {
         self.ask("save", COUNTED_SAVES, 0)?;
         let written = (self.written()? - written_before) / COUNTED_SAVES as f64;
         let peak = self.kib("VmHWM:")? - before;
-        let own = self.ask("own-bytes", 1, 0)?;
-        let bytes = [("rest", rest * 1024.0), ("peak", peak * 1024.0), ("written", written)];
-        Ok(bytes.into_iter().chain(own.map(|own| ("own-bytes", own))).collect())
+        Ok([("rest", rest * 1024.0), ("peak", peak * 1024.0), ("written", written)])
     }
 
     fn kib(&self, name: &str) -> io::Result<f64> {

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+/// In place of a contender: what tokenkeep took, as a multiple of what the limit took right before or after it.
+pub const BESIDE: &str = "tokenkeep beside the limit";
+
 /// One run on one machine.
 #[derive(Serialize, Deserialize)]
 pub struct Results {
@@ -14,7 +17,8 @@ pub struct Results {
     pub figures: Vec<Figure>,
 }
 
-/// What one contender took for one work with that many tokens: nanoseconds for one operation, or bytes.
+/// What one contender took for one work with that many tokens: nanoseconds for one operation, bytes, or a
+/// multiple.
 #[derive(Serialize, Deserialize, Clone)]
 pub struct Figure {
     pub contender: String,

@@ -2,37 +2,45 @@
 
 use crate::results::Figure;
 
-/// What a number counts: nanoseconds or bytes.
+/// What a number counts: nanoseconds, bytes, or how many times as much as something else.
 #[derive(Clone, Copy)]
 pub enum Quantity {
     Time,
     Bytes,
+    Multiple,
 }
 
 impl Quantity {
-    fn units(self) -> [(f64, &'static str); 4] {
+    fn units(self) -> &'static [(f64, &'static str)] {
         match self {
-            Self::Time => [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
-            Self::Bytes => [(1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1.0, "B")],
+            Self::Time => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")],
+            Self::Bytes => &[(1e9, " GB"), (1e6, " MB"), (1e3, " KB"), (1.0, " B")],
+            Self::Multiple => &[(1.0, "")],
         }
+    }
+
+    /// How many digits of a number count.
+    fn count(self) -> i32 {
+        if let Self::Multiple = self { 3 } else { 2 }
     }
 
     /// The largest unit that the number, as it is shown, has at least this part of.
     fn unit(self, number: f64, part: f64) -> (f64, &'static str) {
-        let [.., smallest] = self.units();
-        self.units().into_iter().find(|(unit, _)| round(number.abs() / unit, 2) >= part).unwrap_or(smallest)
+        let is_right = |(unit, _): &&(f64, &str)| round(number.abs() / unit, self.count()) >= part;
+        *self.units().iter().find(is_right).or(self.units().last()).expect("there is a unit")
     }
 
-    /// With two digits that count, and a unit: `0.94 ms`.
+    /// With the digits that count, and a unit: `0.94 ms`.
     pub fn short(self, number: f64) -> String {
         let (unit, name) = self.unit(number, 0.1);
-        format!("{} {name}", digits(number / unit, 2))
+        format!("{}{name}", digits(number / unit, self.count()))
     }
 
     /// The median, and in the same unit what lies between the 10th and the 90th percentile, if that tells more.
     pub fn spread(self, figure: &Figure) -> String {
         let (unit, _) = self.unit(figure.median, 0.1);
-        let [low, middle, high] = [figure.p10, figure.median, figure.p90].map(|number| digits(number / unit, 2));
+        let [low, middle, high] =
+            [figure.p10, figure.median, figure.p90].map(|number| digits(number / unit, self.count()));
         let median = self.short(figure.median);
         if low == middle && middle == high { median } else { format!("{median} ({low}–{high})") }
     }
@@ -40,7 +48,7 @@ impl Quantity {
     /// A power of ten, as an axis names it: `100 µs`.
     pub fn decade(self, number: f64) -> String {
         let (unit, name) = self.unit(number, 1.0);
-        format!("{} {name}", number / unit)
+        format!("{}{name}", number / unit)
     }
 }
 
@@ -91,6 +99,7 @@ mod tests {
         is_short(Quantity::Time, 1234.4e9, "1234 s");
         is_short(Quantity::Bytes, 4300.0, "4.3 KB");
         is_short(Quantity::Bytes, 430_000.0, "0.43 MB");
+        is_short(Quantity::Multiple, 1.166, "1.17");
     }
 
     #[test]

@@ -63,8 +63,8 @@ struct Plot {
     title: &'static str,
     work: &'static str,
     quantity: Quantity,
-    /// Who and what is the least that the work needs, and its name.
-    limit: (&'static str, &'static str, &'static str),
+    /// What the limit is.
+    limit: &'static str,
 }
 
 const PLOTS: [Plot; 4] = [
@@ -73,28 +73,28 @@ const PLOTS: [Plot; 4] = [
         title: "Finding a token by its user",
         work: "find-user",
         quantity: Quantity::Time,
-        limit: ("limit", "stat", "limit: a bare stat"),
+        limit: "limit: a bare stat",
     },
     Plot {
         file: "save.svg",
         title: "Saving a token",
         work: "save",
         quantity: Quantity::Time,
-        limit: ("limit", "replace", "limit: the bytes replaced,\nhashed, encrypted"),
+        limit: "limit: the bytes replaced,\nhashed, encrypted",
     },
     Plot {
         file: "open.svg",
         title: "Opening a store",
         work: "open",
         quantity: Quantity::Time,
-        limit: ("limit", "decrypt", "limit: read and decrypt"),
+        limit: "limit: read and decrypt",
     },
     Plot {
         file: "memory.svg",
         title: "Memory of an open store at rest",
         work: "rest",
         quantity: Quantity::Bytes,
-        limit: ("tokenkeep", "own-bytes", "the tokens themselves"),
+        limit: "the tokens themselves",
     },
 ];
 
@@ -118,7 +118,7 @@ impl Plot {
         let title = self.title;
         let told: String = lines.iter().map(|line| line.told(self.quantity)).collect();
         let measure = match self.quantity {
-            Quantity::Time => "Median, and a thin line from the 10th to the 90th percentile",
+            Quantity::Time | Quantity::Multiple => "Median, and a thin line from the 10th to the 90th percentile",
             Quantity::Bytes => "Resident memory that the store adds to its process",
         };
         let hollow = if lines.iter().any(|line| line.plain) { "; hollow marks: plain text on disk" } else { "" };
@@ -143,17 +143,16 @@ impl Plot {
     /// tokenkeep first and the limit last.
     fn lines(&self, results: &Results) -> Vec<Line> {
         let peers = results.contenders.iter().enumerate().filter(|(_, contender)| *contender != "limit");
-        let peers = peers
-            .map(|(index, contender)| (LOOKS[index % LOOKS.len()], contender.as_str(), self.work, contender.as_str()));
-        let (contender, work, name) = self.limit;
+        let peers =
+            peers.map(|(index, contender)| (LOOKS[index % LOOKS.len()], contender.as_str(), contender.as_str()));
         let last = results.sizes().last().copied();
         peers
-            .chain([(LOOKS[0], contender, work, name)])
-            .filter_map(|((color, marker), contender, work, name)| {
+            .chain([(LOOKS[0], "limit", self.limit)])
+            .filter_map(|((color, marker), contender, name)| {
                 let points: Vec<Point> = results
                     .sizes()
                     .into_iter()
-                    .filter_map(|size| results.figure(contender, work, size))
+                    .filter_map(|size| results.figure(contender, self.work, size))
                     // There is no place for nothing at all on a logarithmic axis.
                     .filter(|figure| figure.p10 > 0.0)
                     .map(|figure| Point { size: figure.size, low: figure.p10, middle: figure.median, high: figure.p90 })

@@ -3,20 +3,19 @@
 use std::fmt::Write;
 
 use super::numbers::{Quantity, grouped};
-use crate::results::Results;
+use crate::results::{BESIDE, Results};
 
-/// Who and what is the least that a work needs, and its name in a table.
-type Limit = (&'static str, &'static str, &'static str);
+// What the limit is for a work.
+const STAT: &str = "a bare `stat`";
+const HASH_MAP: &str = "a `HashMap` lookup";
+const ARGON2: &str = "Argon2id alone";
+const APPEND: &str = "700 bytes appended durably";
+const REPLACE: &str = "the bytes replaced, hashed, encrypted";
+const DECRYPT: &str = "read and decrypt";
+const OWN_BYTES: &str = "the tokens themselves";
+const NONE: &str = "";
 
-const STAT: Option<Limit> = Some(("limit", "stat", "a bare `stat`"));
-const HASH_MAP: Option<Limit> = Some(("limit", "hash-map", "a `HashMap` lookup"));
-const ARGON2: Option<Limit> = Some(("limit", "argon2", "Argon2id alone"));
-const APPEND: Option<Limit> = Some(("limit", "append", "700 bytes appended durably"));
-const REPLACE: Option<Limit> = Some(("limit", "replace", "the bytes replaced, hashed, encrypted"));
-const DECRYPT: Option<Limit> = Some(("limit", "decrypt", "read and decrypt"));
-const OWN_BYTES: Option<Limit> = Some(("tokenkeep", "own-bytes", "the tokens themselves"));
-
-const TABLES: [(&str, &str, Quantity, Option<Limit>); 19] = [
+const TABLES: [(&str, &str, Quantity, &str); 19] = [
     ("Finding by user", "find-user", Quantity::Time, STAT),
     ("Finding by id", "find-id", Quantity::Time, STAT),
     ("Finding by refresh token", "find-refresh", Quantity::Time, STAT),
@@ -27,15 +26,15 @@ const TABLES: [(&str, &str, Quantity, Option<Limit>); 19] = [
     ("Finding by id in a snapshot", "snapshot-id", Quantity::Time, HASH_MAP),
     ("Saving", "save", Quantity::Time, REPLACE),
     ("Deleting", "delete", Quantity::Time, REPLACE),
-    ("Listing all", "list", Quantity::Time, None),
+    ("Listing all", "list", Quantity::Time, NONE),
     ("Opening", "open", Quantity::Time, DECRYPT),
     ("Opening with a passphrase", "open-passphrase", Quantity::Time, ARGON2),
-    ("The same beyond Argon2id, each beside the other", "beyond-argon2", Quantity::Time, None),
+    ("The same beyond Argon2id, each beside the other", "beyond-argon2", Quantity::Time, NONE),
     ("What a journal would cost", "append", Quantity::Time, APPEND),
-    ("One save when sixteen threads save", "threads", Quantity::Time, None),
+    ("One save when sixteen threads save", "threads", Quantity::Time, NONE),
     ("Memory at rest", "rest", Quantity::Bytes, OWN_BYTES),
     ("Memory at its peak, during saves", "peak", Quantity::Bytes, OWN_BYTES),
-    ("Bytes written for one save", "written", Quantity::Bytes, None),
+    ("Bytes written for one save", "written", Quantity::Bytes, NONE),
 ];
 
 /// What was measured on, and a table for each work: contenders down, sizes across, and in a cell the median, the 10th and the
@@ -47,14 +46,16 @@ pub fn tables(results: &Results) -> String {
         let columns: String = results.sizes().into_iter().map(|size| format!(" {} |", grouped(size))).collect();
         let rule = "---:|".repeat(results.sizes().len());
         write!(text, "### {title}\n\n| tokens |{columns}\n|---|{rule}\n").expect("it is a string");
-        if let Some((contender, work, name)) = limit {
-            text += &row(results, &format!("*{name}*"), contender, work, quantity);
-        }
-        let has_any =
-            |contender: &&String| results.figures.iter().any(|it| it.contender == **contender && it.work == work);
-        for contender in results.contenders.iter().filter(|contender| *contender != "limit").filter(has_any) {
+        let mut add = |contender: &str, name: &str, quantity| {
+            if results.figures.iter().any(|figure| figure.contender == contender && figure.work == work) {
+                text += &row(results, name, contender, work, quantity);
+            }
+        };
+        add("limit", &format!("*{limit}*"), quantity);
+        add(BESIDE, &format!("*{BESIDE}*"), Quantity::Multiple);
+        for contender in results.contenders.iter().filter(|contender| *contender != "limit") {
             let name = if contender == "tokenkeep" { "**tokenkeep**" } else { contender };
-            text += &row(results, name, contender, work, quantity);
+            add(contender, name, quantity);
         }
         text += "\n";
     }
@@ -86,10 +87,15 @@ mod tests {
         let results = Results {
             machine: [("memory".to_owned(), "24 GiB".to_owned())].into(),
             contenders: ["limit", "tokenkeep", "oo7"].map(str::to_owned).into(),
-            figures: vec![figure("tokenkeep", "save", 1000, 2e6), figure("limit", "replace", 10, 1e6)],
+            figures: vec![
+                figure("tokenkeep", "save", 1000, 2e6),
+                figure("limit", "save", 10, 1e6),
+                figure(BESIDE, "save", 10, 1.166),
+            ],
         };
         let expected = "### Saving\n\n| tokens | 10 | 1,000 |\n|---|---:|---:|\n\
                         | *the bytes replaced, hashed, encrypted* | 1.0 ms (0.50–1.0) | – |\n\
+                        | *tokenkeep beside the limit* | 1.17 (0.583–1.17) | – |\n\
                         | **tokenkeep** | – | 2.0 ms (1.0–2.0) |\n\n### Deleting\n";
         let tables = tables(&results);
         assert!(tables.starts_with("- memory: 24 GiB\n\n###") && tables.contains(expected), "{tables}");
