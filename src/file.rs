@@ -249,11 +249,11 @@ impl StoreFile {
     /// Removes what writers left that were killed. Under the lock no other writer is at work, and nothing but a writer of
     /// ours gives a file such a name. If it fails there is always the next time.
     fn remove_strays(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().map_while(io::Result::ok) {
-            if self.path.file_name().is_some_and(|name| is_temporary(name, &entry.file_name()))
-                && entry.file_type().is_ok_and(|kind| kind.is_file())
-            {
-                let _ = self.disk.remove(&entry.path());
+        let Some(own) = self.path.file_name() else { return };
+        for name in access::names(&self.folder).into_iter().flatten().filter(|name| is_temporary(own, name)) {
+            let stray = self.folder.join(name);
+            if fs::symlink_metadata(&stray).is_ok_and(|metadata| metadata.is_file()) {
+                let _ = self.disk.remove(&stray);
             }
         }
     }

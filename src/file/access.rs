@@ -1,6 +1,7 @@
 //! Who may read and write, and what kind of thing a path leads to: what differs from platform to platform.
 
 use std::{
+    ffi::OsString,
     fs::{File, Metadata, OpenOptions},
     io,
     path::Path,
@@ -19,12 +20,22 @@ pub(crate) enum Access {
 
 #[cfg(unix)]
 mod platform {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+    use std::os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    };
 
-    use rustix::fs::OFlags;
+    use rustix::fs::{Dir, Mode, OFlags};
 
-    use super::{Access, File, Metadata, OpenOptions, Path, Result, io};
+    use super::{Access, File, Metadata, OpenOptions, OsString, Path, Result, io};
     use crate::error::{Error, UnsafePermissions};
+
+    /// Opens a folder without a note of when it was read; only its owner may. The file system would bring such a note to the
+    /// disk with the next file that is synced in the folder, while a save waits.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const UNNOTED: OFlags = OFlags::NOATIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const UNNOTED: OFlags = OFlags::empty();
 
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
     const WRITE_BY_ALL: u32 = 0o002;
@@ -72,6 +83,14 @@ mod platform {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         options.mode(0o600).custom_flags(flags.bits().cast_signed());
         options
+    }
+
+    /// The names in a folder, as far as they can be read.
+    pub(crate) fn names(folder: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::open(folder, flags, Mode::empty());
+        let entries = Dir::new(open(flags | UNNOTED).or_else(|_| open(flags))?)?;
+        Ok(entries.map_while(|entry| Some(OsString::from_vec(entry.ok()?.file_name().to_bytes().to_vec()))))
     }
 
     /// Nobody's open file is in the way here.
@@ -147,9 +166,13 @@ mod platform {
 
 #[cfg(not(unix))]
 mod platform {
-    use std::{thread, time::Duration};
+    use std::{fs, thread, time::Duration};
 
-    use super::{Access, File, Metadata, OpenOptions, Path, Result, io};
+    use super::{Access, File, Metadata, OpenOptions, OsString, Path, Result, io};
+
+    pub(crate) fn names(folder: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+        Ok(fs::read_dir(folder)?.map_while(|entry| Some(entry.ok()?.file_name())))
+    }
 
     /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that is in
     /// ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
@@ -215,4 +238,6 @@ mod platform {
     }
 }
 
-pub(crate) use platform::{kind, lock_options, mode, offers_full_sync, open_options, patiently, rename_new, sync};
+pub(crate) use platform::{
+    kind, lock_options, mode, names, offers_full_sync, open_options, patiently, rename_new, sync,
+};

@@ -44,6 +44,7 @@ fn main() {
         Trial::test("a_find_of_what_is_in_memory_is_one_call_and_one_in_a_snapshot_is_none", run(crash::finding)),
         Trial::test("full_and_read_only_disks_and_mounted_files_are_told_and_nothing_is_lost", run(places::mounts)),
         Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
+        Trial::test("what_killed_writers_left_goes_from_a_folder_of_another_user_too", run(places::foreign_folder)),
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
         Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
         Trial::test("where_the_system_has_no_thread_much_is_saved_without", run(places::no_threads)),

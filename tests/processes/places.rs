@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(crate) const NOBODY: u32 = 65_534;
+const AS_NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 fn save(store: &Keystore, user: &str) -> tokenkeep::Result<()> {
     store.save_token(&token().user_name(user).access_token("a").build()).map(|_| ())
@@ -114,6 +115,12 @@ pub(crate) fn work(place: &str, folder: &Path) {
             assert_io(Keystore::create(folder.join("new.keep"), unlock()).map(|_| ()), ErrorKind::PermissionDenied);
             assert_eq!(store.get_tokens().unwrap().len(), 1);
         }
+        "folder of another user" => {
+            let store = Keystore::create(&path, unlock()).unwrap();
+            fs::write(folder.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
+            save(&store, "ada").unwrap();
+            assert_eq!(names_in(folder), ["tokens.keep", "tokens.keep.lock"]);
+        }
         "umask" => save(&Keystore::create(&path, unlock()).unwrap(), "ada").unwrap(),
         other => panic!("no such place: {other}"),
     }
@@ -154,10 +161,14 @@ pub(crate) fn unwritable_folder() {
     }
     set_mode(fixture.folder.path(), 0o500);
     let before = fixture.bytes();
-    let id = NOBODY.to_string();
-    let as_nobody = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
-    behind(&as_nobody, "folder that cannot be written", fixture.folder.path());
+    behind(&AS_NOBODY, "folder that cannot be written", fixture.folder.path());
     assert_eq!((fixture.bytes(), names_in(fixture.folder.path()).len()), (before, 2));
+}
+
+pub(crate) fn foreign_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    set_mode(folder.path(), 0o1777);
+    behind(&AS_NOBODY, "folder of another user", folder.path());
 }
 
 pub(crate) fn umasks() {
