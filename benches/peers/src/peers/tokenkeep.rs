@@ -14,7 +14,7 @@ use crate::{
     limits,
     peer::{By, Peer},
     rows::Row,
-    worker::{Worker, Works, chosen, time},
+    worker::{Worker, Works, chosen, time, time_each},
 };
 
 const NAME: &str = "tokens.keep";
@@ -122,12 +122,11 @@ impl Ours {
 
     fn find_in_snapshot(&self, queries: impl Iterator<Item = Query>) -> f64 {
         let snapshot: Snapshot = self.0.store().0.snapshot().unwrap();
-        let queries: Vec<_> = queries.collect();
         let find = |query: &Query| match query {
             Query::Id(id) => snapshot.find_token_by_id(id),
             Query::Token(token) => snapshot.find_stored(token),
         };
-        time(queries.len(), || queries.iter().for_each(|query| assert!(black_box(find(query)).is_some())))
+        time_each(queries, |query| assert!(black_box(find(query)).is_some()))
     }
 }
 
@@ -172,11 +171,8 @@ impl Works for Limits {
                 time(count, || (0..count).for_each(|_| _ = black_box(fs::metadata(&path).unwrap())))
             }
             "snapshot-id" | "snapshot-user" => {
-                let names: Vec<_> =
-                    chosen(self.worker.size, seed).take(count).map(|it| Row::new(it).user_name).collect();
-                time(count, || {
-                    names.iter().for_each(|name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
-                })
+                let names = chosen(self.worker.size, seed).take(count).map(|it| Row::new(it).user_name);
+                time_each(names, |name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
             }
             "save" | "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "append" => {
