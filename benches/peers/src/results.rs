@@ -17,8 +17,7 @@ pub struct Results {
     pub figures: Vec<Figure>,
 }
 
-/// What one contender took for one work with that many tokens: nanoseconds for one operation, bytes, or a
-/// multiple.
+/// What one contender took for one work with that many tokens: nanoseconds for one operation, or bytes.
 #[derive(Serialize, Deserialize, Clone)]
 pub struct Figure {
     pub contender: String,
