@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::numbers::{Quantity, grouped};
 use crate::results::{BESIDE, Results};
 
-// What the limit is for a work.
+// What the limit is for a work, if it has one.
 const STAT: &str = "a bare `stat`";
 const HASH_MAP: &str = "a `HashMap` lookup";
 const ARGON2: &str = "Argon2id alone";
