@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::SystemTime};
 use crate::{
     codec,
     error::{Error, Result, Unstorable},
-    id::TokenId,
+    id::{Origin, TokenId},
     index::{Index, Place},
-    matching::{self, Criterion, Rows},
+    matching::{self, Criterion, RowWrite, Rows},
     token::Token,
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Delta {
 
 impl<'a> Changes<'a> {
     pub(crate) fn new(base: &'a Index) -> Self {
-        let delta = Delta { cleared: false, gone: BTreeSet::new(), put: Index::new(base.next_id(), []) };
+        let delta = Delta { cleared: false, gone: BTreeSet::new(), put: Index::new(base.origin(), base.next_id(), []) };
         Self { base, delta }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Changes<'a> {
             _ => Err(Error::Unstorable { why: Unstorable::NoIdLeft }),
         };
         let save = matching::save(self, token, SystemTime::now(), choose)?;
-        let id = save.token.id().cloned().ok_or(Error::Internal { what: "a saved token without an id" })?;
+        let id = save.token.id().cloned().ok_or(Error::internal("a saved token has no id"))?;
         if let Some(number) = id.number() {
             self.delta.put.set_next_id(next_id.max(number.saturating_add(1)));
         }
@@ -61,12 +61,14 @@ impl<'a> Changes<'a> {
 
     /// Takes the row of that id away; `false` if there is none.
     pub(crate) fn delete(&mut self, id: &TokenId) -> bool {
-        let place = self.place(Criterion::Id(id));
-        if let Some(place) = place {
-            self.delta.gone.insert(place);
-            self.delta.put.remove(place);
-        }
-        place.is_some()
+        let place = self.places(Criterion::Id(id)).first().copied();
+        place.inspect(|place| self.remove(*place)).is_some()
+    }
+
+    /// Takes the row of that id away if it has that revision; `false` if there is none of that id.
+    pub(crate) fn delete_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
+        let place = matching::delete_if(self, id, revision)?;
+        Ok(place.inspect(|place| self.remove(*place)).is_some())
     }
 
     /// Takes all rows away; returns how many there were.
@@ -74,7 +76,7 @@ impl<'a> Changes<'a> {
         let count = self.iter().count();
         if count > 0 {
             self.delta.cleared = true;
-            self.delta.put = Index::new(self.next_id(), []);
+            self.delta.put = Index::new(self.base.origin(), self.next_id(), []);
         }
         count
     }
@@ -114,30 +116,41 @@ impl<'a> Changes<'a> {
         self.delta
     }
 
-    fn put(&mut self, save: matching::Write<Place>) {
+    fn put(&mut self, save: RowWrite<Place>) {
         let place = save.place.unwrap_or_else(|| self.base.next_place().max(self.delta.put.next_place()));
         self.delta.gone.insert(place);
         self.delta.put.put(place, save.token);
+    }
+
+    fn remove(&mut self, place: Place) {
+        self.delta.gone.insert(place);
+        self.delta.put.remove(place);
     }
 
     fn keeps(&self, place: Place) -> bool {
         !self.delta.cleared && !self.delta.gone.contains(&place)
     }
 
-    fn place(&self, criterion: Criterion<'_>) -> Option<Place> {
-        let kept = self.base.earliest_of(criterion, |place| self.keeps(place));
-        let put = self.delta.put.earliest_of(criterion, |_| true);
-        [kept, put].into_iter().flatten().min()
+    /// The places of the rows that the criterion matches, the earliest first.
+    fn places(&self, criterion: Criterion<'_>) -> Vec<Place> {
+        let kept = self.base.places(criterion).filter(|place| self.keeps(*place));
+        let mut places: Vec<_> = kept.chain(self.delta.put.places(criterion)).collect();
+        places.sort_unstable();
+        places
     }
 }
 
 impl Rows for Changes<'_> {
     type Place = Place;
 
-    fn earliest(&self, criterion: Criterion<'_>) -> Result<Option<(Place, Token)>> {
-        let Some(place) = self.place(criterion) else { return Ok(None) };
-        let row = self.delta.put.get(place).or_else(|| self.base.get(place));
-        Ok(row.map(|row| (place, row.clone())))
+    fn origin(&self) -> Origin {
+        self.base.origin()
+    }
+
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Place, Token)>> {
+        let row = |place| self.delta.put.get(place).or_else(|| self.base.get(place));
+        let places = self.places(criterion).into_iter();
+        Ok(places.filter_map(|place| Some((place, row(place)?.clone()))).collect())
     }
 }
 
@@ -146,7 +159,7 @@ impl Delta {
     pub(crate) fn apply(self, rows: &mut Index) {
         rows.set_next_id(self.put.next_id());
         if self.cleared {
-            *rows = Index::new(self.put.next_id(), []);
+            *rows = Index::new(self.put.origin(), self.put.next_id(), []);
         }
         for place in self.gone {
             rows.remove(place);

@@ -13,12 +13,16 @@ pub(crate) use encoding::{Encoding, records_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Result},
+    error::FileFlaw,
     format::{BLOCK, length},
-    id::{SlotId, TokenId},
+    id::{Origin, SlotId, TokenId},
     secret::Secret,
-    token::{Fields, Millis, Stored, Token},
+    time::Millis,
+    token::{Fields, Stored, Token},
 };
+
+/// A reason not to use the file, for whoever knows its path.
+type Result<T> = std::result::Result<T, FileFlaw>;
 
 const SCHEMA: u32 = 1;
 /// A label of a slot may hold this many bytes.
@@ -99,8 +103,8 @@ fn options(limit: u64) -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
-/// The contents of a plaintext whose tag has been verified.
-pub(crate) fn decode(plaintext: &[u8]) -> Result<Contents> {
+/// The contents of a plaintext whose tag has been verified. The tokens carry revisions of that store.
+pub(crate) fn decode(plaintext: &[u8], store: Origin) -> Result<Contents> {
     let payload = unpad(plaintext)?;
     let payload: Payload<'_> = options(length(payload.len()))
         .deserialize(payload)
@@ -111,7 +115,7 @@ pub(crate) fn decode(plaintext: &[u8]) -> Result<Contents> {
     let contents = Contents {
         next_id: payload.next_id,
         notes: payload.notes.iter().map(slot_note_of).collect::<Result<_>>()?,
-        tokens: payload.records.into_iter().map(token_of).collect::<Result<_>>()?,
+        tokens: payload.records.into_iter().map(|record| token_of(record, store)).collect::<Result<_>>()?,
     };
     check_together(&contents)?;
     Ok(contents)
@@ -150,7 +154,7 @@ fn slot_note_of(note: &Note<'_>) -> Result<SlotNote> {
     Ok(SlotNote { slot_id: SlotId(note.slot_id), label: note.label.to_owned(), created_at: millis(note.created_at)? })
 }
 
-fn token_of(record: Record<'_>) -> Result<Token> {
+fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
     if !record.namespace.is_empty() {
         return Err(malformed("a token is in an unknown namespace"));
     }
@@ -167,7 +171,7 @@ fn token_of(record: Record<'_>) -> Result<Token> {
         access_token: text(record.access_token)?,
         grant_token: text(record.grant_token)?,
         id_token: text(record.id_token)?,
-        expires_at: record.expires_at.map(millis).transpose()?,
+        expires_at: record.expires_at.map(millis).transpose()?.into(),
         redirect_url: text(record.redirect_url)?,
         api_domain: text(record.api_domain)?,
         token_type: text(record.token_type)?,
@@ -178,6 +182,7 @@ fn token_of(record: Record<'_>) -> Result<Token> {
             .map(|attribute| Ok((filled(attribute.name)?.to_owned(), Secret::from(filled(attribute.value)?))))
             .collect::<Result<_>>()?,
         stored: Some(Stored {
+            origin,
             created_at: millis(record.created_at)?,
             updated_at: millis(record.updated_at)?,
             revision: record.revision,
@@ -204,13 +209,13 @@ fn check_together(contents: &Contents) -> Result<()> {
         return Err(malformed("its next id is out of range"));
     }
     let count = contents.tokens.len();
-    let (mut ids, mut user_names) = (HashSet::with_capacity(count), HashSet::with_capacity(count));
+    let (mut ids, mut users) = (HashSet::with_capacity(count), HashSet::with_capacity(count));
     for token in &contents.tokens {
         if !token.id().is_some_and(|id| ids.insert(id)) {
             return Err(malformed("two tokens have one id"));
         }
-        if token.user_name().is_some_and(|name| !user_names.insert(name)) {
-            return Err(malformed("two tokens have one user name"));
+        if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
+            return Err(malformed("two tokens have one user name and client id"));
         }
         if token.id().and_then(TokenId::number).is_some_and(|number| number >= contents.next_id) {
             return Err(malformed("a token has an id that is yet to be chosen"));
@@ -231,12 +236,8 @@ fn millis(millis: u64) -> Result<Millis> {
     Millis::new(millis).ok_or(malformed("a time is after the year 9999"))
 }
 
-fn internal(what: &'static str) -> Error {
-    Error::Internal { what }
-}
-
-fn malformed(what: &'static str) -> Error {
-    Error::Malformed { what }
+fn malformed(rule: &'static str) -> FileFlaw {
+    FileFlaw::malformed(rule)
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ use crate::{
     seal::{self, WORTH_A_THREAD},
     secret::{Key, SecretBytes, random},
     status::{FileStatus, Status},
-    unlock::{Keychain, Unlock, Unlocked},
+    unlock::{self, Keychain, Unlock, Unlocked},
 };
 use draft::{Addition, Draft};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Loaded, State, prologue_of, sealed};
+use state::{Loaded, State, origin_of, prologue_of, sealed};
 use writers::{Change, Committed, Lead, Turn, Writers};
 
 /// An open store.
@@ -42,7 +42,7 @@ pub(crate) struct Engine {
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
-    /// Where the keys of its keychain slots may be: all that ways to unlock it have told.
+    /// Where the keys of its keychain slots may be: every keychain that this handle was given.
     keychains: Mutex<Vec<Keychain>>,
     /// Whose turn it is to write, while that thread waits for other processes too.
     writers: Writers,
@@ -68,7 +68,7 @@ impl<R> Written<R> {
     pub(crate) fn confirmed(self, saved: impl FnOnce(&R) -> Option<TokenId>) -> Result<R> {
         match self.unconfirmed {
             None => Ok(self.value),
-            Some((path, source)) => Err(Error::DurabilityUnknown { id: saved(&self.value), path, source }),
+            Some((path, cause)) => Err(Error::DurabilityUnknown { id: saved(&self.value), path, cause }),
         }
     }
 }
@@ -92,13 +92,13 @@ impl Engine {
         let unlocked = Unlocked { store_key, by: slot.id };
         header.slots.push(slot);
         let notes = vec![note];
-        let index = Index::empty();
-        let max_len = header.max_plaintext_len(file.max_len());
-        let encoding = Encoding::new(index.next_id(), &notes, iter::empty(), 0, max_len)?;
+        let index = Index::empty(origin_of(&header));
+        let encoding = Encoding::new(index.next_id(), &notes, iter::empty(), 0)?;
+        file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
 
-        let lock = file.lock(&Wait::at_most(lock_timeout)).and_then(|lock| file.check_absent().map(|()| lock));
-        if let (Err(_), Some(keychain)) = (&lock, unlock.of_keychain()) {
+        let lock = file.lock(&Wait::at_most(lock_timeout, file.path())).and_then(|lock| file.check_absent().map(|()| lock));
+        if let (Err(_), Some(keychain)) = (&lock, unlock.as_keychain()) {
             // Its store was never made, so nobody can need the key: else it would be there for good.
             let _ = keychain.forget(&header.store_id, unlocked.by);
         }
@@ -109,23 +109,46 @@ impl Engine {
         let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
         let (prologue, index) = (prologue_of(sealed), Arc::new(index));
         let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, unconfirmed: false };
-        Ok(Self::new(file, unlock, lock_timeout, state))
+        Ok(Self::new(file, &[unlock], lock_timeout, state))
     }
 
     /// Opens a store. May derive keys, and takes no lock.
     pub(crate) fn open(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
-        let opened = file.open()?;
-        let mut bytes = read_all(&opened)?;
-        let (header, header_bytes, body) = Header::parse(&mut bytes)?;
-        let unlocked = unlock.open_slot(&header)?;
-        let state = State::load(unlocked, opened, header, header_bytes, body)?;
-        Ok(Self::new(file, unlock, lock_timeout, state))
+        Self::open_with(file, &[unlock], lock_timeout, |header, path| unlock.open_slot(header, path))
     }
 
-    fn new(file: StoreFile, unlock: &Unlock, lock_timeout: Duration, state: State) -> Self {
-        let keychains = Mutex::new(unlock.of_keychain().into_iter().cloned().collect());
+    /// Opens a store with the first unlock method that opens it.
+    pub(crate) fn open_any(file: StoreFile, unlocks: &[&Unlock], lock_timeout: Duration) -> Result<Self> {
+        Self::open_with(file, unlocks, lock_timeout, |header, path| unlock::open_first(unlocks, header, path))
+    }
+
+    fn open_with(
+        file: StoreFile,
+        unlocks: &[&Unlock],
+        lock_timeout: Duration,
+        unlock: impl FnOnce(&Header, &Path) -> Result<Unlocked>,
+    ) -> Result<Self> {
+        let opened = file.open()?;
+        let mut bytes = read_all(&opened)?;
+        let (header, header_bytes, body) = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
+        let unlocked = unlock(&header, file.path())?;
+        let state = State::load(unlocked, opened, header, header_bytes, body)?;
+        Ok(Self::new(file, unlocks, lock_timeout, state))
+    }
+
+    fn new(file: StoreFile, unlocks: &[&Unlock], lock_timeout: Duration, state: State) -> Self {
+        let keychains = unlocks.iter().filter_map(|unlock| unlock.as_keychain()).cloned().collect();
         let (writers, gate, state) = (Writers::default(), Mutex::new(()), RwLock::new(state));
-        Self { file, lock_timeout, process: process::id(), keychains, writers, gate, state, closing: Mutex::default() }
+        Self {
+            file,
+            lock_timeout,
+            process: process::id(),
+            keychains: Mutex::new(keychains),
+            writers,
+            gate,
+            state,
+            closing: Mutex::default(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -158,7 +181,7 @@ impl Engine {
         mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Written<R>> {
         self.check_process()?;
-        let wait = Wait::at_most(self.lock_timeout);
+        let wait = Wait::at_most(self.lock_timeout, self.path());
         let made = Arc::new(Mutex::new(None));
         let result = made.clone();
         let ticket = self.writers.enqueue(Box::new(move |changes| *result.lock() = Some(change(changes))));
@@ -170,7 +193,7 @@ impl Engine {
         match (made, committed) {
             (Some(Err(error)), _) | (_, Err(error)) => Err(error),
             (Some(Ok(value)), Ok(unconfirmed)) => Ok(Written { value, unconfirmed }),
-            (None, Ok(_)) => Err(Error::Internal { what: "a change that was never made" }),
+            (None, Ok(_)) => Err(Error::internal("a change was never made")),
         }
     }
 
@@ -188,7 +211,7 @@ impl Engine {
     /// Makes a change that is committed by itself.
     fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
         self.check_process()?;
-        let wait = Wait::at_most(self.lock_timeout);
+        let wait = Wait::at_most(self.lock_timeout, self.path());
         let lead = self.writers.lead(&wait)?;
         self.locked(lead, &wait, |_, lock| self.commit_under(lock, change))
     }
@@ -223,8 +246,8 @@ impl Engine {
             return Ok(Written { value, unconfirmed });
         }
         let Draft { tokens, mut header, notes, unlocked, .. } = draft;
-        let max_len = header.max_plaintext_len(self.file.max_len());
-        let encoding = Encoding::new(tokens.next_id(), &notes, tokens.iter(), tokens.records_len(), max_len)?;
+        let encoding = Encoding::new(tokens.next_id(), &notes, tokens.iter(), tokens.records_len())?;
+        self.file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
         let delta = tokens.finish();
         let identity = state.held.identity().cloned();
@@ -280,7 +303,7 @@ impl Engine {
         loop {
             let state = self.state.read();
             if state.rolled_back {
-                return Err(Error::RolledBack);
+                return Err(self.rolled_back());
             }
             let loaded = state.loaded();
             drop(state);
@@ -288,7 +311,7 @@ impl Engine {
             let bytes = read_all(&opened)?;
             match self.load(&loaded, opened, &mut bytes.clone()) {
                 // Perhaps by this very handle, which changes what is in memory after the file.
-                Err(Error::Rekeyed) if self.is_rekeyed_since(&loaded) => {}
+                Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&loaded) => {}
                 loaded => return loaded.map(|_| bytes),
             }
         }
@@ -316,8 +339,12 @@ impl Engine {
         })
     }
 
+    fn rolled_back(&self) -> Error {
+        Error::RolledBack { path: self.path().to_owned() }
+    }
+
     fn check_process(&self) -> Result<()> {
-        if self.process == process::id() { Ok(()) } else { Err(Error::Forked) }
+        if self.process == process::id() { Ok(()) } else { Err(Error::Forked { path: self.path().to_owned() }) }
     }
 
     /// What is in memory, if the file is known to be that without a look into it.
@@ -331,7 +358,7 @@ impl Engine {
     /// Makes what is in memory what is in the file. To be called behind the gate.
     fn refresh(&self) -> Result<()> {
         if self.state.read().rolled_back {
-            return Err(Error::RolledBack);
+            return Err(self.rolled_back());
         }
         // The times of files are coarse, so the prologue is compared even where they say that nothing has changed. Where
         // they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
@@ -360,13 +387,13 @@ impl Engine {
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store. They are
     /// decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
-        let (header, header_bytes, body) = Header::parse(bytes)?;
+        let (header, header_bytes, body) = Header::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
         let Loaded { unlocked, header: loaded } = loaded;
         if header.store_id != loaded.store_id {
-            return Err(Error::Replaced);
+            return Err(Error::Replaced { path: self.path().to_owned() });
         }
         if header.key_id != loaded.key_id {
-            return Err(Error::Rekeyed);
+            return Err(Error::Rekeyed { path: self.path().to_owned() });
         }
         let newest = State::load(unlocked.clone(), opened, header, header_bytes, body)?;
         // Only now is the generation known to be one that we wrote.
@@ -374,7 +401,7 @@ impl Engine {
             || (newest.header.generation == loaded.generation && newest.header.body_salt != loaded.body_salt)
         {
             self.state.write().rolled_back = true;
-            return Err(Error::RolledBack);
+            return Err(self.rolled_back());
         }
         Ok(newest)
     }
@@ -383,13 +410,14 @@ impl Engine {
 /// Looks at a file as far as that goes without a key.
 pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
     let opened = file.open()?;
-    let generation = Header::parse(&mut read_all(&opened)?)?.0.generation;
+    let mut bytes = read_all(&opened)?;
+    let generation = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.0.generation;
     Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
 }
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.
 fn read_all(opened: &Opened) -> Result<SecretBytes> {
-    format::header_len(&opened.read_start(PROLOGUE_LEN)?)?;
+    format::header_len(&opened.read_start(PROLOGUE_LEN)?).map_err(|flaw| opened.bad(flaw))?;
     opened.read_all()
 }
 

@@ -24,8 +24,9 @@ use opened::identity;
 pub(crate) use opened::{Held, Identity, Opened};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, FileKind, FileOperation, Result},
     secret::random,
+    status::NotOffered,
 };
 
 /// Where a store's file is, and on what terms it is used.
@@ -51,21 +52,23 @@ pub(crate) struct Replacement {
 impl StoreFile {
     /// A file that exists.
     pub(crate) fn existing(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        check_not_empty(path)?;
         let path: PathBuf = path.components().collect(); // without a slash at its end
         let path = path.as_path();
         let resolved = fs::canonicalize(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(path),
-            _ => failed("resolve", path)(error),
+            _ => failed(FileOperation::Resolve, path)(error),
         })?;
         Self::at(resolved, access, max_len, disk)
     }
 
     /// A file that is to be made, in a folder that exists.
     pub(crate) fn new(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| not_a_file(path, "folder"))?;
+        check_not_empty(path)?;
+        let name = path.file_name().ok_or_else(|| not_a_file(path, FileKind::Directory))?;
         let folder = fs::canonicalize(folder_of(path)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(path),
-            _ => failed("resolve", folder_of(path))(error),
+            _ => failed(FileOperation::Resolve, folder_of(path))(error),
         })?;
         let file = Self::at(folder.join(name), access, max_len, disk)?;
         file.check_absent()?;
@@ -74,6 +77,8 @@ impl StoreFile {
 
     fn at(path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
         let folder = folder_of(&path).to_owned();
+        // A payload says its length in 32 bits.
+        let max_len = max_len.min(u32::MAX.into());
         let file = Self { path, folder, access, max_len, disk };
         file.check_folder()?;
         Ok(file)
@@ -89,20 +94,23 @@ impl StoreFile {
     }
 
     /// What the file system does not offer of what makes a change last: found out by trying it.
-    pub(crate) fn not_offered(&self) -> Result<Vec<&'static str>> {
+    pub(crate) fn not_offered(&self) -> Result<Vec<NotOffered>> {
         let mut missing = Vec::new();
-        if !self.open_and_sync_folder().map_err(failed("sync", &self.folder))? {
-            missing.push("syncing a folder: a power cut may undo a change, though never tear it");
+        if !self.open_and_sync_folder().map_err(failed(FileOperation::Sync, &self.folder))? {
+            missing.push(NotOffered::DirectorySync);
         }
-        if !access::offers_full_sync(&self.open()?.file).map_err(failed("sync", &self.path))? {
-            missing.push("F_FULLFSYNC: the disk may keep a change in its own cache for a while");
+        if !access::offers_full_sync(&self.open()?.file).map_err(failed(FileOperation::Sync, &self.path))? {
+            missing.push(NotOffered::FullSync);
         }
         Ok(missing)
     }
 
-    /// How long the file may be, in bytes.
-    pub(crate) fn max_len(&self) -> u64 {
-        self.max_len
+    /// That a file of that length in bytes is allowed.
+    pub(crate) fn check_len(&self, len: u64) -> Result<()> {
+        if len > self.max_len {
+            return Err(Error::FileTooLarge { path: self.path.clone(), size: len, limit: self.max_len });
+        }
+        Ok(())
     }
 
     /// That nothing is there, not even a link that leads nowhere.
@@ -110,7 +118,7 @@ impl StoreFile {
         match fs::symlink_metadata(&self.path) {
             Ok(_) => Err(Error::AlreadyExists { path: self.path.clone() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("read the metadata of", &self.path)(error)),
+            Err(error) => Err(failed(FileOperation::ReadMetadata, &self.path)(error)),
         }
     }
 
@@ -123,7 +131,7 @@ impl StoreFile {
     }
 
     fn check_folder(&self) -> Result<()> {
-        let metadata = fs::metadata(&self.folder).map_err(failed("read the metadata of", &self.folder))?;
+        let metadata = fs::metadata(&self.folder).map_err(failed(FileOperation::ReadMetadata, &self.folder))?;
         self.access.check_folder(&self.folder, &metadata)
     }
 
@@ -135,7 +143,7 @@ impl StoreFile {
     fn metadata(&self) -> Result<Metadata> {
         fs::symlink_metadata(&self.path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(&self.path),
-            _ => failed("read the metadata of", &self.path)(error),
+            _ => failed(FileOperation::ReadMetadata, &self.path)(error),
         })
     }
 
@@ -147,15 +155,13 @@ impl StoreFile {
             access::patiently(|| access::open_options().read(true).open(&self.path)).map_err(|error| {
                 match error.kind() {
                     io::ErrorKind::NotFound => missing(&self.path),
-                    _ => failed("open", &self.path)(error),
+                    _ => failed(FileOperation::Open, &self.path)(error),
                 }
             })?;
-        let metadata = file.metadata().map_err(failed("read the metadata of", &self.path))?;
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         check_regular(&self.path, &metadata)?;
         self.access.check_readable(&self.path, &metadata)?;
-        if metadata.len() > self.max_len {
-            return Err(Error::TooLarge { what: "the file", size: metadata.len(), limit: self.max_len });
-        }
+        self.check_len(metadata.len())?;
         Ok(Opened::new(file, &metadata, &self.path))
     }
 
@@ -167,7 +173,7 @@ impl StoreFile {
             self.check_absent()?;
             self.disk.rename_new(temporary, &self.path).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
-                _ => failed("create", &self.path)(error),
+                _ => failed(FileOperation::Create, &self.path)(error),
             })
         })
     }
@@ -178,14 +184,12 @@ impl StoreFile {
             // Whoever takes the lock cannot have changed it. Who does not take it deserves no better than this look, for
             // no system renames over one particular file only.
             if self.identity()?.as_ref() != opened {
-                return Err(Error::ChangedMeanwhile);
+                return Err(self.changed_meanwhile());
             }
             self.disk.rename(temporary, &self.path).map_err(|error| match error.kind() {
                 // What Linux answers for a file that is a mount point, as containers make them.
-                io::ErrorKind::ResourceBusy => {
-                    failed("replace what is mounted by itself (mount its folder instead):", &self.path)(error)
-                }
-                _ => failed("replace", &self.path)(error),
+                io::ErrorKind::ResourceBusy => Error::MountedFile { path: self.path.clone() },
+                _ => failed(FileOperation::Replace, &self.path)(error),
             })
         })
     }
@@ -201,12 +205,13 @@ impl StoreFile {
             self.remove_strays();
         }
         // First, so that having no handle to sync it with is found out before anything is visible.
-        let folder = self.disk.open_folder(&self.folder).map_err(failed("open", &self.folder))?;
+        let folder = self.disk.open_folder(&self.folder).map_err(failed(FileOperation::Open, &self.folder))?;
         let temporary = self.sibling(&temporary_suffix()?);
-        let mut file = self.disk.create_new(&temporary).map_err(failed("create", &temporary))?;
+        let created = self.disk.create_new(&temporary);
+        let mut file = created.map_err(failed(FileOperation::Write, &self.path))?;
         let renamed = self
-            .fill(&mut file, parts, &temporary)
-            .and_then(|()| lock.map_or(Ok(()), Lock::check))
+            .fill(&mut file, parts)
+            .and_then(|()| self.check_lock(lock))
             .and_then(|()| rename(&temporary));
         if let Err(error) = renamed {
             // The error to tell is the first one.
@@ -239,11 +244,22 @@ impl StoreFile {
         }
     }
 
-    fn fill(&self, file: &mut File, parts: &[&[u8]], path: &Path) -> Result<()> {
-        self.disk.write_all(file, parts).map_err(failed("write", path))?;
+    /// Errors name the store's path: the temporary file has a random name, and is removed.
+    fn fill(&self, file: &mut File, parts: &[&[u8]]) -> Result<()> {
+        let path = &self.path;
+        self.disk.write_all(file, parts).map_err(failed(FileOperation::Write, path))?;
         // What we make we have to accept: some file systems give every file a mode of their own.
-        self.access.check_readable(path, &file.metadata().map_err(failed("read the metadata of", path))?)?;
-        self.disk.sync(file).map_err(failed("sync", path))
+        self.access.check_readable(path, &file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?)?;
+        self.disk.sync(file).map_err(failed(FileOperation::Sync, path))
+    }
+
+    /// That the lock still keeps other writers out.
+    fn check_lock(&self, lock: Option<&Lock>) -> Result<()> {
+        if lock.is_none_or(Lock::is_at_its_path) { Ok(()) } else { Err(self.changed_meanwhile()) }
+    }
+
+    fn changed_meanwhile(&self) -> Error {
+        Error::ChangedMeanwhile { path: self.path.clone() }
     }
 
     /// Removes what writers left that were killed. Under the lock no other writer is at work, and nothing but a writer of
@@ -291,11 +307,11 @@ fn folder_of(path: &Path) -> &Path {
 fn missing(path: &Path) -> Error {
     let folder = folder_of(path);
     if path.is_symlink() {
-        not_a_file(path, "symbolic link that leads nowhere")
+        not_a_file(path, FileKind::SymbolicLink)
     } else if folder.is_dir() {
         Error::NotFound { path: path.to_owned() }
     } else {
-        Error::MissingFolder { path: folder.to_owned() }
+        Error::MissingDirectory { path: folder.to_owned() }
     }
 }
 
@@ -303,12 +319,16 @@ fn check_regular(path: &Path, metadata: &Metadata) -> Result<()> {
     if metadata.is_file() { Ok(()) } else { Err(not_a_file(path, access::kind(metadata))) }
 }
 
-fn not_a_file(path: &Path, kind: &'static str) -> Error {
-    Error::NotAFile { path: path.to_owned(), kind }
+fn not_a_file(path: &Path, found: FileKind) -> Error {
+    Error::NotAFile { path: path.to_owned(), found }
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io { doing, path: path.to_owned(), source }
+fn check_not_empty(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() { Err(Error::EmptyPath) } else { Ok(()) }
+}
+
+fn failed(operation: FileOperation, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |cause| Error::Io { operation, path: path.to_owned(), cause }
 }
 
 #[cfg(test)]

@@ -3,15 +3,17 @@
 //! Everything here works on bytes that nobody has authenticated: every size and cost is held to its limit before
 //! anything is allocated, derived or decrypted for it.
 
-use std::fmt;
-
 use ring::digest::{SHA256, digest};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, FileFlaw, SlotLimit},
     id::SlotId,
     kdf::KdfParams,
+    slot::SlotKind,
 };
+
+/// A reason not to use the file, for whoever knows its path.
+type Result<T> = std::result::Result<T, FileFlaw>;
 
 /// PNG's way: not text, and damaged visibly by a transfer that rewrites line ends.
 const MAGIC: [u8; 8] = *b"\x89TKP\r\n\x1a\n";
@@ -56,48 +58,20 @@ pub(crate) struct Slot {
     pub(crate) wrapped_key: [u8; 48],
 }
 
-/// What a key slot is opened with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlotKind {
-    /// A passphrase, from which a key is derived at this cost.
-    Passphrase(KdfParams),
-    /// A key in the operating system's keychain.
-    Keychain,
-    /// A [`RecoveryKey`](crate::RecoveryKey).
-    RecoveryKey,
-}
-
-impl SlotKind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Passphrase(_) => "passphrase",
-            Self::Keychain => "keychain",
-            Self::RecoveryKey => "recovery key",
-        }
-    }
-}
-
-impl fmt::Display for SlotKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// How long the header is, as the first [`PROLOGUE_LEN`] bytes of a file tell it (fewer, if it has no more): enough to
 /// refuse, before it is read, a file that is none of ours.
 pub(crate) fn header_len(start: &[u8]) -> Result<usize> {
     if start.is_empty() {
-        return Err(Error::EmptyFile);
+        return Err(FileFlaw::Empty);
     }
     let magic = start.get(..MAGIC.len()).unwrap_or(start);
     if !MAGIC.starts_with(magic) {
-        return Err(Error::NotAKeystore);
+        return Err(FileFlaw::NotAKeystore);
     }
     let mut fields = Fields(start.get(MAGIC.len()..).unwrap_or_default());
     let version = fields.u16().map_err(|_| truncated(PROLOGUE_LEN, start.len()))?;
     if version != VERSION {
-        return Err(Error::UnsupportedVersion { found: version });
+        return Err(FileFlaw::UnsupportedVersion { found: version });
     }
     if start.len() < PROLOGUE_LEN {
         return Err(truncated(PROLOGUE_LEN, start.len()));
@@ -107,7 +81,7 @@ pub(crate) fn header_len(start: &[u8]) -> Result<usize> {
     let computed = expected_len(slots);
     // A count or a length that is wrong is damage: whoever writes a header on purpose gets both right.
     if !(1..=MAX_SLOTS).contains(&slots) || u64::from(told) != length(computed) {
-        return Err(Error::DamagedHeader);
+        return Err(FileFlaw::DamagedHeader);
     }
     Ok(computed)
 }
@@ -117,8 +91,8 @@ fn expected_len(slots: usize) -> usize {
     PROLOGUE_LEN + slots * SLOT_LEN + CHECK_LEN
 }
 
-fn truncated(expected: usize, found: usize) -> Error {
-    Error::Truncated { expected: length(expected), found: length(found) }
+fn truncated(expected: usize, found: usize) -> FileFlaw {
+    FileFlaw::Truncated { expected: length(expected), found: length(found) }
 }
 
 /// A length in memory as the file counts it.
@@ -135,19 +109,19 @@ impl Header {
         let parsed = Self::parse_exact(header)?;
         let expected = parsed.body_len.saturating_add(length(header_len));
         if length(file_len) < expected {
-            return Err(Error::Truncated { expected, found: length(file_len) });
+            return Err(FileFlaw::Truncated { expected, found: length(file_len) });
         }
         if length(file_len) > expected {
-            return Err(Error::Malformed { what: "there are bytes after its end" });
+            return Err(FileFlaw::malformed("there are bytes after its end"));
         }
         Ok((parsed, header, body))
     }
 
     /// Parses a header of the length that [`header_len`] tells.
     fn parse_exact(header: &[u8]) -> Result<Self> {
-        let (content, check) = header.split_last_chunk::<CHECK_LEN>().ok_or(Error::DamagedHeader)?;
+        let (content, check) = header.split_last_chunk::<CHECK_LEN>().ok_or(FileFlaw::DamagedHeader)?;
         if digest(&SHA256, content).as_ref() != check {
-            return Err(Error::DamagedHeader);
+            return Err(FileFlaw::DamagedHeader);
         }
         let fields = &mut Fields(content);
         fields.array::<8>()?; // magic
@@ -167,7 +141,7 @@ impl Header {
             slots: Vec::with_capacity(slot_count.into()),
         };
         if features != 0 {
-            return Err(Error::UnsupportedFeature { bits: features });
+            return Err(FileFlaw::UnsupportedFeature { bits: features });
         }
         if zero != 0 {
             return Err(RESERVED);
@@ -184,30 +158,30 @@ impl Header {
         let body_len = usize::try_from(self.body_len).unwrap_or(usize::MAX);
         let plaintext_len = body_len.saturating_sub(TAG_LEN);
         if plaintext_len == 0 || !plaintext_len.is_multiple_of(BLOCK) {
-            return Err(Error::Malformed { what: "its body has a length that no padding gives" });
+            return Err(FileFlaw::malformed("its body has a length that no padding gives"));
         }
         if self.generation == 0 {
-            return Err(Error::Malformed { what: "its generation is zero" });
+            return Err(FileFlaw::malformed("its generation is zero"));
         }
         if self.passphrase_slots() > MAX_PASSPHRASE_SLOTS {
-            return Err(Error::Malformed { what: "it has more than four passphrase slots" });
+            return Err(FileFlaw::malformed("it has more than four passphrase slots"));
         }
         let mut ids: Vec<_> = self.slots.iter().map(|slot| slot.id).collect();
         ids.sort_unstable();
         ids.dedup();
         if ids.len() != self.slots.len() {
-            return Err(Error::Malformed { what: "two of its key slots have one id" });
+            return Err(FileFlaw::malformed("two of its key slots have one id"));
         }
         Ok(())
     }
 
     /// Whether a slot of that kind may be added.
-    pub(crate) fn check_room(&self, kind: SlotKind) -> Result<()> {
+    pub(crate) fn check_room(&self, kind: SlotKind) -> crate::error::Result<()> {
         if self.slots.len() >= MAX_SLOTS {
-            return Err(Error::TooManySlots { what: "ways to unlock it", limit: MAX_SLOTS });
+            return Err(Error::TooManySlots { what: SlotLimit::KeySlots, limit: MAX_SLOTS });
         }
         if matches!(kind, SlotKind::Passphrase(_)) && self.passphrase_slots() >= MAX_PASSPHRASE_SLOTS {
-            return Err(Error::TooManySlots { what: "passphrases", limit: MAX_PASSPHRASE_SLOTS });
+            return Err(Error::TooManySlots { what: SlotLimit::Passphrases, limit: MAX_PASSPHRASE_SLOTS });
         }
         Ok(())
     }
@@ -216,10 +190,9 @@ impl Header {
         self.slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).count()
     }
 
-    /// How long a plaintext may be in a file of that length with this header's slots.
-    pub(crate) fn max_plaintext_len(&self, file_len: u64) -> u64 {
-        let around = expected_len(self.slots.len()).saturating_add(TAG_LEN);
-        file_len.saturating_sub(length(around))
+    /// How long a file with this header's slots and a plaintext of that length is.
+    pub(crate) fn file_len(&self, plaintext_len: usize) -> u64 {
+        length(expected_len(self.slots.len()).saturating_add(TAG_LEN).saturating_add(plaintext_len))
     }
 
     /// The header's bytes, with its check.
@@ -265,7 +238,7 @@ impl Header {
     }
 }
 
-const RESERVED: Error = Error::Malformed { what: "reserved bytes are not zero" };
+const RESERVED: FileFlaw = FileFlaw::malformed("reserved bytes are not zero");
 
 impl Slot {
     /// The first 64 bytes of the slot.
@@ -302,12 +275,14 @@ impl Slot {
 
 fn slot_kind(kind: u8, version: u8, m_kib: u32, t: u32, p: u32) -> Result<SlotKind> {
     match (kind, version, m_kib, t, p) {
-        (1, ARGON2_VERSION, ..) => KdfParams::new(m_kib, t, p).map(SlotKind::Passphrase),
-        (1, ..) => Err(Error::Malformed { what: "a key slot has an unknown version of argon2" }),
+        (1, ARGON2_VERSION, ..) => {
+            KdfParams::within_limits(m_kib, t, p).map(SlotKind::Passphrase).map_err(FileFlaw::KdfLimit)
+        },
+        (1, ..) => Err(FileFlaw::malformed("a key slot has an unknown version of argon2")),
         (2, 0, 0, 0, 0) => Ok(SlotKind::Keychain),
         (3, 0, 0, 0, 0) => Ok(SlotKind::RecoveryKey),
         (2 | 3, ..) => Err(RESERVED),
-        _ => Err(Error::Malformed { what: "a key slot is of an unknown kind" }),
+        _ => Err(FileFlaw::malformed("a key slot is of an unknown kind")),
     }
 }
 
@@ -316,7 +291,7 @@ struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk().ok_or(Error::DamagedHeader)?;
+        let (field, rest) = self.0.split_first_chunk().ok_or(FileFlaw::DamagedHeader)?;
         self.0 = rest;
         Ok(*field)
     }

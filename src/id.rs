@@ -1,8 +1,12 @@
-//! The names of stored tokens and of key slots.
+//! What tokens, key slots and stores are told apart by.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    str::FromStr,
+};
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
 /// The id of a stored token. One that the store chooses is a decimal number that was never in the store before;
 /// one that the application supplies is kept as it is.
@@ -61,10 +65,43 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// The id of a key slot, one of the ways to unlock a store: random, never used again, and no secret. A slot whose secret or
-/// cost is changed becomes another slot. [`Keystore::slots`](crate::Keystore::slots) tells what there are.
+/// The id of a key slot: random, never used again, and not secret. A slot whose secret or cost is changed becomes
+/// another slot. [`Keystore::slots`](crate::Keystore::slots) lists the ids.
+///
+/// Its text form is 32 hexadecimal digits.
+///
+/// ```
+/// use tokenkeep::SlotId;
+///
+/// let id: SlotId = "ab000000000000000000000000000001".parse()?;
+/// assert_eq!(id.to_string(), "ab000000000000000000000000000001");
+/// assert!("ab".parse::<SlotId>().is_err());
+/// # Ok::<(), tokenkeep::ParseSlotIdError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub(crate) [u8; 16]);
+
+/// The error for a text that is not the id of a key slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseSlotIdError(());
+
+impl fmt::Display for ParseSlotIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of a key slot has 32 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for ParseSlotIdError {}
+
+/// From 32 hexadecimal digits, in upper or lower case.
+impl FromStr for SlotId {
+    type Err = ParseSlotIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSlotIdError> {
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ParseSlotIdError(()))?;
+        bytes.try_into().map(Self).map_err(|_| ParseSlotIdError(()))
+    }
+}
 
 /// In hexadecimal.
 impl fmt::Display for SlotId {
@@ -76,6 +113,30 @@ impl fmt::Display for SlotId {
 impl fmt::Debug for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SlotId({self})")
+    }
+}
+
+/// The store that a [revision](crate::Token::revision) was read from: a revision counts in no other store.
+///
+/// It is meant for an application's own [`TokenStore`](crate::TokenStore), which makes it from what identifies the store.
+/// It tells stores apart within one process, and is never stored.
+///
+/// ```
+/// use tokenkeep::Origin;
+///
+/// assert_eq!(Origin::of("vault://team-a"), Origin::of("vault://team-a"));
+/// assert_ne!(Origin::of("vault://team-a"), Origin::of("vault://team-b"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// The origin of the tokens of the store that the value identifies: its path, its URL, its own id.
+    #[must_use]
+    pub fn of(store: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        store.hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 
@@ -99,5 +160,15 @@ mod tests {
         (id.0[0], id.0[15]) = (0xAB, 1);
         assert_eq!(id.to_string(), "ab000000000000000000000000000001");
         assert_eq!(format!("{id:?}"), format!("SlotId({id})"));
+    }
+
+    #[test]
+    fn slot_id_parses_from_its_own_text_only() {
+        let id = SlotId([0xAB; 16]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        for text in ["", "ab", &"a".repeat(31), &"a".repeat(33), &"g".repeat(32), &format!(" {}", "a".repeat(31))] {
+            assert_eq!(text.parse::<SlotId>(), Err(ParseSlotIdError(())), "{text:?}");
+        }
     }
 }

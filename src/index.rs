@@ -13,7 +13,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 use crate::{
     codec,
     error::Result,
-    id::TokenId,
+    id::{Origin, TokenId},
     matching::{self, Criterion},
     token::Token,
 };
@@ -24,6 +24,7 @@ pub(crate) type Place = u64;
 /// The rows, found by place and by each criterion.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
+    origin: Origin,
     rows: Rows,
     tables: Tables,
     /// What the rows take in a payload, in bytes.
@@ -72,17 +73,22 @@ fn criteria(token: &Token) -> impl Iterator<Item = Criterion<'_>> {
 }
 
 impl Index {
-    /// An index of these tokens, in this order.
-    pub(crate) fn new(next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
+    /// An index of these tokens of a store, in this order.
+    pub(crate) fn new(origin: Origin, next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
         let rows = Rows((0..).zip(tokens).collect());
         let tables = Tables::of(&rows);
         let records_len = codec::records_len(rows.tokens());
-        Self { rows, tables, records_len, next_id }
+        Self { origin, rows, tables, records_len, next_id }
     }
 
     /// An index of no tokens.
-    pub(crate) fn empty() -> Self {
-        Self::new(TokenId::FIRST, [])
+    pub(crate) fn empty(origin: Origin) -> Self {
+        Self::new(origin, TokenId::FIRST, [])
+    }
+
+    /// The store that the rows are in.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The number of the next id that the store chooses.
@@ -105,7 +111,7 @@ impl Index {
 
     /// The row of that id.
     pub(crate) fn by_id(&self, id: &TokenId) -> Option<Token> {
-        self.get(self.earliest_of(Criterion::Id(id), |_| true)?).cloned()
+        self.get(self.places(Criterion::Id(id)).next()?).cloned()
     }
 
     /// The rows in the order first saved.
@@ -123,9 +129,9 @@ impl Index {
         self.rows.0.last().map_or(0, |(last, _)| last.saturating_add(1))
     }
 
-    /// The earliest row that the criterion matches among those that are wanted.
-    pub(crate) fn earliest_of(&self, criterion: Criterion<'_>, wanted: impl Fn(Place) -> bool) -> Option<Place> {
-        self.tables.places(&self.rows, criterion).find(|place| wanted(*place))
+    /// The places of the rows that the criterion matches, the earliest first.
+    pub(crate) fn places(&self, criterion: Criterion<'_>) -> impl Iterator<Item = Place> {
+        self.tables.places(&self.rows, criterion)
     }
 
     /// Puts a row at a place, over the one that may be there.
@@ -256,12 +262,16 @@ fn value_of(rows: &Rows, place: Place, position: usize) -> &str {
     columns.filter(|(column, _)| *column == position).map(|(_, value)| value).next().unwrap_or_default()
 }
 
-impl matching::Rows for Index {
+impl matching::Rows for &Index {
     type Place = Place;
 
-    fn earliest(&self, criterion: Criterion<'_>) -> Result<Option<(Place, Token)>> {
-        let place = self.earliest_of(criterion, |_| true);
-        Ok(place.and_then(|place| Some((place, self.get(place)?.clone()))))
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Place, Token)>> {
+        let places = self.places(criterion);
+        Ok(places.filter_map(|place| Some((place, self.get(place)?.clone()))).collect())
     }
 }
 

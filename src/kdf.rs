@@ -2,13 +2,13 @@
 
 mod calibration;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use argon2::{Algorithm, AssociatedData, Block, ParamsBuilder, Version};
 use zeroize::Zeroize;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, KdfCost, KdfLimit, Result},
     secret::{Key, leaving_no_trace},
 };
 
@@ -24,10 +24,10 @@ use crate::{
 ///
 /// let costly = KdfParams::new(256 * 1024, 3, 4)?; // 256 MiB
 /// assert_eq!(costly.memory_kib(), 262_144);
-/// assert!(matches!(KdfParams::new(1024, 1, 1), Err(Error::KdfLimit { .. })));
+/// assert!(matches!(KdfParams::new(1024, 1, 1), Err(Error::KdfLimit(_))));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KdfParams {
     m_kib: u32,
     t: u32,
@@ -55,11 +55,15 @@ impl KdfParams {
     ///
     /// [`Error::KdfLimit`] if one of them, or memory times passes, is outside what every store accepts.
     pub fn new(m_kib: u32, t: u32, p: u32) -> Result<Self> {
-        within("a memory in KiB", m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
-        within("a number of passes", t.into(), 1, MAX_T.into())?;
-        within("a number of lanes", p.into(), 1, MAX_P.into())?;
+        Self::within_limits(m_kib, t, p).map_err(Error::KdfLimit)
+    }
+
+    pub(crate) fn within_limits(m_kib: u32, t: u32, p: u32) -> Result<Self, KdfLimit> {
+        within(KdfCost::MemoryKib, m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
+        within(KdfCost::Passes, t.into(), 1, MAX_T.into())?;
+        within(KdfCost::Lanes, p.into(), 1, MAX_P.into())?;
         let params = Self { m_kib, t, p };
-        within("a product of memory in KiB and passes", params.memory_passes(), MIN_M_T, MAX_M_T)?;
+        within(KdfCost::MemoryKibTimesPasses, params.memory_passes(), MIN_M_T, MAX_M_T)?;
         Ok(params)
     }
 
@@ -83,10 +87,10 @@ impl KdfParams {
     /// that fits such a machine is for the application to choose, with [`new`](Self::new).
     ///
     /// ```no_run
-    /// use tokenkeep::{KdfParams, Unlock};
+    /// use tokenkeep::{KdfParams, Passphrase, Unlock};
     ///
     /// let calibrated = KdfParams::calibrate(KdfParams::DEFAULT_TARGET)?;
-    /// let unlock = Unlock::passphrase("correct horse battery staple").kdf(calibrated);
+    /// let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(calibrated));
     /// # Ok::<(), tokenkeep::Error>(())
     /// ```
     pub fn calibrate(target: Duration) -> Result<Self> {
@@ -128,15 +132,22 @@ impl KdfParams {
     }
 }
 
+impl fmt::Debug for KdfParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { m_kib, t, p } = self;
+        f.debug_struct("KdfParams").field("memory_kib", m_kib).field("passes", t).field("lanes", p).finish()
+    }
+}
+
 impl Default for KdfParams {
     fn default() -> Self {
         Self { m_kib: 64 * 1024, t: 3, p: 4 }
     }
 }
 
-fn within(what: &'static str, asked: u64, least: u64, most: u64) -> Result<()> {
+fn within(cost: KdfCost, asked: u64, least: u64, most: u64) -> Result<(), KdfLimit> {
     let limit = asked.clamp(least, most);
-    if asked == limit { Ok(()) } else { Err(Error::KdfLimit { what, asked, limit }) }
+    if asked == limit { Ok(()) } else { Err(KdfLimit { cost, asked, limit }) }
 }
 
 /// Argon2id, version 0x13. Its memory is ours: reserved so that failing is an error and no abort, and wiped.
@@ -144,7 +155,7 @@ fn argon2id(cost: KdfParams, passphrase: &[u8], salt: &[u8], secret: &[u8], data
     #[cfg(any(test, feature = "testing"))]
     count::add();
 
-    let refused = |_| Error::Internal { what: "the key derivation refuses its parameters" };
+    let refused = |_| Error::internal("the key derivation refuses its parameters");
     let mut params = ParamsBuilder::new();
     params.m_cost(cost.m_kib).t_cost(cost.t).p_cost(cost.p).output_len(out.len());
     params.data(AssociatedData::new(data).map_err(refused)?);
@@ -222,18 +233,18 @@ mod tests {
             assert!(KdfParams::new(m_kib, t, p).is_ok(), "{m_kib} {t} {p}");
         }
         let refused = |m_kib, t, p| match KdfParams::new(m_kib, t, p) {
-            Err(Error::KdfLimit { what, asked, limit }) => (what, asked, limit),
+            Err(Error::KdfLimit(KdfLimit { cost, asked, limit })) => (cost, asked, limit),
             other => panic!("expected KdfLimit, got {other:?}"),
         };
-        assert_eq!(refused(7_167, 6, 1), ("a memory in KiB", 7_167, 7_168));
-        assert_eq!(refused((1 << 20) + 1, 1, 1), ("a memory in KiB", 1_048_577, 1_048_576));
-        assert_eq!(refused(u32::MAX, 1, 1), ("a memory in KiB", 4_294_967_295, 1_048_576));
-        assert_eq!(refused(35_840, 0, 1), ("a number of passes", 0, 1));
-        assert_eq!(refused(7_168, 17, 1), ("a number of passes", 17, 16));
-        assert_eq!(refused(35_840, 1, 0), ("a number of lanes", 0, 1));
-        assert_eq!(refused(35_840, 1, 17), ("a number of lanes", 17, 16));
-        assert_eq!(refused(35_839, 1, 1), ("a product of memory in KiB and passes", 35_839, 35_840));
-        assert_eq!(refused((1 << 19) + 1, 4, 1), ("a product of memory in KiB and passes", 2_097_156, 2_097_152));
+        assert_eq!(refused(7_167, 6, 1), (KdfCost::MemoryKib, 7_167, 7_168));
+        assert_eq!(refused((1 << 20) + 1, 1, 1), (KdfCost::MemoryKib, 1_048_577, 1_048_576));
+        assert_eq!(refused(u32::MAX, 1, 1), (KdfCost::MemoryKib, 4_294_967_295, 1_048_576));
+        assert_eq!(refused(35_840, 0, 1), (KdfCost::Passes, 0, 1));
+        assert_eq!(refused(7_168, 17, 1), (KdfCost::Passes, 17, 16));
+        assert_eq!(refused(35_840, 1, 0), (KdfCost::Lanes, 0, 1));
+        assert_eq!(refused(35_840, 1, 17), (KdfCost::Lanes, 17, 16));
+        assert_eq!(refused(35_839, 1, 1), (KdfCost::MemoryKibTimesPasses, 35_839, 35_840));
+        assert_eq!(refused((1 << 19) + 1, 4, 1), (KdfCost::MemoryKibTimesPasses, 2_097_156, 2_097_152));
     }
 
     #[test]

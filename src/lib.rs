@@ -15,26 +15,26 @@
     )
 )]
 
-// The data's way, and the same way back:
+// The data flow, and the same way back:
 //
 //     Token ── matching, index ──▶ codec ──▶ seal (◀── unlock) ──▶ format ──▶ file
-//     what     which one is it     bytes     AES-256-GCM  key      layout     lock, atomic replacement
+//     what     which row is meant  bytes     AES-256-GCM  key      layout     lock, atomic replacement
 //
-// The floors, from the top down. A file imports from its own floor or from below; tests/layers.rs holds that.
+// The layers, from the top down. A file imports from its own layer or from a lower one; tests/layers.rs checks that.
 
-// Floor 5: what applications open.
+// Layer 5: what applications open.
 mod keystore;
 mod memory;
 mod snapshot;
 
-// Floor 4: one mechanism for every operation.
+// Layer 4: one mechanism for every operation.
 mod engine;
 
-// Floor 3: the decrypted tokens and changes to them.
+// Layer 3: the decrypted tokens and changes to them.
 mod changes;
 mod index;
 
-// Floor 2: which token is meant; records, keys, ways to unlock; the file. Each knows nothing of the others' business.
+// Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others.
 mod codec;
 mod file;
 pub mod matching;
@@ -42,37 +42,46 @@ mod seal;
 mod store;
 mod unlock;
 
-// Floor 1: what a token is, what a key costs, what the file looks like, what can be told of a store.
+// Layer 1: what a token is, what a key costs, what the file looks like, what a store reports of itself.
 mod format;
 mod kdf;
+mod slot;
 mod status;
 mod token;
 
-// Floor 0: what all of them speak of.
+// Layer 0: what all of them use.
 mod error;
 #[cfg(unix)]
 mod hardening;
 mod id;
+mod method;
 mod secret;
+mod time;
 
-// Beside the house: what holds others to the contract.
+// Beside the layers: what checks stores against the contract.
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{Error, KeychainFailure, RecoveryKeyTypo, Result, UnsafePermissions, Unstorable};
-pub use format::SlotKind;
+pub use error::{
+    Detail, Error, ErrorKind, FileFlaw, FileKind, FileOperation, KdfCost, KdfLimit, KeychainFailure, Part,
+    RecoveryKeyTypo, Result, SlotLimit, StoreOperation, UnlockFailure, UnsafePermissions, Unstorable,
+};
 #[cfg(unix)]
 pub use hardening::harden_process;
-pub use id::{SlotId, TokenId};
+pub use id::{Origin, ParseSlotIdError, SlotId, TokenId};
 pub use kdf::KdfParams;
+#[cfg(feature = "keychain")]
+pub use keyring_core;
 pub use keystore::{Keystore, KeystoreOptions};
 pub use memory::MemoryStore;
+pub use method::UnlockMethod;
 pub use secret::Secret;
+pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;
-pub use status::{FileStatus, KeySlot, Status};
+pub use status::{FileStatus, NotOffered, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
-pub use unlock::{RecoveryKey, Unlock};
+pub use unlock::{Keychain, Passphrase, RecoveryKey, Unlock};

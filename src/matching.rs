@@ -1,78 +1,100 @@
-//! What save and find mean: which stored token is the one, and what becomes of it.
+//! Which stored token a save or a find means, and what becomes of it.
 //!
-//! The rules are those of the Zoho CRM SDK's `TokenStore`, made whole. The first of these that applies decides alone:
+//! The vendor's document identifies a stored token by "user and client combination". The rules follow it. The first rule
+//! whose condition the token meets decides, also when it finds no row:
 //!
-//! 1. the token names an `id` that is stored: that row (an id that is not stored: go on);
-//! 2. it has a `user_name`: the row with that user name;
-//! 3. it has an `access_token` and neither `client_id` nor `client_secret`: the earliest row with that access token;
-//! 4. it has a `client_id`, a `client_secret`, and a `grant_token` or a `refresh_token`: the earliest row that has that
-//!    grant token or that refresh token;
-//! 5. otherwise none.
+//! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide. If the token has a
+//!    `client_id` and the row has another one, or has a `client_secret` without a `client_id`, the answer is
+//!    [`OtherClient`](Error::OtherClient).
+//! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with that
+//!    user name that has neither client id nor client secret, which adopts the client. Without a `client_id`: the only
+//!    row with that user name; if there are several, the answer is [`Ambiguous`](Error::Ambiguous).
+//! 3. The token has an `access_token`, and neither `client_id` nor `client_secret`: the earliest row with that access
+//!    token.
+//! 4. The token has a `client_id`, and a `grant_token` or a `refresh_token`: the earliest row with that grant token or
+//!    that refresh token and the same client id. The client secret is no criterion, because public clients have none and
+//!    other clients rotate it.
+//! 5. Otherwise none: a save adds a row.
 //!
-//! So a public client, which has no secret, needs a `user_name` or an `id`, or each of its saves adds a row.
+//! Among the rows that have a user name, user name and client id together are unique. A missing client id counts as a
+//! value. So a save that names a client never mixes two clients in one row.
 //!
-//! Every store of this crate stands on this module, and a store of your own can: it says what [`Rows`] asks, and
-//! [`find`], [`save`] and [`replace`] decide. In this one the rows are a `Vec`, and a place is a position in it:
+//! A client without a user name whose refresh token rotates cannot be found by its old refresh token: give its token an
+//! `id`, and save by that.
+//!
+//! A token that was read from the store carries its [revision](Token::revision), and is saved over that revision of its
+//! row only.
+//!
+//! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
+//! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in it:
 //!
 //! ```
 //! use std::time::SystemTime;
-//! use tokenkeep::{Result, Token, TokenId, matching};
+//! use tokenkeep::{Origin, Result, Token, TokenId, matching};
 //!
 //! struct Shelf(Vec<Token>);
 //!
 //! impl matching::Rows for Shelf {
 //!     type Place = usize;
 //!
-//!     fn earliest(&self, criterion: matching::Criterion<'_>) -> Result<Option<(usize, Token)>> {
-//!         Ok(self.0.iter().cloned().enumerate().find(|(_, row)| criterion.matches(row)))
+//!     fn origin(&self) -> Origin {
+//!         Origin::of("a shelf")
+//!     }
+//!
+//!     fn rows(&mut self, criterion: matching::Criterion<'_>) -> Result<Vec<(usize, Token)>> {
+//!         Ok(self.0.iter().cloned().enumerate().filter(|(_, row)| criterion.matches(row)).collect())
 //!     }
 //! }
 //!
 //! let mut shelf = Shelf(vec![]);
-//! let token = Token::builder().user_name("ada").access_token("a1").build();
-//! let saved = matching::save(&shelf, &token, SystemTime::now(), || Ok(TokenId::from("1")))?;
+//! let token = Token::builder().user_name("ada").client_id("c").access_token("a1").build();
+//! let saved = matching::save(&mut shelf, &token, SystemTime::now(), || Ok(TokenId::from("1")))?;
 //! assert_eq!(saved.place, None); // a new row
 //! shelf.0.push(saved.token);
 //!
-//! let refreshed = Token::builder().user_name("ada").access_token("a2").build();
-//! let saved = matching::save(&shelf, &refreshed, SystemTime::now(), || Ok(TokenId::from("2")))?;
+//! let refreshed = Token::builder().user_name("ada").client_id("c").access_token("a2").build();
+//! let saved = matching::save(&mut shelf, &refreshed, SystemTime::now(), || Ok(TokenId::from("2")))?;
 //! assert_eq!(saved.place, Some(0)); // the same row, which keeps its id
 //! assert_eq!(saved.token.id(), Some(&TokenId::from("1")));
 //!
 //! let query = Token::builder().user_name("grace").build();
-//! assert!(matching::find(&shelf, &query)?.is_none());
+//! assert!(matching::find(&mut shelf, &query)?.is_none());
 //! # Ok::<(), tokenkeep::Error>(())
 //! ```
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use crate::{
     error::{Error, Result, Unstorable},
-    id::TokenId,
+    id::{Origin, TokenId},
     secret::Secret,
-    token::{Fields, Stored, Token},
+    token::{Expiry, Fields, Stored, Token},
 };
 
-/// What the rules ask of the stored rows.
+/// What the rules ask about the stored rows. The trait is object safe.
 pub trait Rows {
     /// Where a row stands. A row that was first saved earlier compares less.
     type Place: Ord;
 
-    /// The earliest row that the criterion [matches](Criterion::matches), and its place.
+    /// The store that the rows are in, as its tokens carry it ([`TokenBuilder::stored`](crate::TokenBuilder::stored)).
+    fn origin(&self) -> Origin;
+
+    /// All rows that the criterion [matches](Criterion::matches), each with its place, the earliest first. There is
+    /// rarely more than one.
     ///
     /// # Errors
     ///
-    /// Those of the store.
-    fn earliest(&self, criterion: Criterion<'_>) -> Result<Option<(Self::Place, Token)>>;
+    /// The store's own errors.
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Self::Place, Token)>>;
 }
 
-/// One field with one value: what rows are looked up by. In a database each is a column with an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
+/// One field with one value, by which rows are looked up. In a database each field is a column with an index. A store has
+/// to answer each of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Criterion<'a> {
     /// The row of that id. At most one.
     Id(&'a TokenId),
-    /// The row of that user name. At most one.
+    /// The rows of that user name: one for each client.
     UserName(&'a str),
     /// Rows with that access token.
     AccessToken(&'a Secret),
@@ -96,74 +118,150 @@ impl Criterion<'_> {
     }
 }
 
-/// A row as it is to be written.
+/// The field. The value is a secret, a user name, or not worth showing without the rest.
+impl fmt::Debug for Criterion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id(_) => "Id(***)",
+            Self::UserName(_) => "UserName(***)",
+            Self::AccessToken(_) => "AccessToken(***)",
+            Self::GrantToken(_) => "GrantToken(***)",
+            Self::RefreshToken(_) => "RefreshToken(***)",
+        })
+    }
+}
+
+/// A row to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Write<P> {
-    /// The row that it takes the place of; `None`: a new row, after all others.
+pub struct RowWrite<P> {
+    /// The place of the row that it replaces; `None`: it is a new row, after all others.
     pub place: Option<P>,
     /// The row, with its id and all that a store sets.
     pub token: Token,
 }
 
+/// A row and its place, if there is such a row.
+type Found<P> = Option<(P, Token)>;
+
 /// The stored row that the query means, if any, and its place.
 ///
 /// # Errors
 ///
-/// Those of [`Rows::earliest`].
-pub fn select<R: Rows>(rows: &R, query: &Token) -> Result<Option<(R::Place, Token)>> {
-    let earliest = |criterion: Option<_>| criterion.map_or(Ok(None), |criterion| rows.earliest(criterion));
-
-    let by_id = earliest(query.id().map(Criterion::Id))?;
-    if by_id.is_some() {
-        return Ok(by_id);
+/// [`Error::OtherClient`], [`Error::Ambiguous`], and the errors of [`Rows::rows`].
+pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R::Place, Token)>> {
+    if let Some(id) = query.id()
+        && let Some((place, row)) = by_id(rows, id)?
+    {
+        check_client(query, &row)?;
+        return Ok(Some((place, row)));
     }
     if let Some(name) = query.user_name() {
-        return rows.earliest(Criterion::UserName(name));
+        let of_user = rows.rows(Criterion::UserName(name))?;
+        return match query.client_id() {
+            Some(client) => Ok(of_user_and_client(of_user, client)),
+            None => only(of_user),
+        };
     }
     match (query.access_token(), query.client_id(), query.client_secret()) {
-        (Some(access_token), None, None) => rows.earliest(Criterion::AccessToken(access_token)),
-        (_, Some(_), Some(_)) => {
-            let by_grant = earliest(query.grant_token().map(Criterion::GrantToken))?;
-            let by_refresh = earliest(query.refresh_token().map(Criterion::RefreshToken))?;
+        (Some(access_token), None, None) => {
+            Ok(rows.rows(Criterion::AccessToken(access_token))?.into_iter().next())
+        }
+        (_, Some(client), _) => {
+            let mut of_client = |criterion: Option<Criterion<'_>>| -> Result<Found<R::Place>> {
+                let Some(criterion) = criterion else { return Ok(None) };
+                Ok(rows.rows(criterion)?.into_iter().find(|(_, row)| row.client_id() == Some(client)))
+            };
+            let by_grant = of_client(query.grant_token().map(Criterion::GrantToken))?;
+            let by_refresh = of_client(query.refresh_token().map(Criterion::RefreshToken))?;
             Ok([by_grant, by_refresh].into_iter().flatten().min_by(|(one, _), (other, _)| one.cmp(other)))
         }
         _ => Ok(None),
     }
 }
 
-/// The answer of `find_token`: the row that the query means, with the query's own set fields laid over it.
+fn by_id<R: Rows + ?Sized>(rows: &mut R, id: &TokenId) -> Result<Option<(R::Place, Token)>> {
+    Ok(rows.rows(Criterion::Id(id))?.into_iter().next())
+}
+
+/// Refuses a row that belongs to another client than the one that the token names.
+fn check_client(token: &Token, row: &Token) -> Result<()> {
+    let is_other = match (token.client_id(), row.client_id()) {
+        (None, _) => false,
+        (Some(client), Some(row_client)) => client != row_client,
+        (Some(_), None) => row.client_secret().is_some(),
+    };
+    match row.id() {
+        Some(id) if is_other => Err(Error::OtherClient { id: id.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// The row of that client among the rows of one user; else the row without a client, which adopts it.
+fn of_user_and_client<P>(of_user: Vec<(P, Token)>, client: &str) -> Found<P> {
+    let mut without_client = None;
+    for (place, row) in of_user {
+        match row.client_id() {
+            Some(row_client) if row_client == client => return Some((place, row)),
+            None if row.client_secret().is_none() => without_client = Some((place, row)),
+            _ => {}
+        }
+    }
+    without_client
+}
+
+/// The only row of a user.
+fn only<P>(of_user: Vec<(P, Token)>) -> Result<Found<P>> {
+    match of_user.len() {
+        0 | 1 => Ok(of_user.into_iter().next()),
+        count => Err(Error::Ambiguous { count }),
+    }
+}
+
+/// The answer of `find_token`: the row that the query means, with the fields that the query sets laid over it. It carries
+/// the row's revision only if that changed nothing.
 ///
 /// # Errors
 ///
-/// Those of [`Rows::earliest`].
-pub fn find<R: Rows>(rows: &R, query: &Token) -> Result<Option<Token>> {
-    Ok(select(rows, query)?.map(|(_, row)| overlay(&row, query)))
+/// Those of [`select`].
+pub fn find<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<Token>> {
+    let Some((_, row)) = select(rows, query)? else { return Ok(None) };
+    let merged = overlay(&row, query);
+    Ok(Some(if merged == row { row } else { merged.without_revision() }))
 }
 
 /// The answer of `find_stored`: the row that the query means, as it is stored.
 ///
 /// # Errors
 ///
-/// Those of [`Rows::earliest`].
-pub fn find_stored<R: Rows>(rows: &R, query: &Token) -> Result<Option<Token>> {
+/// Those of [`select`].
+pub fn find_stored<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<Token>> {
     Ok(select(rows, query)?.map(|(_, row)| row))
 }
 
-/// What `save_token` writes: the token merged into the row that it means, or a new row. `new_id` is asked for the id of
-/// a new row whose token has none; it must give one that was never in the store before.
+/// What `save_token` writes: the token merged into the row that it means, or a new row. `new_id` is called for the id of a
+/// new row whose token has none; it must return an id that was never in the store before.
 ///
 /// # Errors
 ///
-/// [`Error::Unstorable`] or [`Error::TooLarge`] if the outcome cannot be stored, and those of [`Rows::earliest`] and
-/// `new_id`.
-pub fn save<R: Rows>(
-    rows: &R,
+/// [`Error::Conflict`] if the token carries a revision of this store and the row has another one by now,
+/// [`Error::NoSuchToken`] if that row is gone, [`Error::Unstorable`] or [`Error::TooLarge`] if the result cannot be
+/// stored, and the errors of [`select`] and `new_id`.
+pub fn save<R: Rows + ?Sized>(
+    rows: &mut R,
     token: &Token,
     now: SystemTime,
     new_id: impl FnOnce() -> Result<TokenId>,
-) -> Result<Write<R::Place>> {
-    match select(rows, token)? {
+) -> Result<RowWrite<R::Place>> {
+    let found = match token.revision_in(rows.origin()) {
+        Some(revision) => {
+            let (place, row) = of_revision(rows, token.id(), revision)?;
+            check_client(token, &row)?;
+            Some((place, row))
+        }
+        None => select(rows, token)?,
+    };
+    match found {
         Some((place, row)) => {
             let merged = overlay(&row, token);
             write(rows, Some(place), &merged, row.fields(), now)
@@ -177,68 +275,108 @@ pub fn save<R: Rows>(
     }
 }
 
-/// What `replace_token` writes: the token in place of the row of its id; what it leaves unset is cleared.
-///
-/// A token that was read from the store carries its revision, and replaces that revision only.
+/// What `replace_token` writes: the token in place of the row of its id. What the token leaves unset is cleared.
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the row was changed since the token was read,
-/// [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and those of [`Rows::earliest`].
-pub fn replace<R: Rows>(rows: &R, token: &Token, now: SystemTime) -> Result<Write<R::Place>> {
-    let id = token.id().ok_or(Error::NoSuchToken)?;
-    let (place, row) = rows.earliest(Criterion::Id(id))?.ok_or(Error::NoSuchToken)?;
-    let current = row.revision().unwrap_or_default();
-    if token.revision().is_some_and(|read| read != current) {
-        return Err(Error::Conflict { current });
-    }
+/// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the token carries a revision of this store and the
+/// row has another one by now, [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and the errors of
+/// [`Rows::rows`].
+pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -> Result<RowWrite<R::Place>> {
+    let (place, row) = match token.revision_in(rows.origin()) {
+        Some(revision) => of_revision(rows, token.id(), revision)?,
+        None => token.id().map(|id| by_id(rows, id)).transpose()?.flatten().ok_or(Error::NoSuchToken)?,
+    };
     write(rows, Some(place), token, row.fields(), now)
 }
 
-/// The row with the set fields of another token laid over it. Scopes are one field; attributes are laid over name by
-/// name; the id and what a store sets are always the row's.
+/// The place of the row that `delete_token_if` deletes; `None` if no row has that id.
+///
+/// # Errors
+///
+/// [`Error::Conflict`] if the row has another revision, and the errors of [`Rows::rows`].
+pub fn delete_if<R: Rows + ?Sized>(rows: &mut R, id: &TokenId, revision: u64) -> Result<Option<R::Place>> {
+    match of_revision(rows, Some(id), revision) {
+        Ok((place, _)) => Ok(Some(place)),
+        Err(Error::NoSuchToken) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn of_revision<R: Rows + ?Sized>(rows: &mut R, id: Option<&TokenId>, revision: u64) -> Result<(R::Place, Token)> {
+    let found = id.map(|id| by_id(rows, id)).transpose()?.flatten();
+    let (place, row) = found.ok_or(Error::NoSuchToken)?;
+    let current = row.revision().unwrap_or_default();
+    if current == revision { Ok((place, row)) } else { Err(Error::Conflict { current }) }
+}
+
+/// The row with the fields that another token sets laid over it. Scopes are one field; attributes are laid over name by
+/// name; the id and what a store sets stay the row's.
 fn overlay(row: &Token, over: &Token) -> Token {
-    let (mut fields, over) = (row.fields().clone(), over.fields());
-    macro_rules! lay_over {
-        ($($field:ident)+) => {$(
-            if over.$field.is_some() {
-                fields.$field.clone_from(&over.$field);
-            }
-        )+};
+    fn text<T: Clone>(over: &Option<T>, row: &Option<T>) -> Option<T> {
+        over.as_ref().or(row.as_ref()).cloned()
     }
-    lay_over!(user_name client_id client_secret refresh_token access_token grant_token id_token);
-    lay_over!(expires_at redirect_url api_domain token_type);
-    if !over.scopes.is_empty() {
-        fields.scopes.clone_from(&over.scopes);
-    }
-    fields.attributes.extend(over.attributes.iter().map(|(name, value)| (name.clone(), value.clone())));
-    fields.into()
+    let row = row.fields();
+    let Fields {
+        id: _,
+        user_name,
+        client_id,
+        client_secret,
+        refresh_token,
+        access_token,
+        grant_token,
+        id_token,
+        expires_at,
+        redirect_url,
+        api_domain,
+        token_type,
+        scopes,
+        attributes,
+        stored: _,
+    } = over.fields();
+    let attributes = row.attributes.iter().chain(attributes);
+    let merged = Fields {
+        id: row.id.clone(),
+        user_name: text(user_name, &row.user_name),
+        client_id: text(client_id, &row.client_id),
+        client_secret: text(client_secret, &row.client_secret),
+        refresh_token: text(refresh_token, &row.refresh_token),
+        access_token: text(access_token, &row.access_token),
+        grant_token: text(grant_token, &row.grant_token),
+        id_token: text(id_token, &row.id_token),
+        expires_at: if *expires_at == Expiry::Unset { row.expires_at } else { *expires_at },
+        redirect_url: text(redirect_url, &row.redirect_url),
+        api_domain: text(api_domain, &row.api_domain),
+        token_type: text(token_type, &row.token_type),
+        scopes: if scopes.is_empty() { row.scopes.clone() } else { scopes.clone() },
+        attributes: attributes.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        stored: row.stored,
+    };
+    merged.into()
 }
 
 /// The row to write: the token's own fields, with the id, the age and the next revision of the row it follows.
-fn write<R: Rows>(
-    rows: &R,
+fn write<R: Rows + ?Sized>(
+    rows: &mut R,
     place: Option<R::Place>,
     token: &Token,
     before: &Fields,
     now: SystemTime,
-) -> Result<Write<R::Place>> {
-    let now = now.into();
-    let stored = before.stored.map_or(Stored { created_at: now, updated_at: now, revision: 1 }, |stored| Stored {
-        created_at: stored.created_at,
-        updated_at: now,
-        revision: stored.revision.saturating_add(1),
-    });
+) -> Result<RowWrite<R::Place>> {
+    let (origin, now) = (rows.origin(), now.into());
+    let (created_at, revision) = before.stored.map_or((now, 0), |stored| (stored.created_at, stored.revision));
+    let stored = Stored { origin, created_at, updated_at: now, revision: revision.saturating_add(1) };
     let token: Token = Fields { id: before.id.clone(), stored: Some(stored), ..token.fields().clone() }.into();
 
     token.check_storable()?;
-    if let Some(name) = token.user_name()
-        && let Some((named, _)) = rows.earliest(Criterion::UserName(name))?
-        && place.as_ref() != Some(&named)
-    {
-        return Err(Error::Unstorable { why: Unstorable::UserNameTaken });
+    if let Some(name) = token.user_name() {
+        let of_user = rows.rows(Criterion::UserName(name))?;
+        let mut others = of_user.iter().filter(|(other, _)| place.as_ref() != Some(other));
+        if others.any(|(_, other)| other.client_id() == token.client_id()) {
+            return Err(Error::Unstorable { why: Unstorable::UserAndClientTaken });
+        }
     }
-    Ok(Write { place, token })
+    Ok(RowWrite { place, token })
 }
 
 #[cfg(test)]

@@ -1,54 +1,46 @@
 //! The same contract with nothing on disk.
 
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use parking_lot::RwLock;
 
-use crate::{changes::Changes, error::Result, id::TokenId, index::Index, matching, store::TokenStore, token::Token};
+use crate::{
+    changes::Changes,
+    error::Result,
+    id::{Origin, TokenId},
+    index::Index,
+    matching,
+    store::TokenStore,
+    token::Token,
+};
 
 /// A [`TokenStore`] that keeps its tokens in memory only: for tests, and in place of the vendor's in-memory and list
-/// stores. Its rules are those of [`Keystore`](crate::Keystore); it never waits for a disk.
+/// stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the trait, and never waits
+/// for a disk.
 ///
 /// ```
 /// use tokenkeep::{MemoryStore, Token, TokenStore};
 ///
 /// let store = MemoryStore::new();
-/// let id = store.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
-/// store.save_token(&Token::builder().user_name("ada").access_token("a").build())?;
+/// let id = store.save_token(&Token::builder().user_name("ada").client_id("c").refresh_token("r").build())?;
+/// store.save_token(&Token::builder().user_name("ada").client_id("c").access_token("a").expiry_unknown().build())?;
 /// let token = store.find_token_by_id(&id)?.unwrap();
 /// assert_eq!(token.refresh_token().unwrap().expose_secret(), "r");
 /// assert_eq!(token.access_token().unwrap().expose_secret(), "a");
 /// # Ok::<(), tokenkeep::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct MemoryStore(RwLock<Index>);
 
 impl MemoryStore {
     /// A store with no tokens.
     #[must_use]
     pub fn new() -> Self {
-        Self(RwLock::new(Index::empty()))
-    }
-
-    /// See [`Keystore::replace_token`](crate::Keystore::replace_token).
-    ///
-    /// # Errors
-    ///
-    /// [`Conflict`](crate::Error::Conflict), [`NoSuchToken`](crate::Error::NoSuchToken),
-    /// [`Unstorable`](crate::Error::Unstorable), [`TooLarge`](crate::Error::TooLarge).
-    ///
-    /// ```
-    /// # use tokenkeep::{Error, MemoryStore, Token, TokenStore};
-    /// # let store = MemoryStore::new();
-    /// let id = store.save_token(&Token::builder().access_token("a").build())?;
-    /// let read = store.find_token_by_id(&id)?.unwrap();
-    /// store.save_token(&Token::builder().id(id).access_token("b").build())?;
-    /// match store.replace_token(&read) {
-    ///     Err(Error::Conflict { current, .. }) => assert_eq!(current, 2), // changed since it was read: read it again
-    ///     other => panic!("expected a conflict, got {other:?}"),
-    /// }
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn replace_token(&self, token: &Token) -> Result<Token> {
-        self.write(|changes| changes.replace(token))
+        static STORES: AtomicU64 = AtomicU64::new(0);
+        let number = STORES.fetch_add(1, Ordering::Relaxed);
+        Self(RwLock::new(Index::empty(Origin::of(("memory", number)))))
     }
 
     fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<R> {
@@ -66,13 +58,19 @@ impl Default for MemoryStore {
     }
 }
 
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("tokens", &self.0.read().iter().count()).finish()
+    }
+}
+
 impl TokenStore for MemoryStore {
     fn save_token(&self, token: &Token) -> Result<TokenId> {
         self.write(|changes| changes.save(token))
     }
 
     fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find(&*self.0.read(), query)
+        matching::find(&mut &*self.0.read(), query)
     }
 
     fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
@@ -92,6 +90,14 @@ impl TokenStore for MemoryStore {
     }
 
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find_stored(&*self.0.read(), query)
+        matching::find_stored(&mut &*self.0.read(), query)
+    }
+
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        self.write(|changes| changes.replace(token))
+    }
+
+    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
+        self.write(|changes| changes.delete_if(id, revision))
     }
 }

@@ -144,13 +144,18 @@ fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> 
     Ok(hash.unwrap_or_else(|| digest(&SHA256, plaintext)))
 }
 
-/// Decrypts a body in place.
-pub(crate) fn open<'a>(store_key: &Key, header: &Header, bytes: &[u8], body: &'a mut [u8]) -> Result<&'a [u8]> {
+/// Decrypts a body in place; `None` if body and header are not what was sealed with that key.
+pub(crate) fn open<'a>(
+    store_key: &Key,
+    header: &Header,
+    bytes: &[u8],
+    body: &'a mut [u8],
+) -> Result<Option<&'a [u8]>> {
     let (key, commitment) = body_key(store_key, header)?;
     if !is_equal(&commitment, &header.body_commitment) {
-        return Err(Error::Tampered);
+        return Ok(None);
     }
-    aead_open(key.bytes(), NONCE, bytes, body)?.ok_or(Error::Tampered)
+    aead_open(key.bytes(), NONCE, bytes, body)
 }
 
 fn body_key(store_key: &Key, header: &Header) -> Result<(Key, Commitment)> {
@@ -186,7 +191,7 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
             .extract(secret)
             .expand(info, Len(out.len()))
             .and_then(|okm| okm.fill(out))
-            .map_err(|_| Error::Internal { what: "too long an output was asked of HKDF" })
+            .map_err(|_| Error::internal("HKDF was asked for too long an output"))
     })
 }
 
@@ -194,19 +199,14 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
 fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<[u8; TAG_LEN]> {
     let nonce = Nonce::assume_unique_for_key(nonce);
     let sealed = leaving_no_trace(|| {
-        aead_key(key)?.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out).map_err(|_| Error::TooLarge {
-            what: "a plaintext",
-            size: length(in_out.len()),
-            limit: MAX_PLAINTEXT,
-        })
+        // SP 800-38D, 5.2.1.1, allows 2^39 - 256 bits under one key and nonce, and the length of a payload has 32 bits.
+        let sealed = aead_key(key)?.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out);
+        sealed.map_err(|_| Error::internal("a plaintext is too long for AES-GCM"))
     })?;
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(sealed.as_ref());
     Ok(tag)
 }
-
-/// What SP 800-38D, 5.2.1.1, allows under one key and nonce: 2^39 - 256 bits.
-const MAX_PLAINTEXT: u64 = (1 << 36) - 32;
 
 /// The reverse of [`aead_seal`], over a ciphertext that its tag follows. `None` if the tag does not verify; nothing of
 /// the plaintext is left then.
@@ -218,7 +218,7 @@ fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) 
 
 fn aead_key(key: &[u8]) -> Result<LessSafeKey> {
     let key = UnboundKey::new(&AES_256_GCM, key);
-    key.map(LessSafeKey::new).map_err(|_| Error::Internal { what: "a key of another length than 32 bytes" })
+    key.map(LessSafeKey::new).map_err(|_| Error::internal("a key does not have 32 bytes"))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{id::TokenId, index::Index, matching, token::Token};
+use crate::{error::Result, id::TokenId, index::Index, matching, token::Token};
 
-/// The tokens of a store as they were when [`Keystore::snapshot`](crate::Keystore::snapshot) was called. Looking at them
-/// costs no call to the system, cannot fail and waits for nobody.
+/// The tokens of a store as they were when [`Keystore::snapshot`](crate::Keystore::snapshot) was called. Reading them calls
+/// neither the system nor a lock.
 #[derive(Clone)]
 pub struct Snapshot(Arc<Index>);
 
@@ -15,10 +15,12 @@ impl Snapshot {
     }
 
     /// See [`TokenStore::find_stored`](crate::TokenStore::find_stored).
-    #[must_use]
-    pub fn find_stored(&self, query: &Token) -> Option<Token> {
-        // Rows in memory are always there to be asked.
-        matching::find_stored(&*self.0, query).ok().flatten()
+    ///
+    /// # Errors
+    ///
+    /// [`OtherClient`](crate::Error::OtherClient), [`Ambiguous`](crate::Error::Ambiguous).
+    pub fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
+        matching::find_stored(&mut &*self.0, query)
     }
 
     /// See [`TokenStore::find_token_by_id`](crate::TokenStore::find_token_by_id).

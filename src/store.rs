@@ -1,22 +1,27 @@
-//! The contract of the six operations.
+//! The contract of the six operations, and of those that build on them.
 
-use crate::{error::Result, id::TokenId, token::Token};
+use crate::{
+    error::{Error, Result, StoreOperation},
+    id::TokenId,
+    token::Token,
+};
 
-/// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, made whole.
+/// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, with complete rules, and
+/// three more that have a default.
 ///
-/// [`matching`](crate::matching) has the rules of which stored token is meant, and is how an application's own store
-/// keeps them; `testing::conformance` (feature `testing`) checks that it does. The trait is object safe: libraries take
-/// an `Arc<dyn TokenStore>`.
+/// [`matching`](crate::matching) has the rules of which stored token is meant, and an application's own store can build
+/// on them; `testing::conformance` (feature `testing`) checks a store against them. The trait is object safe: libraries
+/// take an `Arc<dyn TokenStore>`.
 ///
-/// Every operation blocks: on the disk, on a lock, on whatever a store of your own waits for. Every operation is all or
-/// nothing; the errors are the store's, for [`Keystore`](crate::Keystore) those of its methods of the same names.
+/// Every operation may block: on the disk, on a lock, on a network. Every operation is all or nothing. For the errors and
+/// the waiting times of [`Keystore`](crate::Keystore) see its own documentation.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use tokenkeep::{MemoryStore, Result, Token, TokenStore};
 ///
-/// fn sign_out(store: &dyn TokenStore, user: &str) -> Result<bool> {
-///     let query = Token::builder().user_name(user).build();
+/// fn sign_out(store: &dyn TokenStore, user: &str, client: &str) -> Result<bool> {
+///     let query = Token::builder().user_name(user).client_id(client).build();
 ///     match store.find_stored(&query)? {
 ///         Some(token) => store.delete_token(token.id().expect("a stored token has an id")),
 ///         None => Ok(false),
@@ -24,71 +29,134 @@ use crate::{error::Result, id::TokenId, token::Token};
 /// }
 ///
 /// let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::new());
-/// store.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
-/// assert!(sign_out(&*store, "ada")?);
+/// store.save_token(&Token::builder().user_name("ada").client_id("c").refresh_token("r").build())?;
+/// assert!(sign_out(&*store, "ada", "c")?);
 /// assert!(store.get_tokens()?.is_empty());
 /// # Ok::<(), tokenkeep::Error>(())
 /// ```
 pub trait TokenStore: Send + Sync {
-    /// Merges the token into the stored one it means, or adds it; returns the id of the row. What the token leaves
-    /// unset stays as stored: the refresh token that a refresh response leaves out, but also the expiry of the access
-    /// token before, so set both together.
+    /// Merges the token into the stored one that it means, or adds it; returns the id of the stored token.
+    ///
+    /// A field that the token leaves unset stays as it is stored: the refresh token that a refresh response leaves out,
+    /// but also the expiry of the access token before. So set an expiry with every access token, or say
+    /// [`expiry_unknown`](crate::TokenBuilder::expiry_unknown).
+    ///
+    /// A token that was read from this store carries a [revision](Token::revision), and is saved over that revision only.
     ///
     /// # Errors
     ///
-    /// [`Unstorable`](crate::Error::Unstorable) for a new token with neither grant, refresh nor access token, and for a
-    /// user name that another row has; [`TooLarge`](crate::Error::TooLarge) over the limits of a token.
+    /// - [`Conflict`](Error::Conflict): the token carries a revision, and the stored token has another one by now;
+    /// - [`NoSuchToken`](Error::NoSuchToken): the token carries a revision, and the stored token was deleted;
+    /// - [`OtherClient`](Error::OtherClient), [`Ambiguous`](Error::Ambiguous): see [`matching`](crate::matching);
+    /// - [`Unstorable`](Error::Unstorable): the token is new and has neither grant, refresh nor access token, or another
+    ///   token is stored for its user name and client id;
+    /// - [`TooLarge`](Error::TooLarge): a field or the whole token exceeds its limit.
     fn save_token(&self, token: &Token) -> Result<TokenId>;
 
-    /// The stored token that the query means, with the query's own set fields laid over it, or `None`.
+    /// The stored token that the query means, with the fields that the query sets laid over it, or `None`.
     ///
-    /// The vendor's SDK relies on the laying over. Code of your own most likely wants
-    /// [`find_stored`](Self::find_stored).
+    /// The vendor's SDK needs the fields laid over. Code of your own most likely wants
+    /// [`find_stored`](Self::find_stored): what this method returns carries a revision only if the query changed nothing.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// [`OtherClient`](Error::OtherClient), [`Ambiguous`](Error::Ambiguous), and the store's own errors.
     fn find_token(&self, query: &Token) -> Result<Option<Token>>;
 
     /// The stored token of that id, or `None`.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// The store's own errors.
     fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>>;
 
     /// All stored tokens, in the order first saved.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// The store's own errors.
     fn get_tokens(&self) -> Result<Vec<Token>>;
 
     /// Deletes the stored token of that id; `false` if there was none.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// The store's own errors.
     fn delete_token(&self, id: &TokenId) -> Result<bool>;
 
     /// Deletes all tokens; returns how many there were.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// The store's own errors.
     fn delete_tokens(&self) -> Result<usize>;
 
     /// The stored token that the query means, as it is stored, or `None`.
     ///
-    /// This one asks twice, for the token and for its row; a store that can answer at once does.
+    /// The default asks twice, for the token and then for its row. A store that can answer at once overrides it.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// [`OtherClient`](Error::OtherClient), [`Ambiguous`](Error::Ambiguous), and the store's own errors.
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
         match self.find_token(query)?.as_ref().and_then(Token::id) {
             Some(id) => self.find_token_by_id(id),
             None => Ok(None),
         }
+    }
+
+    /// Replaces the stored token of the given token's id, and returns it as stored. A field that the token leaves unset is
+    /// cleared, where [`save_token`](Self::save_token) would keep it. It can also change the client.
+    ///
+    /// A token that was read from this store carries a [revision](Token::revision) and replaces that revision only, so
+    /// that no change made in the meantime is lost. A token that was built from nothing replaces whatever is stored.
+    ///
+    /// The default returns [`Unsupported`](Error::Unsupported), because it needs to be atomic.
+    ///
+    /// # Errors
+    ///
+    /// - [`Conflict`](Error::Conflict): the token carries a revision, and the stored token has another one by now;
+    /// - [`NoSuchToken`](Error::NoSuchToken): no token of that id is stored;
+    /// - [`Unstorable`](Error::Unstorable), [`TooLarge`](Error::TooLarge): as for a save;
+    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation.
+    ///
+    /// ```
+    /// use tokenkeep::{Error, MemoryStore, Token, TokenStore};
+    ///
+    /// let store = MemoryStore::new();
+    /// let id = store.save_token(&Token::builder().user_name("ada").access_token("a").grant_token("g").build())?;
+    /// let read = store.find_token_by_id(&id)?.unwrap();
+    /// let used = store.replace_token(&read.to_builder().grant_token("").build())?;
+    /// assert_eq!((used.grant_token(), used.revision()), (None, Some(2)));
+    /// assert!(matches!(store.replace_token(&read), Err(Error::Conflict { current: 2, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        let _ = token;
+        Err(Error::Unsupported { operation: StoreOperation::ReplaceToken })
+    }
+
+    /// Deletes the stored token of that id if it still has that [revision](Token::revision); `false` if there was none.
+    ///
+    /// The default returns [`Unsupported`](Error::Unsupported), because it needs to be atomic.
+    ///
+    /// # Errors
+    ///
+    /// - [`Conflict`](Error::Conflict): the stored token has another revision, and stays;
+    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation.
+    ///
+    /// ```
+    /// use tokenkeep::{Error, MemoryStore, Token, TokenStore};
+    ///
+    /// let store = MemoryStore::new();
+    /// let id = store.save_token(&Token::builder().user_name("ada").refresh_token("old").build())?;
+    /// store.save_token(&Token::builder().user_name("ada").refresh_token("new").build())?;
+    /// assert!(matches!(store.delete_token_if(&id, 1), Err(Error::Conflict { current: 2, .. })));
+    /// assert!(store.delete_token_if(&id, 2)?);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
+        let _ = (id, revision);
+        Err(Error::Unsupported { operation: StoreOperation::DeleteTokenIf })
     }
 }

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 #[cfg(any(test, feature = "__fuzzing"))]
 use super::Contents;
-use super::{Attribute, LENGTH_LEN, Note, Record, SCHEMA, SlotNote, internal, options, padded_len};
+use super::{Attribute, LENGTH_LEN, Note, Record, SCHEMA, SlotNote, options, padded_len};
 use crate::{
     error::{Error, Result},
     format::length,
     secret::Secret,
-    token::{Millis, Token},
+    time::Millis,
+    token::{Fields, Stored, Token},
 };
 
 /// A padded plaintext that is yet to be written: the payload's length, the payload, zeros.
@@ -28,13 +29,12 @@ pub(crate) struct Encoding<'a> {
 }
 
 impl<'a> Encoding<'a> {
-    /// Whoever keeps the tokens knows their [`records_len`] without a look at each of them. `max_len` bounds the plaintext.
+    /// The caller keeps the [`records_len`] of the tokens, so that nobody has to look at each of them.
     pub(crate) fn new(
         next_id: u64,
         notes: &[SlotNote],
         tokens: impl Iterator<Item = &'a Token>,
         records_len: u64,
-        max_len: u64,
     ) -> Result<Self> {
         let tokens: Vec<_> = tokens.collect();
         let notes: Vec<_> = notes.iter().map(note_of).collect();
@@ -42,16 +42,11 @@ impl<'a> Encoding<'a> {
         let start = options(u64::MAX).serialize(&(SCHEMA, next_id, notes, length(tokens.len())));
         let start = start.map_err(|_| unencodable())?;
         let payload_len = length(start.len()).saturating_add(records_len);
-        // The length has 32 bits.
-        let limit = max_len.min(u32::MAX.into());
         let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
-        if length(padded_len) > limit {
-            return Err(Error::TooLarge { what: "the keystore's contents", size: length(padded_len), limit });
-        }
         Ok(Self { start, tokens, payload_len, padded_len })
     }
 
-    /// How long the plaintext will be.
+    /// How long the plaintext will be: the largest number if it is too long to be counted.
     pub(crate) fn len(&self) -> usize {
         self.padded_len
     }
@@ -61,7 +56,7 @@ impl<'a> Encoding<'a> {
         let all = zeros.len();
         let mut room = Room { zeros, written: 0, finished };
         let prefix =
-            u32::try_from(self.payload_len).map_err(|_| internal("a payload of more than 4 GiB"))?.to_le_bytes();
+            u32::try_from(self.payload_len).map_err(|_| Error::internal("a payload of more than 4 GiB"))?.to_le_bytes();
         [&prefix[..], &self.start].into_iter().try_for_each(|part| room.write_all(part)).map_err(|_| unencodable())?;
         // Records are made one at a time, and never are all in memory.
         for token in &self.tokens {
@@ -69,7 +64,7 @@ impl<'a> Encoding<'a> {
         }
         let written = all.saturating_sub(room.zeros.len()).saturating_add(room.written);
         if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
-            return Err(internal("records of another length than they were said to have"));
+            return Err(Error::internal("records of another length than they were said to have"));
         }
         room.hand_out(room.zeros.len());
         Ok(())
@@ -80,7 +75,7 @@ impl<'a> Encoding<'a> {
 impl<'a> Encoding<'a> {
     pub(crate) fn of(contents: &'a Contents) -> Result<Self> {
         let Contents { next_id, notes, tokens } = contents;
-        Self::new(*next_id, notes, tokens.iter(), records_len(tokens), u64::MAX)
+        Self::new(*next_id, notes, tokens.iter(), records_len(tokens))
     }
 
     pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
@@ -140,7 +135,7 @@ impl<'b, F: FnMut(&'b [u8])> io::Write for Room<'b, F> {
 }
 
 fn unencodable() -> Error {
-    internal("a payload that bincode refuses")
+    Error::internal("a payload that bincode refuses")
 }
 
 fn note_of(note: &SlotNote) -> Note<'_> {
@@ -151,33 +146,45 @@ fn record_of(token: &Token) -> Result<Record<'_>> {
     fn secret(secret: &Option<Secret>) -> Option<&str> {
         secret.as_ref().map(Secret::expose_secret)
     }
-    let fields = token.fields();
-    let (Some(id), Some(stored)) = (&fields.id, &fields.stored) else {
-        return Err(internal("a token without an id or a revision"));
+    let Fields {
+        id,
+        user_name,
+        client_id,
+        client_secret,
+        refresh_token,
+        access_token,
+        grant_token,
+        id_token,
+        expires_at,
+        redirect_url,
+        api_domain,
+        token_type,
+        scopes,
+        attributes,
+        stored,
+    } = token.fields();
+    let (Some(id), Some(Stored { origin: _, created_at, updated_at, revision })) = (id, stored) else {
+        return Err(Error::internal("a token has no id or no revision"));
     };
     Ok(Record {
         namespace: "",
         id: id.as_str(),
-        user_name: fields.user_name.as_deref(),
-        client_id: fields.client_id.as_deref(),
-        client_secret: secret(&fields.client_secret),
-        refresh_token: secret(&fields.refresh_token),
-        access_token: secret(&fields.access_token),
-        grant_token: secret(&fields.grant_token),
-        id_token: secret(&fields.id_token),
-        expires_at: fields.expires_at.map(Millis::get),
-        redirect_url: fields.redirect_url.as_deref(),
-        api_domain: fields.api_domain.as_deref(),
-        token_type: fields.token_type.as_deref(),
-        scopes: fields.scopes.iter().map(String::as_str).collect(),
-        attributes: fields
-            .attributes
-            .iter()
-            .map(|(name, value)| Attribute { name, value: value.expose_secret() })
-            .collect(),
-        created_at: stored.created_at.get(),
-        updated_at: stored.updated_at.get(),
-        revision: stored.revision,
+        user_name: user_name.as_deref(),
+        client_id: client_id.as_deref(),
+        client_secret: secret(client_secret),
+        refresh_token: secret(refresh_token),
+        access_token: secret(access_token),
+        grant_token: secret(grant_token),
+        id_token: secret(id_token),
+        expires_at: expires_at.at().map(Millis::get),
+        redirect_url: redirect_url.as_deref(),
+        api_domain: api_domain.as_deref(),
+        token_type: token_type.as_deref(),
+        scopes: scopes.iter().map(String::as_str).collect(),
+        attributes: attributes.iter().map(|(name, value)| Attribute { name, value: value.expose_secret() }).collect(),
+        created_at: created_at.get(),
+        updated_at: updated_at.get(),
+        revision: *revision,
     })
 }
 

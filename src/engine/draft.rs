@@ -4,12 +4,13 @@ use super::State;
 use crate::{
     changes::Changes,
     codec::{MAX_LABEL_LEN, SlotNote},
-    error::{Error, Result},
-    format::{Header, Slot, SlotKind, StoreId, length},
+    error::{Error, Part, Result},
+    format::{Header, Slot, StoreId, length},
     id::SlotId,
     seal,
     secret::Key,
-    token::Millis,
+    slot::SlotKind,
+    time::Millis,
     unlock::{NewSlot, Unlock, Unlocked},
 };
 
@@ -49,7 +50,7 @@ impl Addition {
 /// Whether a new slot may be called so.
 pub(super) fn check_label(unlock: &Unlock) -> Result<()> {
     let (size, limit) = (length(unlock.slot_label().len()), length(MAX_LABEL_LEN));
-    if size > limit { Err(Error::TooLarge { what: "a label", size, limit }) } else { Ok(()) }
+    if size > limit { Err(Error::TooLarge { part: Part::Label, size, limit }) } else { Ok(()) }
 }
 
 impl<'a> Draft<'a> {
@@ -71,19 +72,19 @@ impl<'a> Draft<'a> {
         self.insert(self.header.slots.len(), new)
     }
 
-    /// Takes a slot away; `false` if there is none of that id.
-    pub(super) fn remove_slot(&mut self, id: SlotId) -> Result<bool> {
-        let Some(place) = self.place(id) else { return Ok(false) };
+    /// Takes a slot away.
+    pub(super) fn remove_slot(&mut self, id: SlotId) -> Result<()> {
+        let place = self.place(id).ok_or(Error::NoSuchSlot { id })?;
         if self.header.slots.len() == 1 {
             return Err(Error::LastSlot);
         }
         self.take(place);
-        Ok(true)
+        Ok(())
     }
 
     /// Puts a slot in the place of another, whose label it takes over unless it has one of its own.
     pub(super) fn replace_slot(&mut self, id: SlotId, mut new: Addition) -> Result<SlotId> {
-        let place = self.place(id).ok_or(Error::SlotGone)?;
+        let place = self.place(id).ok_or(Error::NoSuchSlot { id })?;
         let replaced = self.take(place);
         if new.label.is_empty() {
             new.label = replaced.label;
@@ -122,7 +123,7 @@ impl<'a> Draft<'a> {
         self.header.check_room(new.slot.kind())?;
         let id = new.slot.id();
         if self.place(id).is_some() {
-            return Err(Error::Internal { what: "a random id that there is already" });
+            return Err(Error::internal("a random id was used before"));
         }
         let (slot, note) = new.seal(&self.header.store_id, &self.unlocked.store_key)?;
         self.header.slots.insert(place, slot);

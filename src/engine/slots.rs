@@ -1,7 +1,7 @@
-//! The ways to unlock a store: listed, added, removed, replaced, and all given a new key.
+//! The key slots of a store: listed, added, removed, replaced, and all given a new key.
 //!
-//! Keys are derived, and the keychain is asked, before anything is locked. Whether the slots are still as they were then is
-//! seen under the lock, where the new ones are sealed.
+//! Keys are derived, and the keychain is asked, before anything is locked. Under the lock the slots are looked at again,
+//! and the new ones are sealed.
 
 use std::mem;
 
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     error::{Error, KeychainFailure, Result},
-    format::{Header, SlotKind},
+    format::Header,
     id::SlotId,
     secret::Key,
-    status::KeySlot,
-    unlock::Unlock,
+    slot::{KeySlot, SlotKind},
+    unlock::{Keychain, Passphrase, Unlock},
 };
 
 impl State {
@@ -44,11 +44,11 @@ impl Engine {
         self.read_state(State::opened_by)
     }
 
-    /// The slot that a way opens now.
+    /// The slot that the unlock method opens now.
     pub(crate) fn try_unlock(&self, unlock: &Unlock) -> Result<KeySlot> {
         let (header, slots) = self.read_state(|state| (state.header.clone(), state.slots()))?;
         let by = self.slot_of(unlock, &header)?;
-        slots.into_iter().find(|slot| slot.id == by).ok_or(Error::SlotGone)
+        slots.into_iter().find(|slot| slot.id == by).ok_or(Error::NoSuchSlot { id: by })
     }
 
     pub(crate) fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
@@ -59,7 +59,7 @@ impl Engine {
         self.change_slots(|draft| draft.add_slot(new))
     }
 
-    pub(crate) fn remove_slot(&self, id: SlotId) -> Result<bool> {
+    pub(crate) fn remove_slot(&self, id: SlotId) -> Result<()> {
         self.change_slots(|draft| draft.remove_slot(id))
     }
 
@@ -68,12 +68,9 @@ impl Engine {
     }
 
     /// Replaces the slot that `current` opens.
-    pub(crate) fn change_passphrase(&self, current: &Unlock, unlock: &Unlock) -> Result<SlotId> {
-        let is_passphrase = |unlock: &Unlock| matches!(unlock.slot_kind(None), SlotKind::Passphrase(_));
-        if !is_passphrase(current) || !is_passphrase(unlock) {
-            return Err(Error::NotAPassphrase);
-        }
-        self.replace_slot_that(unlock, |header| self.slot_of(current, header))
+    pub(crate) fn change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<SlotId> {
+        let current = current.clone().into();
+        self.replace_slot_that(&new.clone().into(), |header| self.slot_of(&current, header))
     }
 
     fn replace_slot_that(&self, unlock: &Unlock, find: impl FnOnce(&Header) -> Result<SlotId>) -> Result<SlotId> {
@@ -85,12 +82,12 @@ impl Engine {
     }
 
     /// Exchanges the store key, and keeps the slots that are opened by what is given.
-    pub(crate) fn rekey(&self, unlocks: &[Unlock]) -> Result<()> {
-        unlocks.iter().try_for_each(check_label)?;
+    pub(crate) fn rekey(&self, unlocks: &[&Unlock]) -> Result<()> {
+        unlocks.iter().try_for_each(|unlock| check_label(unlock))?;
         let (header, _) = self.next()?;
         let store_key = Key::random()?;
         let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
-        for unlock in unlocks {
+        for &unlock in unlocks {
             let id = self.slot_of(unlock, &header)?;
             if kept.iter().all(|(other, _)| *other != id) {
                 kept.push((id, unlock));
@@ -108,8 +105,7 @@ impl Engine {
     }
 
     /// The slots that the keychain has keys for, although the file has no such slots.
-    pub(crate) fn keychain_orphans(&self, unlock: &Unlock) -> Result<Vec<SlotId>> {
-        let Some(keychain) = unlock.of_keychain() else { return Ok(Vec::new()) };
+    pub(crate) fn keychain_orphans(&self, keychain: &Keychain) -> Result<Vec<SlotId>> {
         let store_id = self.read_state(|state| state.header.store_id)?;
         let mut found = keychain.slots(&store_id)?;
         // Looked at last: a slot's key is there before the slot is.
@@ -118,20 +114,19 @@ impl Engine {
         Ok(found)
     }
 
-    /// Takes such a key out of the keychain; `false` if there is none, or if it is none such.
-    pub(crate) fn remove_keychain_orphan(&self, unlock: &Unlock, id: SlotId) -> Result<bool> {
-        let Some(keychain) = unlock.of_keychain() else { return Ok(false) };
+    /// Takes such a key out of the keychain.
+    pub(crate) fn remove_keychain_orphan(&self, keychain: &Keychain, id: SlotId) -> Result<()> {
         let (store_id, slots) = self.read_state(|state| (state.header.store_id, state.slots()))?;
         if slots.iter().any(|slot| slot.id == id) {
-            return Ok(false);
+            return Err(Error::NotAnOrphan { id });
         }
-        // Whoever removed the slot, and whatever they were told: no power cut brings it back after this.
+        // No power cut brings the slot back after this, whichever process removed it.
         Written { value: (), unconfirmed: self.file.confirm() }.confirmed(|()| None)?;
-        keychain.forget(&store_id, id)
+        if keychain.forget(&store_id, id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
     }
 
     fn slot_of(&self, unlock: &Unlock, header: &Header) -> Result<SlotId> {
-        let opened = unlock.open_slot(header)?;
+        let opened = unlock.open_slot(header, self.path())?;
         self.meet(unlock);
         Ok(opened.by)
     }
@@ -143,7 +138,7 @@ impl Engine {
     }
 
     fn meet(&self, unlock: &Unlock) {
-        if let Some(keychain) = unlock.of_keychain() {
+        if let Some(keychain) = unlock.as_keychain() {
             let mut keychains = self.keychains.lock();
             if !keychains.iter().any(|known| known.is_same(keychain)) {
                 keychains.push(keychain.clone());
@@ -182,7 +177,7 @@ impl Engine {
 }
 
 fn kind_of(header: &Header, id: SlotId) -> Result<SlotKind> {
-    header.slots.iter().find(|slot| slot.id == id).map(|slot| slot.kind).ok_or(Error::SlotGone)
+    header.slots.iter().find(|slot| slot.id == id).map(|slot| slot.kind).ok_or(Error::NoSuchSlot { id })
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     codec::{self, Contents, Encoding, SlotNote},
-    error::{Error, Result},
+    error::{Error, FileFlaw, Result},
     file::{Held, Opened},
     format::{Header, PROLOGUE_LEN},
+    id::Origin,
     index::Index,
     seal::{self, Sealed},
     secret::Key,
@@ -44,9 +45,10 @@ impl State {
         header_bytes: &[u8],
         body: &mut [u8],
     ) -> Result<Self> {
-        let contents = unseal(&unlocked.store_key, &header, header_bytes, body)?;
+        let unsealed = unseal(&unlocked.store_key, &header, header_bytes, body)?;
+        let contents = unsealed.map_err(|flaw| opened.bad(flaw))?;
         let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
-        let index = Arc::new(Index::new(contents.next_id, contents.tokens));
+        let index = Arc::new(Index::new(origin_of(&header), contents.next_id, contents.tokens));
         Ok(Self {
             held: opened.hold(),
             unlocked,
@@ -62,7 +64,7 @@ impl State {
     /// The header of the next file, before it is sealed: one generation later, and otherwise the same.
     pub(super) fn next_header(&self) -> Result<Header> {
         let generation = self.header.generation.checked_add(1);
-        let generation = generation.ok_or(Error::Internal { what: "no generation is left" })?;
+        let generation = generation.ok_or(Error::internal("no generation is left"))?;
         Ok(Header { generation, ..self.header.clone() })
     }
 
@@ -71,16 +73,33 @@ impl State {
     }
 }
 
-/// What the file holds, out of its body, which is decrypted in place.
-pub(crate) fn unseal(store_key: &Key, header: &Header, header_bytes: &[u8], body: &mut [u8]) -> Result<Contents> {
-    let contents = codec::decode(seal::open(store_key, header, header_bytes, body)?)?;
-    if header.key_id != seal::key_id(store_key)? {
-        return Err(Error::Malformed { what: "its key id does not match its key" });
-    }
-    if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
-        return Err(Error::Malformed { what: "its slots and the notes on them differ" });
-    }
-    Ok(contents)
+/// What the file holds, from its body, which is decrypted in place; or what is wrong with the file.
+pub(crate) fn unseal(
+    store_key: &Key,
+    header: &Header,
+    header_bytes: &[u8],
+    body: &mut [u8],
+) -> Result<Result<Contents, FileFlaw>> {
+    let Some(plaintext) = seal::open(store_key, header, header_bytes, body)? else {
+        return Ok(Err(FileFlaw::Tampered));
+    };
+    let key_id = seal::key_id(store_key)?;
+    let is_of_header = |contents: &Contents| {
+        if header.key_id != key_id {
+            return Err(FileFlaw::malformed("its key id does not match its key"));
+        }
+        if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
+            return Err(FileFlaw::malformed("its slots and the notes on them differ"));
+        }
+        Ok(())
+    };
+    let contents = codec::decode(plaintext, origin_of(header));
+    Ok(contents.and_then(|contents| is_of_header(&contents).map(|()| contents)))
+}
+
+/// The store that the revisions in a file count in.
+pub(super) fn origin_of(header: &Header) -> Origin {
+    Origin::of(("file", header.store_id))
 }
 
 pub(super) fn sealed(store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) -> Result<Sealed> {

@@ -159,7 +159,7 @@ fn again((path, error): &(PathBuf, io::Error)) -> (PathBuf, io::Error) {
 }
 
 fn abandoned() -> Error {
-    Error::Internal { what: "a thread that was committing a group of changes panicked" }
+    Error::internal("a thread that was committing a group of changes panicked")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::error::Result;
+use crate::error::{FileKind, Result};
 
 /// Whether permissions are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ mod platform {
 
     use rustix::fs::{Dir, Mode, OFlags};
 
-    use super::{Access, File, Metadata, OpenOptions, OsString, Path, Result, io};
+    use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
     use crate::error::{Error, UnsafePermissions};
 
     /// Opens a folder without a note of when it was read; only its owner may. The file system would bring such a note to the
@@ -67,7 +67,7 @@ mod platform {
         pub(crate) fn check_folder(self, path: &Path, folder: &Metadata) -> Result<()> {
             let mode = folder.mode() & 0o7777;
             if self == Self::Checked && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
-                return Err(refuse(path, UnsafePermissions::FolderMode { mode }));
+                return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
             }
             Ok(())
         }
@@ -152,14 +152,14 @@ mod platform {
     pub(crate) use open_options as lock_options;
 
     /// What a path leads to that is no regular file.
-    pub(crate) fn kind(metadata: &Metadata) -> &'static str {
+    pub(crate) fn kind(metadata: &Metadata) -> FileKind {
         let kind = metadata.file_type();
         match () {
-            () if kind.is_dir() => "folder",
-            () if kind.is_symlink() => "symbolic link",
-            () if kind.is_fifo() => "pipe",
-            () if kind.is_socket() => "socket",
-            () => "device",
+            () if kind.is_dir() => FileKind::Directory,
+            () if kind.is_symlink() => FileKind::SymbolicLink,
+            () if kind.is_fifo() => FileKind::Pipe,
+            () if kind.is_socket() => FileKind::Socket,
+            () => FileKind::Device,
         }
     }
 }
@@ -168,7 +168,7 @@ mod platform {
 mod platform {
     use std::{fs, thread, time::Duration};
 
-    use super::{Access, File, Metadata, OpenOptions, OsString, Path, Result, io};
+    use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
 
     pub(crate) fn names(folder: &Path) -> io::Result<impl Iterator<Item = OsString>> {
         Ok(fs::read_dir(folder)?.map_while(|entry| Some(entry.ok()?.file_name())))
@@ -233,8 +233,8 @@ mod platform {
 
     pub(crate) use std::fs::rename as rename_new;
 
-    pub(crate) fn kind(metadata: &Metadata) -> &'static str {
-        if metadata.is_dir() { "folder" } else { "symbolic link" }
+    pub(crate) fn kind(metadata: &Metadata) -> FileKind {
+        if metadata.is_dir() { FileKind::Directory } else { FileKind::SymbolicLink }
     }
 }
 

@@ -9,18 +9,19 @@ use std::{
 };
 
 use super::{Identity, StoreFile, access, check_regular, failed, identity};
-use crate::error::{Error, Result};
+use crate::error::{Error, FileOperation, Result};
 
-/// How long an operation waits for others, all its waits together.
+/// How long an operation on a file waits for others, all its waits together.
 #[derive(Debug)]
 pub(crate) struct Wait {
+    path: PathBuf,
     started: Instant,
     most: Duration,
 }
 
 impl Wait {
-    pub(crate) fn at_most(most: Duration) -> Self {
-        Self { started: Instant::now(), most }
+    pub(crate) fn at_most(most: Duration, path: &Path) -> Self {
+        Self { path: path.to_owned(), started: Instant::now(), most }
     }
 
     /// What is left of it.
@@ -30,7 +31,7 @@ impl Wait {
 
     /// The error when nothing is left.
     pub(crate) fn busy(&self) -> Error {
-        Error::Busy { waited: self.started.elapsed() }
+        Error::Busy { path: self.path.clone(), waited: self.started.elapsed() }
     }
 }
 
@@ -100,8 +101,8 @@ impl StoreFile {
     fn open_lock(&self, path: &Path) -> Result<Lock> {
         let mut options = access::lock_options();
         options.read(true).write(true).create(true).truncate(false);
-        let file = access::patiently(|| options.open(path)).map_err(failed("open", path))?;
-        let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
+        let file = access::patiently(|| options.open(path)).map_err(failed(FileOperation::Open, path))?;
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
         check_regular(path, &metadata)?;
         // Whoever can open it can hold it for ever.
         self.access.check_readable(path, &metadata)?;
@@ -116,7 +117,7 @@ fn wait_for(file: &File, path: &Path, wait: &Wait) -> Result<()> {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+            Err(TryLockError::Error(error)) => return Err(failed(FileOperation::Lock, path)(error)),
             Err(TryLockError::WouldBlock) if wait.left().is_zero() => return Err(wait.busy()),
             Err(TryLockError::WouldBlock) => thread::sleep(pause.min(wait.left())),
         }
@@ -125,12 +126,8 @@ fn wait_for(file: &File, path: &Path, wait: &Wait) -> Result<()> {
 }
 
 impl Lock {
-    /// That it still keeps others out.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.is_at_its_path() { Ok(()) } else { Err(Error::ChangedMeanwhile) }
-    }
-
-    fn is_at_its_path(&self) -> bool {
+    /// Whether it still keeps others out.
+    pub(super) fn is_at_its_path(&self) -> bool {
         // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
         let Some(locked) = &self.identity else { return true };
         let at_path = fs::symlink_metadata(&self.path).ok().as_ref().and_then(identity);

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{access, failed};
-use crate::{error::Result, format::length, secret::SecretBytes};
+use crate::{
+    error::{Error, FileFlaw, FileOperation, Result},
+    format::length,
+    secret::SecretBytes,
+};
 
 /// A file that was opened to be read.
 #[derive(Debug)]
@@ -65,12 +69,17 @@ impl Opened {
         reserved
             .and_then(|()| file.rewind())
             .and_then(|()| file.take(len).read_to_end(&mut bytes))
-            .map_err(failed("read", &self.path))?;
+            .map_err(failed(FileOperation::Read, &self.path))?;
         Ok(bytes)
     }
 
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// The error for a file that cannot be used as it is.
+    pub(crate) fn bad(&self, flaw: FileFlaw) -> Error {
+        Error::BadFile { path: self.path.clone(), flaw }
     }
 
     /// Keeps the file, for as long as what was read of it is used.

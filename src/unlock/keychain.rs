@@ -26,26 +26,84 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// end in a secret makes a GNOME keyring without a password unreadable).
 const TEXT_LEN: usize = 2 * Key::LEN;
 
-/// The entries of one application.
+/// A key in the operating system's keychain as an [unlock method](crate::Unlock): nobody types anything once the user has
+/// signed in to the system. That is the Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC), the login keychain on
+/// macOS, the Credential Manager on Windows. `docs/keychain.md` says what each of them protects from, and when it asks the
+/// user.
+///
+/// Each question to the keychain has a [deadline](Self::deadline). Opening a store asks for one key for each key slot of a
+/// keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only ever made for a new
+/// slot, and deleted only after the slot is gone.
+///
+/// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
+///
+/// A store that a keychain opens needs a second unlock method for the day when the keychain is gone. This function works
+/// on the first start and on every later one, with and without a keychain:
+///
+/// ```
+/// use std::path::Path;
+/// use tokenkeep::{Error, ErrorKind, Keychain, Keystore, Passphrase, Secret, Unlock};
+///
+/// fn open(path: &Path, ask: impl FnOnce() -> Secret) -> tokenkeep::Result<Keystore> {
+///     let keychain = Unlock::from(Keychain::new("com.example.app")).label("this computer");
+///     match Keystore::open_or_create(path, &keychain) {
+///         // There is no keychain, or the store was created where there was none.
+///         Err(error) if error.kind() == ErrorKind::Keychain || matches!(error, Error::NoSlotFor { .. }) => {
+///             Keystore::open_or_create(path, &Passphrase::new(ask()).into())
+///         }
+///         opened => opened,
+///     }
+/// }
+///
+/// # if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none() {
+/// # let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("tokens.keep");
+/// for start in 1..=2 {
+///     open(&path, || Secret::from("correct horse battery staple"))?;
+/// }
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
-pub(crate) struct Keychain {
+pub struct Keychain {
     system: System,
     service: String,
     deadline: Duration,
 }
 
 impl Keychain {
-    pub(super) fn new(service: String) -> Self {
-        Self { system: System::default(), service, deadline: DEADLINE }
+    /// The keychain that knows the application as `service`, such as `"com.example.app"`.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self { system: System::default(), service: service.into(), deadline: DEADLINE }
     }
 
-    #[cfg(feature = "keychain")]
-    pub(super) fn set_credential_store(&mut self, store: std::sync::Arc<keyring_core::CredentialStore>) {
-        self.system = System::given(store);
-    }
-
-    pub(super) fn set_deadline(&mut self, deadline: Duration) {
+    /// How long one question to the keychain may take, 30 s if not set: the keychain may ask a person to unlock it.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Uses the application's own keychain in place of the system's: any store of the `keyring-core` family, which this
+    /// crate re-exports. For [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) it has to find entries by
+    /// their `service`.
+    ///
+    /// ```
+    /// # use tokenkeep::{Keychain, Keystore, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tokens.keep");
+    /// let credentials = tokenkeep::keyring_core::mock::Store::new()?;
+    /// let unlock = Unlock::from(Keychain::new("com.example.app").credential_store(credentials));
+    /// Keystore::create(&path, &unlock)?;
+    /// Keystore::open(&path, &unlock)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "keychain")]
+    #[must_use]
+    pub fn credential_store(mut self, store: std::sync::Arc<keyring_core::CredentialStore>) -> Self {
+        self.system = System::given(store);
+        self
     }
 
     /// Makes a key for a new slot, and sees that the keychain has it.

@@ -1,26 +1,54 @@
-//! A passphrase as the way to a store's key.
+//! A passphrase as an unlock method.
+
+use std::{fmt, sync::Arc};
 
 use crate::{
     error::{Error, Result},
-    format::{Salt, SlotKind},
+    format::Salt,
     kdf::KdfParams,
     secret::{Key, Secret},
+    slot::SlotKind,
 };
 
 const ARGON2ID: &[u8; 22] = b"tokenkeep v1 argon2id\0";
 
-#[derive(Debug, Clone)]
-pub(super) struct Passphrase {
-    text: Secret,
+/// A passphrase as an [unlock method](crate::Unlock). It is wiped from memory when its last clone is dropped; cloning it
+/// copies no secret, and its `Debug` hides it.
+///
+/// The passphrase is used byte for byte as given. Normalize text that is typed on several systems first (NFKC, as NIST SP
+/// 800-63B-4, 3.1.1.2, advises). Creating and opening a store derive a key from it with Argon2id (RFC 9106), at the time and
+/// memory of the slot's [`KdfParams`]. An empty passphrase is refused.
+///
+/// ```
+/// use tokenkeep::{KdfParams, Passphrase, Unlock};
+///
+/// let passphrase = Passphrase::new(String::from("correct horse battery staple")).kdf(KdfParams::MIN);
+/// assert_eq!(format!("{passphrase:?}"), "Passphrase(***)");
+/// let unlock = Unlock::from(passphrase).label("Ada");
+/// ```
+#[derive(Clone)]
+pub struct Passphrase {
+    text: Arc<Secret>,
     kdf: Option<KdfParams>,
 }
 
 impl Passphrase {
-    pub(super) fn new(text: Secret) -> Self {
-        Self { text, kdf: None }
+    /// The passphrase of that text. A `String` is taken over without a copy.
+    #[must_use]
+    pub fn new(passphrase: impl Into<Secret>) -> Self {
+        Self { text: Arc::new(passphrase.into()), kdf: None }
     }
 
-    /// The cost of a new slot for it: as it was set, or as it was in that place, but by itself no less than the default.
+    /// The cost of a key slot that is made with the passphrase. Without it the cost is the
+    /// [default](KdfParams::default), or that of the passphrase it replaces, if that is higher. Opening takes the cost from
+    /// the file.
+    #[must_use]
+    pub fn kdf(mut self, kdf: KdfParams) -> Self {
+        self.kdf = Some(kdf);
+        self
+    }
+
+    /// The cost of a new slot: as it was set, or as it was in that place, but by itself no less than the default.
     pub(super) fn new_kdf(&self, replaced: Option<SlotKind>) -> KdfParams {
         let default = KdfParams::default();
         match (self.kdf, replaced) {
@@ -30,15 +58,17 @@ impl Passphrase {
         }
     }
 
-    pub(super) fn set_kdf(&mut self, kdf: KdfParams) {
-        self.kdf = Some(kdf);
-    }
-
     /// The key that it gives for a slot of that cost and salt.
     pub(super) fn slot_key(&self, kdf: KdfParams, salt: &Salt) -> Result<Key> {
         if self.text.is_empty() {
             return Err(Error::EmptyPassphrase);
         }
         kdf.derive(self.text.expose_secret().as_bytes(), &[ARGON2ID.as_slice(), salt].concat())
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(***)")
     }
 }

@@ -1,6 +1,6 @@
-//! A recovery key: a way to a store's key that a person keeps on paper.
+//! A recovery key as an unlock method: a person keeps it on paper.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use data_encoding::{Encoding, Specification};
 use ring::digest::{SHA256, digest};
@@ -28,42 +28,45 @@ const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
 /// Of what was typed: as many characters as there should be, each of at most four bytes.
 const TYPED_LEN: usize = (GROUP_LEN + SYMBOLS_LEN) * 4;
 
-/// 256 random bits that unlock a store, in a form to be kept on paper: for the day when the passphrase is forgotten or the
-/// keychain is gone.
+/// 256 random bits as an [unlock method](crate::Unlock), in a form to be kept on paper: for the day when the passphrase is
+/// forgotten or the keychain is gone, or for an unattended service. It needs no key derivation, because it cannot be
+/// guessed.
 ///
-/// It is shown to a person once, when it is made: 15 groups of four letters and digits, of which the first is always
-/// `TKR1` and the last five or so symbols are a checksum.
+/// The application shows it to a person once, when it is made: 15 groups of four letters and digits. The first group is
+/// always `TKR1`, and the last five or so symbols are a checksum.
 ///
 /// ```text
 /// TKR1-7B2E-N0KD-…
 /// ```
 ///
-/// Typing it is forgiving: upper and lower case, spaces, line ends, hyphens and dashes do not matter, `O` is read
-/// as `0`, `I` and `L` as `1`. A mistake is told as one before anything is tried with the key
-/// ([`Error::MistypedRecoveryKey`]); one in 16 million is not noticed, and is a wrong key then
+/// Reading what a person types is forgiving: upper and lower case, spaces, line ends, hyphens and dashes do not matter, `O`
+/// is read as `0`, `I` and `L` as `1`. A typing error is reported before anything is tried with the key
+/// ([`Error::MistypedRecoveryKey`]). One typing error in 16 million goes unnoticed, and is then a wrong key
 /// ([`Error::WrongRecoveryKey`]).
 ///
-/// The key is as secret as a token: it is wiped from memory when dropped, its `Debug` shows nothing of it, and
-/// [`expose_secret`](Self::expose_secret) is the only way to read it.
+/// The key is as secret as a token: it is wiped from memory when its last clone is dropped, its `Debug` hides it, and
+/// [`expose_secret`](Self::expose_secret) is the only way to read it. Cloning it copies no secret.
 ///
 /// ```
-/// use tokenkeep::{Keystore, RecoveryKey, Unlock};
+/// use tokenkeep::{KdfParams, Keystore, Passphrase, RecoveryKey, Unlock};
 ///
-/// # let dir = tempfile::tempdir()?;
-/// # let path = dir.path().join("tokens.keep");
-/// # let passphrase = Unlock::passphrase("correct horse battery staple").kdf(tokenkeep::KdfParams::MIN);
-/// let store = Keystore::create(&path, passphrase)?;
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("tokens.keep");
+/// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+/// let store = Keystore::create(&path, &unlock)?;
 /// let key = RecoveryKey::generate()?;
-/// let on_paper = key.expose_secret().to_owned(); // to be shown, and kept by the person
-/// store.add_slot(Unlock::recovery_key(key).label("paper"))?;
+/// let on_paper = key.expose_secret().to_owned(); // the application shows it, and the person keeps it
+/// store.add_slot(&Unlock::from(key).label("paper"))?;
 ///
 /// // Years later:
-/// let typed = on_paper.to_lowercase().replace('-', " ");
-/// Keystore::open(&path, Unlock::recovery_key(typed.parse()?))?;
+/// let typed: RecoveryKey = on_paper.to_lowercase().replace('-', " ").parse()?;
+/// Keystore::open(&path, &typed.into())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct RecoveryKey {
+pub struct RecoveryKey(Arc<Inner>);
+
+struct Inner {
     key: Key,
     text: Secret,
 }
@@ -101,18 +104,18 @@ impl RecoveryKey {
             text.push('-');
             text.extend(group.iter().copied().map(char::from));
         }
-        Ok(Self { key, text: Secret::from(text) })
+        Ok(Self(Arc::new(Inner { key, text: Secret::from(text) })))
     }
 
     /// The key as a person keeps it. Whatever it is copied to is not wiped.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
-        self.text.expose_secret()
+        self.0.text.expose_secret()
     }
 
     /// The key that it gives for any slot.
     pub(super) fn slot_key(&self) -> Key {
-        self.key.clone()
+        self.0.key.clone()
     }
 }
 
@@ -182,7 +185,7 @@ fn encoding() -> Result<Encoding> {
 }
 
 fn undecodable() -> Error {
-    Error::Internal { what: "a recovery key that base 32 refuses" }
+    Error::internal("base 32 refuses a recovery key")
 }
 
 fn mistyped(why: RecoveryKeyTypo) -> Error {

@@ -1,0 +1,132 @@
+//! Errors sorted by what a caller does next.
+
+use std::io;
+
+use super::{Error, FileFlaw, KeychainFailure};
+
+/// What a caller does next about an [`Error`]: its [`kind`](Error::kind).
+///
+/// | kind | variants | what to do |
+/// |---|---|---|
+/// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan` | create it, or look again |
+/// | `AlreadyExists` | `AlreadyExists` | open it, or choose another path |
+/// | `Damaged` | `BadFile` (other than a newer format) | restore the file from a backup |
+/// | `Unsupported` | `BadFile` (newer format), `Unsupported`, `Keychain` (not compiled in) | update the application, or do without |
+/// | `WrongSecret` | `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`, `MistypedRecoveryKey`, `NoSlotFor`, `NoneOpened` | ask again, or use another unlock method |
+/// | `Keychain` | `Keychain` (the rest) | unlock the keychain, or use another unlock method |
+/// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
+/// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
+/// | `Conflict` | `Conflict` | read the token again, then decide |
+/// | `Reopen` | `Replaced`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
+/// | `Invalid` | `EmptyPath`, `NotAFile`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable` | change what the application asks for |
+/// | `Incomplete` | `DurabilityUnknown`, `KeyLeft` | the change was made; something that follows it failed |
+/// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
+/// | `Internal` | `Internal` | report the bug |
+/// | `Other` | `Other` | the store's own error says |
+///
+/// ```
+/// use tokenkeep::{ErrorKind, MemoryStore, Token, TokenStore};
+///
+/// let store = MemoryStore::new();
+/// let error = store.save_token(&Token::builder().user_name("ada").build()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Invalid);
+/// assert!(!error.is_retryable());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such file, directory, token or key slot.
+    NotFound,
+    /// There is already something at the path.
+    AlreadyExists,
+    /// The file is damaged, or is not a keystore.
+    Damaged,
+    /// This version of the library, or this store, cannot do it.
+    Unsupported,
+    /// The secret does not open the keystore.
+    WrongSecret,
+    /// The operating system's keychain did not give or take the key.
+    Keychain,
+    /// The permissions of a file or directory are in the way.
+    Permission,
+    /// Somebody else is writing: the same call may succeed later.
+    Busy,
+    /// The stored token is not the one that the caller has read.
+    Conflict,
+    /// This handle cannot be used any more, and the keystore has to be opened again.
+    Reopen,
+    /// The call asks for something that a store never does.
+    Invalid,
+    /// The change was made, and something that follows it failed.
+    Incomplete,
+    /// The operating system refused: no space, no memory, a failing disk.
+    System,
+    /// A bug in this crate.
+    Internal,
+    /// An error of an application's own store.
+    Other,
+}
+
+impl Error {
+    /// What a caller does next about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. }
+            | Self::MissingDirectory { .. }
+            | Self::NoSuchToken
+            | Self::NoSuchSlot { .. }
+            | Self::NotAnOrphan { .. } => ErrorKind::NotFound,
+            Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+            Self::BadFile {
+                flaw: FileFlaw::UnsupportedVersion { .. } | FileFlaw::UnsupportedFeature { .. }, ..
+            }
+            | Self::Unsupported { .. }
+            | Self::Keychain { why: KeychainFailure::NotCompiledIn } => ErrorKind::Unsupported,
+            Self::BadFile { .. } => ErrorKind::Damaged,
+            Self::WrongPassphrase { .. }
+            | Self::EmptyPassphrase
+            | Self::WrongRecoveryKey { .. }
+            | Self::MistypedRecoveryKey { .. }
+            | Self::NoSlotFor { .. }
+            | Self::NoneOpened { .. } => ErrorKind::WrongSecret,
+            Self::Keychain { .. } => ErrorKind::Keychain,
+            Self::UnsafePermissions { .. } => ErrorKind::Permission,
+            Self::Busy { .. } | Self::ChangedMeanwhile { .. } => ErrorKind::Busy,
+            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Replaced { .. } | Self::Rekeyed { .. } | Self::RolledBack { .. } | Self::Forked { .. } => {
+                ErrorKind::Reopen
+            }
+            Self::EmptyPath
+            | Self::NotAFile { .. }
+            | Self::MountedFile { .. }
+            | Self::FileTooLarge { .. }
+            | Self::KdfLimit(_)
+            | Self::LastSlot
+            | Self::TooManySlots { .. }
+            | Self::OtherClient { .. }
+            | Self::Ambiguous { .. }
+            | Self::TooLarge { .. }
+            | Self::Unstorable { .. } => ErrorKind::Invalid,
+            Self::DurabilityUnknown { .. } | Self::KeyLeft { .. } => ErrorKind::Incomplete,
+            Self::Io { cause, .. } => match cause.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+                _ => ErrorKind::System,
+            },
+            Self::KdfMemory { .. } | Self::Random => ErrorKind::System,
+            Self::Internal(_) => ErrorKind::Internal,
+            Self::Other(_) => ErrorKind::Other,
+        }
+    }
+
+    /// Whether the same call may succeed later, although neither the application nor a person changes anything: another
+    /// writer is at work, memory is short, or the keychain did not answer in time. Wait before trying again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::ChangedMeanwhile { .. } | Self::KdfMemory { .. } | Self::Random => true,
+            Self::Keychain { why } => matches!(why, KeychainFailure::TimedOut { .. }),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The reasons inside errors.
+
+use std::{fmt, time::Duration};
+
+use super::Error;
+use crate::method::UnlockMethod;
+
+/// A detail for a person to read. A program cannot match on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Detail(&'static str);
+
+impl Detail {
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.0, f)
+    }
+}
+
+/// What is wrong with a file: the reason in [`Error::BadFile`]. `docs/format.md`, *Reading*, has the same classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileFlaw {
+    /// The file has no bytes at all.
+    #[error("is an empty file: restore it from a backup, or delete it to create a new keystore")]
+    Empty,
+    /// The file does not start as a keystore does.
+    #[error("is not a tokenkeep keystore: choose another path, or restore the keystore from a backup")]
+    NotAKeystore,
+    /// The file was written in a version of the format that this library does not know.
+    #[error("has format version {found}, and this library reads version 1: update the application")]
+    #[non_exhaustive]
+    UnsupportedVersion {
+        /// The file's version.
+        found: u16,
+    },
+    /// The file needs a feature that this library does not know.
+    #[error("needs features that this library does not have (bits {bits:#010x}): update the application")]
+    #[non_exhaustive]
+    UnsupportedFeature {
+        /// The unknown bits among the required features.
+        bits: u32,
+    },
+    /// The file asks for a key derivation whose cost is out of bounds. No key was derived.
+    #[error("asks for a key derivation that is out of bounds ({0}): restore the keystore from a backup")]
+    KdfLimit(KdfLimit),
+    /// The header's own checksum does not match: a disk or a transfer damaged the file.
+    #[error("has a damaged header: restore the keystore from a backup")]
+    DamagedHeader,
+    /// The file ends early.
+    #[error("is cut short, {found} of {expected} bytes are there: restore the keystore from a backup")]
+    #[non_exhaustive]
+    Truncated {
+        /// How many bytes the file should have, as far as it says.
+        expected: u64,
+        /// How many bytes it has.
+        found: u64,
+    },
+    /// The key is right, but header and contents are not what was sealed with it.
+    #[error("was changed or damaged after it was sealed: restore the keystore from a backup")]
+    Tampered,
+    /// The file breaks a rule of the format: a faulty program wrote it, or something was appended to it.
+    #[error("breaks the file format ({0}): restore the keystore from a backup")]
+    Malformed(Detail),
+}
+
+impl FileFlaw {
+    pub(crate) const fn malformed(rule: &'static str) -> Self {
+        Self::Malformed(Detail::new(rule))
+    }
+}
+
+/// What a path leads to that is not a regular file: the reason in [`Error::NotAFile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A directory.
+    #[error("a directory")]
+    Directory,
+    /// A symbolic link whose target does not exist, or one that replaced the file of an open store.
+    #[error("a symbolic link that leads to no file")]
+    SymbolicLink,
+    /// A named pipe (FIFO).
+    #[error("a pipe")]
+    Pipe,
+    /// A socket.
+    #[error("a socket")]
+    Socket,
+    /// A device.
+    #[error("a device")]
+    Device,
+}
+
+/// What was being done to a file or directory: part of [`Error::Io`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileOperation {
+    /// Following the symbolic links of a path.
+    #[error("resolve the path")]
+    Resolve,
+    /// Reading owner, mode and length.
+    #[error("read the metadata of")]
+    ReadMetadata,
+    /// Opening.
+    #[error("open")]
+    Open,
+    /// Reading.
+    #[error("read")]
+    Read,
+    /// Creating a new file.
+    #[error("create")]
+    Create,
+    /// Writing the next state to a temporary file.
+    #[error("write")]
+    Write,
+    /// Bringing bytes or names to the disk.
+    #[error("sync")]
+    Sync,
+    /// Renaming the temporary file over the old one.
+    #[error("replace")]
+    Replace,
+    /// Taking the lock.
+    #[error("lock")]
+    Lock,
+}
+
+/// An operation of a [`TokenStore`](crate::TokenStore) that not every store has: the reason in [`Error::Unsupported`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreOperation {
+    /// [`replace_token`](crate::TokenStore::replace_token).
+    #[error("replace a token")]
+    ReplaceToken,
+    /// [`delete_token_if`](crate::TokenStore::delete_token_if).
+    #[error("delete a token of a given revision")]
+    DeleteTokenIf,
+}
+
+/// A cost of a key derivation that is out of bounds, and the nearest value that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KdfLimit {
+    /// Which cost.
+    pub cost: KdfCost,
+    /// The value that was asked for.
+    pub asked: u64,
+    /// The nearest accepted value.
+    pub limit: u64,
+}
+
+impl fmt::Display for KdfLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cost, asked, limit } = self;
+        let which = if asked < limit { "minimum" } else { "maximum" };
+        write!(f, "{asked} {cost}, the {which} is {limit}")
+    }
+}
+
+/// One of the costs of a key derivation, with its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KdfCost {
+    /// Memory, in KiB.
+    #[error("KiB of memory")]
+    MemoryKib,
+    /// Passes over the memory.
+    #[error("passes")]
+    Passes,
+    /// Lanes.
+    #[error("lanes")]
+    Lanes,
+    /// Memory in KiB times passes.
+    #[error("KiB of memory times passes")]
+    MemoryKibTimesPasses,
+}
+
+/// Which limit on key slots was reached: the reason in [`Error::TooManySlots`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlotLimit {
+    /// All key slots together.
+    #[error("key slots")]
+    KeySlots,
+    /// Key slots for passphrases, each of which costs a key derivation to try.
+    #[error("key slots for passphrases")]
+    Passphrases,
+}
+
+/// Why one unlock method did not open a keystore: an entry of [`Error::NoneOpened`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnlockFailure {
+    /// The unlock method.
+    pub method: UnlockMethod,
+    /// Its error.
+    pub error: Error,
+}
+
+impl fmt::Display for UnlockFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.method, self.error)
+    }
+}
+
+/// What is too large: the reason in [`Error::TooLarge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Part {
+    /// A token with all its fields.
+    #[error("a token")]
+    Token,
+    /// An id.
+    #[error("an id")]
+    Id,
+    /// A user name.
+    #[error("a user name")]
+    UserName,
+    /// A client id.
+    #[error("a client id")]
+    ClientId,
+    /// A client secret.
+    #[error("a client secret")]
+    ClientSecret,
+    /// A refresh token.
+    #[error("a refresh token")]
+    RefreshToken,
+    /// An access token.
+    #[error("an access token")]
+    AccessToken,
+    /// A grant token.
+    #[error("a grant token")]
+    GrantToken,
+    /// An ID token.
+    #[error("an ID token")]
+    IdToken,
+    /// A redirect URL.
+    #[error("a redirect URL")]
+    RedirectUrl,
+    /// An API domain.
+    #[error("an API domain")]
+    ApiDomain,
+    /// A token type.
+    #[error("a token type")]
+    TokenType,
+    /// A scope.
+    #[error("a scope")]
+    Scope,
+    /// The name of an attribute.
+    #[error("an attribute name")]
+    AttributeName,
+    /// The value of an attribute.
+    #[error("an attribute value")]
+    AttributeValue,
+    /// The label of a key slot.
+    #[error("a label")]
+    Label,
+}
+
+/// Why a token cannot be stored: the reason in [`Error::Unstorable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unstorable {
+    /// A stored token needs at least one of the three.
+    #[error("it has no grant, refresh or access token")]
+    NothingToStore,
+    /// Among the stored tokens that have a user name, user name and client id together are unique. A missing client id
+    /// counts as a value.
+    #[error("another token is stored for the same user name and client id")]
+    UserAndClientTaken,
+    /// An attribute is found by its name, so it needs one.
+    #[error("one of its attributes has no name")]
+    UnnamedAttribute,
+    /// An id was saved that leaves no number for the ids that the store chooses.
+    #[error("the store has no number left to choose an id from; give the token an id")]
+    NoIdLeft,
+}
+
+/// How the operating system's keychain failed: the reason in [`Error::Keychain`]. It never includes what the keychain
+/// itself said, because that may hold the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeychainFailure {
+    /// There is no keychain, or it does not work. On macOS also: a person refused.
+    #[error("is not available: start it, or use another unlock method")]
+    Unavailable,
+    /// The keychain is locked and nobody unlocked it, or it has no default collection yet.
+    #[error("is locked, or has no default collection: unlock it, and try again")]
+    Locked,
+    /// The keychain did not answer. It may be waiting for a person, and may still do what was asked of it.
+    #[error("did not answer within {} ms: try again, with a longer deadline if it asks a person", after.as_millis())]
+    #[non_exhaustive]
+    TimedOut {
+        /// How long the call waited.
+        after: Duration,
+    },
+    /// The keychain says that it has no key for the keystore. A locked or a newly made keychain may say the same.
+    #[error("has no key for the keystore, or is locked: unlock it, or use another unlock method")]
+    Missing,
+    /// The keychain has a key that opens no key slot, or the key slot was changed in the file.
+    #[error("has a key that does not open the keystore: use another unlock method")]
+    WrongKey,
+    /// The service name is empty or contains a NUL character, which some keychains cannot store.
+    #[error("cannot store a service name that is empty or contains NUL: choose another service name")]
+    BadService,
+    /// The keychain accepted a key and did not return it.
+    #[error("accepts a key and does not return it: use another unlock method")]
+    Forgetful,
+    /// The keychain did something that no keychain should do.
+    #[error("failed: look at its entries, or use another unlock method")]
+    Broken,
+    /// The application was built without the feature `keychain`.
+    #[error("is not supported by this build of the application: use another unlock method")]
+    NotCompiledIn,
+}
+
+impl KeychainFailure {
+    pub(crate) fn error(self) -> Error {
+        Error::Keychain { why: self }
+    }
+}
+
+/// What is wrong with a recovery key as typed: the reason in [`Error::MistypedRecoveryKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryKeyTypo {
+    /// The text is not a recovery key.
+    #[error("it does not start with TKR1")]
+    Start,
+    /// The text starts as a key of a later version would.
+    #[error("its first group is not TKR1; a later version may have made it")]
+    Version,
+    /// Characters are missing, or there are too many.
+    #[error("it has {found} letters and digits, and a recovery key has {expected}")]
+    #[non_exhaustive]
+    Length {
+        /// How many it has, without spaces and hyphens.
+        found: usize,
+        /// How many a recovery key has.
+        expected: usize,
+    },
+    /// A character never stands in a recovery key.
+    #[error("group {group} has a character that no recovery key has")]
+    #[non_exhaustive]
+    Character {
+        /// Which group of four, counted from 1.
+        group: usize,
+    },
+    /// Every character is allowed, but they do not belong together.
+    #[error("its checksum does not match; a character is wrong, or two are exchanged")]
+    Checksum,
+}
+
+/// What is unsafe about a file or directory: the reason in [`Error::UnsafePermissions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsafePermissions {
+    /// Other users can read or write the file.
+    #[error("other users may read or write this file (mode {mode:04o}); set its mode to 0600")]
+    #[non_exhaustive]
+    FileMode {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// Every user can replace files in the directory.
+    #[error("every user may write to this directory (mode {mode:04o}); set its mode to 0700")]
+    #[non_exhaustive]
+    DirectoryMode {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// A save would take the file away from its owner.
+    #[error("this file belongs to user {owner}; run as that user, because a save would lock that user out")]
+    #[non_exhaustive]
+    ForeignOwner {
+        /// The owner's user id.
+        owner: u32,
+    },
+    /// A save would leave the file's other names at the old contents.
+    #[error("this file has {links} names (hard links), and a save would change one of them; remove the others")]
+    #[non_exhaustive]
+    HardLinked {
+        /// How many names.
+        links: u64,
+    },
+}
