@@ -9,25 +9,35 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokenkeep::{KdfParams, Keystore, Token, TokenBuilder, Unlock};
+use tokenkeep::{KdfParams, Keystore, Passphrase, RecoveryKey, Token, TokenBuilder, Unlock};
 
 pub const PASSPHRASE: &str = "correct horse battery staple";
 
-/// A way to unlock that costs as little as is allowed.
+/// An unlock method that costs as little as is allowed.
 pub fn unlock() -> Unlock {
-    Unlock::passphrase(PASSPHRASE).kdf(KdfParams::MIN)
+    passphrase().into()
 }
 
-/// Two recovery keys, for processes that have to have the same ones.
+/// The passphrase of [`unlock`].
+pub fn passphrase() -> Passphrase {
+    cheap(PASSPHRASE)
+}
+
+/// A passphrase that costs as little as is allowed.
+pub fn cheap(passphrase: &str) -> Passphrase {
+    Passphrase::new(passphrase).kdf(KdfParams::MIN)
+}
+
+/// Two recovery keys, for processes that need the same ones.
 pub const PAPER: &str = "TKR1-NGWK-DQ71-EVHP-SX1N-JMGJ-TB2Y-RRH0-885Q-R8HY-PFQN-ABJ7-Q8W2-MQKH-BEWK";
 pub const OTHER_PAPER: &str = "TKR1-KJBZ-VYV3-ZE6G-8SH4-JR9V-P68G-JS63-T185-E8G6-9ZAH-BCDT-N5GF-VEC6-BMG3";
 
-/// A way to unlock that costs nothing.
+/// An unlock method that costs nothing.
 pub fn unlock_with_paper(key: &str) -> Unlock {
-    Unlock::recovery_key(key.parse().unwrap())
+    Unlock::from(key.parse::<RecoveryKey>().unwrap())
 }
 
-/// In which a test program that starts itself again finds what it is to do.
+/// The environment variable in which a test program that starts itself again finds its job.
 pub const JOB: &str = "TOKENKEEP_TEST_JOB";
 
 /// This program, as another process, doing a job.
@@ -45,24 +55,24 @@ pub fn at_millis(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// A keystore in a folder of its own, which goes when this does.
+/// A keystore in a directory of its own, which is deleted when this is dropped.
 pub struct Fixture {
-    pub folder: TempDir,
+    pub directory: TempDir,
     pub path: PathBuf,
     pub store: Keystore,
 }
 
 impl Fixture {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.keep");
-        let store = Keystore::create(&path, unlock()).unwrap();
-        Self { folder, path, store }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.keep");
+        let store = Keystore::create(&path, &unlock()).unwrap();
+        Self { directory, path, store }
     }
 
     /// Another handle, as another process would have.
     pub fn open(&self) -> Keystore {
-        Keystore::open(&self.path, unlock()).unwrap()
+        Keystore::open(&self.path, &unlock()).unwrap()
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -70,9 +80,9 @@ impl Fixture {
     }
 }
 
-/// The names in a folder, sorted.
-pub fn names_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
+/// The names in a directory, sorted.
+pub fn names_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
