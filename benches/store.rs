@@ -18,7 +18,7 @@ use std::{
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use rows::Row;
 use tempfile::TempDir;
-use tokenkeep::{Keystore, RecoveryKey, Token, TokenId, TokenStore, Unlock, testing};
+use tokenkeep::{Keystore, Passphrase, RecoveryKey, Token, TokenId, TokenStore, Unlock, testing};
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -37,14 +37,14 @@ impl Fixture {
         // On the disk that the project is on: other temporary folders may be in memory.
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = folder.path().join("tokens.keep");
-        let unlock = Unlock::recovery_key(RecoveryKey::generate().unwrap());
-        let store = Keystore::create(&path, unlock.clone()).unwrap();
+        let unlock = Unlock::from(RecoveryKey::generate().unwrap());
+        let store = Keystore::create(&path, &unlock).unwrap();
         testing::fill(&store, Row::table(size).iter().map(Row::token).collect()).unwrap();
         Self { folder, path, unlock, store, size }
     }
 
     fn open(&self) -> Keystore {
-        Keystore::open(&self.path, self.unlock.clone()).unwrap()
+        Keystore::open(&self.path, &self.unlock).unwrap()
     }
 
     /// Saves a row again, another one each round.
@@ -150,11 +150,11 @@ fn open(criterion: &mut Criterion) {
     }
 
     let fixture = Fixture::new(100);
-    let passphrase = Unlock::passphrase(PASSPHRASE);
-    fixture.store.add_slot(passphrase.clone()).unwrap();
+    let passphrase = Unlock::from(Passphrase::new(PASSPHRASE));
+    fixture.store.add_slot(&passphrase).unwrap();
     group.bench_function("limit: Argon2id", |bencher| bencher.iter(|| limits::derive_key(PASSPHRASE)));
     group.bench_function("with a passphrase, 100 tokens", |bencher| {
-        bencher.iter(|| Keystore::open(&fixture.path, passphrase.clone()).unwrap());
+        bencher.iter(|| Keystore::open(&fixture.path, &passphrase).unwrap());
     });
 }
 

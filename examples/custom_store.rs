@@ -1,10 +1,10 @@
-//! An application's own `TokenStore`: a `BTreeMap`, and a JSON file that it is written to.
+//! An application's own `TokenStore`: a `BTreeMap`, and a JSON file that holds it.
 //!
 //!     cargo run --example custom_store
 //!
-//! The rules of save and find come from `tokenkeep::matching`, and `tokenkeep::testing::conformance` holds the store to them.
-//! **It encrypts nothing.** It shows how a store of your own is made, say over a database that is encrypted already;
-//! for a file, use `Keystore`.
+//! The rules of save and find come from `tokenkeep::matching`, and `tokenkeep::testing::conformance` checks the store against
+//! them. **It encrypts nothing.** It shows how to build a store of your own, for example over a database that is already
+//! encrypted. For a file, use `Keystore`.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use tokenkeep::{Result, Secret, Token, TokenId, TokenStore, matching};
+use tokenkeep::{Origin, Result, Secret, Token, TokenId, TokenStore, matching};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
@@ -50,15 +50,30 @@ struct Shelf {
 impl matching::Rows for Shelf {
     type Place = u64;
 
-    fn earliest(&self, criterion: matching::Criterion<'_>) -> Result<Option<(u64, Token)>> {
-        let found = self.rows.iter().find(|(_, row)| criterion.matches(row));
-        Ok(found.map(|(place, row)| (*place, row.clone())))
+    fn origin(&self) -> Origin {
+        origin()
+    }
+
+    fn rows(&mut self, criterion: matching::Criterion<'_>) -> Result<Vec<(u64, Token)>> {
+        let found = self.rows.iter().filter(|(_, row)| criterion.matches(row));
+        Ok(found.map(|(place, row)| (*place, row.clone())).collect())
     }
 }
 
+/// The store that revisions count in. An application with several such stores makes it from their paths.
+fn origin() -> Origin {
+    Origin::of("the JSON store")
+}
+
 impl Shelf {
-    fn by_id(&self, id: &TokenId) -> Result<Option<(u64, Token)>> {
-        matching::Rows::earliest(self, matching::Criterion::Id(id))
+    fn put(&mut self, write: matching::RowWrite<u64>) {
+        let place = write.place.unwrap_or(self.next_place);
+        self.next_place = self.next_place.max(place + 1);
+        self.rows.insert(place, write.token);
+    }
+
+    fn by_id(&mut self, id: &TokenId) -> Result<Option<(u64, Token)>> {
+        Ok(matching::Rows::rows(self, matching::Criterion::Id(id))?.into_iter().next())
     }
 }
 
@@ -72,15 +87,13 @@ impl TokenStore for JsonStore {
             if let Ok(number) = id.as_str().parse::<u64>() {
                 shelf.next_id = next_id.max(number.saturating_add(1));
             }
-            let place = save.place.unwrap_or(shelf.next_place);
-            shelf.next_place = shelf.next_place.max(place + 1);
-            shelf.rows.insert(place, save.token);
+            shelf.put(save);
             Ok(id)
         })
     }
 
     fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find(&*self.lock()?, query)
+        matching::find(&mut *self.lock()?, query)
     }
 
     fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
@@ -103,7 +116,23 @@ impl TokenStore for JsonStore {
     }
 
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find_stored(&*self.lock()?, query)
+        matching::find_stored(&mut *self.lock()?, query)
+    }
+
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        self.write(|shelf| {
+            let write = matching::replace(shelf, token, SystemTime::now())?;
+            let row = write.token.clone();
+            shelf.put(write);
+            Ok(row)
+        })
+    }
+
+    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
+        self.write(|shelf| {
+            let place = matching::delete_if(shelf, id, revision)?;
+            Ok(place.and_then(|place| shelf.rows.remove(&place)).is_some())
+        })
     }
 }
 
@@ -200,10 +229,8 @@ fn token_from_json(value: &Value) -> Option<Token> {
         .api_domain(text("api_domain"))
         .token_type(text("token_type"))
         .scopes(value["scopes"].as_array()?.iter().filter_map(Value::as_str))
-        .stored(time("created_at")?, time("updated_at")?, value["revision"].as_u64()?);
-    if let Some(expires_at) = time("expires_at") {
-        token = token.expires_at(expires_at);
-    }
+        .maybe_expires_at(time("expires_at"))
+        .stored(origin(), time("created_at")?, time("updated_at")?, value["revision"].as_u64()?);
     for (name, attribute) in value["attributes"].as_object()? {
         token = token.attribute(name.as_str(), attribute.as_str()?);
     }

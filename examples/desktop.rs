@@ -1,10 +1,11 @@
-//! A desktop application: its store is unlocked by the system's keychain, by a passphrase where there is none, and by a recovery
-//! key on the day when neither is to be had.
+//! A desktop application: the system's keychain unlocks its store. Where there is no keychain, a passphrase does; and a
+//! recovery key does on the day when neither is to be had.
 //!
 //!     cargo run --example desktop
 //!     cargo run --example desktop -- /path/to/tokens.keep
 //!
-//! Without a path it works in a folder of its own, and takes its entry out of the keychain again at the end.
+//! Without a path it works in a directory of its own, and takes its entry out of the keychain again at the end. With a path
+//! it keeps the store: start it again, with and without a keychain.
 
 use std::{
     env,
@@ -13,24 +14,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokenkeep::{KdfParams, KeychainFailure, Keystore, RecoveryKey, Secret, SlotKind, Token, TokenStore, Unlock};
+use tokenkeep::{
+    ErrorKind, KdfParams, Keychain, KeychainFailure, Keystore, Passphrase, RecoveryKey, Secret, SlotKind, Token,
+    TokenStore, Unlock,
+};
 
-/// What the application is called in the keychain.
+/// The name of the application in the keychain.
 const SERVICE: &str = "com.example.tokenkeep-desktop";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given = env::args_os().nth(1).map(PathBuf::from);
-    let folder = tempfile::tempdir()?;
-    let path = given.clone().unwrap_or_else(|| folder.path().join("tokens.keep"));
+    let directory = tempfile::tempdir()?;
+    let path = given.clone().unwrap_or_else(|| directory.path().join("tokens.keep"));
 
-    let is_new = !path.try_exists()?;
     // Not on the thread of the user interface: the keychain may ask the user, and a passphrase takes its time.
-    let store = unlocked(&path)?;
-    if is_new {
-        offer_recovery_key(&store)?;
-    }
+    let store = match open(&path) {
+        Err(error) if is_first_start(&*error) => {
+            let store = create(&path)?;
+            offer_recovery_key(&store)?;
+            store
+        }
+        opened => opened?,
+    };
 
-    store.save_token(&Token::builder().user_name("ada@example.com").refresh_token("1000.refresh").build())?;
+    let signed_in = Token::builder().user_name("ada@example.com").client_id("1000.CLIENT");
+    store.save_token(&signed_in.refresh_token("1000.refresh").build())?;
     println!("{}", store.status()?);
 
     if given.is_none() {
@@ -39,59 +47,89 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The store, opened or made: with the keychain if there is one, else with a passphrase.
-fn unlocked(path: &Path) -> Result<Keystore, Box<dyn Error>> {
-    match Keystore::open_or_create(path, Unlock::keychain(SERVICE).label("this computer")) {
-        Ok(store) => Ok(store),
-        // No keychain at all, or a store that was made where there was none.
-        Err(tokenkeep::Error::Keychain {
-            why: KeychainFailure::Unavailable | KeychainFailure::NotCompiledIn, ..
-        })
-        | Err(tokenkeep::Error::NoSuchSlot { .. }) => {
-            let passphrase = ask("Passphrase for your sign-ins")?;
-            Ok(Keystore::open_or_create(path, Unlock::passphrase(passphrase).kdf(cost()))?)
-        }
-        // There is a keychain, and it should have the key. A weaker way is not made by itself; the person may have another.
-        Err(error @ tokenkeep::Error::Keychain { .. }) => {
+fn keychain() -> Unlock {
+    Unlock::from(Keychain::new(SERVICE)).label("this computer")
+}
+
+fn is_first_start(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(tokenkeep::Error::NotFound { .. }))
+}
+
+/// Opens the store: with the keychain, else with what the user types.
+fn open(path: &Path) -> Result<Keystore, Box<dyn Error>> {
+    match Keystore::open(path, &keychain()) {
+        // The keychain does not give the key, or the store was created where there was no keychain.
+        Err(error) if matches!(error.kind(), ErrorKind::Keychain | ErrorKind::Unsupported | ErrorKind::WrongSecret) => {
             println!("{error}");
-            let key = ask("Unlock the keychain and start again, or type your recovery key")?;
-            let store = Keystore::open(path, Unlock::recovery_key(key.expose_secret().parse()?))?;
-            // From now on this computer's keychain opens it, as it is today.
-            store.add_slot(Unlock::keychain(SERVICE).label("this computer"))?;
+            let typed = ask("Type your passphrase or your recovery key")?;
+            let unlock = match typed.expose_secret().parse::<RecoveryKey>() {
+                Ok(key) => Unlock::from(key),
+                Err(_) => Unlock::from(Passphrase::new(typed)),
+            };
+            let store = Keystore::open(path, &unlock)?;
+            use_keychain_from_now_on(&store)?;
             Ok(store)
         }
-        Err(error) => Err(error.into()),
+        opened => Ok(opened?),
     }
 }
 
-/// An application takes the default, or `KdfParams::calibrate`. This one is tried without being optimised, and often.
+/// Creates the store: with the keychain if there is one, else with a passphrase.
+fn create(path: &Path) -> Result<Keystore, Box<dyn Error>> {
+    match Keystore::create(path, &keychain()) {
+        // A keychain that is locked or slow is no reason to fall back to a weaker method: only a missing one is.
+        Err(tokenkeep::Error::Keychain {
+            why: KeychainFailure::Unavailable | KeychainFailure::NotCompiledIn, ..
+        }) => {
+            let passphrase = Passphrase::new(ask("Choose a passphrase for your sign-ins")?).kdf(cost());
+            Ok(Keystore::create(path, &passphrase.into())?)
+        }
+        created => Ok(created?),
+    }
+}
+
+/// Adds a key slot for the keychain as it is now, in the place of the one that has failed. Without a keychain the user is
+/// asked again at the next start.
+fn use_keychain_from_now_on(store: &Keystore) -> Result<(), Box<dyn Error>> {
+    let old = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain);
+    let added = match old {
+        Some(slot) => store.replace_slot(slot.id, &keychain()),
+        None => store.add_slot(&keychain()),
+    };
+    match added {
+        Err(error) if matches!(error.kind(), ErrorKind::Keychain | ErrorKind::Unsupported) => Ok(()),
+        added => Ok(added.map(drop)?),
+    }
+}
+
+/// An application takes the default, or `KdfParams::calibrate`. This one is run often, and without optimisation.
 fn cost() -> KdfParams {
     KdfParams::MIN
 }
 
-/// Once, when the store is made.
+/// Once, when the store is created.
 fn offer_recovery_key(store: &Keystore) -> Result<(), Box<dyn Error>> {
     let key = RecoveryKey::generate()?;
     println!("If this computer's keychain is ever lost, this key opens your sign-ins. It is not shown again.");
     // An application shows it in a window, with a button that prints it.
     println!("    {}", key.expose_secret());
-    store.add_slot(Unlock::recovery_key(key).label("on paper"))?;
+    store.add_slot(&Unlock::from(key).label("on paper"))?;
     Ok(())
 }
 
-/// An application asks in a window that does not show what is typed.
-fn ask(what: &str) -> Result<Secret, Box<dyn Error>> {
-    print!("{what}: ");
+/// An application asks in a window that hides what is typed.
+fn ask(question: &str) -> Result<Secret, Box<dyn Error>> {
+    println!("{question}: ");
     io::stdout().flush()?;
     let mut line = String::with_capacity(256);
     if io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err("nobody is there to be asked".into());
+        return Err("nobody is there to answer".into());
     }
-    line.truncate(line.trim_end().len());
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
     Ok(Secret::from(line))
 }
 
-/// What a "sign out everywhere" would do before it deletes the file.
+/// What "sign out everywhere" does before it deletes the file.
 fn forget(store: &Keystore) -> Result<(), Box<dyn Error>> {
     for slot in store.slots()?.into_iter().filter(|slot| slot.kind == SlotKind::Keychain) {
         store.remove_slot(slot.id)?;

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match env::args_os().nth(1) {
         None => show()?,
         Some(argument) if argument == "new-key" => println!("{}", RecoveryKey::generate()?.expose_secret()),
-        Some(path) => println!("{}", Keystore::open_or_create(path, unlock()?)?.status()?),
+        Some(path) => println!("{}", Keystore::open_or_create(path, &unlock()?)?.status()?),
     }
     Ok(())
 }
@@ -37,7 +37,7 @@ fn unlock() -> Result<Unlock, Box<dyn Error>> {
     } else {
         environment("TOKENS_KEY")?
     };
-    Ok(Unlock::recovery_key(secret.expose_secret().parse()?))
+    Ok(Unlock::from(secret.expose_secret().parse::<RecoveryKey>()?))
 }
 
 /// systemd's service manager has checked who may read it.

@@ -3,7 +3,7 @@
 //!     cargo run --example migrate_zoho -- TOKEN_FILE.csv NEW_STORE.keep
 //!
 //! Without arguments it moves a copy of a file that the SDK wrote (`tests/data/zoho_sdk_token_file.csv`), in a temporary
-//! folder. The passphrase comes from the environment variable `TOKENKEEP_PASSPHRASE`; a desktop application asks for it.
+//! directory. The passphrase comes from the environment variable `TOKENKEEP_PASSPHRASE`; a desktop application asks for it.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokenkeep::{Keystore, Secret, Token, TokenId, TokenStore, Unlock};
+use tokenkeep::{Keystore, Passphrase, Token, TokenId, TokenStore, Unlock};
 
 fn main() -> ExitCode {
     match run() {
@@ -27,20 +27,21 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
     let (from, to, passphrase) = match (arguments.next(), arguments.next()) {
-        (Some(from), Some(to)) => (from, to, Secret::from(env::var("TOKENKEEP_PASSPHRASE")?)),
+        (Some(from), Some(to)) => (from, to, Passphrase::new(env::var("TOKENKEEP_PASSPHRASE")?)),
         (None, _) => {
-            (sample(folder.path())?, folder.path().join("tokens.keep"), Secret::from("correct horse battery staple"))
+            (sample(directory.path())?, directory.path().join("tokens.keep"), Passphrase::new("correct horse battery staple"))
         }
         _ => return Err("give the SDK's token file and the path of the new store, or nothing".into()),
     };
 
     let tokens = read(&from)?;
     // A new store: nothing that exists is touched, and a migration that fails leaves nothing of its own.
-    let store = Keystore::create(&to, Unlock::passphrase(passphrase.clone()))?;
-    let moved = move_into(store, &tokens, Unlock::passphrase(passphrase));
+    let unlock = Unlock::from(passphrase);
+    let store = Keystore::create(&to, &unlock)?;
+    let moved = move_into(store, &tokens, &unlock);
     if moved.is_err() {
         fs::remove_file(&to)?;
     }
@@ -57,7 +58,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 /// Saves the tokens, and sees that each of them reads back from the disk.
-fn move_into(store: Keystore, tokens: &[Token], unlock: Unlock) -> Result<(), Box<dyn Error>> {
+fn move_into(store: Keystore, tokens: &[Token], unlock: &Unlock) -> Result<(), Box<dyn Error>> {
     for token in tokens {
         store.save_token(token)?;
     }
@@ -66,7 +67,7 @@ fn move_into(store: Keystore, tokens: &[Token], unlock: Unlock) -> Result<(), Bo
 
     let store = Keystore::open(path, unlock)?;
     if store.get_tokens()?.len() != tokens.len() {
-        return Err("two tokens of the file are for the same user or have the same token: nothing was moved".into());
+        return Err("two tokens of the file are for the same user and client, or have the same token: nothing was moved".into());
     }
     for token in tokens {
         let id = token.id().ok_or("a token of the file has no id")?;
@@ -78,19 +79,15 @@ fn move_into(store: Keystore, tokens: &[Token], unlock: Unlock) -> Result<(), Bo
     Ok(())
 }
 
-fn sample(folder: &Path) -> io::Result<PathBuf> {
-    let copy = folder.join("zoho_sdk_token_file.csv");
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zoho_sdk_token_file.csv"), &copy)?;
+fn sample(directory: &Path) -> io::Result<PathBuf> {
+    let copy = directory.join("zoho_sdk_token_file.csv");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/zoho_sdk_token_file.csv"), &copy)?;
     Ok(copy)
 }
 
-/// Whether the stored token is the given one and what the store set.
+/// Whether the stored token is the given one, without what the store set.
 fn is_same(stored: &Token, token: &Token) -> bool {
-    let (Some(created), Some(updated), Some(revision)) = (stored.created_at(), stored.updated_at(), stored.revision())
-    else {
-        return false;
-    };
-    *stored == token.to_builder().stored(created, updated, revision).build()
+    stored.without_revision() == *token
 }
 
 /// The tokens of a file as the SDK writes it: comma-separated with a header line, the expiry in milliseconds since 1970.
@@ -113,7 +110,7 @@ fn token(names: &csv::StringRecord, record: &csv::StringRecord) -> Result<Token,
             "grant_token" => token.grant_token(value),
             "redirect_uri" | "redirect_url" => token.redirect_url(value),
             "api_domain" => token.api_domain(value),
-            "expiry_time" if value.is_empty() => token,
+            "expiry_time" if value.is_empty() => token.expiry_unknown(),
             "expiry_time" => token.expires_at(SystemTime::UNIX_EPOCH + Duration::from_millis(value.parse()?)),
             other => return Err(format!("the file has a column {other} that this program does not know").into()),
         };

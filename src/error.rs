@@ -361,3 +361,6 @@ fn none_opened(path: &std::path::Path, failures: &[UnlockFailure]) -> impl fmt::
     let failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
     format!("no unlock method opens {path}: {}", failures.join("; "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::{
 
 use keyring_core::{CredentialStore, Error as KeyringError, mock};
 use tempfile::TempDir;
-use tokenkeep::{Error, KeychainFailure, Keystore, SlotId, SlotKind, TokenStore, Unlock};
+use tokenkeep::{Error, Keychain, KeychainFailure, Keystore, SlotId, SlotKind, TokenStore, Unlock, UnlockMethod};
 
 use crate::{
     SERVICE,
@@ -19,8 +19,8 @@ use crate::{
     this_program_with,
 };
 
-fn keychain_in(store: Arc<CredentialStore>) -> Unlock {
-    Unlock::keychain(SERVICE).credential_store(store).deadline(Duration::from_millis(400))
+fn keychain_in(store: Arc<CredentialStore>) -> Keychain {
+    Keychain::new(SERVICE).credential_store(store).deadline(Duration::from_millis(400))
 }
 
 /// What is on the disk: the store, and the keychain's entries.
@@ -32,10 +32,10 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         fs::create_dir(place.entries()).unwrap();
         if operation != "create" {
-            let store = Keystore::create(place.path(), unlock_with_paper(PAPER)).unwrap();
+            let store = Keystore::create(place.path(), &unlock_with_paper(PAPER)).unwrap();
             store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
             if operation != "add" {
-                store.add_slot(place.keychain()).unwrap();
+                store.add_slot(&place.unlock()).unwrap();
             }
         }
         place
@@ -50,8 +50,12 @@ impl Place {
     }
 
     /// Without faults.
-    fn keychain(&self) -> Unlock {
+    fn keychain(&self) -> Keychain {
         keychain_in(Folder::new(self.entries()).store())
+    }
+
+    fn unlock(&self) -> Unlock {
+        self.keychain().into()
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {
@@ -63,8 +67,8 @@ impl Place {
         if self.bytes().is_none() {
             return Vec::new();
         }
-        let paper = Keystore::open(self.path(), unlock_with_paper(PAPER));
-        let keychain = Keystore::open(self.path(), self.keychain());
+        let paper = Keystore::open(self.path(), &unlock_with_paper(PAPER));
+        let keychain = Keystore::open(self.path(), &self.unlock());
         let store = paper.as_ref().or(keychain.as_ref()).unwrap_or_else(|error| panic!("{at}: {error}"));
         store.verify().unwrap();
         let kinds: Vec<_> = store.slots().unwrap().iter().map(|slot| slot.kind).collect();
@@ -78,12 +82,12 @@ impl Place {
 
 const OPERATIONS: [&str; 5] = ["create", "add", "remove", "replace", "rekey"];
 
-fn perform(operation: &str, path: &Path, keychain: Unlock) -> tokenkeep::Result<()> {
+fn perform(operation: &str, path: &Path, keychain: &Unlock) -> tokenkeep::Result<()> {
     if operation == "create" {
         return Keystore::create(path, keychain).map(|_| ());
     }
     // By the way that has nothing to do with the keychain; what has is told which keychain it is.
-    let store = Keystore::open(path, unlock_with_paper(PAPER))?;
+    let store = Keystore::open(path, &unlock_with_paper(PAPER))?;
     let slot = |store: &Keystore| -> tokenkeep::Result<SlotId> {
         Ok(store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain).unwrap().id)
     };
@@ -91,10 +95,10 @@ fn perform(operation: &str, path: &Path, keychain: Unlock) -> tokenkeep::Result<
         "add" => store.add_slot(keychain).map(|_| ()),
         "remove" => {
             store.try_unlock(keychain)?;
-            store.remove_slot(slot(&store)?).map(|_| ())
+            store.remove_slot(slot(&store)?)
         }
         "replace" => store.replace_slot(slot(&store)?, keychain).map(|_| ()),
-        "rekey" => store.rekey([keychain, unlock_with_paper(PAPER)]),
+        "rekey" => store.rekey([keychain, &unlock_with_paper(PAPER)]),
         _ => panic!("no such operation: {operation}"),
     }
 }
@@ -102,7 +106,7 @@ fn perform(operation: &str, path: &Path, keychain: Unlock) -> tokenkeep::Result<
 /// In a process of its own, which the fault may end.
 pub(crate) fn work(operation: &str, at: usize, folder: &Path) {
     let keychain = Folder::with(folder.join("entries"), Some((at, Fault::Stop)));
-    let done = perform(operation, &folder.join("tokens.keep"), keychain_in(keychain.store()));
+    let done = perform(operation, &folder.join("tokens.keep"), &keychain_in(keychain.store()).into());
     std::process::exit(i32::from(done.is_err()));
 }
 
@@ -117,7 +121,7 @@ pub(crate) fn every_fault_at_every_question() {
     for operation in OPERATIONS {
         let place = Place::for_operation(operation);
         let healthy = Folder::new(place.entries());
-        perform(operation, &place.path(), keychain_in(healthy.store())).unwrap();
+        perform(operation, &place.path(), &keychain_in(healthy.store()).into()).unwrap();
         let calls = healthy.plan.calls();
         let after = place.assert_opens(operation);
         assert!(calls >= 4, "{operation}: {calls}");
@@ -145,7 +149,7 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
         assert!(found == kinds || found == after, "{told}: {found:?}");
     } else {
         let keychain = Folder::with(place.entries(), Some((at, fault)));
-        let error = perform(operation, &place.path(), keychain_in(keychain.store())).unwrap_err();
+        let error = perform(operation, &place.path(), &keychain_in(keychain.store()).into()).unwrap_err();
         let (why, is_done) = match error {
             Error::Keychain { why, .. } => (why, false),
             Error::KeyLeft { why, .. } => (why, true),
@@ -163,18 +167,21 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
 
     // What is left over can be listed and taken away, and only that.
     if place.bytes().is_some() && operation != "create" {
-        let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-        let orphans = store.keychain_orphans(place.keychain()).unwrap();
+        let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+        let orphans = store.keychain_orphans(&place.keychain()).unwrap();
         let slots = store.slots().unwrap();
         let in_use = slots.iter().filter(|slot| slot.kind == SlotKind::Keychain).count();
         assert_eq!(orphans.len() + in_use, Folder::new(place.entries()).entries().len(), "{told}");
         for orphan in orphans {
-            assert!(store.remove_keychain_orphan(place.keychain(), orphan).unwrap());
+            store.remove_keychain_orphan(&place.keychain(), orphan).unwrap();
+            let again = store.remove_keychain_orphan(&place.keychain(), orphan);
+            assert!(matches!(again, Err(Error::NotAnOrphan { id, .. }) if id == orphan), "{told}: {again:?}");
         }
         for slot in slots {
-            assert!(!store.remove_keychain_orphan(place.keychain(), slot.id).unwrap(), "{told}: it is in use");
+            let refused = store.remove_keychain_orphan(&place.keychain(), slot.id);
+            assert!(matches!(refused, Err(Error::NotAnOrphan { .. })), "{told}: it is in use: {refused:?}");
         }
-        assert_eq!(store.keychain_orphans(place.keychain()).unwrap(), []);
+        assert_eq!(store.keychain_orphans(&place.keychain()).unwrap(), []);
         place.assert_opens(&told);
     }
 }
@@ -192,17 +199,17 @@ pub(crate) fn kinds_of_failure() {
     for (answer, expected) in answers {
         let place = Place::for_operation("add");
         let credentials = mock::Store::new().unwrap();
-        let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-        let slot = store.add_slot(keychain_in(credentials.clone())).unwrap();
+        let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+        let slot = store.add_slot(&keychain_in(credentials.clone()).into()).unwrap();
         let user = format!("{}-{slot}", crate::store_id_of(&place.path()));
         let entry = keyring_core::api::CredentialStoreApi::build(&*credentials, SERVICE, &user, None).unwrap();
         entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(answer());
-        let error = Keystore::open(place.path(), keychain_in(credentials.clone())).unwrap_err();
+        let error = Keystore::open(place.path(), &keychain_in(credentials.clone()).into()).unwrap_err();
         assert!(matches!(error, Error::Keychain { why, .. } if why == expected), "{error:?}");
         // The errors of the keyring crates hold what was read.
         let source = std::error::Error::source(&error).map(ToString::to_string);
         assert!(!format!("{error} {error:?} {source:?}").contains("canary"));
-        assert!(Keystore::open(place.path(), keychain_in(credentials)).is_ok(), "once it answers again");
+        assert!(Keystore::open(place.path(), &keychain_in(credentials).into()).is_ok(), "once it answers again");
     }
 }
 
@@ -215,24 +222,24 @@ pub(crate) fn wrong_keys() {
     let shouted = key.to_ascii_uppercase();
     for wrong in [vec![b'0'; 64], key[..63].to_vec(), [&key[..], b"0"].concat(), shouted, vec![0; 32], Vec::new()] {
         fs::write(&entry, wrong).unwrap();
-        let refused = Keystore::open(place.path(), place.keychain()).unwrap_err();
+        let refused = Keystore::open(place.path(), &place.unlock()).unwrap_err();
         assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
     }
     fs::write(&entry, &key).unwrap();
-    Keystore::open(place.path(), place.keychain()).unwrap();
+    Keystore::open(place.path(), &place.unlock()).unwrap();
     // Another application's keychain, or another user's.
-    let other = Unlock::keychain("com.example.other").credential_store(Folder::new(place.entries()).store());
-    let missing = Keystore::open(place.path(), other.clone()).unwrap_err();
+    let other = Unlock::from(Keychain::new("com.example.other").credential_store(Folder::new(place.entries()).store()));
+    let missing = Keystore::open(place.path(), &other).unwrap_err();
     assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing, .. }), "{missing:?}");
     let bytes = place.bytes();
-    assert!(Keystore::open_or_create(place.path(), other).is_err());
+    assert!(Keystore::open_or_create(place.path(), &other).is_err());
     assert_eq!(
         (place.bytes(), Folder::new(place.entries()).entries().len()),
         (bytes, 1),
         "no key is made for a file that exists"
     );
-    let no_slot = Keystore::open(place.path(), unlock()).unwrap_err();
-    assert!(matches!(no_slot, Error::NoSuchSlot { kind: "passphrase", .. }));
+    let no_slot = Keystore::open(place.path(), &unlock()).unwrap_err();
+    assert!(matches!(no_slot, Error::NoSlotFor { method: UnlockMethod::Passphrase, .. }));
 }
 
 /// A keychain that takes keys and gives others back, or none.
@@ -240,18 +247,18 @@ pub(crate) fn forgetful() {
     let place = Place::for_operation("add");
     let bytes = place.bytes();
     let forgetful = Arc::new(crate::credentials::Forgetful(Folder::new(place.entries())));
-    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-    let refused = store.add_slot(keychain_in(forgetful.clone())).unwrap_err();
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    let refused = store.add_slot(&keychain_in(forgetful.clone()).into()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
     assert_eq!(place.bytes(), bytes);
     let path = place.0.path().join("new.keep");
-    assert!(Keystore::create(&path, keychain_in(forgetful)).is_err() && !path.exists());
+    assert!(Keystore::create(&path, &keychain_in(forgetful).into()).is_err() && !path.exists());
     let nowhere = Arc::new(crate::credentials::Nowhere);
-    let refused = store.add_slot(keychain_in(nowhere)).unwrap_err();
+    let refused = store.add_slot(&keychain_in(nowhere).into()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
     for service in ["", "a\0b"] {
-        let unlock = Unlock::keychain(service).credential_store(Folder::new(place.entries()).store());
-        let refused = Keystore::create(&path, unlock).unwrap_err();
+        let unlock = Unlock::from(Keychain::new(service).credential_store(Folder::new(place.entries()).store()));
+        let refused = Keystore::create(&path, &unlock).unwrap_err();
         assert!(matches!(refused, Error::Keychain { why: KeychainFailure::BadService, .. }), "{refused:?}");
     }
 }
@@ -260,43 +267,42 @@ pub(crate) fn several_machines() {
     // The same file on two machines: each has its own slot and its own keychain.
     let place = Place::for_operation("remove");
     let elsewhere = tempfile::tempdir().unwrap();
-    let there = keychain_in(Folder::new(elsewhere.path()).store());
-    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-    let on_there = store.add_slot(there.clone()).unwrap();
-    assert_eq!(Keystore::open(place.path(), there.clone()).unwrap().opened_by().unwrap().unwrap().id, on_there);
-    Keystore::open(place.path(), place.keychain()).unwrap();
+    let keychain_there = keychain_in(Folder::new(elsewhere.path()).store());
+    let there = Unlock::from(keychain_there.clone());
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    let on_there = store.add_slot(&there).unwrap();
+    assert_eq!(Keystore::open(place.path(), &there).unwrap().opened_by().unwrap().unwrap().id, on_there);
+    Keystore::open(place.path(), &place.unlock()).unwrap();
     // Here that slot is removed without its entry, which is an orphan there.
-    Keystore::open(place.path(), place.keychain()).unwrap().remove_slot(on_there).unwrap();
-    assert_eq!(store.keychain_orphans(there.clone()).unwrap(), [on_there]);
-    let missing = Keystore::open(place.path(), there).unwrap_err();
+    Keystore::open(place.path(), &place.unlock()).unwrap().remove_slot(on_there).unwrap();
+    assert_eq!(store.keychain_orphans(&keychain_there).unwrap(), [on_there]);
+    let missing = Keystore::open(place.path(), &there).unwrap_err();
     assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey, .. }));
-    // A way that was no keychain's has no orphans.
-    assert_eq!(store.keychain_orphans(unlock()).unwrap(), []);
 }
 
 /// What is wrong with one entry keeps nobody from the next slot.
 pub(crate) fn one_bad_entry() {
     let place = Place::for_operation("remove");
     let first = place.entries().join(&Folder::new(place.entries()).entries()[0]);
-    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-    let second = store.add_slot(place.keychain()).unwrap();
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    let second = store.add_slot(&place.unlock()).unwrap();
     let opens =
-        |unlock: Unlock| Keystore::open(place.path(), unlock).map(|store| store.opened_by().unwrap().unwrap().id);
-    assert_ne!(opens(place.keychain()).unwrap(), second);
+        |unlock: Unlock| Keystore::open(place.path(), &unlock).map(|store| store.opened_by().unwrap().unwrap().id);
+    assert_ne!(opens(place.unlock()).unwrap(), second);
     for bad in [&b"short"[..], &[b'0'; 64]] {
         fs::write(&first, bad).unwrap();
-        assert_eq!(opens(place.keychain()).unwrap(), second);
+        assert_eq!(opens(place.unlock()).unwrap(), second);
     }
     // The first question to the first entry, then to the second one too.
     for at in 0..2 {
-        assert_eq!(opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store())).unwrap(), second);
+        assert_eq!(opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store()).into()).unwrap(), second);
     }
     store.remove_slot(second).unwrap();
-    store.try_unlock(place.keychain()).unwrap_err();
+    store.try_unlock(&place.unlock()).unwrap_err();
     // A wrong key is told, even if the next one is missing.
     let elsewhere = tempfile::tempdir().unwrap();
-    store.add_slot(keychain_in(Folder::new(elsewhere.path()).store())).unwrap();
-    let refused = opens(place.keychain()).unwrap_err();
+    store.add_slot(&keychain_in(Folder::new(elsewhere.path()).store()).into()).unwrap();
+    let refused = opens(place.unlock()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
 }
 
@@ -304,38 +310,39 @@ pub(crate) fn one_bad_entry() {
 pub(crate) fn several_stores_and_services() {
     let (place, other) = (Place::for_operation("remove"), Place::for_operation("create"));
     let entries = || Folder::new(place.entries()).entries().len();
-    let store = Keystore::open(place.path(), unlock_with_paper(PAPER)).unwrap();
-    let beside = Keystore::create(other.path(), place.keychain()).unwrap();
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    let beside = Keystore::create(other.path(), &place.unlock()).unwrap();
     assert_eq!(entries(), 2);
     for store in [&store, &beside] {
-        assert_eq!(store.keychain_orphans(place.keychain()).unwrap(), [], "what is another store's is no orphan");
+        assert_eq!(store.keychain_orphans(&place.keychain()).unwrap(), [], "what is another store's is no orphan");
     }
-    let of_other_service = Unlock::keychain("com.example.other").credential_store(Folder::new(place.entries()).store());
-    store.add_slot(of_other_service.clone()).unwrap();
-    assert_eq!(store.keychain_orphans(of_other_service.clone()).unwrap(), []);
+    let other_service = Keychain::new("com.example.other").credential_store(Folder::new(place.entries()).store());
+    let of_other_service = Unlock::from(other_service.clone());
+    store.add_slot(&of_other_service).unwrap();
+    assert_eq!(store.keychain_orphans(&other_service).unwrap(), []);
     assert_eq!(entries(), 3);
     // All of them are exchanged, and none of the old ones stays.
-    store.rekey([place.keychain(), of_other_service.clone(), unlock_with_paper(PAPER)]).unwrap();
+    store.rekey([&place.unlock(), &of_other_service, &unlock_with_paper(PAPER)]).unwrap();
     assert_eq!(entries(), 3);
     for slot in store.slots().unwrap().into_iter().filter(|slot| slot.kind == SlotKind::Keychain) {
-        assert!(store.remove_slot(slot.id).unwrap());
+        store.remove_slot(slot.id).unwrap();
     }
     assert_eq!(entries(), 1, "the other store's");
-    Keystore::open(other.path(), place.keychain()).unwrap();
+    Keystore::open(other.path(), &place.unlock()).unwrap();
 }
 
 /// A race to make a store leaves one store, and one key.
 pub(crate) fn lost_races() {
     let place = Place::for_operation("create");
-    let keychain = keychain_in(Folder::new(place.entries()).store()).deadline(Duration::from_secs(20));
+    let keychain = Unlock::from(keychain_in(Folder::new(place.entries()).store()).deadline(Duration::from_secs(20)));
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| drop(Keystore::open_or_create(place.path(), keychain.clone()).unwrap()));
+            scope.spawn(|| drop(Keystore::open_or_create(place.path(), &keychain).unwrap()));
         }
     });
     assert_eq!(Folder::new(place.entries()).entries().len(), 1);
     let bytes = place.bytes();
-    let refused = Keystore::create(place.path(), keychain).unwrap_err();
+    let refused = Keystore::create(place.path(), &keychain).unwrap_err();
     assert!(matches!(refused, Error::AlreadyExists { .. }));
     assert_eq!((place.bytes(), Folder::new(place.entries()).entries().len()), (bytes, 1));
 }
@@ -344,23 +351,23 @@ pub(crate) fn lost_races() {
 pub(crate) fn there_and_back() {
     let place = Place::for_operation("create");
     let entries = || Folder::new(place.entries()).entries().len();
-    let store = Keystore::create(place.path(), unlock()).unwrap();
+    let store = Keystore::create(place.path(), &unlock()).unwrap();
     let passphrase = store.slots().unwrap()[0].id;
-    let added = store.add_slot(place.keychain().label("this machine")).unwrap();
-    assert!(store.remove_slot(passphrase).unwrap());
-    assert!(Keystore::open(place.path(), unlock()).is_err());
-    let store = Keystore::open(place.path(), place.keychain()).unwrap();
+    let added = store.add_slot(&place.unlock().label("this machine")).unwrap();
+    store.remove_slot(passphrase).unwrap();
+    assert!(Keystore::open(place.path(), &unlock()).is_err());
+    let store = Keystore::open(place.path(), &place.unlock()).unwrap();
     assert_eq!(store.status().unwrap().opened_by.unwrap().label, "this machine");
     assert!(store.status().unwrap().to_string().contains("keychain \"this machine\""));
     assert_eq!(entries(), 1);
-    store.add_slot(unlock()).unwrap();
-    assert!(store.remove_slot(added).unwrap());
+    store.add_slot(&unlock()).unwrap();
+    store.remove_slot(added).unwrap();
     assert_eq!(entries(), 0, "the operation that removes the slot takes the key out");
-    Keystore::open(place.path(), unlock()).unwrap();
+    Keystore::open(place.path(), &unlock()).unwrap();
 }
 
 pub(crate) fn the_sample_file() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keychain.keep");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/keychain.keep");
     let expected: serde_json::Value =
         serde_json::from_slice(&fs::read(sample.with_extension("json")).unwrap()).unwrap();
     let place = Place::for_operation("create");
@@ -370,6 +377,6 @@ pub(crate) fn the_sample_file() {
     let hex = text(&expected["keychain_keys"][0]);
     let name = format!("{SERVICE} {}-{}", text(&expected["store_id"]), text(&expected["slots"][0]["slot_id"]));
     fs::write(place.entries().join(name), hex).unwrap();
-    let store = Keystore::open(place.path(), place.keychain()).unwrap();
+    let store = Keystore::open(place.path(), &place.unlock()).unwrap();
     assert_eq!(store.get_tokens().unwrap()[0].user_name(), Some("ada"));
 }

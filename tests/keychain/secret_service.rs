@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokenkeep::{Error, KeychainFailure, Keystore, TokenStore, Unlock};
+use tokenkeep::{Error, Keychain, KeychainFailure, Keystore, TokenStore, Unlock};
 
 use crate::{
     SERVICE,
@@ -20,8 +20,12 @@ use crate::{
     store_id_of, this_program_with,
 };
 
-fn keychain() -> Unlock {
-    Unlock::keychain(SERVICE).deadline(Duration::from_secs(5))
+fn keychain() -> Keychain {
+    Keychain::new(SERVICE).deadline(Duration::from_secs(5))
+}
+
+fn unlock() -> Unlock {
+    keychain().into()
 }
 
 /// Runs a job of this program in a session of its own.
@@ -37,7 +41,7 @@ fn in_a_session(job: &[&str]) {
         return;
     }
     let program = this_program_with(job);
-    let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keychain/session");
+    let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("session");
     // Whatever a test may leave hanging, it ends.
     let mut command = Command::new("timeout");
     command
@@ -66,7 +70,7 @@ struct Kept {
 impl Kept {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Keystore::create(folder.path().join("tokens.keep"), keychain().label("this machine")).unwrap();
+        let store = Keystore::create(folder.path().join("tokens.keep"), &unlock().label("this machine")).unwrap();
         store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
         Self { folder, store }
     }
@@ -88,15 +92,15 @@ impl Kept {
             Err(Error::Keychain { why, .. }) => why,
             other => panic!("expected a keychain's failure, got {other:?}"),
         };
-        let unlock = || Unlock::keychain(SERVICE).deadline(Duration::from_secs(1));
-        let first = why(Keystore::open(self.path(), unlock()));
-        assert_eq!(why(Keystore::open_or_create(self.path(), unlock())), first);
+        let unlock = || Unlock::from(Keychain::new(SERVICE).deadline(Duration::from_secs(1)));
+        let first = why(Keystore::open(self.path(), &unlock()));
+        assert_eq!(why(Keystore::open_or_create(self.path(), &unlock())), first);
         // Not even where no file is: what cannot keep the key is not given a store to keep.
         let new = self.folder.path().join("new.keep");
         if first != KeychainFailure::Missing {
-            assert_eq!(why(Keystore::create(&new, unlock())), first);
-            assert_eq!(why(self.store.try_unlock(unlock()).map(|_| self.store.clone())), first);
-            assert!(self.store.add_slot(unlock()).is_err());
+            assert_eq!(why(Keystore::create(&new, &unlock())), first);
+            assert_eq!(why(self.store.try_unlock(&unlock()).map(|_| self.store.clone())), first);
+            assert!(self.store.add_slot(&unlock()).is_err());
         }
         assert!(!new.exists());
         assert!(fs::read(self.path()).unwrap() == bytes);
@@ -128,7 +132,7 @@ pub(crate) fn work(job: &str, arguments: &[&str]) {
     match (job, arguments) {
         ("entry", _) => the_entry(),
         ("reopen", [path]) => {
-            let store = Keystore::open(path, keychain()).unwrap();
+            let store = Keystore::open(path, &unlock()).unwrap();
             assert_eq!(store.get_tokens().unwrap()[0].user_name(), Some("ada"));
             store.save_token(&token().user_name("grace").access_token("a").build()).unwrap();
         }
@@ -165,16 +169,16 @@ fn the_entry() {
     assert!(shown.lines().filter(|line| line.starts_with("attribute.")).count() <= 3, "{shown}");
 
     // And it goes with its slot.
-    kept.store.add_slot(unlock_with_paper(PAPER)).unwrap();
-    let added = kept.store.add_slot(keychain()).unwrap();
+    kept.store.add_slot(&unlock_with_paper(PAPER)).unwrap();
+    let added = kept.store.add_slot(&unlock()).unwrap();
     assert_eq!(entries(), 2);
-    kept.store.rekey([keychain(), unlock_with_paper(PAPER)]).unwrap();
-    assert_eq!((entries(), kept.store.keychain_orphans(keychain()).unwrap()), (1, Vec::new()));
-    assert!(!kept.store.remove_slot(added).unwrap());
+    kept.store.rekey([&unlock(), &unlock_with_paper(PAPER)]).unwrap();
+    assert_eq!((entries(), kept.store.keychain_orphans(&keychain()).unwrap()), (1, Vec::new()));
+    assert!(matches!(kept.store.remove_slot(added), Err(Error::NoSuchSlot { .. })));
     let slot = kept.store.opened_by().unwrap().unwrap().id;
-    assert!(kept.store.remove_slot(slot).unwrap());
+    kept.store.remove_slot(slot).unwrap();
     assert_eq!(entries(), 0);
-    Keystore::open(&path, unlock_with_paper(PAPER)).unwrap();
+    Keystore::open(&path, &unlock_with_paper(PAPER)).unwrap();
 
     // What nobody refers to is found, and taken out when that is said.
     let orphan = format!("{}-{}", store_id_of(&path), "00".repeat(16));
@@ -185,10 +189,11 @@ fn the_entry() {
         .unwrap();
     stored.stdin.take().unwrap().write_all(b"0").unwrap();
     assert!(stored.wait().unwrap().success());
-    let orphans = kept.store.keychain_orphans(keychain()).unwrap();
+    let orphans = kept.store.keychain_orphans(&keychain()).unwrap();
     assert_eq!(orphans.iter().map(ToString::to_string).collect::<Vec<_>>(), ["00".repeat(16)]);
-    assert!(kept.store.remove_keychain_orphan(keychain(), orphans[0]).unwrap());
-    assert!(!kept.store.remove_keychain_orphan(keychain(), orphans[0]).unwrap());
+    kept.store.remove_keychain_orphan(&keychain(), orphans[0]).unwrap();
+    let again = kept.store.remove_keychain_orphan(&keychain(), orphans[0]);
+    assert!(matches!(again, Err(Error::NotAnOrphan { .. })), "{again:?}");
     assert_eq!(entries(), 0);
 }
 
@@ -243,12 +248,12 @@ fn failures() {
 
     // Unlocked again, as by a new login.
     unlocked_daemon(&user);
-    Keystore::open(kept.path(), keychain()).unwrap();
+    Keystore::open(kept.path(), &unlock()).unwrap();
     assert_eq!((entries(), looked_up(&user)), (1, key));
     // One that is there, and says nothing: the bus gives it up before the deadline.
     let daemon = process_of_the_service();
     run("kill", &["-STOP", &daemon]);
-    let silent = Keystore::open(kept.path(), keychain()).unwrap_err();
+    let silent = Keystore::open(kept.path(), &unlock()).unwrap_err();
     run("kill", &["-CONT", &daemon]);
     assert!(matches!(silent, Error::Keychain { why: KeychainFailure::TimedOut { .. }, .. }), "{silent:?}");
     run("secret-tool", &["clear", "service", SERVICE, "username", &user]);
@@ -259,15 +264,15 @@ fn failures() {
 /// In a process that has another bus, or none.
 pub(crate) fn at_another_bus(path: &Path) {
     let bytes = fs::read(path).unwrap();
-    let unlock = || Unlock::keychain(SERVICE).deadline(Duration::from_secs(1));
+    let unlock = || Unlock::from(Keychain::new(SERVICE).deadline(Duration::from_secs(1)));
     let new = path.with_extension("new");
     let why = |opened: tokenkeep::Result<Keystore>| match opened {
         Err(Error::Keychain { why, .. }) => why,
         other => panic!("expected a keychain's failure, got {other:?}"),
     };
-    let first = why(Keystore::open(path, unlock()));
-    assert_eq!(why(Keystore::open_or_create(path, unlock())), first);
-    assert_eq!(why(Keystore::create(&new, unlock())), first);
+    let first = why(Keystore::open(path, &unlock()));
+    assert_eq!(why(Keystore::open_or_create(path, &unlock())), first);
+    assert_eq!(why(Keystore::create(&new, &unlock())), first);
     assert!(!new.exists() && fs::read(path).unwrap() == bytes);
     print!("{first:?}");
 }
@@ -308,12 +313,12 @@ fn restart() {
     run("kill", &["-KILL", &process_of_the_service()]);
     unlocked_daemon(&kept.user());
     kept.store.save_token(&token().user_name("after").access_token("a").build()).unwrap();
-    let added = kept.store.add_slot(keychain().label("after")).unwrap();
+    let added = kept.store.add_slot(&unlock().label("after")).unwrap();
     assert_eq!(entries(), 2);
-    for store in [Keystore::open(kept.path(), keychain()).unwrap(), kept.store.clone()] {
+    for store in [Keystore::open(kept.path(), &unlock()).unwrap(), kept.store.clone()] {
         assert_eq!(store.get_tokens().unwrap().len(), 2);
     }
-    assert!(kept.store.remove_slot(added).unwrap());
+    kept.store.remove_slot(added).unwrap();
     assert_eq!(entries(), 1);
 }
 
@@ -328,10 +333,10 @@ fn runtimes() {
     let folder = tempfile::tempdir().unwrap();
     let work = |name: &str| {
         let path = folder.path().join(name);
-        let store = Keystore::open_or_create(&path, keychain()).unwrap();
+        let store = Keystore::open_or_create(&path, &unlock()).unwrap();
         store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
         drop(store);
-        assert_eq!(Keystore::open(&path, keychain()).unwrap().get_tokens().unwrap().len(), 1);
+        assert_eq!(Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap().len(), 1);
     };
     work("without");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -341,7 +346,7 @@ fn runtimes() {
     let path = folder.path().join("blocking");
     let saved = runtime.block_on(async {
         tokio::task::spawn_blocking(move || {
-            let store = Keystore::open_or_create(path, keychain()).unwrap();
+            let store = Keystore::open_or_create(path, &unlock()).unwrap();
             store.save_token(&token().access_token("a").build()).map(|_| ())
         })
         .await

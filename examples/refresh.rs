@@ -1,0 +1,165 @@
+//! Two processes refresh one token, and the server sees one refresh for each expiry.
+//!
+//!     cargo run --example refresh
+//!
+//! The server is part of this program. Like many real ones it rotates refresh tokens: each is valid once, and using an old
+//! one revokes the whole sign-in. `valid_token` is the code of the README.
+
+use std::{
+    env,
+    error::Error,
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
+
+const PROCESSES: usize = 2;
+const CALLS: usize = 5;
+/// How often the access token expires.
+const EXPIRIES: usize = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    if let (Some(directory), Some(server)) = (arguments.next(), arguments.next()) {
+        return use_token(Path::new(&directory), &server);
+    }
+
+    let directory = tempfile::tempdir()?;
+    let store = open(directory.path())?;
+    let signed_in = query().to_builder().refresh_token("refresh-0").access_token("access-0").expires_in(Duration::ZERO);
+    store.save_token(&signed_in.build())?;
+
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    let server = thread::spawn(move || serve(&listener));
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        processes.push(Command::new(env::current_exe()?).arg(directory.path()).arg(&address).spawn()?);
+    }
+    for mut process in processes {
+        if !process.wait()?.success() {
+            return Err("a process lost its sign-in".into());
+        }
+    }
+    writeln!(TcpStream::connect(&address)?, "stop")?;
+    let refreshes = server.join().map_err(|_| "the server panicked")??;
+    println!("{PROCESSES} processes made {CALLS} calls each, and the server saw {refreshes} refreshes");
+    if refreshes != EXPIRIES {
+        return Err(format!("the token has expired {EXPIRIES} times").into());
+    }
+    Ok(())
+}
+
+/// An application asks for the passphrase, and leaves the cost at its default.
+fn open(directory: &Path) -> Result<Keystore, Box<dyn Error>> {
+    let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    Ok(Keystore::open_or_create(directory.join("tokens.keep"), &unlock)?)
+}
+
+fn query() -> Token {
+    Token::builder().user_name("ada@example.com").client_id("public-client").build()
+}
+
+/// One of the processes: some API calls, each with a token that is valid.
+fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
+    let store = open(directory)?;
+    for _ in 0..CALLS {
+        let token = valid_token(&store, &query(), &directory.join("refresh.lock"), |token| request(server, token))?;
+        println!("process {}: revision {}", std::process::id(), token.revision().unwrap_or_default());
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// What the token endpoint answers (RFC 6749, 5.1).
+pub struct Response {
+    pub access_token: String,
+    pub refresh_token: Option<String>,
+    pub expires_in: Option<u64>,
+}
+
+/// A token that is valid for another minute. `request` sends the refresh request.
+pub fn valid_token(
+    store: &Keystore,
+    query: &Token,
+    lock_file: &Path,
+    request: impl FnOnce(&Token) -> Result<Response, Box<dyn Error>>,
+) -> Result<Token, Box<dyn Error>> {
+    // One refresh at a time, in all threads and processes. The lock ends when `lock` is dropped, or the process dies.
+    let lock = File::create(lock_file)?;
+    lock.lock()?;
+
+    // Read after the lock was taken: another process may just have refreshed the token.
+    let token = store.find_stored(query)?.ok_or("sign in first")?;
+    if token.remaining(SystemTime::now()).is_none_or(|left| left > Duration::from_secs(60)) {
+        return Ok(token);
+    }
+    let response = request(&token)?;
+    loop {
+        let stored = store.find_stored(query)?.ok_or("the user has signed out in the meantime")?;
+        if stored.refresh_token() != token.refresh_token() {
+            return Ok(stored); // the user has signed in again in the meantime
+        }
+        let fresh = stored
+            .to_builder()
+            .access_token(response.access_token.as_str())
+            .maybe_refresh_token(response.refresh_token.as_deref())
+            .maybe_expires_in(response.expires_in.map(Duration::from_secs))
+            .build();
+        match store.save_token(&fresh) {
+            // Another change of this token came first: lay the response over that.
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            saved => {
+                let id = saved?;
+                return store.find_token_by_id(&id)?.ok_or_else(|| "the user has signed out in the meantime".into());
+            }
+        }
+    }
+}
+
+/// The refresh request: a line with the refresh token, answered by a line with the new tokens and the lifetime.
+fn request(server: &str, token: &Token) -> Result<Response, Box<dyn Error>> {
+    let refresh_token = token.refresh_token().ok_or("no refresh token")?.expose_secret();
+    let mut stream = TcpStream::connect(server)?;
+    writeln!(stream, "{refresh_token}")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    match answer.split_whitespace().collect::<Vec<_>>()[..] {
+        [access, refresh, lifetime] => Ok(Response {
+            access_token: access.to_owned(),
+            refresh_token: Some(refresh.to_owned()),
+            expires_in: Some(lifetime.parse()?),
+        }),
+        _ => Err("the server has revoked the sign-in".into()),
+    }
+}
+
+/// Answers until it is stopped; returns how many refreshes there were. Each access token has expired at once, but for the
+/// last one.
+fn serve(listener: &TcpListener) -> std::io::Result<usize> {
+    let (mut refreshes, mut is_revoked) = (0, false);
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line)?;
+        if line.trim() == "stop" {
+            break;
+        }
+        is_revoked |= line.trim() != format!("refresh-{refreshes}");
+        if is_revoked {
+            writeln!(stream, "invalid_grant")?;
+            continue;
+        }
+        refreshes += 1;
+        thread::sleep(Duration::from_millis(50));
+        let lifetime = if refreshes < EXPIRIES { 0 } else { 3600 };
+        writeln!(stream, "access-{refreshes} refresh-{refreshes} {lifetime}")?;
+    }
+    Ok(refreshes)
+}

@@ -1,0 +1,302 @@
+//! One message of each variant, compared with `docs/messages.md`. With `TOKENKEEP_WRITE_MESSAGES` in its environment the test
+//! writes that file.
+
+use std::{env, fs, path::Path};
+
+use super::*;
+
+/// A list of errors for each variant of an enum, which does not compile while a variant is missing.
+macro_rules! examples {
+    ($name:ident, $enum:ident: $($variant:ident => [$($example:expr),+ $(,)?],)+) => {
+        fn $name() -> Vec<(&'static str, Vec<$enum>)> {
+            fn _every_variant_is_listed(value: &$enum) {
+                match value {
+                    $($enum::$variant { .. } => {})+
+                }
+            }
+            vec![$((stringify!($variant), vec![$($example),+])),+]
+        }
+    };
+}
+
+fn path() -> PathBuf {
+    PathBuf::from("/home/ada/app/tokens.keep")
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from("/home/ada/app")
+}
+
+fn slot() -> SlotId {
+    SlotId([0xAB; 16])
+}
+
+fn all<R: Copy>(examples: Vec<(&'static str, Vec<R>)>) -> Vec<R> {
+    examples.into_iter().flat_map(|(_, examples)| examples).collect()
+}
+
+fn each<R: Copy>(reasons: Vec<(&'static str, Vec<R>)>, error: impl Fn(R) -> Error) -> Vec<Error> {
+    all(reasons).into_iter().map(error).collect()
+}
+
+examples! { flaws, FileFlaw:
+    Empty => [FileFlaw::Empty],
+    NotAKeystore => [FileFlaw::NotAKeystore],
+    UnsupportedVersion => [FileFlaw::UnsupportedVersion { found: 2 }],
+    UnsupportedFeature => [FileFlaw::UnsupportedFeature { bits: 4 }],
+    KdfLimit => [FileFlaw::KdfLimit(KdfLimit { cost: KdfCost::Passes, asked: 17, limit: 16 })],
+    DamagedHeader => [FileFlaw::DamagedHeader],
+    Truncated => [FileFlaw::Truncated { expected: 4416, found: 100 }],
+    Tampered => [FileFlaw::Tampered],
+    Malformed => [FileFlaw::malformed("its generation is zero")],
+}
+
+examples! { kinds, FileKind:
+    Directory => [FileKind::Directory],
+    SymbolicLink => [FileKind::SymbolicLink],
+    Pipe => [FileKind::Pipe],
+    Socket => [FileKind::Socket],
+    Device => [FileKind::Device],
+}
+
+examples! { operations, FileOperation:
+    Resolve => [FileOperation::Resolve],
+    ReadMetadata => [FileOperation::ReadMetadata],
+    Open => [FileOperation::Open],
+    Read => [FileOperation::Read],
+    Create => [FileOperation::Create],
+    Write => [FileOperation::Write],
+    Sync => [FileOperation::Sync],
+    Replace => [FileOperation::Replace],
+    Lock => [FileOperation::Lock],
+}
+
+examples! { store_operations, StoreOperation:
+    ReplaceToken => [StoreOperation::ReplaceToken],
+    DeleteTokenIf => [StoreOperation::DeleteTokenIf],
+}
+
+examples! { costs, KdfCost:
+    MemoryKib => [KdfCost::MemoryKib],
+    Passes => [KdfCost::Passes],
+    Lanes => [KdfCost::Lanes],
+    MemoryKibTimesPasses => [KdfCost::MemoryKibTimesPasses],
+}
+
+examples! { slot_limits, SlotLimit:
+    KeySlots => [SlotLimit::KeySlots],
+    Passphrases => [SlotLimit::Passphrases],
+}
+
+examples! { parts, Part:
+    Token => [Part::Token],
+    Id => [Part::Id],
+    UserName => [Part::UserName],
+    ClientId => [Part::ClientId],
+    ClientSecret => [Part::ClientSecret],
+    RefreshToken => [Part::RefreshToken],
+    AccessToken => [Part::AccessToken],
+    GrantToken => [Part::GrantToken],
+    IdToken => [Part::IdToken],
+    RedirectUrl => [Part::RedirectUrl],
+    ApiDomain => [Part::ApiDomain],
+    TokenType => [Part::TokenType],
+    Scope => [Part::Scope],
+    AttributeName => [Part::AttributeName],
+    AttributeValue => [Part::AttributeValue],
+    Label => [Part::Label],
+}
+
+examples! { unstorable, Unstorable:
+    NothingToStore => [Unstorable::NothingToStore],
+    UserAndClientTaken => [Unstorable::UserAndClientTaken],
+    UnnamedAttribute => [Unstorable::UnnamedAttribute],
+    NoIdLeft => [Unstorable::NoIdLeft],
+}
+
+examples! { keychain_failures, KeychainFailure:
+    Unavailable => [KeychainFailure::Unavailable],
+    Locked => [KeychainFailure::Locked],
+    TimedOut => [KeychainFailure::TimedOut { after: Duration::from_secs(30) }],
+    Missing => [KeychainFailure::Missing],
+    WrongKey => [KeychainFailure::WrongKey],
+    BadService => [KeychainFailure::BadService],
+    Forgetful => [KeychainFailure::Forgetful],
+    Broken => [KeychainFailure::Broken],
+    NotCompiledIn => [KeychainFailure::NotCompiledIn],
+}
+
+examples! { typos, RecoveryKeyTypo:
+    Start => [RecoveryKeyTypo::Start],
+    Version => [RecoveryKeyTypo::Version],
+    Length => [RecoveryKeyTypo::Length { found: 59, expected: 60 }],
+    Character => [RecoveryKeyTypo::Character { group: 3 }],
+    Checksum => [RecoveryKeyTypo::Checksum],
+}
+
+examples! { permissions, UnsafePermissions:
+    FileMode => [UnsafePermissions::FileMode { mode: 0o644 }],
+    DirectoryMode => [UnsafePermissions::DirectoryMode { mode: 0o777 }],
+    ForeignOwner => [UnsafePermissions::ForeignOwner { owner: 1000 }],
+    HardLinked => [UnsafePermissions::HardLinked { links: 2 }],
+}
+
+/// Lists of errors that are made from all reasons of an enum.
+macro_rules! errors {
+    ($($variant:ident => $examples:expr,)+) => {
+        fn errors() -> Vec<(&'static str, Vec<Error>)> {
+            fn _every_variant_is_listed(error: &Error) {
+                match error {
+                    $(Error::$variant { .. } => {})+
+                }
+            }
+            vec![$((stringify!($variant), $examples)),+]
+        }
+    };
+}
+
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "no space left on device")
+}
+
+errors! {
+    NotFound => vec![Error::NotFound { path: path() }],
+    MissingDirectory => vec![Error::MissingDirectory { path: directory() }],
+    AlreadyExists => vec![Error::AlreadyExists { path: path() }],
+    EmptyPath => vec![Error::EmptyPath],
+    NotAFile => each(kinds(), |found| Error::NotAFile { path: path(), found }),
+    MountedFile => vec![Error::MountedFile { path: path() }],
+    BadFile => each(flaws(), |flaw| Error::BadFile { path: path(), flaw }),
+    FileTooLarge => vec![Error::FileTooLarge { path: path(), size: 67_112_960, limit: 67_108_864 }],
+    KdfLimit => each(costs(), |cost| Error::KdfLimit(KdfLimit { cost, asked: 1, limit: 7168 })),
+    KdfMemory => vec![Error::KdfMemory { kib: 65_536 }],
+    WrongPassphrase => vec![Error::WrongPassphrase { path: path() }],
+    EmptyPassphrase => vec![Error::EmptyPassphrase],
+    WrongRecoveryKey => vec![Error::WrongRecoveryKey { path: path() }],
+    MistypedRecoveryKey => each(typos(), |why| Error::MistypedRecoveryKey { why }),
+    Keychain => each(keychain_failures(), |why| Error::Keychain { why }),
+    KeyLeft => vec![Error::KeyLeft { why: KeychainFailure::Locked }],
+    NoSlotFor => [UnlockMethod::Passphrase, UnlockMethod::Keychain, UnlockMethod::RecoveryKey]
+        .map(|method| Error::NoSlotFor { path: path(), method })
+        .into(),
+    NoneOpened => vec![
+        Error::NoneOpened {
+            path: path(),
+            failures: vec![
+                UnlockFailure { method: UnlockMethod::Keychain, error: KeychainFailure::Unavailable.error() },
+                UnlockFailure { method: UnlockMethod::Passphrase, error: Error::WrongPassphrase { path: path() } },
+            ],
+        },
+        Error::NoneOpened { path: path(), failures: vec![] },
+    ],
+    NoSuchSlot => vec![Error::NoSuchSlot { id: slot() }],
+    NotAnOrphan => vec![Error::NotAnOrphan { id: slot() }],
+    LastSlot => vec![Error::LastSlot],
+    TooManySlots => each(slot_limits(), |what| Error::TooManySlots { what, limit: 4 }),
+    Busy => vec![Error::Busy { path: path(), waited: Duration::from_secs(10) }],
+    Conflict => vec![Error::Conflict { current: 7 }],
+    NoSuchToken => vec![Error::NoSuchToken],
+    OtherClient => vec![Error::OtherClient { id: "42".into() }],
+    Ambiguous => vec![Error::Ambiguous { count: 2 }],
+    Unsupported => each(store_operations(), |operation| Error::Unsupported { operation }),
+    Replaced => vec![Error::Replaced { path: path() }],
+    Rekeyed => vec![Error::Rekeyed { path: path() }],
+    RolledBack => vec![Error::RolledBack { path: path() }],
+    ChangedMeanwhile => vec![Error::ChangedMeanwhile { path: path() }],
+    Forked => vec![Error::Forked { path: path() }],
+    TooLarge => each(parts(), |part| Error::TooLarge { part, size: 70_000, limit: 65_536 }),
+    Unstorable => each(unstorable(), |why| Error::Unstorable { why }),
+    UnsafePermissions => each(permissions(), |what| Error::UnsafePermissions {
+        path: if matches!(what, UnsafePermissions::DirectoryMode { .. }) { directory() } else { path() },
+        what,
+    }),
+    DurabilityUnknown => vec![Error::DurabilityUnknown { id: None, path: directory(), cause: full() }],
+    Random => vec![Error::Random],
+    Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: full() }),
+    Internal => vec![Error::internal("a change was never made")],
+    Other => vec![Error::other("the cloud vault did not answer")],
+}
+
+fn document() -> String {
+    let mut text = String::from(
+        "# Error messages\n\n\
+         Each variant of `Error` with its kind and the messages that it has. A test compares this page with what the\n\
+         library produces (`each_variant_has_the_message_of_the_document`).\n",
+    );
+    for (variant, examples) in errors() {
+        let kinds: Vec<_> = examples.iter().map(|error| format!("`{:?}`", error.kind())).collect();
+        let mut distinct = kinds.clone();
+        distinct.dedup();
+        let retryable = if examples.iter().any(Error::is_retryable) { "; may be tried again" } else { "" };
+        text += &format!("\n## `{variant}`\n\nKind: {}{retryable}.\n\n", distinct.join(", "));
+        for error in examples {
+            text += &format!("- {error}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn each_variant_has_the_message_of_the_document() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/messages.md");
+    if env::var_os("TOKENKEEP_WRITE_MESSAGES").is_some() {
+        fs::write(&page, document()).unwrap();
+    }
+    let written = fs::read_to_string(&page).unwrap();
+    for (written, produced) in written.lines().zip(document().lines()) {
+        assert_eq!(written, produced);
+    }
+    assert_eq!(written, document());
+}
+
+/// One exception each: what is not about one file.
+#[test]
+fn messages_about_a_file_name_its_path() {
+    for (variant, examples) in errors() {
+        for error in examples {
+            let names_path = error.to_string().contains("/home/ada/app");
+            let shows_path = format!("{error:?}").contains("/home/ada/app");
+            assert_eq!(names_path, shows_path, "{variant}: {error}");
+        }
+    }
+}
+
+#[test]
+fn messages_say_what_to_do_and_not_the_old_words() {
+    for (variant, examples) in errors() {
+        for error in examples {
+            let message = error.to_string();
+            assert!(!message.ends_with('.') && !message.contains("folder"), "{variant}: {message}");
+            assert!(message.len() > 20 && message.len() < 330, "{variant}: {message}");
+        }
+    }
+}
+
+#[test]
+fn only_what_may_pass_by_itself_is_retryable() {
+    let retryable: Vec<_> = errors()
+        .into_iter()
+        .filter(|(_, examples)| examples.iter().any(Error::is_retryable))
+        .map(|(variant, _)| variant)
+        .collect();
+    assert_eq!(retryable, ["KdfMemory", "Keychain", "Busy", "ChangedMeanwhile", "Random"]);
+    let refused = Error::Io {
+        operation: FileOperation::Write,
+        path: path(),
+        cause: io::Error::from(io::ErrorKind::ReadOnlyFilesystem),
+    };
+    assert_eq!(refused.kind(), ErrorKind::Permission);
+}
+
+/// The table in the documentation of `ErrorKind` names each variant in the row of its kind.
+#[test]
+fn table_of_kinds_names_each_variant_in_its_row() {
+    let source = include_str!("kind.rs");
+    for (variant, examples) in errors() {
+        for error in examples {
+            let row = format!("/// | `{:?}` |", error.kind());
+            let row = source.lines().find(|line| line.starts_with(&row)).expect("a row for each kind");
+            assert!(row.contains(&format!("`{variant}`")), "{variant}: {row}");
+        }
+    }
+}
