@@ -5,11 +5,12 @@ mod common;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::Duration,
 };
 
 use common::{Fixture, token};
-use tokenkeep::{Error, MemoryStore, Result, Token, TokenId, TokenStore, testing::conformance};
+use tokenkeep::{Error, MemoryStore, Origin, Result, Token, TokenId, TokenStore, Unstorable, testing::conformance};
 
 #[test]
 fn our_stores_keep_the_contract() {
@@ -34,7 +35,10 @@ struct Faulty {
     get: fn(&MemoryStore) -> Result<Vec<Token>>,
     delete: fn(&MemoryStore, &TokenId) -> Result<bool>,
     delete_all: fn(&MemoryStore) -> Result<usize>,
-    find_stored: fn(&MemoryStore, &Token) -> Result<Option<Token>>,
+    /// `None`: the trait's default, which builds on `find`.
+    find_stored: Option<fn(&MemoryStore, &Token) -> Result<Option<Token>>>,
+    replace: fn(&MemoryStore, &Token) -> Result<Token>,
+    delete_if: fn(&MemoryStore, &TokenId, u64) -> Result<bool>,
 }
 
 impl Faulty {
@@ -47,7 +51,9 @@ impl Faulty {
             get: MemoryStore::get_tokens,
             delete: MemoryStore::delete_token,
             delete_all: MemoryStore::delete_tokens,
-            find_stored: MemoryStore::find_stored,
+            find_stored: None,
+            replace: MemoryStore::replace_token,
+            delete_if: MemoryStore::delete_token_if,
         }
     }
 }
@@ -72,7 +78,40 @@ impl TokenStore for Faulty {
         (self.delete_all)(&self.store)
     }
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        (self.find_stored)(&self.store, query)
+        match self.find_stored {
+            Some(find_stored) => find_stored(&self.store, query),
+            None => Plain(self).find_stored(query),
+        }
+    }
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        (self.replace)(&self.store, token)
+    }
+    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
+        (self.delete_if)(&self.store, id, revision)
+    }
+}
+
+/// A store with the trait's six operations only, as most stores of applications are.
+struct Plain<'a>(&'a dyn TokenStore);
+
+impl TokenStore for Plain<'_> {
+    fn save_token(&self, token: &Token) -> Result<TokenId> {
+        self.0.save_token(token)
+    }
+    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
+        self.0.find_token(query)
+    }
+    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
+        self.0.find_token_by_id(id)
+    }
+    fn get_tokens(&self) -> Result<Vec<Token>> {
+        self.0.get_tokens()
+    }
+    fn delete_token(&self, id: &TokenId) -> Result<bool> {
+        self.0.delete_token(id)
+    }
+    fn delete_tokens(&self) -> Result<usize> {
+        self.0.delete_tokens()
     }
 }
 
@@ -94,6 +133,15 @@ fn save_changed(store: &MemoryStore, token: &Token, change: impl FnOnce(&Token) 
 #[test]
 fn a_sound_store_behind_the_same_wrapper_passes() {
     conformance(&Faulty::sound());
+}
+
+#[test]
+fn a_store_without_the_optional_operations_passes() {
+    let store = MemoryStore::new();
+    let plain = Plain(&store);
+    assert!(matches!(plain.replace_token(&token().build()), Err(Error::Unsupported { .. })));
+    assert!(matches!(plain.delete_token_if(&TokenId::from("1"), 1), Err(Error::Unsupported { .. })));
+    conformance(&plain);
 }
 
 #[test]
@@ -126,7 +174,11 @@ fn a_store_that_replaces_instead_of_merging_is_noticed() {
 fn a_store_that_counts_no_revisions_is_noticed() {
     let find_by_id = |store: &MemoryStore, id: &TokenId| {
         let row = store.find_token_by_id(id)?;
-        Ok(row.map(|row| row.to_builder().stored(row.created_at().unwrap(), row.updated_at().unwrap(), 1).build()))
+        let first = |row: Token| {
+            let (created, updated) = (row.created_at().unwrap(), row.updated_at().unwrap());
+            row.to_builder().stored(Origin::of("faulty"), created, updated, 1).build()
+        };
+        Ok(row.map(first))
     };
     assert!(complaint(Faulty { find_by_id, ..Faulty::sound() }).contains("each save is the next revision"));
 }
@@ -159,8 +211,11 @@ fn a_find_by_a_refresh_token_alone_is_noticed() {
         _ => store.find_token(query),
     };
     complaint(Faulty { find, ..Faulty::sound() });
-    let find = |store: &MemoryStore, query: &Token| match (query.client_secret(), query.refresh_token()) {
-        (None, Some(_)) => store.find_token(&query.to_builder().client_id("any").client_secret("any").build()),
+    let find = |store: &MemoryStore, query: &Token| match (query.client_id(), query.refresh_token()) {
+        // With the client secret in place of the client id.
+        (None, Some(refresh)) if query.client_secret().is_some() => {
+            Ok(store.get_tokens()?.into_iter().find(|row| row.refresh_token() == Some(refresh)))
+        }
         _ => store.find_token(query),
     };
     assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("a query that no rule is for"));
@@ -178,7 +233,7 @@ fn a_store_that_adds_anything_is_noticed() {
 #[test]
 fn a_user_name_that_two_rows_have_is_noticed() {
     let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
-        Err(Error::Unstorable { why: tokenkeep::Unstorable::UserNameTaken, .. }) => {
+        Err(Error::Unstorable { why: Unstorable::UserAndClientTaken, .. }) => {
             store.save_token(&token.to_builder().user_name("").build())
         }
         saved => saved,
@@ -191,7 +246,7 @@ fn an_update_that_another_thread_loses_is_noticed() {
     static SAVING: AtomicUsize = AtomicUsize::new(0);
     let save = |store: &MemoryStore, token: &Token| {
         let others = SAVING.fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
         let saved = if others == 0 { store.save_token(token) } else { Ok(TokenId::from("1")) };
         SAVING.fetch_sub(1, Ordering::SeqCst);
         saved
@@ -215,7 +270,10 @@ fn a_find_without_the_query_laid_over_is_noticed() {
 #[test]
 fn a_find_stored_with_the_query_laid_over_is_noticed() {
     let find_stored = |store: &MemoryStore, query: &Token| store.find_token(query);
-    assert!(complaint(Faulty { find_stored, ..Faulty::sound() }).contains("find_stored lays nothing over"));
+    assert!(
+        complaint(Faulty { find_stored: Some(find_stored), ..Faulty::sound() })
+            .contains("find_stored lays nothing over")
+    );
 }
 
 #[test]
@@ -285,4 +343,271 @@ fn a_delete_that_deletes_nothing_is_noticed() {
     assert!(catch_unwind(AssertUnwindSafe(|| conformance(&Faulty { delete, ..Faulty::sound() }))).is_err());
     let delete_all = |store: &MemoryStore| store.get_tokens().map(|tokens| tokens.len());
     assert!(complaint(Faulty { delete_all, ..Faulty::sound() }).contains("delete_tokens leaves nothing"));
+}
+
+#[test]
+fn two_clients_of_one_user_in_one_row_are_noticed() {
+    // As the vendor's code does: the user name decides, and the client is one more field to merge.
+    let save = |store: &MemoryStore, token: &Token| {
+        let of_user = |row: &Token| token.user_name().is_some() && row.user_name() == token.user_name();
+        match store.get_tokens()?.into_iter().find(of_user) {
+            Some(row) if token.id().is_none() && row.client_id().is_some() && token.client_id().is_some() => {
+                let mixed = row.to_builder().maybe_client_id(token.client_id());
+                let mixed = mixed.maybe_access_token(token.access_token().cloned());
+                let mixed = mixed.maybe_refresh_token(token.refresh_token().cloned());
+                store.replace_token(&mixed.build()).map(|row| row.id().cloned().unwrap())
+            }
+            _ => store.save_token(token),
+        }
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("another client of the same user is another row"));
+}
+
+#[test]
+fn a_secret_that_goes_to_another_client_is_noticed() {
+    // Only where each of the two clients has its row already.
+    let save = |store: &MemoryStore, token: &Token| {
+        let id = store.save_token(token)?;
+        let row = store.find_token_by_id(&id)?.unwrap();
+        let rows = store.get_tokens()?.into_iter();
+        let mut others = rows.filter(|other| other.user_name() == row.user_name() && other.id() != Some(&id));
+        let other = others.find_map(|other| other.client_secret().cloned());
+        match (row.client_secret(), row.user_name(), other) {
+            (None, Some(_), Some(secret)) => store.save_token(&common::token().id(id).client_secret(secret).build()),
+            _ => Ok(id),
+        }
+    };
+    complaint(Faulty { save, ..Faulty::sound() });
+}
+
+#[test]
+fn an_id_of_another_client_that_is_accepted_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match store.find_token(query) {
+        Err(Error::OtherClient { id, .. }) => store.find_token_by_id(&id),
+        found => found,
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("what a save refuses, a find refuses"));
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::OtherClient { id, .. }) => Ok(id),
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("cannot be stored is refused"));
+    // A row with a client secret and no client id is taken for one of no client.
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::OtherClient { id, .. }) if store.find_token_by_id(&id)?.unwrap().client_id().is_none() => {
+            let row = store.find_token_by_id(&id)?.unwrap();
+            store.replace_token(&row.to_builder().maybe_client_id(token.client_id()).build()).map(|_| id)
+        }
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("cannot be stored is refused"));
+}
+
+#[test]
+fn a_store_that_adopts_too_little_or_too_much_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match store.find_stored(query)? {
+        Some(row) if query.id().is_none() && row.client_id().is_none() && query.client_id().is_some() => Ok(None),
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("a row of no client is found for any client"));
+
+    let find = |store: &MemoryStore, query: &Token| match (store.find_token(query)?, query.user_name()) {
+        (None, Some(name)) if query.client_id().is_some() => {
+            Ok(store.get_tokens()?.into_iter().find(|row| row.user_name() == Some(name) && row.client_id().is_none()))
+        }
+        (found, _) => Ok(found),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("a row with a client secret adopts no client"));
+
+    let find = |store: &MemoryStore, query: &Token| match (query.user_name(), query.client_id(), query.id()) {
+        (Some(name), Some(_), None) => {
+            let rows = store.get_tokens()?.into_iter();
+            let mut of_user = rows.filter(|row| row.user_name() == Some(name) && row.client_secret().is_none());
+            match of_user.find(|row| row.client_id().is_none()) {
+                Some(bare) => Ok(Some(bare)),
+                None => store.find_token(query),
+            }
+        }
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("comes before a row that could adopt it"));
+}
+
+#[test]
+fn a_client_secret_used_as_a_criterion_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match store.find_stored(query)? {
+        Some(row) if query.id().is_none() && query.user_name().is_none() && query.client_id().is_some() => {
+            if row.client_secret() == query.client_secret() { store.find_token(query) } else { Ok(None) }
+        }
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("a client secret is no criterion"));
+}
+
+#[test]
+fn a_refresh_token_of_another_client_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match (query.client_id(), query.user_name(), query.id()) {
+        (Some(_), None, None) => {
+            let has_it = |row: &Token| {
+                (row.refresh_token().is_some() && row.refresh_token() == query.refresh_token())
+                    || (row.grant_token().is_some() && row.grant_token() == query.grant_token())
+            };
+            Ok(store.get_tokens()?.into_iter().find(has_it))
+        }
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("the earliest row of that client"));
+}
+
+#[test]
+fn a_first_row_for_an_ambiguous_user_name_is_noticed() {
+    fn first(store: &MemoryStore, query: &Token) -> Result<Option<Token>> {
+        Ok(store.get_tokens()?.into_iter().find(|row| row.user_name() == query.user_name()))
+    }
+    let find = |store: &MemoryStore, query: &Token| match store.find_token(query) {
+        Err(Error::Ambiguous { .. }) => first(store, query),
+        found => found,
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("what a save refuses, a find refuses"));
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::Ambiguous { .. }) => {
+            let id = first(store, token)?.unwrap().id().cloned().unwrap();
+            store.save_token(&token.to_builder().id("").id(id).build())
+        }
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("cannot be stored is refused"));
+}
+
+#[test]
+fn a_store_that_ignores_an_unknown_expiry_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| {
+        let before = store.find_stored(token)?.and_then(|row| row.expires_at());
+        let id = store.save_token(token)?;
+        let after = store.find_token_by_id(&id)?.unwrap().expires_at();
+        match (before, after) {
+            (Some(before), None) => store.save_token(&common::token().id(id).expires_at(before).build()),
+            _ => Ok(id),
+        }
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("an unknown expiry clears it"));
+}
+
+#[test]
+fn a_store_that_clears_an_unset_expiry_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| match token.expires_at() {
+        None => store.save_token(&token.to_builder().expiry_unknown().build()),
+        Some(_) => store.save_token(token),
+    };
+    complaint(Faulty { save, ..Faulty::sound() });
+}
+
+#[test]
+fn a_store_that_ignores_revisions_on_save_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| store.save_token(&token.without_revision());
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("was read before the last save is stale"));
+    // Only a deleted row comes back.
+    let save = |store: &MemoryStore, token: &Token| match store.save_token(token) {
+        Err(Error::NoSuchToken) => store.save_token(&token.without_revision()),
+        saved => saved,
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("is not brought back"));
+}
+
+#[test]
+fn a_revision_that_counts_in_another_store_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| {
+        // As if each revision came from this store.
+        match token.id().zip(token.revision()) {
+            Some((id, revision)) => match store.find_token_by_id(id)?.and_then(|row| row.revision()) {
+                None => Err(Error::NoSuchToken),
+                Some(current) if current == revision => store.save_token(token),
+                Some(_) => Err(store.delete_token_if(id, revision).unwrap_err()), // a conflict
+            },
+            None => store.save_token(token),
+        }
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("another store"));
+}
+
+#[test]
+fn a_check_of_the_revision_before_the_save_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| {
+        let row = token.id().map(|id| store.find_token_by_id(id)).transpose()?.flatten();
+        match row {
+            Some(row) if token.revision().is_some() && row.revision() == token.revision() => {
+                thread::sleep(Duration::from_millis(1));
+                store.save_token(&token.without_revision())
+            }
+            _ => store.save_token(token),
+        }
+    };
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("a save over a revision is atomic"));
+}
+
+#[test]
+fn a_stale_token_with_the_current_revision_is_noticed() {
+    let find = |store: &MemoryStore, query: &Token| match (store.find_stored(query)?, query.refresh_token()) {
+        (Some(row), Some(stale)) if query.revision().is_some() => {
+            Ok(Some(row.to_builder().refresh_token(stale.clone()).build()))
+        }
+        _ => store.find_token(query),
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("changed something returns no revision"));
+}
+
+#[test]
+fn a_replacement_without_a_revision_check_is_noticed() {
+    let replace = |store: &MemoryStore, token: &Token| store.replace_token(&token.without_revision());
+    assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("of an earlier revision is refused"));
+    let replace = |store: &MemoryStore, token: &Token| {
+        let row = token.id().map(|id| store.find_token_by_id(id)).transpose()?.flatten();
+        match row {
+            Some(row) if token.revision().is_some() && row.revision() == token.revision() => {
+                thread::sleep(Duration::from_millis(1));
+                store.replace_token(&token.without_revision())
+            }
+            _ => store.replace_token(token),
+        }
+    };
+    assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("a replacement of a revision is atomic"));
+}
+
+#[test]
+fn a_replacement_that_merges_or_adds_is_noticed() {
+    let replace = |store: &MemoryStore, token: &Token| {
+        store.replace_token(&token.without_revision())?;
+        let id = store.save_token(&token.without_revision())?;
+        Ok(store.find_token_by_id(&id)?.unwrap())
+    };
+    complaint(Faulty { replace, ..Faulty::sound() });
+    let replace = |store: &MemoryStore, token: &Token| match store.replace_token(token) {
+        Err(Error::NoSuchToken) => {
+            let id = store.save_token(&token.without_revision())?;
+            Ok(store.find_token_by_id(&id)?.unwrap())
+        }
+        replaced => replaced,
+    };
+    assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("a replacement needs an id"));
+    let replace = |_: &MemoryStore, _: &Token| Err(Error::other("no such operation"));
+    assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("no such token, not"));
+}
+
+#[test]
+fn a_delete_without_a_revision_check_is_noticed() {
+    let delete_if = |store: &MemoryStore, id: &TokenId, _: u64| store.delete_token(id);
+    assert!(complaint(Faulty { delete_if, ..Faulty::sound() }).contains("a delete of another revision is refused"));
+    let delete_if = |store: &MemoryStore, id: &TokenId, revision: u64| match store.find_token_by_id(id)? {
+        Some(row) if row.revision() == Some(revision) => {
+            thread::sleep(Duration::from_millis(5));
+            store.delete_token(id)
+        }
+        _ => store.delete_token_if(id, revision),
+    };
+    assert!(complaint(Faulty { delete_if, ..Faulty::sound() }).contains("a delete of a revision is atomic"));
+    let delete_if = |store: &MemoryStore, id: &TokenId, revision: u64| match store.delete_token_if(id, revision) {
+        Err(Error::Conflict { .. }) => Ok(false),
+        deleted => deleted,
+    };
+    assert!(complaint(Faulty { delete_if, ..Faulty::sound() }).contains("a delete of another revision is refused"));
 }
