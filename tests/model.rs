@@ -6,7 +6,7 @@ use common::Fixture;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokenkeep::{
     MemoryStore, TokenStore,
-    fuzzing::model::{Model, Operation, Row},
+    fuzzing::model::{Expiry, Model, Operation, Row, Source},
 };
 
 const IDS: [&str; 7] = ["1", "2", "3", "5", "8", "id", "07"];
@@ -30,7 +30,9 @@ fn row() -> impl Strategy<Value = Row> {
         text("access_token", 0.5),
         text("grant_token", 0.3),
         text("id_token", 0.1),
+        text("redirect_url", 0.1),
         text("api_domain", 0.1),
+        text("token_type", 0.1),
     ];
     let texts = texts.to_vec().prop_map(|texts| texts.into_iter().flatten().collect());
     let words = || select(vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]);
@@ -39,15 +41,50 @@ fn row() -> impl Strategy<Value = Row> {
         scopes
     });
     let attributes = prop::collection::btree_map(words(), words(), 0..2);
-    (texts, prop::option::of(0..5_000_u64), scopes, attributes)
-        .prop_map(|(texts, expires_at, scopes, attributes)| Row { texts, expires_at, scopes, attributes, revision: 0 })
+    let expiry = prop_oneof![
+        2 => Just(Expiry::Unset),
+        1 => Just(Expiry::Unknown),
+        3 => (0..5_000_u64).prop_map(Expiry::At),
+    ];
+    (texts, expiry, scopes, attributes).prop_map(|(texts, expiry, scopes, attributes)| Row {
+        texts,
+        expiry,
+        scopes,
+        attributes,
+        revision: 0,
+    })
+}
+
+/// Few changes, so that most often it stays the row that was read.
+fn change() -> impl Strategy<Value = Row> {
+    let few = |row: Row| {
+        let texts = row.texts.into_iter().filter(|(name, _)| !matches!(*name, "id" | "user_name" | "client_id"));
+        Row { texts: texts.collect(), ..row }
+    };
+    prop_oneof![2 => Just(Row::default()), 3 => row().prop_map(few), 1 => row()]
+}
+
+fn given() -> impl Strategy<Value = (Source, Row)> {
+    prop_oneof![
+        5 => row().prop_map(|row| (Source::New, row)),
+        4 => change().prop_map(|row| (Source::Read, row)),
+        1 => change().prop_map(|row| (Source::WithoutRevision, row)),
+        1 => row().prop_map(|row| (Source::OtherStore, row)),
+    ]
+}
+
+fn id() -> impl Strategy<Value = String> {
+    select(IDS.to_vec()).prop_map(str::to_owned)
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        12 => row().prop_map(Operation::Save),
-        6 => row().prop_map(Operation::Find),
-        3 => select(IDS.to_vec()).prop_map(|id| Operation::Delete(id.to_owned())),
+        12 => given().prop_map(|(source, row)| Operation::Save(source, row)),
+        6 => given().prop_map(|(source, row)| Operation::Find(source, row)),
+        4 => given().prop_map(|(source, row)| Operation::Replace(source, row)),
+        5 => id().prop_map(Operation::Read),
+        2 => id().prop_map(Operation::Delete),
+        2 => (id(), 0..5_u64).prop_map(|(id, revision)| Operation::DeleteIf(id, revision)),
         1 => Just(Operation::DeleteAll),
     ]
 }

@@ -12,7 +12,7 @@ use std::{
 
 use arbitrary::Arbitrary;
 
-use super::model::{Model, Operation, Row};
+use super::model::{Expiry, Model, Operation, Row, Source};
 use crate::{
     Error, Keystore, RecoveryKey, Unlock,
     engine::Engine,
@@ -36,6 +36,11 @@ enum What {
     Reopen,
     Verify,
     Backup,
+    Read(u8),
+    SaveFrom(Source, Few),
+    FindFrom(Source, Few),
+    Replace(Source, Few),
+    DeleteIf(u8, u8),
 }
 
 /// A row of values so few that rows meet.
@@ -43,6 +48,7 @@ enum What {
 struct Few {
     id: Option<u8>,
     texts: [Option<bool>; 8],
+    /// 0: the expiry is unknown.
     expires_at: Option<u8>,
     scopes: [bool; 2],
     attribute: Option<(bool, bool)>,
@@ -71,7 +77,11 @@ impl Few {
         let scopes = ["x", "y"].into_iter().zip(self.scopes).filter(|(_, is_set)| *is_set);
         Row {
             texts: texts.chain(self.id.map(|number| ("id", id(number)))).collect(),
-            expires_at: self.expires_at.map(u64::from),
+            expiry: match self.expires_at {
+                None => Expiry::Unset,
+                Some(0) => Expiry::Unknown,
+                Some(millis) => Expiry::At(millis.into()),
+            },
             scopes: scopes.map(|(scope, _)| scope.to_owned()).collect(),
             attributes: self.attribute.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect(),
             revision: 0,
@@ -99,7 +109,7 @@ fn failing(failure: &Failure) -> Arc<dyn Disk> {
 }
 
 fn unlock() -> Unlock {
-    Unlock::recovery_key(RecoveryKey::of_bytes(&[7; 32]).expect("any bytes are a key"))
+    Unlock::from(RecoveryKey::of_bytes(&[7; 32]).expect("any bytes are a key"))
 }
 
 fn open(path: &Path, failure: &Failure) -> Keystore {
@@ -109,12 +119,12 @@ fn open(path: &Path, failure: &Failure) -> Keystore {
     )
 }
 
-pub(super) fn check(folder: &Path, steps: Vec<Step>) {
-    for entry in fs::read_dir(folder).expect("the folder").flatten() {
-        fs::remove_file(entry.path()).expect("an emptied folder");
+pub(super) fn check(directory: &Path, steps: Vec<Step>) {
+    for entry in fs::read_dir(directory).expect("the directory").flatten() {
+        fs::remove_file(entry.path()).expect("an emptied directory");
     }
-    let (path, copy) = (folder.join("store"), folder.join("copy"));
-    Keystore::create(&path, unlock()).expect("a new store");
+    let (path, copy) = (directory.join("store"), directory.join("copy"));
+    Keystore::create(&path, &unlock()).expect("a new store");
     let failures = [(); 2].map(|()| Failure::new(NEVER.into()));
     let mut stores = [0, 1].map(|which| open(&path, &failures[which]));
     let mut model = Model::default();
@@ -126,10 +136,15 @@ pub(super) fn check(folder: &Path, steps: Vec<Step>) {
         }
         let may_fail = step.fails_at.is_some();
         let operation = match &step.what {
-            What::Save(few) => Some(Operation::Save(few.row())),
-            What::Find(few) => Some(Operation::Find(few.row())),
+            What::Save(few) => Some(Operation::Save(Source::New, few.row())),
+            What::Find(few) => Some(Operation::Find(Source::New, few.row())),
             What::Delete(number) => Some(Operation::Delete(id(*number))),
             What::DeleteAll => Some(Operation::DeleteAll),
+            What::Read(number) => Some(Operation::Read(id(*number))),
+            What::SaveFrom(source, few) => Some(Operation::Save(*source, few.row())),
+            What::FindFrom(source, few) => Some(Operation::Find(*source, few.row())),
+            What::Replace(source, few) => Some(Operation::Replace(*source, few.row())),
+            What::DeleteIf(number, revision) => Some(Operation::DeleteIf(id(*number), u64::from(revision % 8))),
             What::Reopen | What::Verify | What::Backup => None,
         };
         let done = match (operation, &step.what) {
