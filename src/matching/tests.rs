@@ -1,36 +1,368 @@
-use super::*;
+use std::time::Duration;
 
+use super::*;
+use crate::TokenBuilder;
+
+/// Rows in a `Vec`: a place is a position in it.
 struct Shelf(Vec<Token>);
 
 impl Rows for Shelf {
     type Place = usize;
 
-    fn earliest(&self, criterion: Criterion<'_>) -> Result<Option<(usize, Token)>> {
-        Ok(self.0.iter().cloned().enumerate().find(|(_, row)| criterion.matches(row)))
+    fn origin(&self) -> Origin {
+        Origin::of("shelf")
+    }
+
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(usize, Token)>> {
+        Ok(self.0.iter().cloned().enumerate().filter(|(_, row)| criterion.matches(row)).collect())
     }
 }
 
-fn row(id: &str) -> crate::TokenBuilder {
-    let then = SystemTime::UNIX_EPOCH;
-    Token::builder().id(id).access_token("a").stored(then, then, 4)
+impl Shelf {
+    fn of<const N: usize>(rows: [TokenBuilder; N]) -> Self {
+        Self(rows.map(TokenBuilder::build).into())
+    }
+
+    /// The place of the row that the query means, asked for as a database's driver would be: behind a reference.
+    #[track_caller]
+    fn place(&mut self, query: TokenBuilder) -> Option<usize> {
+        self.selected(query).unwrap()
+    }
+
+    fn selected(&mut self, query: TokenBuilder) -> Result<Option<usize>> {
+        let rows: &mut dyn Rows<Place = usize> = self;
+        Ok(select(rows, &query.build())?.map(|(place, _)| place))
+    }
+
+    fn save(&mut self, token: &Token) -> Result<RowWrite<usize>> {
+        let rows: &mut dyn Rows<Place = usize> = self;
+        save(rows, token, at(9), || Ok("new".into()))
+    }
+}
+
+fn token() -> TokenBuilder {
+    Token::builder()
+}
+
+fn at(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// A row at revision 4.
+fn row(id: &str) -> TokenBuilder {
+    token().id(id).access_token("a").stored(Origin::of("shelf"), at(1), at(2), 4)
+}
+
+/// A row of a user.
+fn ada(id: &str) -> TokenBuilder {
+    row(id).user_name("ada")
+}
+
+#[test]
+fn rows_are_asked_through_a_trait_object() {
+    let mut shelf = Shelf::of([ada("1").client_id("c")]);
+    let rows: &mut dyn Rows<Place = usize> = &mut shelf;
+    let query = token().user_name("ada").build();
+    let laid_over = token().id("1").token_type("Bearer").build();
+    assert_eq!(select(rows, &query).unwrap().unwrap().0, 0);
+    assert_eq!(find(rows, &query).unwrap().unwrap().id(), Some(&"1".into()));
+    assert_eq!(find(rows, &laid_over).unwrap().unwrap().token_type(), Some("Bearer"));
+    assert_eq!(find_stored(rows, &laid_over).unwrap().unwrap().token_type(), None);
+    assert_eq!(save(rows, &laid_over, at(9), || panic!("it has an id")).unwrap().place, Some(0));
+    assert_eq!(replace(rows, &row("1").build(), at(9)).unwrap().place, Some(0));
+    assert_eq!(delete_if(rows, &"1".into(), 4).unwrap(), Some(0));
+}
+
+#[test]
+fn rule_1_takes_the_row_of_a_stored_id() {
+    let mut shelf = Shelf::of([ada("1"), row("2")]);
+    assert_eq!(shelf.place(token().id("2").user_name("ada")), Some(1));
+    assert_eq!(shelf.place(token().id("3").user_name("ada")), Some(0), "an id that is not stored does not decide");
+}
+
+#[test]
+fn rule_1_refuses_another_client() {
+    let mut shelf = Shelf::of([row("1").client_id("c"), row("2").client_secret("s"), row("3")]);
+    for (query, is_refused) in [
+        (token().id("1").client_id("d"), true),
+        (token().id("1").client_id("c"), false),
+        (token().id("1").client_secret("s"), false),
+        (token().id("2").client_id("c"), true),
+        (token().id("2"), false),
+        (token().id("3").client_id("c"), false),
+    ] {
+        let id = query.clone().build().id().cloned().unwrap();
+        for answer in [shelf.selected(query.clone()).map(drop), shelf.save(&query.build()).map(drop)] {
+            match answer {
+                Err(Error::OtherClient { id: named }) => assert!(is_refused && named == id, "{id}"),
+                Ok(()) => assert!(!is_refused, "{id}"),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn rule_2_takes_the_row_of_user_and_client() {
+    let mut shelf = Shelf::of([ada("1").client_id("c"), ada("2").client_id("d"), row("3").client_id("e")]);
+    let query = |client| token().user_name("ada").client_id(client).access_token("a");
+    assert_eq!(shelf.place(query("c")), Some(0));
+    assert_eq!(shelf.place(query("d")), Some(1));
+    assert_eq!(shelf.place(query("e")), None, "and no other rule is tried");
+    assert_eq!(shelf.place(token().user_name("grace").access_token("a")), None, "and no other rule is tried");
+}
+
+#[test]
+fn rule_2_lets_a_row_without_client_adopt_one() {
+    let query = || token().user_name("ada").client_id("c");
+    assert_eq!(Shelf::of([ada("1")]).place(query()), Some(0));
+    assert_eq!(Shelf::of([ada("1").client_secret("s")]).place(query()), None);
+    assert_eq!(Shelf::of([ada("1"), ada("2").client_id("c")]).place(query()), Some(1), "its own row comes first");
+    let adopted = Shelf::of([ada("1")]).save(&query().build()).unwrap();
+    assert_eq!((adopted.place, adopted.token.client_id()), (Some(0), Some("c")));
+}
+
+#[test]
+fn rule_2_without_client_takes_the_only_row() {
+    let query = || token().user_name("ada").client_secret("s");
+    assert_eq!(Shelf::of([row("1"), ada("2").client_id("c")]).place(query()), Some(1));
+    let mut shelf = Shelf::of([ada("1"), ada("2").client_id("c"), ada("3").client_id("d")]);
+    assert!(matches!(shelf.selected(query()), Err(Error::Ambiguous { count: 3 })));
+    assert!(matches!(shelf.save(&query().build()), Err(Error::Ambiguous { count: 3 })));
+}
+
+#[test]
+fn rule_3_takes_the_earliest_row_of_an_access_token() {
+    let mut shelf = Shelf::of([row("1").access_token("b").refresh_token("r"), ada("2").client_id("c"), row("3")]);
+    assert_eq!(shelf.place(token().access_token("a")), Some(1));
+    assert_eq!(shelf.place(token().access_token("a").client_id("c")), None);
+    assert_eq!(shelf.place(token().access_token("a").client_secret("s")), None);
+    assert_eq!(shelf.place(token().access_token("c").refresh_token("r")), None, "and no other rule is tried");
+}
+
+#[test]
+fn rule_4_takes_the_earliest_row_of_that_client() {
+    let mut shelf = Shelf::of([
+        row("1").grant_token("g").refresh_token("r"),
+        row("2").client_id("d").grant_token("g").refresh_token("r"),
+        row("3").client_id("c").client_secret("s").refresh_token("r"),
+        row("4").client_id("c").grant_token("g"),
+    ]);
+    let query = || token().client_id("c").access_token("new");
+    assert_eq!(shelf.place(query().grant_token("g")), Some(3));
+    assert_eq!(shelf.place(query().refresh_token("r")), Some(2));
+    assert_eq!(shelf.place(query().grant_token("g").refresh_token("r")), Some(2), "the earliest of both");
+    assert_eq!(shelf.place(query().refresh_token("r").client_secret("rotated")), Some(2));
+    assert_eq!(shelf.place(query().refresh_token("g")), None);
+}
+
+#[test]
+fn rule_5_takes_no_row() {
+    let mut shelf = Shelf::of([ada("1").client_id("c").client_secret("s").refresh_token("r").grant_token("g")]);
+    for query in [
+        token(),
+        token().refresh_token("r"),
+        token().client_secret("s").refresh_token("r").grant_token("g"),
+        token().client_id("c").client_secret("s").access_token("a"),
+    ] {
+        assert_eq!(shelf.place(query), None);
+    }
+    let added = shelf.save(&token().refresh_token("r").build()).unwrap();
+    assert_eq!((added.place, added.token.id()), (None, Some(&"new".into())));
+}
+
+/// A token with every field set, to a value that ends as given.
+fn full(end: &str, expiry: Expiry) -> Token {
+    let text = |name: &str| Some(format!("{name} {end}").into_boxed_str());
+    let secret = |name: &str| Some(Secret::from(format!("{name} {end}")));
+    let fields = Fields {
+        id: Some(format!("id {end}").into()),
+        user_name: text("user"),
+        client_id: text("client"),
+        client_secret: secret("client secret"),
+        refresh_token: secret("refresh"),
+        access_token: secret("access"),
+        grant_token: secret("grant"),
+        id_token: secret("id token"),
+        expires_at: expiry,
+        redirect_url: text("url"),
+        api_domain: text("domain"),
+        token_type: text("type"),
+        scopes: vec![format!("scope {end}")],
+        attributes: [("k".to_owned(), format!("v {end}").into())].into(),
+        stored: None,
+    };
+    fields.into()
+}
+
+/// Sees that each field but the id and what a store sets is the other token's.
+#[track_caller]
+fn assert_same_content(one: &Token, other: &Token) {
+    // A new field does not compile until it is compared here, and set above.
+    let Fields {
+        id: _,
+        user_name,
+        client_id,
+        client_secret,
+        refresh_token,
+        access_token,
+        grant_token,
+        id_token,
+        expires_at,
+        redirect_url,
+        api_domain,
+        token_type,
+        scopes,
+        attributes,
+        stored: _,
+    } = one.fields();
+    let other = other.fields();
+    assert_eq!(*user_name, other.user_name);
+    assert_eq!(*client_id, other.client_id);
+    assert_eq!(*client_secret, other.client_secret);
+    assert_eq!(*refresh_token, other.refresh_token);
+    assert_eq!(*access_token, other.access_token);
+    assert_eq!(*grant_token, other.grant_token);
+    assert_eq!(*id_token, other.id_token);
+    assert!(*expires_at == other.expires_at);
+    assert_eq!(*redirect_url, other.redirect_url);
+    assert_eq!(*api_domain, other.api_domain);
+    assert_eq!(*token_type, other.token_type);
+    assert_eq!(*scopes, other.scopes);
+    assert_eq!(*attributes, other.attributes);
+}
+
+#[test]
+fn overlay_loses_no_field() {
+    let (one, two) = (full("1", Expiry::At(at(1).into())), full("2", Expiry::At(at(2).into())));
+    let empty = row("7").access_token("").build();
+
+    let laid = overlay(&empty, &one);
+    assert_same_content(&laid, &one);
+    assert_eq!((laid.id(), laid.revision()), (empty.id(), Some(4)), "the id and what a store sets stay the row's");
+
+    let kept = overlay(&one, &token().id("7").build());
+    assert_same_content(&kept, &one);
+    assert_eq!((kept.id(), kept.revision()), (one.id(), None));
+
+    let replaced = overlay(&one, &two);
+    assert_same_content(&replaced, &two);
+    assert_eq!(replaced.id(), one.id());
+}
+
+#[test]
+fn overlay_merges_attributes_and_replaces_scopes() {
+    let row = row("1").scopes(["x", "y"]).attribute("k", "1").attribute("l", "2").build();
+    let laid = overlay(&row, &token().scopes(["z"]).attribute("l", "3").attribute("m", "4").build());
+    assert_eq!(laid.scopes(), ["z"]);
+    let attributes: Vec<_> = laid.attributes().map(|(name, value)| (name, value.expose_secret())).collect();
+    assert_eq!(attributes, [("k", "1"), ("l", "3"), ("m", "4")]);
+}
+
+#[test]
+fn overlay_keeps_sets_or_clears_the_expiry() {
+    let row = row("1").expires_at(at(1)).build();
+    let expiry = |over: TokenBuilder| overlay(&row, &over.build()).expires_at();
+    assert_eq!(expiry(token().access_token("b")), Some(at(1)));
+    assert_eq!(expiry(token().expires_at(at(2))), Some(at(2)));
+    assert_eq!(expiry(token().expiry_unknown()), None);
+}
+
+#[test]
+fn a_find_that_changes_something_carries_no_revision() {
+    let mut shelf = Shelf::of([ada("1").expires_at(at(5))]);
+    for (query, revision) in [
+        (token().user_name("ada"), Some(4)),
+        (token().user_name("ada").access_token("a"), Some(4)),
+        (row("1"), None), // its expiry is unknown
+        (token().id("1").access_token("stale"), None),
+        (row("1").expires_at(at(5)).stored(Origin::of("shelf"), at(1), at(1), 3), Some(4)),
+        (token().id("1").expiry_unknown(), None),
+    ] {
+        let found = find(&mut shelf, &query.clone().build()).unwrap().unwrap();
+        assert_eq!(found.revision(), revision, "{query:?}");
+        assert_eq!(find_stored(&mut shelf, &query.build()).unwrap().unwrap().revision(), Some(4));
+    }
+}
+
+#[test]
+fn a_save_over_a_revision_means_that_revision_only() {
+    let mut shelf = Shelf::of([ada("1")]);
+    let revision = |store: &str, revision| ada("1").stored(Origin::of(store), at(1), at(2), revision).build();
+    for (token, expected) in [
+        (revision("shelf", 3), Err(4)),
+        (revision("shelf", 4), Ok(Some(0))),
+        (revision("shelf", 5), Err(4)),
+        (revision("another", 3), Ok(Some(0))),
+        (revision("shelf", 3).without_revision(), Ok(Some(0))),
+    ] {
+        match shelf.save(&token) {
+            Err(Error::Conflict { current }) => assert_eq!(expected, Err(current)),
+            Ok(write) => {
+                assert_eq!(expected, Ok(write.place));
+                assert_eq!(write.token.revision(), Some(5));
+                assert_eq!(write.token.created_at(), Some(at(1)));
+                assert_eq!(write.token.updated_at(), Some(at(9)));
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_save_over_a_revision_brings_no_row_back() {
+    let mut shelf = Shelf::of([ada("1")]);
+    assert!(matches!(shelf.save(&ada("gone").build()), Err(Error::NoSuchToken)));
+    let merged = shelf.save(&ada("gone").build().without_revision()).unwrap();
+    assert_eq!((merged.place, merged.token.id()), (Some(0), Some(&"1".into())));
+}
+
+#[test]
+fn a_save_over_a_revision_cannot_change_the_client() {
+    let mut shelf = Shelf::of([ada("1").client_id("c")]);
+    let read = shelf.0[0].to_builder();
+    assert!(matches!(shelf.save(&read.clone().client_id("d").build()), Err(Error::OtherClient { .. })));
+    let replaced = replace(&mut shelf, &read.client_id("d").build(), at(9)).unwrap();
+    assert_eq!((replaced.place, replaced.token.client_id()), (Some(0), Some("d")));
+}
+
+#[test]
+fn user_and_client_are_unique() {
+    let mut shelf = Shelf::of([ada("1").client_id("c"), ada("2"), row("3").client_id("c"), row("4"), row("5")]);
+    for (id, client, is_taken) in
+        [("1", "c", false), ("3", "c", true), ("4", "", true), ("4", "c", true), ("4", "d", false)]
+    {
+        let token = token().id(id).user_name("ada").client_id(client).access_token("a").build();
+        for write in [shelf.save(&token), replace(&mut shelf, &token, at(9))] {
+            match write {
+                Err(Error::Unstorable { why: Unstorable::UserAndClientTaken }) => assert!(is_taken, "{id} {client}"),
+                Ok(_) => assert!(!is_taken, "{id} {client}"),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(matches!(
+        shelf.save(&token().id("2").client_id("c").build()),
+        Err(Error::Unstorable { why: Unstorable::UserAndClientTaken })
+    ));
 }
 
 #[test]
 fn a_replacement_clears_what_it_leaves_unset_and_keeps_age_and_place() {
-    let shelf = Shelf(vec![row("1").user_name("ada").attribute("k", "v").build(), row("2").build()]);
-    let now = SystemTime::now();
+    let mut shelf = Shelf::of([row("1").user_name("ada").attribute("k", "v").expires_at(at(5)), row("2")]);
     let new = Token::builder().id("1").refresh_token("r").build();
-    let save = replace(&shelf, &new, now).unwrap();
-    assert_eq!(save.place, Some(0));
-    assert_eq!(save.token, new.to_builder().stored(SystemTime::UNIX_EPOCH, now, 5).build());
+    let write = replace(&mut shelf, &new, at(9)).unwrap();
+    assert_eq!(write.place, Some(0));
+    assert_eq!(write.token, new.to_builder().stored(Origin::of("any"), at(1), at(9), 5).build());
 }
 
 #[test]
 fn a_replacement_of_another_revision_is_a_conflict() {
-    let shelf = Shelf(vec![row("1").build()]);
-    let then = SystemTime::UNIX_EPOCH;
-    for (revision, refused) in [(3, true), (4, false), (5, true)] {
-        match replace(&shelf, &row("1").stored(then, then, revision).build(), then) {
+    let mut shelf = Shelf::of([row("1")]);
+    for (store, revision, refused) in
+        [("shelf", 3, true), ("shelf", 4, false), ("shelf", 5, true), ("another", 3, false)]
+    {
+        match replace(&mut shelf, &row("1").stored(Origin::of(store), at(1), at(2), revision).build(), at(9)) {
             Err(Error::Conflict { current: 4 }) => assert!(refused),
             Ok(_) => assert!(!refused),
             other => panic!("{other:?}"),
@@ -40,21 +372,31 @@ fn a_replacement_of_another_revision_is_a_conflict() {
 
 #[test]
 fn a_replacement_needs_an_id_that_is_stored_and_does_not_go_on_to_another_rule() {
-    let shelf = Shelf(vec![row("1").user_name("ada").build()]);
+    let mut shelf = Shelf::of([ada("1")]);
     for token in [row("2").user_name("ada"), Token::builder().user_name("ada").access_token("a")] {
-        assert!(matches!(replace(&shelf, &token.build(), SystemTime::now()), Err(Error::NoSuchToken)));
+        assert!(matches!(replace(&mut shelf, &token.build(), at(9)), Err(Error::NoSuchToken)));
     }
 }
 
 #[test]
 fn a_replacement_is_held_to_what_a_save_is() {
-    let shelf = Shelf(vec![row("1").user_name("ada").build(), row("2").user_name("grace").build()]);
-    let refused = |token: crate::TokenBuilder| match replace(&shelf, &token.build(), SystemTime::now()) {
+    let mut shelf = Shelf::of([ada("1"), row("2").user_name("grace")]);
+    let mut refused = |token: TokenBuilder| match replace(&mut shelf, &token.build(), at(9)) {
         Err(Error::Unstorable { why }) => why,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(Token::builder().id("1").user_name("ada")), Unstorable::NothingToStore);
-    assert_eq!(refused(row("1").user_name("grace")), Unstorable::UserNameTaken);
+    assert_eq!(refused(row("1").user_name("grace")), Unstorable::UserAndClientTaken);
+}
+
+#[test]
+fn a_delete_of_another_revision_is_a_conflict() {
+    let mut shelf = Shelf::of([row("0"), row("1")]);
+    assert_eq!(delete_if(&mut shelf, &"1".into(), 4).unwrap(), Some(1));
+    assert_eq!(delete_if(&mut shelf, &"2".into(), 4).unwrap(), None);
+    for revision in [0, 3, 5] {
+        assert!(matches!(delete_if(&mut shelf, &"1".into(), revision), Err(Error::Conflict { current: 4 })));
+    }
 }
 
 #[test]
@@ -62,20 +404,40 @@ fn an_error_of_the_rows_is_passed_on() {
     struct Broken;
     impl Rows for Broken {
         type Place = usize;
-        fn earliest(&self, _: Criterion<'_>) -> Result<Option<(usize, Token)>> {
+        fn origin(&self) -> Origin {
+            Origin::of("broken")
+        }
+        fn rows(&mut self, _: Criterion<'_>) -> Result<Vec<(usize, Token)>> {
             Err(Error::other("no answer"))
         }
     }
-    let token = row("1").build();
-    assert!(matches!(find(&Broken, &token), Err(Error::Other(_))));
-    assert!(matches!(find_stored(&Broken, &token), Err(Error::Other(_))));
-    assert!(matches!(replace(&Broken, &token, SystemTime::now()), Err(Error::Other(_))));
-    assert!(matches!(save(&Broken, &token, SystemTime::now(), || Ok("1".into())), Err(Error::Other(_))));
+    for token in [row("1"), token().user_name("ada"), token().access_token("a")] {
+        let token = token.build();
+        assert!(matches!(find(&mut Broken, &token), Err(Error::Other(_))));
+        assert!(matches!(find_stored(&mut Broken, &token), Err(Error::Other(_))));
+        assert!(matches!(save(&mut Broken, &token, at(9), || Ok("1".into())), Err(Error::Other(_))));
+    }
+    assert!(matches!(replace(&mut Broken, &row("1").build(), at(9)), Err(Error::Other(_))));
+    assert!(matches!(delete_if(&mut Broken, &"1".into(), 4), Err(Error::Other(_))));
 }
 
 #[test]
 fn a_save_that_is_refused_asks_for_no_id() {
     let nothing = Token::builder().user_name("ada").build();
-    let refused = save(&Shelf(vec![]), &nothing, SystemTime::now(), || panic!("an id was used up"));
+    let refused = save(&mut Shelf(vec![]), &nothing, at(9), || panic!("an id was used up"));
     assert!(matches!(refused, Err(Error::Unstorable { why: Unstorable::NothingToStore })));
+}
+
+#[test]
+fn criterion_debug_shows_no_value() {
+    let secret = Secret::from("s3cret");
+    for criterion in [
+        Criterion::Id(&"s3cret".into()),
+        Criterion::UserName("s3cret"),
+        Criterion::AccessToken(&secret),
+        Criterion::GrantToken(&secret),
+        Criterion::RefreshToken(&secret),
+    ] {
+        assert!(!format!("{criterion:?}").contains("s3cret"));
+    }
 }
