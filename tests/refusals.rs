@@ -1,52 +1,63 @@
-//! Whatever cannot be opened or saved has an error of its own, with a message that helps, and the disk stays as it was.
+//! Everything that cannot be opened or saved has an error of its own, with a message that names the file and says what
+//! to do, and the disk stays as it was.
 
 mod common;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use common::{Fixture, names_in, token, unlock};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
-use tokenkeep::{Error, Keystore, KeystoreOptions, Token, TokenStore, Unlock, Unstorable, testing::derivations};
+use tokenkeep::{
+    Error, FileFlaw, FileKind, Keystore, KeystoreOptions, Part, Passphrase, Token, TokenStore, Unlock, Unstorable,
+    testing::derivations,
+};
 
-type Open = fn(&Path, Unlock) -> tokenkeep::Result<Keystore>;
+type Open = fn(&Path, &Unlock) -> tokenkeep::Result<Keystore>;
 const OPEN: Open = |path, unlock| Keystore::open(path, unlock);
 const CREATE: Open = |path, unlock| Keystore::create(path, unlock);
 const OPEN_OR_CREATE: Open = |path, unlock| Keystore::open_or_create(path, unlock);
 
-/// Everything in a folder, but the lock file, which writers leave there for good.
-fn contents_of(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
-    let names = names_in(folder).into_iter().filter(|name| !name.ends_with(".lock"));
+/// Everything in a directory, but the lock file, which writers leave there for good.
+fn contents_of(directory: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let names = names_in(directory).into_iter().filter(|name| !name.ends_with(".lock"));
     // A pipe would be waited for.
     let read = |path: PathBuf| if path.is_file() { fs::read(path).ok() } else { None };
-    names.map(|name| (name.clone(), read(folder.join(name)))).collect()
+    names.map(|name| (name.clone(), read(directory.join(name)))).collect()
 }
 
-/// Opens what was put at the path in each way there is, expects one error of all, no derived key but those allowed, and
-/// the folder as it was. Returns the message.
+/// Opens what was put at the path with each function that opens, expects the same error from all, no derived key but
+/// those allowed, the path in the message, and the directory as it was. Returns the message.
 #[track_caller]
 fn assert_refused(path: &Path, derived: u64, expected: impl Fn(&Error) -> bool) -> String {
-    let folder = path.parent().unwrap();
-    let before = contents_of(folder);
+    let directory = path.parent().unwrap();
+    let before = contents_of(directory);
     let mut messages = Vec::new();
     for open in [OPEN, OPEN_OR_CREATE] {
         let count = derivations();
-        let error = open(path, unlock()).map(|_| ()).expect_err("it opened");
+        let error = open(path, &unlock()).map(|_| ()).expect_err("it opened");
         assert!(expected(&error), "{error:?}");
         assert_eq!(derivations() - count, derived, "derivations");
         messages.push(error.to_string());
     }
-    assert_eq!(contents_of(folder), before, "the disk was changed");
+    assert_eq!(contents_of(directory), before, "the disk was changed");
     assert_eq!(messages[0], messages[1]);
-    let error = Keystore::create(path, unlock()).map(|_| ()).expect_err("it was created anew");
+    assert_names(&messages[0], path);
+    let error = Keystore::create(path, &unlock()).map(|_| ()).expect_err("it was created again");
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
-    assert_eq!(contents_of(folder), before, "the disk was changed");
-    assert!(!folder.join("tokens.keep.lock").exists() || before.is_empty(), "a lock was taken for nothing");
+    assert_eq!(contents_of(directory), before, "the disk was changed");
+    assert!(!directory.join("tokens.keep.lock").exists() || before.is_empty(), "a lock was taken for nothing");
     messages.remove(0)
+}
+
+#[track_caller]
+fn assert_names(message: &str, path: &Path) {
+    assert!(message.contains(&path.display().to_string()), "no {} in: {message}", path.display());
 }
 
 fn sound() -> Vec<u8> {
@@ -55,13 +66,13 @@ fn sound() -> Vec<u8> {
     fixture.bytes()
 }
 
-/// A folder with a file that only its owner may read and write.
+/// A directory with a file that only its owner may read and write.
 fn file_of(bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     fs::write(&path, bytes).unwrap();
     common::set_mode(&path, 0o600);
-    (folder, path)
+    (directory, path)
 }
 
 /// The file with bytes of its header changed, and the check over that.
@@ -74,41 +85,42 @@ fn with(mut file: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_wrong_passphrase() {
-    let (_folder, path) = file_of(&sound());
+    let (_directory, path) = file_of(&sound());
     let before = fs::read(&path).unwrap();
     let count = derivations();
-    let error = Keystore::open(&path, Unlock::passphrase("wrong")).unwrap_err();
-    assert!(matches!(error, Error::WrongPassphrase));
+    let error = Keystore::open(&path, &Unlock::from(Passphrase::new("wrong"))).unwrap_err();
+    assert!(matches!(error, Error::WrongPassphrase { .. }));
     assert_eq!(derivations() - count, 1);
-    assert!(error.to_string().contains("wrong passphrase, or"), "a changed slot looks the same");
+    assert_eq!(error.to_string(), format!("wrong passphrase for {}: try again", path.display()));
     assert!(matches!(
-        KeystoreOptions::new().open_or_create(&path, Unlock::passphrase("wrong")),
-        Err(Error::WrongPassphrase)
+        KeystoreOptions::new().open_or_create(&path, &Unlock::from(Passphrase::new("wrong"))),
+        Err(Error::WrongPassphrase { .. })
     ));
     assert_eq!(fs::read(&path).unwrap(), before);
-    Keystore::open(&path, unlock()).unwrap();
+    Keystore::open(&path, &unlock()).unwrap();
 }
 
 #[test]
 fn an_empty_passphrase() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    let error = Keystore::create(&path, Unlock::passphrase("")).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    let error = Keystore::create(&path, &Unlock::from(Passphrase::new(""))).unwrap_err();
     assert!(matches!(error, Error::EmptyPassphrase));
-    assert!(names_in(folder.path()).is_empty());
+    assert!(names_in(directory.path()).is_empty());
 }
 
 #[test]
 fn a_file_that_is_not_a_keystore() {
-    let (_folder, path) = file_of(include_bytes!("data/zoho_sdk_token_file.csv"));
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAKeystore));
+    let (_directory, path) = file_of(include_bytes!("data/zoho_sdk_token_file.csv"));
+    let message =
+        assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::NotAKeystore, .. }));
     assert!(message.contains("not a tokenkeep keystore"));
 }
 
 #[test]
 fn an_empty_file() {
-    let (_folder, path) = file_of(b"");
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::EmptyFile));
+    let (_directory, path) = file_of(b"");
+    let message = assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Empty, .. }));
     assert!(message.contains("restore it from a backup, or delete it"));
 }
 
@@ -116,23 +128,28 @@ fn an_empty_file() {
 fn a_newer_version() {
     let mut file = sound();
     file[8..10].copy_from_slice(&2_u16.to_le_bytes());
-    let (_folder, path) = file_of(&file);
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::UnsupportedVersion { found: 2, .. }));
+    let (_directory, path) = file_of(&file);
+    let message = assert_refused(&path, 0, |error| {
+        matches!(error, Error::BadFile { flaw: FileFlaw::UnsupportedVersion { found: 2, .. }, .. })
+    });
     assert!(message.contains("format version 2") && message.contains("update"));
 }
 
 #[test]
 fn a_feature_that_is_not_known() {
-    let (_folder, path) = file_of(&with(sound(), 24, &[4, 0, 0, 0]));
-    assert_refused(&path, 0, |error| matches!(error, Error::UnsupportedFeature { bits: 4, .. }));
+    let (_directory, path) = file_of(&with(sound(), 24, &[4, 0, 0, 0]));
+    assert_refused(&path, 0, |error| {
+        matches!(error, Error::BadFile { flaw: FileFlaw::UnsupportedFeature { bits: 4, .. }, .. })
+    });
 }
 
 #[test]
 fn a_damaged_header() {
     let mut file = sound();
     file[200] ^= 1;
-    let (_folder, path) = file_of(&file);
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::DamagedHeader));
+    let (_directory, path) = file_of(&file);
+    let message =
+        assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::DamagedHeader, .. }));
     assert!(message.contains("restore"));
 }
 
@@ -140,23 +157,24 @@ fn a_damaged_header() {
 fn a_damaged_body() {
     let mut file = sound();
     file[400] ^= 1;
-    let (_folder, path) = file_of(&file);
-    let message = assert_refused(&path, 1, |error| matches!(error, Error::Tampered));
+    let (_directory, path) = file_of(&file);
+    let message = assert_refused(&path, 1, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Tampered, .. }));
     assert!(message.contains("changed or damaged"));
 }
 
 #[test]
 fn a_file_cut_short() {
     let file = sound();
-    let (_folder, path) = file_of(&file[..file.len() - 1]);
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::Truncated { .. }));
+    let (_directory, path) = file_of(&file[..file.len() - 1]);
+    let message =
+        assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Truncated { .. }, .. }));
     assert!(message.contains(&format!("{} of {} bytes", file.len() - 1, file.len())));
 }
 
 #[test]
 fn a_file_with_something_after_it() {
-    let (_folder, path) = file_of(&[sound(), vec![0]].concat());
-    assert_refused(&path, 0, |error| matches!(error, Error::Malformed { .. }));
+    let (_directory, path) = file_of(&[sound(), vec![0]].concat());
+    assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Malformed(_), .. }));
 }
 
 /// 4 TiB of memory, more passes than are allowed, both products: nothing is derived.
@@ -166,106 +184,108 @@ fn a_key_derivation_over_the_limit() {
         [(u32::MAX, 5, 1), (7168, u32::MAX, 1), (1 << 20, 3, 1), (7168, 5, 17), (7168, 1, 1), (0, 0, 0)]
     {
         let cost = [m_kib, t, p].map(u32::to_le_bytes).concat();
-        let (_folder, path) = file_of(&with(sound(), 132, &cost));
-        let message = assert_refused(&path, 0, |error| matches!(error, Error::KdfLimit { .. }));
-        assert!(message.contains("nearest accepted"), "{message}");
+        let (_directory, path) = file_of(&with(sound(), 132, &cost));
+        let message =
+            assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::KdfLimit(_), .. }));
+        assert!(message.contains("out of bounds") && message.contains("mum is "), "{message}");
     }
 }
 
 #[test]
 fn a_store_without_a_passphrase() {
     let keychain_slot = [&[2, 0, 0, 0][..], &[0; 12]].concat();
-    let (_folder, path) = file_of(&with(sound(), 128, &keychain_slot));
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::NoSuchSlot { .. }));
-    assert!(message.contains("passphrase"));
+    let (_directory, path) = file_of(&with(sound(), 128, &keychain_slot));
+    let message = assert_refused(&path, 0, |error| matches!(error, Error::NoSlotFor { .. }));
+    assert!(message.contains("no key slot for a passphrase"), "{message}");
 }
 
 #[test]
 fn a_file_over_the_limit() {
     let file = sound();
-    let (_folder, path) = file_of(&file);
+    let (_directory, path) = file_of(&file);
     let limit = u64::try_from(file.len()).unwrap();
-    KeystoreOptions::new().max_file_len(limit).open(&path, unlock()).unwrap();
-    let error = KeystoreOptions::new().max_file_len(limit - 1).open(&path, unlock()).unwrap_err();
-    assert!(matches!(error, Error::TooLarge { what: "the file", .. }));
+    KeystoreOptions::new().max_file_len(limit).open(&path, &unlock()).unwrap();
+    let error = KeystoreOptions::new().max_file_len(limit - 1).open(&path, &unlock()).unwrap_err();
+    assert!(matches!(error, Error::FileTooLarge { .. }), "{error:?}");
+    assert!(error.to_string().contains("raise max_file_len"), "{error}");
 }
 
 #[test]
 fn a_missing_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = Keystore::open(folder.path().join("tokens.keep"), unlock()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let error = Keystore::open(directory.path().join("tokens.keep"), &unlock()).unwrap_err();
     assert!(matches!(&error, Error::NotFound { path, .. } if path.ends_with("tokens.keep")));
     assert!(error.to_string().contains("no keystore at"));
-    assert!(names_in(folder.path()).is_empty());
+    assert!(names_in(directory.path()).is_empty());
 }
 
 #[test]
 fn a_missing_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("missing").join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing").join("tokens.keep");
     for open in [OPEN, CREATE, OPEN_OR_CREATE] {
-        let error = open(&path, unlock()).unwrap_err();
-        assert!(matches!(&error, Error::MissingFolder { path, .. } if path.ends_with("missing")), "{error:?}");
+        let error = open(&path, &unlock()).unwrap_err();
+        assert!(matches!(&error, Error::MissingDirectory { path, .. } if path.ends_with("missing")), "{error:?}");
         assert!(error.to_string().contains("create it first"));
     }
-    assert!(names_in(folder.path()).is_empty());
+    assert!(names_in(directory.path()).is_empty());
 }
 
 #[test]
 fn an_existing_file_given_to_create() {
-    let (_folder, path) = file_of(&sound());
+    let (_directory, path) = file_of(&sound());
     let before = fs::read(&path).unwrap();
     let count = derivations();
-    let error = Keystore::create(&path, unlock()).unwrap_err();
-    assert!(matches!(error, Error::AlreadyExists { .. }) && error.to_string().contains("exists already"));
+    let error = Keystore::create(&path, &unlock()).unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }) && error.to_string().contains("already exists: open it"));
     assert_eq!((fs::read(&path).unwrap(), derivations()), (before, count));
 }
 
 #[test]
 fn a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     fs::create_dir(&path).unwrap();
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { kind: "folder", .. }));
-    assert!(message.contains("is a folder, not a file"));
+    let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { found: FileKind::Directory, .. }));
+    assert!(message.contains("is a directory, not a file"));
     let fixture = Fixture::new();
     fs::remove_file(&fixture.path).unwrap();
     fs::create_dir(&fixture.path).unwrap();
     let saved = fixture.store.save_token(&token().access_token("a").build());
-    assert!(matches!(saved, Err(Error::NotAFile { kind: "folder", .. })), "{saved:?}");
+    assert!(matches!(saved, Err(Error::NotAFile { found: FileKind::Directory, .. })), "{saved:?}");
     for path in [Path::new("/"), Path::new("..")] {
-        assert!(matches!(Keystore::create(path, unlock()), Err(Error::NotAFile { kind: "folder", .. })));
+        assert!(matches!(Keystore::create(path, &unlock()), Err(Error::NotAFile { found: FileKind::Directory, .. })));
     }
 }
 
 #[cfg(unix)]
 #[test]
 fn a_pipe_which_is_not_waited_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { kind: "pipe", .. }));
+    let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { found: FileKind::Pipe, .. }));
     assert!(message.contains("is a pipe"));
 }
 
 #[cfg(unix)]
 #[test]
 fn a_socket_and_a_device() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { kind: "socket", .. }));
-    assert!(matches!(Keystore::open("/dev/null", unlock()), Err(Error::NotAFile { kind: "device", .. })));
+    assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { found: FileKind::Socket, .. }));
+    assert!(matches!(Keystore::open("/dev/null", &unlock()), Err(Error::NotAFile { found: FileKind::Device, .. })));
 }
 
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_may_read() {
-    let (_folder, path) = file_of(&sound());
+    let (_directory, path) = file_of(&sound());
     common::set_mode(&path, 0o644);
     let message = assert_refused(&path, 0, |error| matches!(error, Error::UnsafePermissions { .. }));
-    assert!(message.contains("0644") && message.contains("make it 0600"));
-    KeystoreOptions::new().without_permission_checks().open(&path, unlock()).unwrap();
+    assert!(message.contains("0644") && message.contains("set its mode to 0600"));
+    KeystoreOptions::new().without_permission_checks().open(&path, &unlock()).unwrap();
 }
 
 #[cfg(unix)]
@@ -283,27 +303,27 @@ fn an_open_store_whose_file_others_may_read_by_now() {
 #[cfg(unix)]
 #[test]
 fn a_folder_that_everybody_may_write_to() {
-    let (folder, path) = file_of(&sound());
-    common::set_mode(folder.path(), 0o777);
+    let (directory, path) = file_of(&sound());
+    common::set_mode(directory.path(), 0o777);
     let message = assert_refused_in_folder(&path);
-    assert!(message.contains("0777") && message.contains("make it 0700"));
+    assert!(message.contains("0777") && message.contains("set its mode to 0700"));
     // Nor may it have become one since the store was opened.
-    common::set_mode(folder.path(), 0o700);
-    let store = Keystore::open(&path, unlock()).unwrap();
-    common::set_mode(folder.path(), 0o777);
+    common::set_mode(directory.path(), 0o700);
+    let store = Keystore::open(&path, &unlock()).unwrap();
+    common::set_mode(directory.path(), 0o777);
     let saved = store.save_token(&token().access_token("a").build());
     assert!(matches!(saved, Err(Error::UnsafePermissions { .. })));
     // With the sticky bit, as /tmp has it, nobody can replace the files of others.
-    common::set_mode(folder.path(), 0o1777);
-    Keystore::open(&path, unlock()).unwrap();
+    common::set_mode(directory.path(), 0o1777);
+    Keystore::open(&path, &unlock()).unwrap();
 }
 
 #[cfg(unix)]
 fn assert_refused_in_folder(path: &Path) -> String {
     let new = path.with_file_name("new.keep");
-    let created = Keystore::create(&new, unlock()).unwrap_err();
+    let created = Keystore::create(&new, &unlock()).unwrap_err();
     assert!(matches!(created, Error::UnsafePermissions { .. }) && !new.exists());
-    let opened = Keystore::open(path, unlock()).unwrap_err();
+    let opened = Keystore::open(path, &unlock()).unwrap_err();
     assert!(matches!(opened, Error::UnsafePermissions { .. }));
     opened.to_string()
 }
@@ -339,17 +359,17 @@ fn a_file_of_another_user_is_read_and_not_written() {
     let error = fixture.store.save_token(&token().access_token("a").build()).unwrap_err();
     assert!(matches!(error, Error::UnsafePermissions { .. }) && error.to_string().contains("12345"), "{error}");
     assert_eq!(fixture.bytes(), before);
-    assert_eq!(names_in(fixture.folder.path()), ["tokens.keep"], "not even a lock file of root's");
+    assert_eq!(names_in(fixture.directory.path()), ["tokens.keep"], "not even a lock file of root's");
 }
 
 #[cfg(unix)]
 #[test]
 fn a_link_that_leads_nowhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, target) = (folder.path().join("tokens.keep"), folder.path().join("target"));
+    let directory = tempfile::tempdir().unwrap();
+    let (path, target) = (directory.path().join("tokens.keep"), directory.path().join("target"));
     std::os::unix::fs::symlink(&target, &path).unwrap();
     let message = assert_refused(&path, 0, |error| matches!(error, Error::NotAFile { .. }));
-    assert!(message.contains("a symbolic link that leads nowhere"));
+    assert!(message.contains("a symbolic link that leads to no file"));
     assert!(!target.exists());
 }
 
@@ -369,16 +389,24 @@ fn tokens_that_cannot_be_stored() {
 
     let field = token().access_token("x".repeat(65_537)).build();
     assert_unsaved(&fixture, &field, |error| {
-        error.to_string() == "an access token of 65537 bytes is too large: at most 65536"
+        error.to_string() == "an access token of 65537 bytes is too large: at most 65536 bytes are allowed"
     });
     let whole = (0..5).fold(token().access_token("a"), |token, n| token.attribute(format!("{n}"), "x".repeat(65_000)));
-    assert_unsaved(&fixture, &whole.build(), |error| matches!(error, Error::TooLarge { what: "a token", .. }));
+    assert_unsaved(&fixture, &whole.build(), |error| matches!(error, Error::TooLarge { part: Part::Token, .. }));
     assert_unsaved(&fixture, &token().user_name("new").client_id("c").build(), |error| {
         error.to_string() == "the token cannot be stored: it has no grant, refresh or access token"
     });
     assert_unsaved(&fixture, &token().id(grace).user_name("ada").build(), |error| {
-        matches!(error, Error::Unstorable { why: Unstorable::UserNameTaken, .. })
+        matches!(error, Error::Unstorable { why: Unstorable::UserAndClientTaken, .. })
     });
+
+    let of_client = |client: &str| token().user_name("lin").client_id(client).access_token("a").build();
+    let of_first = fixture.store.save_token(&of_client("first")).unwrap();
+    fixture.store.save_token(&of_client("second")).unwrap();
+    let without_client = token().user_name("lin").access_token("b").build();
+    assert_unsaved(&fixture, &without_client, |error| matches!(error, Error::Ambiguous { count: 2, .. }));
+    let other_client = of_client("second").to_builder().id(of_first.clone()).build();
+    assert_unsaved(&fixture, &other_client, |error| matches!(error, Error::OtherClient { id, .. } if *id == of_first));
 }
 
 #[test]
@@ -387,11 +415,13 @@ fn what_became_of_an_open_store_is_told_apart_and_never_written_over() {
     let other = sound();
     type Check = fn(&Error) -> bool;
     let cases: [(&[u8], Check); 5] = [
-        (b"", |error| matches!(error, Error::EmptyFile)),
-        (b"not a keystore", |error| matches!(error, Error::NotAKeystore)),
-        (&other[..200], |error| matches!(error, Error::Truncated { .. })),
-        (&other, |error| matches!(error, Error::Replaced)),
-        (b"\x89TKP\r\n\x1a\n\x02\x00", |error| matches!(error, Error::UnsupportedVersion { found: 2, .. })),
+        (b"", |error| matches!(error, Error::BadFile { flaw: FileFlaw::Empty, .. })),
+        (b"not a keystore", |error| matches!(error, Error::BadFile { flaw: FileFlaw::NotAKeystore, .. })),
+        (&other[..200], |error| matches!(error, Error::BadFile { flaw: FileFlaw::Truncated { .. }, .. })),
+        (&other, |error| matches!(error, Error::Replaced { .. })),
+        (b"\x89TKP\r\n\x1a\n\x02\x00", |error| {
+            matches!(error, Error::BadFile { flaw: FileFlaw::UnsupportedVersion { found: 2, .. }, .. })
+        }),
     ];
     for (bytes, expected) in cases {
         let fixture = Fixture::new();
@@ -419,13 +449,13 @@ fn an_older_state_put_back_is_noticed_until_the_store_is_opened_again() {
     let newest = fixture.bytes();
 
     fs::write(&fixture.path, &older).unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack)));
-    assert!(matches!(save("lin"), Err(Error::RolledBack)));
+    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })));
+    assert!(matches!(save("lin"), Err(Error::RolledBack { .. })));
     assert_eq!(fixture.bytes(), older);
     fs::write(&fixture.path, newest).unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack)), "even if the right one comes back");
-    assert!(matches!(fixture.store.verify(), Err(Error::RolledBack)));
-    assert!(matches!(fixture.store.backup_to(fixture.folder.path().join("backup")), Err(Error::RolledBack)));
+    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })), "even if the right one comes back");
+    assert!(matches!(fixture.store.verify(), Err(Error::RolledBack { .. })));
+    assert!(matches!(fixture.store.backup_to(fixture.directory.path().join("backup")), Err(Error::RolledBack { .. })));
     assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
 }
 
@@ -438,5 +468,223 @@ fn another_history_of_the_same_length_is_noticed() {
     // From a copy of the past, another present.
     fs::write(&fixture.path, common_past).unwrap();
     save(&fixture.open(), "grace").unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack)));
+    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })));
+}
+
+/// A keystore with a token, and how one call fails on it. Returns the error, and the path that its message has to name.
+type Failure = fn(&Fixture) -> (Error, PathBuf);
+
+fn save(fixture: &Fixture) -> Error {
+    fixture.store.save_token(&token().user_name("grace").access_token("a").build()).unwrap_err()
+}
+
+fn opened(fixture: &Fixture) -> Error {
+    Keystore::open(&fixture.path, &unlock()).unwrap_err()
+}
+
+/// What opening a file of those bytes in the keystore's place ends in.
+fn opened_with(fixture: &Fixture, bytes: &[u8]) -> (Error, PathBuf) {
+    fs::write(&fixture.path, bytes).unwrap();
+    (opened(fixture), fixture.path.clone())
+}
+
+const FAILURES: &[(&str, Failure)] = &[
+    ("no file to open", |fixture| {
+        let path = fixture.path.with_file_name("missing.keep");
+        (Keystore::open(&path, &unlock()).unwrap_err(), path)
+    }),
+    ("file deleted while it was open", |fixture| {
+        fs::remove_file(&fixture.path).unwrap();
+        (fixture.store.get_tokens().unwrap_err(), fixture.path.clone())
+    }),
+    ("directory is missing", |fixture| {
+        let directory = fixture.path.with_file_name("missing");
+        (Keystore::create(directory.join("new.keep"), &unlock()).unwrap_err(), directory)
+    }),
+    ("directory of a backup is missing", |fixture| {
+        let directory = fixture.path.with_file_name("missing");
+        (fixture.store.backup_to(directory.join("backup.keep")).unwrap_err(), directory)
+    }),
+    ("file to create exists", |fixture| {
+        (Keystore::create(&fixture.path, &unlock()).unwrap_err(), fixture.path.clone())
+    }),
+    ("backup exists", |fixture| (fixture.store.backup_to(&fixture.path).unwrap_err(), fixture.path.clone())),
+    ("directory in the place of the file", |fixture| {
+        let directory = fixture.directory.path().to_owned();
+        (Keystore::open(&directory, &unlock()).unwrap_err(), directory)
+    }),
+    ("empty file", |fixture| opened_with(fixture, b"")),
+    ("not a keystore", |fixture| opened_with(fixture, b"not a keystore")),
+    ("newer version", |fixture| opened_with(fixture, &with(fixture.bytes(), 8, &[2, 0]))),
+    ("unknown feature", |fixture| opened_with(fixture, &with(fixture.bytes(), 24, &[4, 0, 0, 0]))),
+    ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), 132, &[0; 4]))),
+    ("damaged header", |fixture| opened_with(fixture, &[&fixture.bytes()[..200], &[0; 4000]].concat())),
+    ("file cut short", |fixture| opened_with(fixture, &fixture.bytes()[..1000])),
+    ("something after the end", |fixture| opened_with(fixture, &[fixture.bytes(), vec![0]].concat())),
+    ("damaged body", |fixture| {
+        let mut bytes = fixture.bytes();
+        bytes[1000] ^= 1;
+        opened_with(fixture, &bytes)
+    }),
+    ("damaged body of an open store", |fixture| {
+        let mut bytes = fixture.bytes();
+        bytes[1000] ^= 1;
+        fs::write(&fixture.path, &bytes).unwrap();
+        (fixture.store.verify().unwrap_err(), fixture.path.clone())
+    }),
+    ("file over the limit", |fixture| {
+        let options = KeystoreOptions::new().max_file_len(1000);
+        (options.open(&fixture.path, &unlock()).unwrap_err(), fixture.path.clone())
+    }),
+    ("save over the limit", |fixture| {
+        let options = KeystoreOptions::new().max_file_len(fixture.bytes().len().try_into().unwrap());
+        let store = options.open(&fixture.path, &unlock()).unwrap();
+        let large = token().user_name("grace").access_token("a".repeat(9000)).build();
+        (store.save_token(&large).unwrap_err(), fixture.path.clone())
+    }),
+    ("wrong passphrase", |fixture| {
+        let wrong = common::cheap("wrong").into();
+        (Keystore::open(&fixture.path, &wrong).unwrap_err(), fixture.path.clone())
+    }),
+    ("wrong current passphrase", |fixture| {
+        let changed = fixture.store.change_passphrase(&common::cheap("wrong"), &common::cheap("new"));
+        (changed.unwrap_err(), fixture.path.clone())
+    }),
+    ("wrong recovery key", |fixture| {
+        fixture.store.add_slot(&common::unlock_with_paper(common::PAPER)).unwrap();
+        let wrong = common::unlock_with_paper(common::OTHER_PAPER);
+        (Keystore::open(&fixture.path, &wrong).unwrap_err(), fixture.path.clone())
+    }),
+    ("no key slot for the unlock method", |fixture| {
+        let paper = common::unlock_with_paper(common::PAPER);
+        (Keystore::open(&fixture.path, &paper).unwrap_err(), fixture.path.clone())
+    }),
+    ("none of several unlock methods", |fixture| {
+        let (paper, wrong) = (common::unlock_with_paper(common::PAPER), Unlock::from(common::cheap("wrong")));
+        (Keystore::open_any(&fixture.path, [&paper, &wrong]).unwrap_err(), fixture.path.clone())
+    }),
+    ("no unlock method at all", |fixture| (Keystore::open_any(&fixture.path, []).unwrap_err(), fixture.path.clone())),
+    ("another writer has the lock", |fixture| {
+        let lock = fs::File::open(fixture.path.with_file_name("tokens.keep.lock")).unwrap();
+        lock.lock().unwrap();
+        let options = KeystoreOptions::new().lock_timeout(Duration::ZERO);
+        let store = options.open(&fixture.path, &unlock()).unwrap();
+        (store.delete_tokens().unwrap_err(), fixture.path.clone())
+    }),
+    ("another keystore at the path", |fixture| {
+        fs::write(&fixture.path, sound()).unwrap();
+        (save(fixture), fixture.path.clone())
+    }),
+    ("given a new key", |fixture| {
+        fixture.open().rekey([&unlock()]).unwrap();
+        (save(fixture), fixture.path.clone())
+    }),
+    ("an older copy was put back", |fixture| {
+        let older = fixture.bytes();
+        fixture.store.delete_tokens().unwrap();
+        fs::write(&fixture.path, older).unwrap();
+        (save(fixture), fixture.path.clone())
+    }),
+    #[cfg(unix)]
+    ("others may read the file", |fixture| {
+        common::set_mode(&fixture.path, 0o640);
+        (opened(fixture), fixture.path.clone())
+    }),
+    #[cfg(unix)]
+    ("others may write to the directory", |fixture| {
+        common::set_mode(fixture.directory.path(), 0o777);
+        (opened(fixture), fixture.directory.path().to_owned())
+    }),
+    #[cfg(unix)]
+    ("file with two names", |fixture| {
+        fs::hard_link(&fixture.path, fixture.path.with_file_name("other.keep")).unwrap();
+        (save(fixture), fixture.path.clone())
+    }),
+    ("lock that cannot be opened", |fixture| {
+        let lock = fixture.path.with_file_name("tokens.keep.lock");
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        (save(fixture), lock)
+    }),
+    #[cfg(unix)]
+    ("name that is too long", |fixture| {
+        let path = fixture.path.with_file_name("x".repeat(300));
+        (Keystore::open(&path, &unlock()).unwrap_err(), path)
+    }),
+    #[cfg(unix)]
+    ("path below a file", |fixture| {
+        let path = fixture.path.join("new.keep");
+        (Keystore::open(&path, &unlock()).unwrap_err(), path)
+    }),
+];
+
+#[test]
+fn each_error_about_a_file_names_its_path() {
+    let mut variants = BTreeSet::new();
+    for (name, fail) in FAILURES {
+        let fixture = Fixture::new();
+        fixture.store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+        let (error, path) = fail(&fixture);
+        let message = error.to_string();
+        assert!(message.contains(&path.display().to_string()), "{name}: {message}");
+        if let Error::Io { cause, .. } = &error {
+            assert!(message.contains(&cause.to_string()) && cause.raw_os_error().is_some(), "{name}: {message}");
+        }
+        assert!(!message.contains("folder"), "{name}: {message}");
+        variants.insert(format!("{error:?}").split(' ').next().unwrap().to_owned());
+    }
+    // The other variants with a path (MountedFile, ChangedMeanwhile, Forked, DurabilityUnknown) need more than a call.
+    let expected = [
+        "AlreadyExists",
+        "BadFile",
+        "Busy",
+        "FileTooLarge",
+        "Io",
+        "MissingDirectory",
+        "NoSlotFor",
+        "NoneOpened",
+        "NotAFile",
+        "NotFound",
+        "Rekeyed",
+        "Replaced",
+        "RolledBack",
+        #[cfg(unix)]
+        "UnsafePermissions",
+        "WrongPassphrase",
+        "WrongRecoveryKey",
+    ];
+    assert_eq!(variants.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+/// One line each, as a person reads them.
+#[cfg(target_os = "linux")]
+#[test]
+fn io_errors_say_what_failed_and_why() {
+    let fixture = Fixture::new();
+    let lock = fixture.path.with_file_name("tokens.keep.lock");
+    let _ = fs::remove_file(&lock);
+    fs::create_dir(&lock).unwrap();
+    assert_eq!(save(&fixture).to_string(), format!("could not open {}: Is a directory (os error 21)", lock.display()));
+    let long = fixture.path.with_file_name("x".repeat(300));
+    let refused = Keystore::open(&long, &unlock()).unwrap_err();
+    let expected = format!("could not resolve the path {}: File name too long (os error 36)", long.display());
+    assert_eq!(refused.to_string(), expected);
+}
+
+#[test]
+fn an_empty_path_has_an_error_of_its_own() {
+    let fixture = Fixture::new();
+    let count = derivations();
+    let of_store = [OPEN, CREATE, OPEN_OR_CREATE].map(|open| open(Path::new(""), &unlock()).map(drop));
+    let others = [
+        Keystore::open_any("", [&unlock()]).map(drop),
+        Keystore::verify_file("").map(drop),
+        fixture.store.backup_to(""),
+    ];
+    for refused in of_store.into_iter().chain(others) {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::EmptyPath), "{error:?}");
+        assert_eq!(error.to_string(), "the path of the keystore is empty: give the path of a file");
+    }
+    assert_eq!(derivations(), count);
 }
