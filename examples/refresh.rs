@@ -78,14 +78,14 @@ fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the token endpoint answers (RFC 6749, 5.1).
-pub struct Response {
-    pub access_token: String,
-    pub refresh_token: Option<String>,
-    pub expires_in: Option<u64>,
+struct Response {
+    access_token: String,
+    refresh_token: Option<String>,
+    expires_in: Option<u64>,
 }
 
 /// A token that is valid for another minute. `request` sends the refresh request.
-pub fn valid_token(
+fn valid_token(
     store: &Keystore,
     query: &Token,
     lock_file: &Path,

@@ -147,7 +147,7 @@ pub enum Error {
     },
     /// The change was made, but the key of a removed key slot is still in the keychain.
     /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it.
-    #[error("the change was made, but a key that is no longer needed is still in the keychain, which {why}")]
+    #[error("the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; the keychain {why}")]
     #[non_exhaustive]
     KeyLeft {
         /// How the keychain failed.

@@ -88,7 +88,7 @@ pub enum FileKind {
     #[error("a directory")]
     Directory,
     /// A symbolic link whose target does not exist, or one that replaced the file of an open store.
-    #[error("a symbolic link that leads to no file")]
+    #[error("a symbolic link without a target")]
     SymbolicLink,
     /// A named pipe (FIFO).
     #[error("a pipe")]

@@ -220,17 +220,14 @@ errors! {
 fn document() -> String {
     let mut text = String::from(
         "# Error messages\n\n\
-         Each variant of `Error` with its kind and the messages that it has. A test compares this page with what the\n\
-         library produces (`each_variant_has_the_message_of_the_document`).\n",
+         One example of each message, by variant of `Error`, with the error's kind and whether the same call may succeed\n\
+         later. A test compares this page with what the library produces (`each_variant_has_the_message_of_the_document`).\n",
     );
     for (variant, examples) in errors() {
-        let kinds: Vec<_> = examples.iter().map(|error| format!("`{:?}`", error.kind())).collect();
-        let mut distinct = kinds.clone();
-        distinct.dedup();
-        let retryable = if examples.iter().any(Error::is_retryable) { "; may be tried again" } else { "" };
-        text += &format!("\n## `{variant}`\n\nKind: {}{retryable}.\n\n", distinct.join(", "));
+        text += &format!("\n## `{variant}`\n\n| kind | retryable | message |\n|---|---|---|\n");
         for error in examples {
-            text += &format!("- {error}\n");
+            let retryable = if error.is_retryable() { "yes" } else { "" };
+            text += &format!("| `{:?}` | {retryable} | {error} |\n", error.kind());
         }
     }
     text

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokenkeep::{Error, KdfParams, Keystore, KeystoreOptions, RecoveryKey, TokenStore, Unlock};
+use tokenkeep::{Error, KdfParams, Keystore, KeystoreOptions, Passphrase, RecoveryKey, TokenStore, Unlock};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
@@ -97,26 +97,26 @@ fn found_after(job: &str) -> Option<Found> {
         return None;
     }
 
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(STORE);
-    let store = Keystore::create(&path, passphrase("passphrase")).unwrap();
-    store.add_slot(unlock_with_paper(PAPER)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(STORE);
+    let store = Keystore::create(&path, &passphrase("passphrase")).unwrap();
+    store.add_slot(&unlock_with_paper(PAPER)).unwrap();
     store.save_token(&canary(1).build()).unwrap();
-    fs::copy(path, folder.path().join("0.keep")).unwrap();
+    fs::copy(path, directory.path().join("0.keep")).unwrap();
 
     let mut command = this_program_with(&["core file", job]);
-    let command = command.current_dir(&folder).stdin(Stdio::piped());
+    let command = command.current_dir(&directory).stdin(Stdio::piped());
     // What it says at its end is of no interest, unless it ends in another way.
     let mut process = command.stdout(Stdio::null()).spawn().unwrap();
     let told = TOLD.map(|name| text(name, 0)).join("\n") + "\n" + PAPER;
     process.stdin.take().unwrap().write_all(told.as_bytes()).unwrap();
     assert_eq!(process.wait().unwrap().signal(), Some(6));
 
-    let names = crate::common::names_in(folder.path());
+    let names = crate::common::names_in(directory.path());
     let name = names.iter().find(|name| name.starts_with("core")).expect("a core file");
-    let core = fs::read(folder.path().join(name)).unwrap();
+    let core = fs::read(directory.path().join(name)).unwrap();
     let files = names.iter().filter(|name| name.ends_with(".keep"));
-    let files: Vec<_> = files.map(|name| fs::read(folder.path().join(name)).unwrap()).collect();
+    let files: Vec<_> = files.map(|name| fs::read(directory.path().join(name)).unwrap()).collect();
 
     let mut canaries = Canaries::new();
     canaries.add("a recovery key", PAPER.as_bytes());
@@ -166,17 +166,18 @@ pub(crate) fn work(job: &str) {
 
 fn do_it<'a>(job: &str, text: impl Fn(&str) -> &'a str, paper: &str) {
     let path = Path::new(STORE);
-    let passphrase = |name| Unlock::passphrase(text(name)).kdf(KdfParams::MIN);
+    let cheap = |name| Passphrase::new(text(name)).kdf(KdfParams::MIN);
+    let passphrase = |name| Unlock::from(cheap(name));
     let options = KeystoreOptions::new().lock_timeout(Duration::ZERO);
-    let open = || options.open(path, unlock_with_paper(paper)).unwrap();
+    let open = || options.open(path, &unlock_with_paper(paper)).unwrap();
     let token = || filled(0, &text).build();
     match job {
         "read a recovery key" => drop(paper.parse::<RecoveryKey>().unwrap()),
-        "create" => drop(Keystore::create("new.keep", passphrase("passphrase")).unwrap()),
-        "open with a passphrase" => drop(Keystore::open(path, passphrase("passphrase")).unwrap()),
+        "create" => drop(Keystore::create("new.keep", &passphrase("passphrase")).unwrap()),
+        "open with a passphrase" => drop(Keystore::open(path, &passphrase("passphrase")).unwrap()),
         "open with a recovery key" => drop(open()),
-        "open with a wrong passphrase" => drop(Keystore::open(path, passphrase("wrong passphrase")).unwrap_err()),
-        "try a recovery key" => drop(open().try_unlock(unlock_with_paper(paper)).unwrap()),
+        "open with a wrong passphrase" => drop(Keystore::open(path, &passphrase("wrong passphrase")).unwrap_err()),
+        "try a recovery key" => drop(open().try_unlock(&unlock_with_paper(paper)).unwrap()),
         "save" => drop(open().save_token(&token()).unwrap()),
         // So much that it is hashed on another thread's stack.
         "save much" => {
@@ -192,7 +193,7 @@ fn do_it<'a>(job: &str, text: impl Fn(&str) -> &'a str, paper: &str) {
             assert_eq!(store.get_tokens().unwrap().len(), 2);
         }
         "change the passphrase" => {
-            open().change_passphrase(passphrase("passphrase"), passphrase("new passphrase")).unwrap();
+            open().change_passphrase(&cheap("passphrase"), &cheap("new passphrase")).unwrap();
         }
         "add a passphrase in vain" => add_in_vain(&open(), passphrase("new passphrase")),
         "add a recovery key in vain" => add_in_vain(&open(), unlock_with_paper(paper)),
@@ -200,13 +201,13 @@ fn do_it<'a>(job: &str, text: impl Fn(&str) -> &'a str, paper: &str) {
             let (store, other) = (open(), open());
             store.save_token(&token()).unwrap();
             fs::copy(path, "1.keep").unwrap();
-            assert!(matches!(store.try_unlock(passphrase("wrong passphrase")), Err(Error::WrongPassphrase)));
+            assert!(matches!(store.try_unlock(&passphrase("wrong passphrase")), Err(Error::WrongPassphrase { .. })));
             other.save_token(&filled(2, &text).build()).unwrap();
             fs::copy(path, "2.keep").unwrap();
-            store.change_passphrase(passphrase("passphrase"), passphrase("new passphrase")).unwrap();
+            store.change_passphrase(&cheap("passphrase"), &cheap("new passphrase")).unwrap();
             fs::copy(path, "3.keep").unwrap();
-            store.rekey([unlock_with_paper(paper)]).unwrap();
-            assert!(matches!(other.find_stored(&token()), Err(Error::Rekeyed)));
+            store.rekey([&unlock_with_paper(paper)]).unwrap();
+            assert!(matches!(other.find_stored(&token()), Err(Error::Rekeyed { .. })));
             assert!(store.find_stored(&token()).unwrap().is_some());
             store.verify().unwrap();
             if job != "all" {
@@ -220,5 +221,5 @@ fn do_it<'a>(job: &str, text: impl Fn(&str) -> &'a str, paper: &str) {
 fn add_in_vain(store: &Keystore, unlock: Unlock) {
     let others = File::open(format!("{STORE}.lock")).unwrap();
     others.lock().unwrap();
-    assert!(matches!(store.add_slot(unlock), Err(Error::Busy { .. })));
+    assert!(matches!(store.add_slot(&unlock), Err(Error::Busy { .. })));
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, fs::File, time::Duration};
 
-use tokenkeep::{Error, Keystore, KeystoreOptions, RecoveryKey, Token, TokenStore, Unlock};
+use tokenkeep::{Error, FileFlaw, Keystore, KeystoreOptions, RecoveryKey, Token, TokenStore, Unlock};
 
 use crate::{
     canaries::{TOKENS, text},
@@ -17,15 +17,15 @@ pub(crate) fn wrong_secrets() {
         store.save_token(&canary(0).build()).unwrap();
         let (key, other) = (RecoveryKey::generate().unwrap(), RecoveryKey::generate().unwrap());
         let (paper, _) = (stage.keep_paper(&key), stage.keep_paper(&other));
-        let refused = |unlock: Unlock| Keystore::open(&stage.path, unlock).unwrap_err();
-        assert!(matches!(refused(Unlock::recovery_key(key.clone())), Error::NoSuchSlot { .. }));
-        store.add_slot(Unlock::recovery_key(key)).unwrap();
+        let refused = |unlock: Unlock| Keystore::open(&stage.path, &unlock).unwrap_err();
+        assert!(matches!(refused(Unlock::from(key.clone())), Error::NoSlotFor { .. }));
+        store.add_slot(&Unlock::from(key)).unwrap();
         stage.keep_file();
-        assert!(matches!(refused(passphrase("wrong passphrase")), Error::WrongPassphrase));
-        assert!(matches!(refused(passphrase("long passphrase")), Error::WrongPassphrase));
-        assert!(matches!(refused(Unlock::recovery_key(other.clone())), Error::WrongRecoveryKey));
-        assert!(matches!(store.try_unlock(Unlock::recovery_key(other)), Err(Error::WrongRecoveryKey)));
-        assert!(matches!(store.try_unlock(passphrase("wrong passphrase")), Err(Error::WrongPassphrase)));
+        assert!(matches!(refused(passphrase("wrong passphrase")), Error::WrongPassphrase { .. }));
+        assert!(matches!(refused(passphrase("long passphrase")), Error::WrongPassphrase { .. }));
+        assert!(matches!(refused(Unlock::from(other.clone())), Error::WrongRecoveryKey { .. }));
+        assert!(matches!(store.try_unlock(&Unlock::from(other)), Err(Error::WrongRecoveryKey { .. })));
+        assert!(matches!(store.try_unlock(&passphrase("wrong passphrase")), Err(Error::WrongPassphrase { .. })));
         // Another letter at each place, one too many, one too few.
         for at in 0..paper.len() {
             for other in ['U', 'A', '7', '\u{e9}'] {
@@ -81,14 +81,14 @@ pub(crate) fn refused_bodies() {
         for file in refused.iter().chain([&tampered]) {
             fs::write(&stage.path, file).unwrap();
             for refused in [
-                Keystore::open(&stage.path, passphrase("passphrase")).map(drop),
+                Keystore::open(&stage.path, &passphrase("passphrase")).map(drop),
                 store.get_tokens().map(drop),
                 store.verify(),
                 store.save_token(&canary(0).build()).map(drop),
             ] {
                 let is_as_it_should_be = match refused {
-                    Err(Error::Malformed { .. }) => *file != tampered,
-                    Err(Error::Tampered) => *file == tampered,
+                    Err(Error::BadFile { flaw: FileFlaw::Malformed(_), .. }) => *file != tampered,
+                    Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) => *file == tampered,
                     _ => false,
                 };
                 assert!(is_as_it_should_be, "{refused:?}");
@@ -101,32 +101,32 @@ pub(crate) fn failing_saves() {
     leaves_nothing(|stage| {
         drop(stage.create());
         let options = KeystoreOptions::new().lock_timeout(Duration::from_millis(20));
-        let store = options.open(&stage.path, passphrase("passphrase")).unwrap();
+        let store = options.open(&stage.path, &passphrase("passphrase")).unwrap();
         store.save_token(&canary(0).build()).unwrap();
         stage.keep_file();
-        let lock = File::open(stage.folder.path().join("tokens.keep.lock")).unwrap();
+        let lock = File::open(stage.directory.path().join("tokens.keep.lock")).unwrap();
         lock.lock().unwrap();
         assert!(matches!(store.save_token(&canary(1).build()), Err(Error::Busy { .. })));
-        let added = store.add_slot(passphrase("new passphrase"));
+        let added = store.add_slot(&passphrase("new passphrase"));
         assert!(matches!(added, Err(Error::Busy { .. })));
         lock.unlock().unwrap();
         drop(lock);
         drop(store);
 
         // No name is left for the temporary file, which is found out when all has been encoded and sealed.
-        let long = stage.folder.path().join("x".repeat(240));
+        let long = stage.directory.path().join("x".repeat(240));
         fs::rename(&stage.path, &long).unwrap();
-        let store = Keystore::open(&long, passphrase("passphrase")).unwrap();
+        let store = Keystore::open(&long, &passphrase("passphrase")).unwrap();
         assert!(matches!(store.save_token(&canary(1).build()), Err(Error::Io { .. })));
-        assert!(matches!(store.rekey([passphrase("passphrase")]), Err(Error::Io { .. })));
-        let created = Keystore::create(stage.folder.path().join("y".repeat(240)), passphrase("new passphrase"));
+        assert!(matches!(store.rekey([&passphrase("passphrase")]), Err(Error::Io { .. })));
+        let created = Keystore::create(stage.directory.path().join("y".repeat(240)), &passphrase("new passphrase"));
         assert!(matches!(created, Err(Error::Io { .. })));
         drop(store);
         fs::rename(&long, &stage.path).unwrap();
 
         let small = KeystoreOptions::new().max_file_len(fs::metadata(&stage.path).unwrap().len());
-        let store = small.open(&stage.path, passphrase("passphrase")).unwrap();
-        assert!(matches!(store.save_token(&canary(1).build()), Err(Error::TooLarge { .. })));
+        let store = small.open(&stage.path, &passphrase("passphrase")).unwrap();
+        assert!(matches!(store.save_token(&canary(1).build()), Err(Error::FileTooLarge { .. })));
 
         // The file goes, is another's, is an older one.
         let older = fs::read(&stage.path).unwrap();
@@ -136,7 +136,7 @@ pub(crate) fn failing_saves() {
         assert!(matches!(store.save_token(&canary(0).build()), Err(Error::NotFound { .. })));
         fs::write(&stage.path, older).unwrap();
         set_mode(&stage.path, 0o600);
-        assert!(matches!(store.save_token(&canary(0).build()), Err(Error::RolledBack)));
+        assert!(matches!(store.save_token(&canary(0).build()), Err(Error::RolledBack { .. })));
         drop(store);
     });
 }
