@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{Fixture, names_in, token, unlock};
-use tokenkeep::{Error, Keystore, TokenStore, testing::derivations};
+use tokenkeep::{Error, FileFlaw, Keystore, TokenStore, testing::derivations};
 
 fn save(store: &Keystore, user: &str) {
     store.save_token(&token().user_name(user).access_token("a").build()).unwrap();
@@ -29,10 +29,10 @@ fn damage_that_needs_no_key_to_be_seen_is_seen_without_one() {
         bytes[at] ^= 1;
         bytes
     };
-    assert!(matches!(verified(&flipped(0)), Err(Error::NotAKeystore)));
-    assert!(matches!(verified(&flipped(8)), Err(Error::UnsupportedVersion { .. })));
-    assert!(matches!(verified(&flipped(200)), Err(Error::DamagedHeader)));
-    assert!(matches!(verified(&sound[..4000]), Err(Error::Truncated { .. })));
+    assert!(matches!(verified(&flipped(0)), Err(Error::BadFile { flaw: FileFlaw::NotAKeystore, .. })));
+    assert!(matches!(verified(&flipped(8)), Err(Error::BadFile { flaw: FileFlaw::UnsupportedVersion { .. }, .. })));
+    assert!(matches!(verified(&flipped(200)), Err(Error::BadFile { flaw: FileFlaw::DamagedHeader, .. })));
+    assert!(matches!(verified(&sound[..4000]), Err(Error::BadFile { flaw: FileFlaw::Truncated { .. }, .. })));
     assert!(verified(&flipped(4000)).is_ok(), "what is in the body needs the key");
     assert_eq!(derivations(), count);
     assert_eq!(fs::read(&fixture.path).unwrap(), flipped(4000));
@@ -47,7 +47,7 @@ fn an_open_store_verifies_every_byte_of_its_file_whatever_is_in_memory() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&fixture.path, &bytes).unwrap();
     let count = derivations();
-    assert!(matches!(fixture.store.verify(), Err(Error::Tampered)));
+    assert!(matches!(fixture.store.verify(), Err(Error::BadFile { flaw: FileFlaw::Tampered, .. })));
     assert_eq!((derivations(), fixture.bytes()), (count, bytes));
 }
 
@@ -55,25 +55,25 @@ fn an_open_store_verifies_every_byte_of_its_file_whatever_is_in_memory() {
 fn a_backup_opens_and_stays_as_it_was_taken() {
     let fixture = Fixture::new();
     save(&fixture.store, "ada");
-    let backup = fixture.folder.path().join("backup.keep");
+    let backup = fixture.directory.path().join("backup.keep");
     fixture.store.backup_to(&backup).unwrap();
     save(&fixture.store, "grace");
-    assert_eq!(Keystore::open(&backup, unlock()).unwrap().get_tokens().unwrap().len(), 1);
-    assert_eq!(names_in(fixture.folder.path()), ["backup.keep", "tokens.keep", "tokens.keep.lock"]);
+    assert_eq!(Keystore::open(&backup, &unlock()).unwrap().get_tokens().unwrap().len(), 1);
+    assert_eq!(names_in(fixture.directory.path()), ["backup.keep", "tokens.keep", "tokens.keep.lock"]);
 }
 
 #[test]
 fn a_backup_never_takes_the_place_of_a_file() {
     let fixture = Fixture::new();
-    let taken = fixture.folder.path().join("taken");
+    let taken = fixture.directory.path().join("taken");
     fs::write(&taken, b"mine").unwrap();
     for path in [&taken, &fixture.path] {
         let before = fs::read(path).unwrap();
         assert!(matches!(fixture.store.backup_to(path), Err(Error::AlreadyExists { .. })));
         assert_eq!(fs::read(path).unwrap(), before);
     }
-    let missing = fixture.folder.path().join("missing").join("backup.keep");
-    assert!(matches!(fixture.store.backup_to(missing), Err(Error::MissingFolder { .. })));
+    let missing = fixture.directory.path().join("missing").join("backup.keep");
+    assert!(matches!(fixture.store.backup_to(missing), Err(Error::MissingDirectory { .. })));
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn no_backup_is_made_of_what_is_not_sound() {
     let mut bytes = fixture.bytes();
     bytes[1000] ^= 1;
     fs::write(&fixture.path, bytes).unwrap();
-    let backup = fixture.folder.path().join("backup.keep");
-    assert!(matches!(fixture.store.backup_to(&backup), Err(Error::Tampered)));
+    let backup = fixture.directory.path().join("backup.keep");
+    assert!(matches!(fixture.store.backup_to(&backup), Err(Error::BadFile { flaw: FileFlaw::Tampered, .. })));
     assert!(!backup.exists());
 }
 
@@ -100,9 +100,9 @@ fn a_backup_that_is_taken_while_others_write_is_one_of_the_states_they_wrote() {
         });
         let mut before = 0;
         for round in 0.. {
-            let backup = fixture.folder.path().join(format!("backup {round}"));
+            let backup = fixture.directory.path().join(format!("backup {round}"));
             fixture.store.backup_to(&backup).unwrap();
-            let users: Vec<_> = Keystore::open(&backup, unlock()).unwrap().get_tokens().unwrap();
+            let users: Vec<_> = Keystore::open(&backup, &unlock()).unwrap().get_tokens().unwrap();
             let users: Vec<_> =
                 users.iter().map(|token| token.user_name().unwrap().parse::<usize>().unwrap()).collect();
             assert_eq!(users, (0..users.len()).collect::<Vec<_>>());
@@ -126,7 +126,7 @@ fn a_store_is_verified_and_backed_up_while_other_threads_write_through_the_same_
             scope.spawn(move || {
                 for round in 0.. {
                     fixture.store.verify().unwrap();
-                    fixture.store.backup_to(fixture.folder.path().join(format!("backup {thread} {round}"))).unwrap();
+                    fixture.store.backup_to(fixture.directory.path().join(format!("backup {thread} {round}"))).unwrap();
                     if done.load(std::sync::atomic::Ordering::SeqCst) {
                         break;
                     }
@@ -151,9 +151,9 @@ fn a_status_tells_how_the_store_is_and_not_what_it_holds() {
     #[cfg(unix)]
     assert_eq!(status.mode, Some(0o600));
     #[cfg(target_os = "linux")]
-    assert_eq!(status.not_offered, Vec::<&str>::new());
+    assert_eq!(status.not_offered, []);
     let shown = status.to_string();
-    let mode = if cfg!(unix) { "mode:        0600" } else { "not offered: syncing a folder" };
+    let mode = if cfg!(unix) { "mode:        0600" } else { "not offered: syncing a directory" };
     for line in ["generation:  3", "tokens:      2", mode] {
         assert!(shown.contains(line), "{shown}");
     }
@@ -172,6 +172,6 @@ fn a_snapshot_holds_still_and_a_new_one_has_moved_on() {
     let users: Vec<_> = snapshot.tokens().map(|token| token.user_name().unwrap()).collect();
     assert_eq!(users, ["ada"]);
     assert!(snapshot.find_token_by_id(&id).is_some());
-    assert!(snapshot.find_stored(&token().user_name("grace").build()).is_none());
+    assert!(snapshot.find_stored(&token().user_name("grace").build()).unwrap().is_none());
     assert!(matches!(fixture.store.snapshot(), Err(Error::NotFound { .. })));
 }

@@ -19,6 +19,9 @@ fn handles_are_shared_between_threads() {
     shared::<MemoryStore>();
     shared::<tokenkeep::Token>();
     shared::<tokenkeep::Unlock>();
+    shared::<tokenkeep::Passphrase>();
+    shared::<tokenkeep::RecoveryKey>();
+    shared::<tokenkeep::Keychain>();
     shared::<Error>();
 }
 
@@ -53,17 +56,17 @@ fn no_save_of_many_handles_and_threads_is_lost() {
     // Threads of one handle that wait for each other share one; different handles never do.
     let generation = fixture.store.status().unwrap().generation;
     assert!((41..=81).contains(&generation), "{generation}");
-    assert_eq!(names_in(fixture.folder.path()), ["tokens.keep", "tokens.keep.lock"]);
+    assert_eq!(names_in(fixture.directory.path()), ["tokens.keep", "tokens.keep.lock"]);
 }
 
 #[test]
 fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
     let fixture = Fixture::new();
     save(&fixture.store, "ada").unwrap();
-    let lock = File::open(fixture.folder.path().join("tokens.keep.lock")).unwrap();
+    let lock = File::open(fixture.directory.path().join("tokens.keep.lock")).unwrap();
     lock.lock().unwrap();
     let impatient =
-        KeystoreOptions::new().lock_timeout(Duration::from_millis(50)).open(&fixture.path, unlock()).unwrap();
+        KeystoreOptions::new().lock_timeout(Duration::from_millis(50)).open(&fixture.path, &unlock()).unwrap();
     match save(&impatient, "grace") {
         Err(Error::Busy { waited, .. }) => assert!(waited >= Duration::from_millis(50), "{waited:?}"),
         other => panic!("expected Busy, got {other:?}"),
@@ -76,18 +79,18 @@ fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
 /// Or everybody would wait for it.
 #[test]
 fn a_key_is_derived_before_the_lock_is_taken_and_none_after_opening() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    let lock = File::create(folder.path().join("tokens.keep.lock")).unwrap();
-    common::set_mode(&folder.path().join("tokens.keep.lock"), 0o600);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    let lock = File::create(directory.path().join("tokens.keep.lock")).unwrap();
+    common::set_mode(&directory.path().join("tokens.keep.lock"), 0o600);
     lock.lock().unwrap();
     let (impatient, count) = (KeystoreOptions::new().lock_timeout(Duration::ZERO), derivations());
-    assert!(matches!(impatient.create(&path, unlock()), Err(Error::Busy { .. })));
+    assert!(matches!(impatient.create(&path, &unlock()), Err(Error::Busy { .. })));
     assert_eq!(derivations() - count, 1);
 
     lock.unlock().unwrap();
-    let store = Keystore::create(&path, unlock()).unwrap();
-    let (other, count) = (Keystore::open(&path, unlock()).unwrap(), derivations());
+    let store = Keystore::create(&path, &unlock()).unwrap();
+    let (other, count) = (Keystore::open(&path, &unlock()).unwrap(), derivations());
     save(&other, "ada").unwrap();
     save(&store, "grace").unwrap();
     assert_eq!((other.get_tokens().unwrap().len(), derivations()), (2, count));
@@ -95,35 +98,35 @@ fn a_key_is_derived_before_the_lock_is_taken_and_none_after_opening() {
 
 #[test]
 fn of_many_that_create_one_store_one_does_and_all_open_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     thread::scope(|scope| {
         for user in 0..6 {
             let path = &path;
             scope.spawn(move || {
-                save(&Keystore::open_or_create(path, unlock()).unwrap(), &format!("user {user}")).unwrap()
+                save(&Keystore::open_or_create(path, &unlock()).unwrap(), &format!("user {user}")).unwrap()
             });
         }
     });
-    assert_eq!(Keystore::open(&path, unlock()).unwrap().get_tokens().unwrap().len(), 6);
-    assert!(matches!(Keystore::create(&path, unlock()), Err(Error::AlreadyExists { .. })));
+    assert_eq!(Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap().len(), 6);
+    assert!(matches!(Keystore::create(&path, &unlock()), Err(Error::AlreadyExists { .. })));
 }
 
 #[test]
 fn a_slash_at_the_end_of_a_path_means_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep/");
-    save(&Keystore::open_or_create(&path, unlock()).unwrap(), "ada").unwrap();
-    assert_eq!(Keystore::open_or_create(&path, unlock()).unwrap().get_tokens().unwrap().len(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep/");
+    save(&Keystore::open_or_create(&path, &unlock()).unwrap(), "ada").unwrap();
+    assert_eq!(Keystore::open_or_create(&path, &unlock()).unwrap().get_tokens().unwrap().len(), 1);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_link_is_followed_once_and_stays() {
     let fixture = Fixture::new();
-    let link = fixture.folder.path().join("link");
+    let link = fixture.directory.path().join("link");
     std::os::unix::fs::symlink(&fixture.path, &link).unwrap();
-    let store = Keystore::open(&link, unlock()).unwrap();
+    let store = Keystore::open(&link, &unlock()).unwrap();
     save(&store, "ada").unwrap();
     assert!(link.is_symlink());
     assert_eq!(store.path(), fixture.path.canonicalize().unwrap());
@@ -133,11 +136,11 @@ fn a_link_is_followed_once_and_stays() {
 /// With the cost that applications get if they choose none.
 #[test]
 fn a_store_of_the_default_cost_opens() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    let passphrase = || tokenkeep::Unlock::passphrase(common::PASSPHRASE);
-    save(&Keystore::create(&path, passphrase()).unwrap(), "ada").unwrap();
-    assert_eq!(Keystore::open(&path, passphrase()).unwrap().get_tokens().unwrap().len(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    let unlock = tokenkeep::Unlock::from(tokenkeep::Passphrase::new(common::PASSPHRASE));
+    save(&Keystore::create(&path, &unlock).unwrap(), "ada").unwrap();
+    assert_eq!(Keystore::open(&path, &unlock).unwrap().get_tokens().unwrap().len(), 1);
     // Where the document says it is: 64 MiB, 3 passes, 4 lanes.
     let file = std::fs::read(path).unwrap();
     assert_eq!(file[132..144], [65_536_u32, 3, 4].map(u32::to_le_bytes).concat());
