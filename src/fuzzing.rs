@@ -18,8 +18,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use ring::digest::{SHA256, digest};
 
 use crate::{
-    Error, codec,
-    format::{self, Header, PROLOGUE_LEN, SlotKind},
+    FileFlaw, Origin, SlotKind, codec,
+    format::{self, Header, PROLOGUE_LEN},
 };
 
 /// What a target is made of.
@@ -84,12 +84,12 @@ pub fn payload(bytes: &[u8]) {
 }
 
 fn assert_encodes_back(plaintext: &[u8]) {
-    match codec::decode(plaintext) {
+    match codec::decode(plaintext, Origin::of("fuzzing")) {
         Ok(contents) => {
             let encoded = codec::Encoding::of(&contents).and_then(|encoding| encoding.plaintext());
             assert_eq!(encoded.expect("what was decoded can be encoded"), plaintext);
         }
-        Err(Error::Malformed { .. }) => {}
+        Err(FileFlaw::Malformed(_)) => {}
         Err(other) => panic!("{other:?}"),
     }
 }
@@ -101,10 +101,10 @@ pub fn open_mutated(bytes: &[u8]) {
     }
 }
 
-/// Random operations of two handles on one file in that folder, which is emptied first, while the disk fails now and then.
-pub fn operations(folder: &std::path::Path, bytes: &[u8]) {
+/// Random operations of two handles on one file in that directory, which is emptied first, while the disk fails now and then.
+pub fn operations(directory: &std::path::Path, bytes: &[u8]) {
     if let Some(steps) = input(bytes) {
-        operations::check(folder, steps);
+        operations::check(directory, steps);
     }
 }
 

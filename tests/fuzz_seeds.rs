@@ -7,14 +7,14 @@ use std::{
 
 use tokenkeep::fuzzing;
 
-fn folder() -> PathBuf {
+fn seeds() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
 }
 
 #[track_caller]
 fn run(target: &str, at_least: usize, run: impl Fn(&[u8])) {
     let mut count = 0;
-    for entry in fs::read_dir(folder().join(target)).unwrap() {
+    for entry in fs::read_dir(seeds().join(target)).unwrap() {
         let path = entry.unwrap().path();
         println!("{}", path.display());
         run(&fs::read(path).unwrap());
@@ -40,8 +40,8 @@ fn mutated_files() {
 
 #[test]
 fn operations() {
-    let folder = tempfile::tempdir().unwrap();
-    run("operations", 50, |bytes| fuzzing::operations(folder.path(), bytes));
+    let directory = tempfile::tempdir().unwrap();
+    run("operations", 50, |bytes| fuzzing::operations(directory.path(), bytes));
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn recovery_keys() {
 
 #[test]
 fn each_target_has_seeds_and_is_run_here() {
-    let names = |folder: PathBuf| -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
+    let names = |directory: PathBuf| -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
         names.sort();
         names
     };
     let targets = ["header", "open_mutated", "operations", "payload", "recovery_key"];
-    assert_eq!(names(folder()), targets);
-    assert_eq!(names(folder().join("../fuzz_targets")), targets);
+    assert_eq!(names(seeds()), targets);
+    assert_eq!(names(seeds().join("../fuzz_targets")), targets);
 }

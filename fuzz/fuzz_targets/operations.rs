@@ -4,6 +4,6 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tokenkeep::fuzzing::operations(FOLDER.path(), bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tokenkeep::fuzzing::operations(DIRECTORY.path(), bytes));

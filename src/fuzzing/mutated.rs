@@ -1,19 +1,19 @@
 //! Files that are changed field by field, by somebody who has everything but the keys.
 
-use std::{num::NonZeroU8, sync::OnceLock};
+use std::{num::NonZeroU8, path::Path, sync::OnceLock};
 
 use arbitrary::Arbitrary;
 
 use super::{header_len, recheck};
 use crate::{
-    Error, RecoveryKey, Token, Unlock,
+    Error, FileFlaw, Origin, RecoveryKey, Token, Unlock,
     codec::{Contents, Encoding, SlotNote},
     engine,
     format::{Header, PROLOGUE_LEN, SLOT_LEN, StoreId},
     id::TokenId,
     seal,
     secret::Key,
-    token::Millis,
+    time::Millis,
 };
 
 #[derive(Debug, Arbitrary)]
@@ -175,7 +175,7 @@ impl Original {
             header.slots.push(slot);
         }
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
-        let token = token.id(TokenId::from("1")).stored(time.time(), time.time(), 1).build();
+        let token = token.id(TokenId::from("1")).stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
         let contents = Contents { next_id: 2, notes, tokens: vec![token] };
         let encoding = Encoding::of(&contents)?;
         let sealed = seal::seal(&key, &mut header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))?;
@@ -184,7 +184,7 @@ impl Original {
 }
 
 fn unlock(number: u8) -> Unlock {
-    Unlock::recovery_key(RecoveryKey::of_bytes(&[number; 32]).expect("any bytes are a key"))
+    RecoveryKey::of_bytes(&[number; 32]).expect("any bytes are a key").into()
 }
 
 impl Change {
@@ -211,28 +211,20 @@ pub(super) fn check(change: &Change) {
             let original = original.unwrap_or_else(|| panic!("opened though none was written so: {change:?}"));
             assert_eq!(contents, original.sample().contents);
         }
-        Err(
-            Error::EmptyFile
-            | Error::NotAKeystore
-            | Error::UnsupportedVersion { .. }
-            | Error::UnsupportedFeature { .. }
-            | Error::DamagedHeader
-            | Error::Truncated { .. }
-            | Error::KdfLimit { .. }
-            | Error::Malformed { .. }
-            | Error::NoSuchSlot { .. }
-            | Error::WrongRecoveryKey
-            | Error::Tampered,
-        ) => assert!(Original::ALL.iter().all(|original| original.sample().file != changed), "refused: {change:?}"),
+        Err(Error::BadFile { .. } | Error::NoSlotFor { .. } | Error::WrongRecoveryKey { .. }) => {
+            assert!(Original::ALL.iter().all(|original| original.sample().file != changed), "refused: {change:?}")
+        }
         Err(other) => panic!("{change:?}: {other:?}"),
     }
 }
 
 /// As opening a store does it.
 fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<Contents> {
-    let (header, bytes, body) = Header::parse(file)?;
-    let unlocked = unlock.open_slot(&header)?;
-    engine::unseal(&unlocked.store_key, &header, bytes, body)
+    let path = Path::new("mutated");
+    let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
+    let (header, bytes, body) = Header::parse(file).map_err(bad)?;
+    let unlocked = unlock.open_slot(&header, path)?;
+    engine::unseal(&unlocked.store_key, &header, bytes, body)?.map_err(bad)
 }
 
 /// The counts and lengths that the number of whole slots before the original's body asks for.

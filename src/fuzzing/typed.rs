@@ -55,7 +55,7 @@ fn assert_read_or_refused(text: &str) -> Option<String> {
     match text.parse::<RecoveryKey>() {
         Ok(key) => {
             assert_eq!(plain(key.expose_secret()), plain(text), "{text:?}");
-            assert_eq!(Unlock::recovery_key(key.clone()).slot_kind(None), SlotKind::RecoveryKey);
+            assert_eq!(Unlock::from(key.clone()).slot_kind(None), SlotKind::RecoveryKey);
             Some(key.expose_secret().to_owned())
         }
         Err(Error::MistypedRecoveryKey { .. }) => None,

@@ -50,18 +50,30 @@ fn refusal(mutations: &[Mutation]) -> Error {
     open(&mut change.file(), &unlock(2)).map(|_| ()).expect_err("it opened")
 }
 
+fn is_flaw(error: &Error, expected: FileFlaw) -> bool {
+    matches!(error, Error::BadFile { flaw, .. } if *flaw == expected)
+}
+
+fn is_malformed_file(error: &Error) -> bool {
+    matches!(error, Error::BadFile { flaw: FileFlaw::Malformed(_), .. })
+}
+
 #[test]
 fn what_is_wrong_with_a_spliced_file_is_told_apart() {
     use Original::{First, Fork, Kin, Later, Stranger};
 
     let is_tampered = |mutations: &[Mutation]| {
-        assert!(matches!(refusal(mutations), Error::Tampered), "{mutations:?}: {:?}", refusal(mutations));
+        assert!(is_flaw(&refusal(mutations), FileFlaw::Tampered), "{mutations:?}: {:?}", refusal(mutations));
     };
     let is_wrong = |mutations: &[Mutation]| {
-        assert!(matches!(refusal(mutations), Error::WrongRecoveryKey), "{mutations:?}: {:?}", refusal(mutations));
+        assert!(
+            matches!(refusal(mutations), Error::WrongRecoveryKey { .. }),
+            "{mutations:?}: {:?}",
+            refusal(mutations)
+        );
     };
     let is_malformed = |mutations: &[Mutation]| {
-        assert!(matches!(refusal(mutations), Error::Malformed { .. }), "{mutations:?}: {:?}", refusal(mutations));
+        assert!(is_malformed_file(&refusal(mutations)), "{mutations:?}: {:?}", refusal(mutations));
     };
     let of_slot = |field, slot, of, from| [Mutation::FieldOfSlot { field, slot, of, from }];
 
@@ -109,10 +121,10 @@ fn what_is_wrong_with_a_spliced_file_is_told_apart() {
 #[test]
 fn a_slot_of_another_kind_is_another_slot() {
     let retyped = |slot, value| Mutation::NumberOfSlot { field: NumberOfSlot::Kind, slot, value };
-    assert!(matches!(refusal(&[retyped(0, 2)]), Error::Tampered));
-    assert!(matches!(refusal(&[retyped(1, 2)]), Error::WrongRecoveryKey));
-    assert!(matches!(refusal(&[0, 1, 2].map(|slot| retyped(slot, 2))), Error::NoSuchSlot { .. }));
-    assert!(matches!(refusal(&[retyped(1, 1)]), Error::Malformed { .. }));
+    assert!(is_flaw(&refusal(&[retyped(0, 2)]), FileFlaw::Tampered));
+    assert!(matches!(refusal(&[retyped(1, 2)]), Error::WrongRecoveryKey { .. }));
+    assert!(matches!(refusal(&[0, 1, 2].map(|slot| retyped(slot, 2))), Error::NoSlotFor { .. }));
+    assert!(is_malformed_file(&refusal(&[retyped(1, 1)])));
 }
 
 #[test]
