@@ -1,5 +1,8 @@
 use super::*;
-use crate::matching::Criterion;
+
+fn shelf() -> Origin {
+    Origin::of("a shelf")
+}
 
 fn named(user: &str) -> Token {
     Token::builder().user_name(user).access_token("same").build()
@@ -11,7 +14,7 @@ fn names(tokens: impl Iterator<Item = Token>) -> Vec<String> {
 
 /// An index of rows of these users, made as stores make it.
 fn index(users: &[&str]) -> Index {
-    let mut index = Index::empty();
+    let mut index = Index::empty(shelf());
     let mut changes = Changes::new(&index);
     for user in users {
         changes.save(&named(user)).unwrap();
@@ -37,8 +40,9 @@ fn changes_see_each_other_and_leave_the_rows_alone_until_they_are_applied() {
     let seen = names(changes.iter().cloned());
     assert_eq!(seen, ["c", "d", "b", "a"]);
 
-    let earliest = changes.earliest(Criterion::AccessToken(&"same".into())).unwrap().unwrap().1;
-    assert_eq!(earliest.user_name(), Some("d"));
+    let found = changes.rows(Criterion::AccessToken(&"same".into())).unwrap();
+    assert!(found.is_sorted_by_key(|(place, _)| *place));
+    assert_eq!(names(found.into_iter().map(|(_, row)| row)), ["d", "b", "a"]);
 
     assert_eq!(names(base.tokens().into_iter()), before);
     let delta = {
@@ -67,7 +71,7 @@ fn deleting_all_hides_rows_and_changes_before_it() {
 
 #[test]
 fn deleting_all_of_nothing_changes_nothing() {
-    let base = Index::empty();
+    let base = Index::empty(shelf());
     let mut changes = Changes::new(&base);
     assert_eq!(changes.delete_all(), 0);
     assert!(changes.is_empty());
@@ -75,7 +79,7 @@ fn deleting_all_of_nothing_changes_nothing() {
 
 #[test]
 fn the_last_number_is_chosen_and_none_after_it() {
-    let base = Index::new(TokenId::LAST, []);
+    let base = Index::new(shelf(), TokenId::LAST, []);
     let mut changes = Changes::new(&base);
     assert_eq!(changes.save(&named("a")).unwrap(), TokenId::chosen(TokenId::LAST));
     let refused = changes.save(&named("b"));
@@ -87,7 +91,7 @@ fn the_last_number_is_chosen_and_none_after_it() {
 /// Lookups through tables and groups, against looking at every row.
 #[test]
 fn the_index_finds_what_a_scan_finds_however_rows_come_and_go() {
-    let mut index = Index::empty();
+    let mut index = Index::empty(shelf());
     // A generator of no importance (Knuth's MMIX), so that every run is the same one.
     let mut state = 1_u64;
     let mut random = |below: u64| {
@@ -117,12 +121,8 @@ fn the_index_finds_what_a_scan_finds_however_rows_come_and_go() {
             Criterion::GrantToken(&grant),
         ];
         for criterion in criteria {
-            let wanted = |place: Place| !place.is_multiple_of(3);
-            let scanned = |wanted: &dyn Fn(Place) -> bool| {
-                index.iter().find(|(place, row)| wanted(*place) && criterion.matches(row)).map(|(place, _)| place)
-            };
-            assert_eq!(index.earliest_of(criterion, |_| true), scanned(&|_| true), "{criterion:?}");
-            assert_eq!(index.earliest_of(criterion, wanted), scanned(&wanted), "{criterion:?}");
+            let scanned = index.iter().filter(|(_, row)| criterion.matches(row)).map(|(place, _)| place);
+            assert!(index.places(criterion).eq(scanned), "{criterion:?}");
         }
     }
 }

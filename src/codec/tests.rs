@@ -1,11 +1,16 @@
 use super::*;
+use crate::token::Expiry;
+
+fn origin() -> Origin {
+    Origin::of("a file")
+}
 
 pub(super) fn token(id: &str) -> Fields {
     let now = Millis::new(1_795_000_000_000).unwrap();
     Fields {
         id: Some(TokenId::from(id)),
         access_token: Some(Secret::from("access")),
-        stored: Some(Stored { created_at: now, updated_at: now, revision: 1 }),
+        stored: Some(Stored { origin: origin(), created_at: now, updated_at: now, revision: 1 }),
         ..Fields::default()
     }
 }
@@ -22,7 +27,7 @@ fn encoded(contents: &Contents) -> Vec<u8> {
 #[track_caller]
 fn assert_malformed(decoded: Result<Contents>, why: &str) {
     match decoded {
-        Err(Error::Malformed { what }) => assert!(what.contains(why), "{what}"),
+        Err(FileFlaw::Malformed(rule)) => assert!(rule.to_string().contains(why), "{rule}"),
         other => panic!("expected Malformed, got {other:?}"),
     }
 }
@@ -55,7 +60,7 @@ fn payload(records: Vec<Record<'_>>) -> Payload<'_> {
 }
 
 fn decoded(payload: &Payload<'_>) -> Result<Contents> {
-    decode(&padded(&options(u64::MAX).serialize(payload).unwrap()))
+    decode(&padded(&options(u64::MAX).serialize(payload).unwrap()), origin())
 }
 
 /// A plaintext around a payload that `encode` might not have written.
@@ -92,10 +97,10 @@ fn contents_read_back_and_encode_to_the_same_bytes() {
         .scopes(["b", "a"])
         .attribute("z", "1")
         .attribute("a", "2");
-    let full = full.stored(std::time::SystemTime::UNIX_EPOCH, std::time::SystemTime::now(), 9);
+    let full = full.stored(origin(), std::time::SystemTime::UNIX_EPOCH, std::time::SystemTime::now(), 9);
     for contents in [contents([]), contents([token("1"), token("2")]), contents([full.build().fields().clone()])] {
         let bytes = encoded(&contents);
-        let read = decode(&bytes).unwrap();
+        let read = decode(&bytes, origin()).unwrap();
         assert_eq!(read, contents);
         assert_eq!(encoded(&read), bytes);
     }
@@ -171,7 +176,7 @@ fn a_plaintext_has_exactly_its_padding() {
     let mut endless = good.to_vec();
     endless[..4].copy_from_slice(&u32::MAX.to_le_bytes());
     for wrong in [&longer[..], &nonzero, &beyond, &endless, &good[..4095], &good[..3], &[]] {
-        assert_malformed(decode(wrong), "padded");
+        assert_malformed(decode(wrong, origin()), "padded");
     }
 }
 
@@ -179,7 +184,7 @@ fn a_plaintext_has_exactly_its_padding() {
 fn bytes_after_the_payload_are_refused() {
     let mut bytes = options(u64::MAX).serialize(&payload(vec![])).unwrap();
     bytes.push(0);
-    assert_malformed(decode(&padded(&bytes)), "bincode");
+    assert_malformed(decode(&padded(&bytes), origin()), "bincode");
 }
 
 #[test]
@@ -190,7 +195,7 @@ fn lengths_that_promise_more_than_there_is_cost_nothing() {
         for count in [u64::MAX, 1 << 40, 1] {
             let mut bomb = bytes.clone();
             bomb[at..at + 8].copy_from_slice(&count.to_le_bytes());
-            assert_malformed(decode(&padded(&bomb)), "bincode");
+            assert_malformed(decode(&padded(&bomb), origin()), "bincode");
         }
     }
 }
@@ -200,7 +205,7 @@ fn texts_are_utf_8() {
     let mut bytes = options(u64::MAX).serialize(&payload(vec![record("1")])).unwrap();
     let id = bytes.iter().rposition(|byte| *byte == b'1').unwrap();
     bytes[id] = 0xff;
-    assert_malformed(decode(&padded(&bytes)), "bincode");
+    assert_malformed(decode(&padded(&bytes), origin()), "bincode");
 }
 
 #[test]
@@ -208,7 +213,7 @@ fn an_option_is_0_or_1() {
     let mut bytes = options(u64::MAX).serialize(&payload(vec![record("1")])).unwrap();
     let user_name = bytes.iter().rposition(|byte| *byte == b'1').unwrap() + 1;
     bytes[user_name] = 2;
-    assert_malformed(decode(&padded(&bytes)), "bincode");
+    assert_malformed(decode(&padded(&bytes), origin()), "bincode");
 }
 
 #[test]
@@ -220,7 +225,9 @@ fn every_rule_of_the_domain_is_held() {
     assert_refuses("yet to be chosen", |payload| payload.next_id = 2);
     assert_refuses("namespace", |payload| payload.records[0].namespace = "other");
     assert_refuses("one id", |payload| payload.records[1].id = "1");
-    assert_refuses("one user name", |payload| payload.records.iter_mut().for_each(|row| row.user_name = Some("ada")));
+    assert_refuses("one user name and client id", |payload| {
+        payload.records.iter_mut().for_each(|row| row.user_name = Some("ada"));
+    });
     assert_refuses("revision", |payload| payload.records[0].revision = 0);
     assert_refuses("could not have been saved", |payload| payload.records[0].access_token = None);
     assert_refuses("year 9999", |payload| payload.records[0].expires_at = Some(253_402_300_800_000));
@@ -230,6 +237,53 @@ fn every_rule_of_the_domain_is_held() {
     let attribute = |name| Attribute { name, value: "v" };
     assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("b"), attribute("a")]);
     assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("a"), attribute("a")]);
+}
+
+#[test]
+fn one_user_name_may_have_several_clients_but_each_once() {
+    let of_clients = |clients: &[Option<&'static str>]| {
+        let ids = ["1", "2", "3"];
+        let rows = clients.iter().zip(ids).map(|(client, id)| Record {
+            user_name: Some("ada"),
+            client_id: *client,
+            ..record(id)
+        });
+        decoded(&payload(rows.collect()))
+    };
+    let read = of_clients(&[Some("one"), Some("other"), None]).unwrap();
+    let clients: Vec<_> = read.tokens.iter().map(Token::client_id).collect();
+    assert_eq!(clients, [Some("one"), Some("other"), None]);
+    for twice in [[Some("one"), None, Some("one")], [None, Some("one"), None]] {
+        assert_malformed(of_clients(&twice), "one user name and client id");
+    }
+    // Rows without a user name may share a client.
+    let nameless = |id| Record { client_id: Some("one"), ..record(id) };
+    assert_eq!(decoded(&payload(vec![nameless("1"), nameless("2")])).unwrap().tokens.len(), 2);
+}
+
+/// Public clients have none, and other clients rotate it.
+#[test]
+fn client_secret_does_not_tell_two_rows_apart() {
+    assert_refuses("one user name and client id", |payload| {
+        for (row, secret) in payload.records.iter_mut().zip(["one", "other"]) {
+            (row.user_name, row.client_secret) = (Some("ada"), Some(secret));
+        }
+    });
+}
+
+#[test]
+fn decoded_tokens_carry_the_revision_of_their_store() {
+    let read = decoded(&payload(vec![record("1")])).unwrap();
+    let token = &read.tokens[0];
+    assert_eq!(token.revision_in(origin()), Some(3));
+    assert_eq!(token.revision_in(Origin::of("another file")), None);
+}
+
+#[test]
+fn an_expiry_that_is_not_stored_is_unknown() {
+    let read = decoded(&payload(vec![record("1"), Record { expires_at: Some(7), ..record("2") }])).unwrap();
+    let expiries: Vec<_> = read.tokens.iter().map(|token| token.fields().expires_at).collect();
+    assert!(expiries == [Expiry::Unknown, Expiry::At(Millis::new(7).unwrap())]);
 }
 
 #[test]

