@@ -11,7 +11,12 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::*;
-use crate::format::{SLOT_LEN, SlotKind};
+use crate::{
+    error::FileFlaw,
+    format::SLOT_LEN,
+    slot::SlotKind,
+    unlock::{Passphrase, RecoveryKey},
+};
 
 /// A sample file with the keys of its slots, in their order.
 struct Sample {
@@ -40,9 +45,10 @@ fn sample(path: &Path) -> Sample {
     let mut copy = file.clone();
     let (header, bytes, _) = Header::parse(&mut copy).unwrap();
     let header_len = bytes.len();
-    let unlocks: Vec<_> = (texts("passphrases").into_iter().map(Unlock::passphrase))
-        .chain(texts("recovery_keys").iter().map(|text| Unlock::recovery_key(text.parse().unwrap())))
-        .collect();
+    let passphrases = texts("passphrases").into_iter().map(|text| Unlock::from(Passphrase::new(text)));
+    let recovery_keys =
+        texts("recovery_keys").into_iter().map(|text| Unlock::from(text.parse::<RecoveryKey>().unwrap()));
+    let unlocks: Vec<_> = passphrases.chain(recovery_keys).collect();
     let of_keychain: Vec<_> = texts("keychain_keys").iter().map(|text| key_of(text)).collect();
     let opens = |slot: &format::Slot, key: &Key| seal::unwrap(slot, &header.store_id, key).unwrap().is_some();
     let slots = header.slots.iter().map(|slot| {
@@ -61,15 +67,27 @@ fn key_of(hexadecimal: &str) -> Key {
     key
 }
 
+/// Why a file does not open.
+#[derive(Debug)]
+enum Refusal {
+    /// The slot's key opens no slot of its kind.
+    WrongKey,
+    Bad(FileFlaw),
+}
+
+use Refusal::{Bad, WrongKey};
+
 /// Why a file does not open with a slot's key, in each slot of that kind.
-fn refusal(file: &mut [u8], kind: SlotKind, key: &Key) -> Error {
-    let open = |file| {
-        let (header, bytes, body) = Header::parse(file)?;
-        let mut slots = header.slots.iter().filter(|slot| slot.kind.name() == kind.name());
-        let opened = slots.find_map(|slot| seal::unwrap(slot, &header.store_id, key).transpose());
-        unseal(&opened.ok_or(Error::WrongPassphrase)??, &header, bytes, body)
+fn refusal(file: &mut [u8], kind: SlotKind, key: &Key) -> Refusal {
+    let (header, bytes, body) = match Header::parse(file) {
+        Ok(parsed) => parsed,
+        Err(flaw) => return Bad(flaw),
     };
-    open(file).map(|_| ()).expect_err("it opened")
+    let mut slots = header.slots.iter().filter(|slot| slot.kind.method() == kind.method());
+    match slots.find_map(|slot| seal::unwrap(slot, &header.store_id, key).unwrap()) {
+        Some(store_key) => Bad(unseal(&store_key, &header, bytes, body).unwrap().map(|_| ()).expect_err("it opened")),
+        None => WrongKey,
+    }
 }
 
 fn recheck(header: &mut [u8]) {
@@ -78,33 +96,33 @@ fn recheck(header: &mut [u8]) {
 }
 
 /// Whether that is what a flipped bit of that byte is told as, with the check computed anew, by who unlocks with that slot.
-fn is_expected(at: usize, used: usize, kind_at: Option<SlotKind>, error: &Error) -> bool {
+fn is_expected(at: usize, used: usize, kind_at: Option<SlotKind>, error: &Refusal) -> bool {
     let Some(at) = at.checked_sub(PROLOGUE_LEN) else {
         return match at {
-            0..8 => matches!(error, Error::NotAKeystore),
-            8..10 => matches!(error, Error::UnsupportedVersion { .. }),
+            0..8 => matches!(error, Bad(FileFlaw::NotAKeystore)),
+            8..10 => matches!(error, Bad(FileFlaw::UnsupportedVersion { .. })),
             // For more slots the file is too short, or the length does not fit them.
-            10..16 => matches!(error, Error::DamagedHeader | Error::Truncated { .. }),
-            16..24 => matches!(error, Error::Truncated { .. } | Error::Malformed { .. }),
-            24..28 => matches!(error, Error::UnsupportedFeature { .. }),
-            28..32 => matches!(error, Error::Malformed { .. }),
+            10..16 => matches!(error, Bad(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })),
+            16..24 => matches!(error, Bad(FileFlaw::Truncated { .. } | FileFlaw::Malformed(_))),
+            24..28 => matches!(error, Bad(FileFlaw::UnsupportedFeature { .. })),
+            28..32 => matches!(error, Bad(FileFlaw::Malformed(_))),
             // The store's id, which every slot is bound to.
-            32..48 => matches!(error, Error::WrongPassphrase),
+            32..48 => matches!(error, WrongKey),
             // The generation: zero is none.
-            48..56 => matches!(error, Error::Tampered | Error::Malformed { .. }),
-            _ => matches!(error, Error::Tampered),
+            48..56 => matches!(error, Bad(FileFlaw::Tampered | FileFlaw::Malformed(_))),
+            _ => matches!(error, Bad(FileFlaw::Tampered)),
         };
     };
     let changed =
-        if at / SLOT_LEN == used { matches!(error, Error::WrongPassphrase) } else { matches!(error, Error::Tampered) };
+        if at / SLOT_LEN == used { matches!(error, WrongKey) } else { matches!(error, Bad(FileFlaw::Tampered)) };
     match (at % SLOT_LEN, kind_at) {
         // Of a keychain's slot one bit makes one for a recovery key, and the other way round.
         (0, Some(SlotKind::Keychain | SlotKind::RecoveryKey)) => {
-            changed || matches!(error, Error::Tampered | Error::Malformed { .. })
+            changed || matches!(error, Bad(FileFlaw::Tampered | FileFlaw::Malformed(_)))
         }
-        (0..4, _) => matches!(error, Error::Malformed { .. }),
-        (4..16, Some(SlotKind::Passphrase(_))) => changed || matches!(error, Error::KdfLimit { .. }),
-        (4..16, _) => matches!(error, Error::Malformed { .. }),
+        (0..4, _) => matches!(error, Bad(FileFlaw::Malformed(_))),
+        (4..16, Some(SlotKind::Passphrase(_))) => changed || matches!(error, Bad(FileFlaw::KdfLimit(_))),
+        (4..16, _) => matches!(error, Bad(FileFlaw::Malformed(_))),
         _ => changed,
     }
 }
@@ -119,10 +137,10 @@ fn every_flipped_bit_of_every_sample_file_is_told_as_what_it_is() {
             flipped[at] ^= mask;
             let as_it_is = refusal(&mut flipped, slots[0].0, &slots[0].1);
             let is_damage = match at {
-                0..8 => matches!(as_it_is, Error::NotAKeystore),
-                8..10 => matches!(as_it_is, Error::UnsupportedVersion { .. }),
-                10..16 => matches!(as_it_is, Error::DamagedHeader | Error::Truncated { .. }),
-                _ => matches!(as_it_is, Error::DamagedHeader),
+                0..8 => matches!(as_it_is, Bad(FileFlaw::NotAKeystore)),
+                8..10 => matches!(as_it_is, Bad(FileFlaw::UnsupportedVersion { .. })),
+                10..16 => matches!(as_it_is, Bad(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })),
+                _ => matches!(as_it_is, Bad(FileFlaw::DamagedHeader)),
             };
             assert!(is_damage, "{name}, bit {bit}: {as_it_is:?}");
             if at >= content_len {
@@ -147,7 +165,7 @@ fn assert_every_flipped_bit_of_the_body_is_tampering(sample: &Sample, step: usiz
         flipped.copy_from_slice(file);
         flipped[bit / 8] ^= 1 << (bit % 8);
         let error = refusal(&mut flipped, *kind, key);
-        assert!(matches!(error, Error::Tampered), "{name}, bit {bit}: {error:?}");
+        assert!(matches!(error, Bad(FileFlaw::Tampered)), "{name}, bit {bit}: {error:?}");
     }
 }
 
@@ -176,20 +194,23 @@ fn every_length_but_its_own_is_refused() {
         let (kind, key) = &slots[0];
         for len in 0..file.len() {
             let error = refusal(&mut file[..len], *kind, key);
-            let is_cut = matches!(error, Error::Truncated { found, .. } if found == format::length(len));
-            assert!(is_cut || (len == 0 && matches!(error, Error::EmptyFile)), "{name}, {len} bytes: {error:?}");
+            let is_cut = matches!(error, Bad(FileFlaw::Truncated { found, .. }) if found == format::length(len));
+            assert!(is_cut || (len == 0 && matches!(error, Bad(FileFlaw::Empty))), "{name}, {len} bytes: {error:?}");
         }
         for added in [1, 2, 16, 4096] {
             let mut longer = file.clone();
             longer.resize(file.len() + added, 0);
-            assert!(matches!(refusal(&mut longer, *kind, key), Error::Malformed { .. }), "{name}, {added} more");
+            assert!(matches!(refusal(&mut longer, *kind, key), Bad(FileFlaw::Malformed(_))), "{name}, {added} more");
             // Nor if the header is made to say so.
             let body_len = format::length(longer.len() - header_len);
             longer[16..24].copy_from_slice(&body_len.to_le_bytes());
             recheck(&mut longer[..header_len]);
             let error = refusal(&mut longer, *kind, key);
-            let is_told =
-                if added == 4096 { matches!(error, Error::Tampered) } else { matches!(error, Error::Malformed { .. }) };
+            let is_told = if added == 4096 {
+                matches!(error, Bad(FileFlaw::Tampered))
+            } else {
+                matches!(error, Bad(FileFlaw::Malformed(_)))
+            };
             assert!(is_told, "{name}, {added} more: {error:?}");
         }
         // A block less, and the header made to say so.
@@ -198,7 +219,7 @@ fn every_length_but_its_own_is_refused() {
             let body_len = format::length(shorter.len() - header_len);
             shorter[16..24].copy_from_slice(&body_len.to_le_bytes());
             recheck(&mut shorter[..header_len]);
-            assert!(matches!(refusal(&mut shorter, *kind, key), Error::Tampered), "{name}");
+            assert!(matches!(refusal(&mut shorter, *kind, key), Bad(FileFlaw::Tampered)), "{name}");
         }
     }
 }

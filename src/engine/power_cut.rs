@@ -19,7 +19,7 @@ use crate::{
     Token,
     file::{Access, Disk, Os},
     kdf::KdfParams,
-    unlock::RecoveryKey,
+    unlock::{Passphrase, RecoveryKey},
 };
 
 type Inode = u64;
@@ -207,9 +207,13 @@ impl Bytes {
 
 /// The ways that a store may be unlocked in. The first is the one that it is made with, the second one is never removed.
 static WAYS: LazyLock<[Unlock; 4]> = LazyLock::new(|| {
-    let recovery_key = || Unlock::recovery_key(RecoveryKey::generate().unwrap());
-    [unlock(), recovery_key(), recovery_key(), Unlock::passphrase("another").kdf(KdfParams::MIN)]
+    let recovery_key = || Unlock::from(RecoveryKey::generate().unwrap());
+    [unlock(), recovery_key(), recovery_key(), another().into()]
 });
+
+fn another() -> Passphrase {
+    Passphrase::new("another").kdf(KdfParams::MIN)
+}
 
 /// Which of the ways open a store, and what it holds; `None` where there is none.
 type Stored = Option<(Vec<usize>, Vec<Token>)>;
@@ -219,7 +223,7 @@ fn stored_at(folder: &TempDir) -> Result<Stored> {
     for (n, way) in WAYS.iter().enumerate() {
         let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os))?;
         match Engine::open(file, way, Duration::ZERO) {
-            Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => {}
+            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
             opened => {
                 stored.1 = opened?.read(Index::tokens);
                 stored.0.push(n);
@@ -297,10 +301,10 @@ fn recordings() -> Vec<Recorded> {
             engine.replace_slot(engine.slots().unwrap()[0].id, &WAYS[2]).unwrap();
         }),
         ("change passphrase", |engine| {
-            engine.change_passphrase(&WAYS[0], &WAYS[3]).unwrap();
+            engine.change_passphrase(&passphrase(), &another()).unwrap();
         }),
         ("rekey", |engine| {
-            engine.rekey(&WAYS[1..2]).unwrap();
+            engine.rekey(&[&WAYS[1]]).unwrap();
         }),
     ];
     let mut recorded = vec![recorded_create()];

@@ -1,4 +1,4 @@
-// Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
+// Tests that are for Unix only need what other systems lack: files with an identity, directories that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
 use std::{fs, sync::Arc, time::Instant};
@@ -7,15 +7,39 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    Token,
+    Keystore, Token,
     codec::SlotNote,
+    error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
     id::SlotId,
     kdf::KdfParams,
+    status::NotOffered,
+    unlock::Passphrase,
 };
 
+pub(super) fn passphrase() -> Passphrase {
+    Passphrase::new("passphrase").kdf(KdfParams::MIN)
+}
+
 pub(super) fn unlock() -> Unlock {
-    Unlock::passphrase("passphrase").kdf(KdfParams::MIN)
+    passphrase().into()
+}
+
+/// What is wrong with the file, which has to be the one at that path.
+#[track_caller]
+pub(super) fn flaw<T: std::fmt::Debug>(folder: &TempDir, result: Result<T>) -> FileFlaw {
+    match result {
+        Err(Error::BadFile { path, flaw }) => {
+            assert_eq!(path, fs::canonicalize(at(folder)).unwrap());
+            flaw
+        }
+        other => panic!("expected BadFile, got {other:?}"),
+    }
+}
+
+/// No wait at all.
+pub(super) fn now() -> Wait {
+    Wait::at_most(Duration::ZERO, Path::new("store"))
 }
 
 pub(super) fn at(folder: &TempDir) -> PathBuf {
@@ -52,7 +76,7 @@ fn users(engine: &Engine) -> Result<Vec<String>> {
 
 /// Replaces the file behind the engine's back.
 fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) {
-    let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+    let lock = engine.file.lock(&now()).unwrap();
     let identity = engine.file.identity().unwrap();
     let sealed = sealed(store_key, header, encoding).unwrap();
     let _ = engine.file.replace(&lock, identity.as_ref(), &sealed.parts()).unwrap();
@@ -60,6 +84,20 @@ fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, encoding: &E
 
 fn generation(engine: &Engine) -> u64 {
     engine.state.read().header.generation
+}
+
+#[test]
+fn empty_path_is_told_by_whatever_takes_a_path() {
+    let unlock = unlock();
+    for refused in [
+        Keystore::open("", &unlock).map(|_| ()),
+        Keystore::create("", &unlock).map(|_| ()),
+        Keystore::open_or_create("", &unlock).map(|_| ()),
+        Keystore::open_any("", [&unlock]).map(|_| ()),
+        Keystore::verify_file("").map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(Error::EmptyPath)), "{refused:?}");
+    }
 }
 
 #[test]
@@ -113,9 +151,9 @@ fn a_read_waits_for_no_writer() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let other = open(&folder);
-    let _lead = engine.writers.lead(&Wait::at_most(Duration::ZERO)).unwrap();
+    let _lead = engine.writers.lead(&now()).unwrap();
     save(&other, "ada").unwrap();
-    let _lock = other.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+    let _lock = other.file.lock(&now()).unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada"]);
     let _gate = engine.gate.lock();
     assert_eq!(users(&engine).unwrap(), ["ada"], "what is in memory needs no gate");
@@ -149,9 +187,9 @@ fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
         let mut bytes = fs::read(at(&folder)).unwrap();
         damage(&mut bytes);
         fs::write(at(&folder), &bytes).unwrap();
-        for error in [users(&engine).unwrap_err(), save(&engine, "grace").unwrap_err()] {
-            let told = matches!(error, Error::Truncated { .. } | Error::DamagedHeader | Error::Tampered);
-            assert!(told, "{error:?}");
+        for flaw in [flaw(&folder, users(&engine)), flaw(&folder, save(&engine, "grace"))] {
+            let told = matches!(flaw, FileFlaw::Truncated { .. } | FileFlaw::DamagedHeader | FileFlaw::Tampered);
+            assert!(told, "{flaw:?}");
         }
         assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
     }
@@ -167,7 +205,7 @@ fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
     bytes[PROLOGUE_LEN - 1] ^= 1;
     fs::write(at(&folder), &bytes).unwrap();
     engine.state.write().held = engine.file.open().unwrap().hold();
-    assert!(matches!(save(&engine, "ada"), Err(Error::DamagedHeader)));
+    assert_eq!(flaw(&folder, save(&engine, "ada")), FileFlaw::DamagedHeader);
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
 
@@ -195,7 +233,14 @@ fn a_large_file_that_was_replaced_is_closed() {
     }
 }
 
-/// A terabyte of nothing, which a test could not even make room for.
+/// How much this thread has read so far, where the system counts it.
+fn bytes_read() -> u64 {
+    let counts = fs::read_to_string("/proc/thread-self/io").unwrap_or_default();
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.map_or(0, |count| count.parse().unwrap())
+}
+
+/// A gibibyte of nothing.
 #[test]
 fn a_huge_file_that_is_no_keystore_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,9 +249,11 @@ fn a_huge_file_that_is_no_keystore_is_not_read() {
     let engine = Engine::open(patient(), &unlock(), Duration::ZERO).unwrap();
     let file = fs::File::options().write(true).open(at(&folder)).unwrap();
     file.set_len(0).unwrap();
-    file.set_len(1 << 40).unwrap();
-    assert!(matches!(users(&engine), Err(Error::NotAKeystore)));
-    assert!(matches!(Engine::open(patient(), &unlock(), Duration::ZERO), Err(Error::NotAKeystore)));
+    file.set_len(1 << 30).unwrap();
+    let before = bytes_read();
+    assert_eq!(flaw(&folder, users(&engine)), FileFlaw::NotAKeystore);
+    assert_eq!(flaw(&folder, Engine::open(patient(), &unlock(), Duration::ZERO)), FileFlaw::NotAKeystore);
+    assert!(bytes_read() - before < 1 << 20, "{} bytes were read", bytes_read() - before);
 }
 
 #[test]
@@ -214,8 +261,8 @@ fn a_forked_child_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = create(&folder);
     engine.process = engine.process.wrapping_add(1);
-    assert!(matches!(users(&engine), Err(Error::Forked)));
-    assert!(matches!(save(&engine, "ada"), Err(Error::Forked)));
+    assert!(matches!(users(&engine), Err(Error::Forked { .. })));
+    assert!(matches!(save(&engine, "ada"), Err(Error::Forked { .. })));
 }
 
 /// What a faulty writer with the right key might produce.
@@ -225,17 +272,21 @@ fn notes_and_key_names_that_do_not_fit_are_malformed() {
     let engine = create(&folder);
     let rewrite = |key_id, notes: &[SlotNote]| {
         let mut header = Header { key_id, ..engine.state.read().header.clone() };
-        let encoding = Encoding::new(1, notes, iter::empty(), 0, 1 << 20).unwrap();
+        let encoding = Encoding::new(1, notes, iter::empty(), 0).unwrap();
         overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, &encoding);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
     };
     let (key_id, notes) = (engine.state.read().header.key_id, engine.state.read().notes.clone());
     rewrite(key_id, &notes).unwrap();
-    assert!(matches!(rewrite([0; 8], &notes), Err(Error::Malformed { what }) if what.contains("key id")));
-    assert!(matches!(rewrite(key_id, &[]), Err(Error::Malformed { what }) if what.contains("notes")));
+    let rule = |refused| match flaw(&folder, refused) {
+        FileFlaw::Malformed(rule) => rule.to_string(),
+        other => panic!("expected Malformed, got {other:?}"),
+    };
+    assert!(rule(rewrite([0; 8], &notes)).contains("key id"));
+    assert!(rule(rewrite(key_id, &[])).contains("notes"));
     let other = SlotNote { slot_id: SlotId([0; 16]), ..notes[0].clone() };
-    assert!(matches!(rewrite(key_id, &[other]), Err(Error::Malformed { what }) if what.contains("notes")));
+    assert!(rule(rewrite(key_id, &[other])).contains("notes"));
 }
 
 /// A disk that cannot sync folders any more.
@@ -281,7 +332,12 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
     let refused = engine.write(move |changes| changes.save(&large)).map(|_| ());
-    assert!(matches!(refused, Err(Error::TooLarge { what: "the keystore's contents", .. })), "{refused:?}");
+    match refused {
+        Err(Error::FileTooLarge { path, size, limit }) => {
+            assert_eq!((path.as_path(), size, limit), (engine.path(), len + 4096, len));
+        }
+        other => panic!("expected FileTooLarge, got {other:?}"),
+    }
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }
 
@@ -296,7 +352,7 @@ fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {
     let engine = create_with(&folder, cannot);
     save(&engine, "ada").unwrap();
     let status = engine.status().unwrap();
-    assert!(matches!(status.not_offered[..], [missing] if missing.starts_with("syncing a folder")), "{status}");
+    assert_eq!(status.not_offered, [NotOffered::DirectorySync]);
     assert!(open(&folder).status().unwrap().not_offered.is_empty());
 }
 

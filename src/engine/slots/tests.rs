@@ -1,20 +1,22 @@
-use std::{fs, slice, sync::Arc, thread, time::Duration};
+use std::{fs, sync::Arc, thread, time::Duration};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    engine::tests::{at, create, save, unlock},
-    file::{Access, Os, StoreFile, Wait},
+    engine::tests::{at, create, flaw, now, save, unlock},
+    error::FileFlaw,
+    file::{Access, Os, StoreFile},
     format::Slot,
     index::Index,
     kdf::{KdfParams, count},
+    method::UnlockMethod,
     seal,
     unlock::RecoveryKey,
 };
 
 fn recovery_key() -> Unlock {
-    Unlock::recovery_key(RecoveryKey::generate().unwrap())
+    RecoveryKey::generate().unwrap().into()
 }
 
 fn open(folder: &TempDir, unlock: &Unlock) -> Result<Engine> {
@@ -38,7 +40,7 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
     save(&engine, "ada").unwrap();
     let mut old = fs::read(at(&folder)).unwrap();
     let (old, ..) = Header::parse(&mut old).unwrap();
-    engine.rekey(&[unlock(), key.clone()]).unwrap();
+    engine.rekey(&[&unlock(), &key]).unwrap();
     let new = fs::read(at(&folder)).unwrap();
 
     assert_eq!(open(&folder, &key).unwrap().read(Index::tokens).unwrap().len(), 1);
@@ -46,15 +48,15 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
         // In the place of the slot that it was, then beside it.
         fs::write(at(&folder), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
         for unlock in [&unlock(), &key] {
-            assert!(matches!(open(&folder, unlock), Err(Error::Tampered)), "{place}");
+            assert_eq!(flaw(&folder, open(&folder, unlock)), FileFlaw::Tampered, "{place}");
         }
         fs::write(at(&folder), with_slots(&new, |slots| slots.insert(0, slot.clone()))).unwrap();
         for unlock in [&unlock(), &key] {
-            assert!(matches!(open(&folder, unlock), Err(Error::Tampered)), "{place}");
+            assert_eq!(flaw(&folder, open(&folder, unlock)), FileFlaw::Tampered, "{place}");
         }
     }
     fs::write(at(&folder), with_slots(&new, |slots| slots.clone_from(&old.slots))).unwrap();
-    assert!(matches!(open(&folder, &key), Err(Error::Tampered)));
+    assert_eq!(flaw(&folder, open(&folder, &key)), FileFlaw::Tampered);
 }
 
 #[test]
@@ -64,12 +66,13 @@ fn a_slot_that_was_removed_opens_nothing_when_it_is_put_back() {
     let added = engine.add_slot(&key).unwrap();
     let mut old = fs::read(at(&folder)).unwrap();
     let slot = Header::parse(&mut old).unwrap().0.slots[1].clone();
-    assert!(engine.remove_slot(added).unwrap());
+    engine.remove_slot(added).unwrap();
     let new = fs::read(at(&folder)).unwrap();
-    assert!(matches!(open(&folder, &key), Err(Error::NoSuchSlot { kind: "recovery key" })));
+    assert!(matches!(open(&folder, &key), Err(Error::NoSlotFor { method: UnlockMethod::RecoveryKey, .. })));
+    assert!(matches!(engine.remove_slot(added), Err(Error::NoSuchSlot { id }) if id == added));
 
     fs::write(at(&folder), with_slots(&new, |slots| slots.push(slot))).unwrap();
-    assert!(matches!(open(&folder, &key), Err(Error::Tampered)));
+    assert_eq!(flaw(&folder, open(&folder, &key)), FileFlaw::Tampered);
 }
 
 /// Why removal is no revocation, and rekeying is: what the documents warn of is so, and ends.
@@ -79,16 +82,16 @@ fn an_older_copy_and_its_secret_give_the_key_to_later_files_until_it_is_exchange
     let (engine, removed) = (create(&folder), recovery_key());
     let added = engine.add_slot(&removed).unwrap();
     let mut old = fs::read(at(&folder)).unwrap();
-    let kept = removed.open_slot(&Header::parse(&mut old).unwrap().0).unwrap();
+    let kept = removed.open_slot(&Header::parse(&mut old).unwrap().0, engine.path()).unwrap();
     let opens_now = || {
         let mut bytes = fs::read(at(&folder)).unwrap();
         let (header, header_bytes, body) = Header::parse(&mut bytes).unwrap();
-        seal::open(&kept.store_key, &header, header_bytes, body).is_ok()
+        seal::open(&kept.store_key, &header, header_bytes, body).unwrap().is_some()
     };
     engine.remove_slot(added).unwrap();
     save(&engine, "ada").unwrap();
     assert!(opens_now());
-    engine.rekey(&[unlock()]).unwrap();
+    engine.rekey(&[&unlock()]).unwrap();
     assert!(!opens_now());
 }
 
@@ -102,7 +105,7 @@ fn a_rekeying_makes_another_key_and_changes_nothing_else() {
         (*state.unlocked.store_key.bytes(), state.header.clone())
     };
     let (old_key, old) = state(&engine);
-    engine.rekey(&[unlock()]).unwrap();
+    engine.rekey(&[&unlock()]).unwrap();
     let (new_key, new) = state(&engine);
     assert!(new_key != old_key && new.key_id != old.key_id);
     assert_eq!((new.store_id, new.generation), (old.store_id, old.generation + 1));
@@ -122,7 +125,7 @@ fn a_handle_is_not_told_of_its_own_rekeying() {
     thread::scope(|scope| {
         let verifying = scope.spawn(|| (0..300).try_for_each(|_| engine.verify()));
         for _ in 0..30 {
-            engine.rekey(slice::from_ref(&key)).unwrap();
+            engine.rekey(&[&key]).unwrap();
         }
         verifying.join().unwrap().unwrap();
     });
@@ -140,7 +143,7 @@ fn a_slot_id_that_repeats_is_not_put_into_a_file() {
     let new = made(&engine, &recovery_key());
     engine.change_slots(|draft| draft.add_slot(new.clone())).unwrap();
     let bytes = fs::read(at(&folder)).unwrap();
-    assert!(matches!(engine.change_slots(|draft| draft.add_slot(new)), Err(Error::Internal { .. })));
+    assert!(matches!(engine.change_slots(|draft| draft.add_slot(new)), Err(Error::Internal(_))));
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
 
@@ -151,7 +154,7 @@ fn a_slot_is_sealed_with_the_key_that_the_store_has_when_it_is_committed() {
     let engine = create(&folder);
     let key = recovery_key();
     let new = made(&engine, &key);
-    engine.rekey(&[unlock()]).unwrap();
+    engine.rekey(&[&unlock()]).unwrap();
     engine.change_slots(|draft| draft.add_slot(new)).unwrap();
     for way in [&key, &unlock()] {
         open(&folder, way).unwrap().verify().unwrap();
@@ -166,7 +169,9 @@ fn a_slot_that_went_while_its_successor_was_made_is_not_replaced_nor_another_one
     let new = made(&engine, &recovery_key());
     open(&folder, &unlock()).unwrap().remove_slot(gone).unwrap();
     let bytes = fs::read(at(&folder)).unwrap();
-    assert!(matches!(engine.change_slots(|draft| draft.replace_slot(gone, new)), Err(Error::SlotGone)));
+    assert!(
+        matches!(engine.change_slots(|draft| draft.replace_slot(gone, new)), Err(Error::NoSuchSlot { id }) if id == gone)
+    );
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
 
@@ -186,7 +191,7 @@ fn a_slot_that_would_make_the_file_too_long_is_refused() {
     let len = fs::metadata(at(&folder)).unwrap().len();
     let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
-    assert!(matches!(engine.add_slot(&recovery_key()), Err(Error::TooLarge { .. })));
+    assert!(matches!(engine.add_slot(&recovery_key()), Err(Error::FileTooLarge { .. })));
     assert_eq!(engine.slots().unwrap().len(), 1);
 }
 
@@ -197,24 +202,24 @@ fn keys_are_derived_before_the_lock_is_taken() {
     drop(create(&folder));
     let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_millis(50)).unwrap();
-    let other = Unlock::passphrase("other").kdf(KdfParams::MIN);
-    let first = engine.slots().unwrap()[0].id;
+    let other_passphrase = Passphrase::new("other").kdf(KdfParams::MIN);
+    let (own, other) = (unlock(), Unlock::from(other_passphrase.clone()));
 
     type Operation<'a> = &'a dyn Fn() -> Result<()>;
     let operations: [(Operation<'_>, u64); 5] = [
         (&|| engine.add_slot(&other).map(|_| ()), 1),
-        (&|| engine.change_passphrase(&other, &other).map(|_| ()), 2 + 1),
+        (&|| engine.change_passphrase(&other_passphrase, &other_passphrase).map(|_| ()), 2 + 1),
         // One of them twice: it has to be opened, but needs no second slot.
-        (&|| engine.rekey(&[unlock(), other.clone(), unlock()]), (1 + 1) + (2 + 1) + 1),
+        (&|| engine.rekey(&[&own, &other, &own]), (1 + 1) + (2 + 1) + 1),
         (&|| engine.replace_slot(engine.slots()?[1].id, &other).map(|_| ()), 1),
-        (&|| engine.remove_slot(first).map(|_| ()), 0),
+        (&|| engine.remove_slot(engine.slots()?[0].id), 0),
     ];
     for (n, (operation, derivations)) in operations.into_iter().enumerate() {
         let derived = || {
             let before = count::get();
             (operation(), count::get() - before)
         };
-        let lock = engine.file.lock(&Wait::at_most(Duration::ZERO)).unwrap();
+        let lock = engine.file.lock(&now()).unwrap();
         let (busy, before_the_lock) = derived();
         assert!(matches!(busy, Err(Error::Busy { .. })), "{n}: {busy:?}");
         drop(lock);
@@ -238,9 +243,10 @@ fn a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good() {
     };
 
     let folder = tempfile::tempdir().unwrap();
-    let keychain = Unlock::keychain("service").credential_store(keyring_core::mock::Store::new().unwrap());
+    let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
+    let unlock = Unlock::from(keychain.clone());
     let engine = create(&folder);
-    let slot = engine.add_slot(&keychain).unwrap();
+    let slot = engine.add_slot(&unlock).unwrap();
     let before = fs::read(at(&folder)).unwrap();
     let failing = Arc::new(AtomicBool::new(true));
     let watched = failing.clone();
@@ -249,17 +255,20 @@ fn a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good() {
         _ => Ok(()),
     });
     let engine = open_with(&folder, Arc::new(disk));
-    engine.try_unlock(&keychain).unwrap();
+    engine.try_unlock(&unlock).unwrap();
     assert!(matches!(engine.remove_slot(slot), Err(Error::DurabilityUnknown { .. })));
     assert_eq!(engine.keychain_orphans(&keychain).unwrap(), [slot]);
     // Nor by another handle, which knows nothing of that.
     assert!(matches!(engine.remove_keychain_orphan(&keychain, slot), Err(Error::DurabilityUnknown { .. })));
     fs::write(at(&folder), before).unwrap();
-    open(&folder, &keychain).unwrap();
+    open(&folder, &unlock).unwrap();
 
     failing.store(false, Ordering::SeqCst);
-    let engine = open(&folder, &keychain).unwrap();
-    assert!(!engine.remove_keychain_orphan(&keychain, slot).unwrap(), "it is in use");
+    let engine = open(&folder, &unlock).unwrap();
+    let is_no_orphan =
+        || matches!(engine.remove_keychain_orphan(&keychain, slot), Err(Error::NotAnOrphan { id }) if id == slot);
+    assert!(is_no_orphan(), "it is in use");
+    open(&folder, &unlock).unwrap();
     engine.remove_slot(slot).unwrap();
-    assert!(!engine.remove_keychain_orphan(&keychain, slot).unwrap(), "the key went with the slot");
+    assert!(is_no_orphan(), "the key went with the slot");
 }

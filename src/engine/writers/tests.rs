@@ -1,5 +1,6 @@
 use std::{
     panic,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,10 @@ use crate::{
     id::TokenId,
 };
 
-const NOW: Duration = Duration::ZERO;
+/// No wait at all.
+fn now() -> Wait {
+    Wait::at_most(Duration::ZERO, Path::new("store"))
+}
 
 /// Each of them waits to write when this returns, in the order of their names.
 fn start<R: Send + 'static>(
@@ -53,7 +57,7 @@ fn users(engine: &Engine) -> Vec<String> {
 fn changes_that_wait_are_one_replacement_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
     drop(lead);
     let ids = threads.into_iter().map(|thread| thread.join().unwrap().unwrap());
@@ -69,7 +73,7 @@ fn changes_that_wait_are_one_replacement_in_their_order() {
 fn one_that_is_refused_takes_no_other_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "", "grace"], |engine, name| {
         let token = Token::builder().user_name(name);
         let token = if name.is_empty() { token.build() } else { token.access_token("a").build() };
@@ -86,7 +90,7 @@ fn one_that_is_refused_takes_no_other_with_it() {
 fn a_group_that_fails_is_committed_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6"], |engine, name| {
         let field = "x".repeat(Token::MAX_FIELD_LEN);
         let large = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
@@ -96,7 +100,7 @@ fn a_group_that_fails_is_committed_one_by_one() {
     drop(lead);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     let saved = results.iter().filter(|result| result.is_ok()).count();
-    assert!(results[saved..].iter().all(|result| matches!(result, Err(Error::TooLarge { .. }))), "{results:?}");
+    assert!(results[saved..].iter().all(|result| matches!(result, Err(Error::FileTooLarge { .. }))), "{results:?}");
     assert!((1..6).contains(&saved), "{results:?}");
     assert_eq!(users(&engine), ["1", "2", "3", "4", "5", "6"][..saved]);
 }
@@ -122,7 +126,7 @@ fn nobody_returns_before_the_folder_is_synced_and_all_are_told_if_it_was_not() {
     for (round, is_failing) in [false, true].into_iter().enumerate() {
         hold.store(true, Ordering::SeqCst);
         fail.store(is_failing, Ordering::SeqCst);
-        let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+        let lead = engine.writers.lead(&now()).unwrap();
         let names = [["ada", "grace", "alan"], ["edsger", "barbara", "tony"]][round];
         let threads = start(&engine, &names, tests::save);
         drop(lead);
@@ -138,8 +142,8 @@ fn nobody_returns_before_the_folder_is_synced_and_all_are_told_if_it_was_not() {
             let saved = TokenId::from((3 * round + number).to_string());
             match thread.join().unwrap() {
                 Ok(id) => assert!(!is_failing && id == saved),
-                Err(Error::DurabilityUnknown { id, source, .. }) => {
-                    assert!(is_failing && id == Some(saved) && source.to_string() == "on fire");
+                Err(Error::DurabilityUnknown { id, cause, .. }) => {
+                    assert!(is_failing && id == Some(saved) && cause.to_string() == "on fire");
                 }
                 other => panic!("{other:?}"),
             }
@@ -153,12 +157,12 @@ fn one_that_has_waited_too_long_is_never_made() {
     let mut engine = tests::create(&folder);
     engine.lock_timeout = Duration::from_millis(50);
     let engine = Arc::new(engine);
-    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada"], tests::save);
     for thread in threads {
         assert!(matches!(thread.join().unwrap(), Err(Error::Busy { .. })));
     }
-    assert!(engine.writers.lead(&Wait::at_most(NOW)).is_err());
+    assert!(engine.writers.lead(&now()).is_err());
     drop(lead);
     tests::save(&engine, "grace").unwrap();
     assert_eq!(users(&engine), ["grace"]);
@@ -171,7 +175,7 @@ fn who_leads_in_vain_leaves_nothing_behind() {
     let mut engine = tests::create(&folder);
     engine.lock_timeout = Duration::from_millis(50);
     let engine = Arc::new(engine);
-    let lock = engine.file.lock(&Wait::at_most(NOW)).unwrap();
+    let lock = engine.file.lock(&now()).unwrap();
     assert!(matches!(tests::save(&engine, "ada"), Err(Error::Busy { .. })));
     assert_eq!(engine.writers.waiting(), 0);
     drop(lock);
@@ -190,14 +194,14 @@ fn a_panic_of_who_leads_is_told_to_those_in_the_group_and_stops_nobody_else() {
         Ok(())
     }));
     let engine = Arc::new(tests::open_with(&folder, disk));
-    let lead = engine.writers.lead(&Wait::at_most(NOW)).unwrap();
+    let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan"], |engine, name| {
         panic::catch_unwind(panic::AssertUnwindSafe(|| tests::save(engine, name)))
     });
     drop(lead);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "{results:?}");
-    let told = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal { .. })));
+    let told = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal(_))));
     assert_eq!(results.iter().filter(told).count(), 2, "{results:?}");
     assert!(users(&engine).is_empty());
     tests::save(&engine, "edsger").unwrap();
