@@ -1,7 +1,10 @@
 // Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::*;
 use crate::error::UnsafePermissions;
@@ -29,7 +32,16 @@ fn existing(path: &Path, disk: Arc<dyn Disk>) -> StoreFile {
 }
 
 fn lock(file: &StoreFile) -> Lock {
-    file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap()
+    file.lock(&now()).unwrap()
+}
+
+fn wait(most: Duration) -> Wait {
+    Wait::at_most(most, Path::new("store"))
+}
+
+/// No wait at all.
+fn now() -> Wait {
+    wait(Duration::ZERO)
 }
 
 /// Replaces the file as it is now.
@@ -80,6 +92,83 @@ fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else(
         assert!(matches!(failed, Err(Error::Io { .. })), "call {at}: {failed:?}");
         assert_eq!(fs::read(&path).unwrap(), b"old", "call {at}");
         assert_eq!(names(folder.path()), ["store", "store.lock"], "call {at}");
+    }
+}
+
+#[test]
+fn empty_path_is_told_as_such() {
+    for path in ["", "/", ".."] {
+        let path = Path::new(path);
+        let existing = StoreFile::existing(path, Access::Unchecked, 1 << 20, Arc::new(Os)).and_then(|file| file.open());
+        let made = StoreFile::new(path, Access::Unchecked, 1 << 20, Arc::new(Os));
+        for refused in [existing.map(|_| ()), made.map(|_| ())] {
+            let is_empty = path.as_os_str().is_empty();
+            let is_told = match &refused {
+                Err(error @ Error::EmptyPath) => {
+                    is_empty && error.to_string().starts_with("the path of the keystore is empty")
+                }
+                Err(Error::NotAFile { found: FileKind::Directory, .. }) => !is_empty,
+                _ => false,
+            };
+            assert!(is_told, "{path:?}: {refused:?}");
+        }
+    }
+}
+
+/// Not the temporary file's, which has a random name and is gone.
+#[cfg(target_os = "linux")]
+#[test]
+fn failed_write_names_the_store_and_the_systems_words() {
+    const NO_SPACE: i32 = 28;
+    let expected = [
+        (Call::OpenFolder, "could not open {directory}: "),
+        (Call::Create, "could not write {store}: "),
+        (Call::Write, "could not write {store}: "),
+        (Call::Sync, "could not sync {store}: "),
+        (Call::Rename, "could not replace {store}: "),
+    ];
+    for (failing, message) in expected {
+        let folder = tempfile::tempdir().unwrap();
+        let path = private_file(folder.path(), b"old");
+        let full = io::Error::from_raw_os_error(NO_SPACE).to_string();
+        let disk =
+            Watched(move |call| if call == failing { Err(io::Error::from_raw_os_error(NO_SPACE)) } else { Ok(()) });
+        let error = replace(&existing(&path, Arc::new(disk)), &[b"new"]).map(|_| ()).unwrap_err();
+        let directory = fs::canonicalize(folder.path()).unwrap().display().to_string();
+        let message = message.replace("{store}", "{directory}/store").replace("{directory}", &directory);
+        assert_eq!(error.to_string(), message + &full);
+        assert!(full.contains("No space left on device"), "{full}");
+        assert!(matches!(error, Error::Io { cause, .. } if cause.raw_os_error() == Some(NO_SPACE)));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn failed_new_file_names_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    for failing in [Call::Create, Call::Write, Call::Sync, Call::Rename] {
+        let disk = Watched(move |call| if call == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
+        let file = StoreFile::new(&path, Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
+        let error = file.make(Some(&lock(&file)), &[b"new"]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains(&format!("{}: ", file.path().display())), "{failing:?}: {error}");
+        assert!(!error.to_string().contains("store."), "{failing:?}: {error}");
+    }
+}
+
+/// A length in a payload has 32 bits.
+#[test]
+fn no_limit_is_above_four_gib() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let file = StoreFile::existing(&path, Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
+    file.check_len(u32::MAX.into()).unwrap();
+    let over = u64::from(u32::MAX) + 1;
+    match file.check_len(over) {
+        Err(Error::FileTooLarge { path, size, limit }) => {
+            assert_eq!((path.as_path(), size, limit), (file.path(), over, over - 1));
+        }
+        other => panic!("expected FileTooLarge, got {other:?}"),
     }
 }
 
@@ -135,14 +224,14 @@ fn a_file_that_is_written_to_or_replaced_has_another_identity() {
 fn one_lock_at_a_time_and_the_next_one_waits_no_longer_than_it_may() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let most = std::time::Duration::from_millis(50);
-    let held = file.lock(&Wait::at_most(most)).unwrap();
-    match file.lock(&Wait::at_most(most)) {
-        Err(Error::Busy { waited }) => assert!(waited >= most, "{waited:?}"),
+    let most = Duration::from_millis(50);
+    let held = file.lock(&wait(most)).unwrap();
+    match file.lock(&wait(most)) {
+        Err(Error::Busy { path, waited }) => assert!(waited >= most && path == Path::new("store"), "{waited:?}"),
         other => panic!("expected Busy, got {other:?}"),
     }
     drop(held);
-    file.lock(&Wait::at_most(most)).unwrap();
+    file.lock(&wait(most)).unwrap();
 }
 
 #[cfg(unix)]
@@ -151,16 +240,16 @@ fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     let lock_path = file.sibling(".lock");
-    let held = file.lock(&Wait::at_most(std::time::Duration::ZERO)).unwrap();
+    let held = file.lock(&now()).unwrap();
     std::thread::scope(|scope| {
         // Waits on the file that is there now, gets it when `held` is given up, and has to see that it is nobody's.
-        let waiting = scope.spawn(|| file.lock(&Wait::at_most(std::time::Duration::from_secs(10))).unwrap());
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        let waiting = scope.spawn(|| file.lock(&wait(Duration::from_secs(10))).unwrap());
+        std::thread::sleep(Duration::from_millis(30));
         fs::remove_file(&lock_path).unwrap();
         drop(held);
         let lock = waiting.join().unwrap();
         assert!(lock_path.exists(), "it locked a file that others lock too");
-        assert!(matches!(file.lock(&Wait::at_most(std::time::Duration::ZERO)), Err(Error::Busy { .. })));
+        assert!(matches!(file.lock(&now()), Err(Error::Busy { .. })));
         drop(lock);
     });
 }
@@ -172,12 +261,12 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     let (lock, elsewhere) = (file.sibling(".lock"), folder.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
-    assert!(matches!(file.lock(&Wait::at_most(std::time::Duration::ZERO)), Err(Error::Io { .. })));
+    assert!(matches!(file.lock(&now()), Err(Error::Io { .. })));
     assert!(!elsewhere.exists());
     fs::remove_file(&lock).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
-    let refused = file.lock(&Wait::at_most(std::time::Duration::ZERO));
-    assert!(matches!(refused, Err(Error::NotAFile { kind: "pipe", .. })), "{refused:?}");
+    let refused = file.lock(&now());
+    assert!(matches!(refused, Err(Error::NotAFile { found: FileKind::Pipe, .. })), "{refused:?}");
 }
 
 #[cfg(unix)]
@@ -219,7 +308,7 @@ fn a_file_over_the_limit_is_not_read() {
     let path = private_file(folder.path(), b"12345");
     let open = |max| StoreFile::existing(&path, Access::Checked, max, Arc::new(Os)).unwrap().open();
     assert!(open(5).is_ok());
-    assert!(matches!(open(4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+    assert!(matches!(open(4), Err(Error::FileTooLarge { size: 5, limit: 4, .. })));
 }
 
 #[cfg(unix)]
@@ -251,7 +340,7 @@ fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over()
         _ => Ok(()),
     });
     let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
-    assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
     assert_eq!(fs::read(&path).unwrap(), b"restored");
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
 }
@@ -272,7 +361,7 @@ fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
             _ => Ok(()),
         });
         let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
-        assert!(matches!(refused, Err(Error::ChangedMeanwhile)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
     }
 }
@@ -333,7 +422,8 @@ fn a_file_that_is_a_mount_point_is_told_with_what_to_do() {
         _ => Ok(()),
     });
     let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]).unwrap_err();
-    assert!(refused.to_string().contains("mount its folder instead"), "{refused}");
+    assert!(matches!(&refused, Error::MountedFile { path: told } if *told == fs::canonicalize(&path).unwrap()));
+    assert!(refused.to_string().contains("mount its directory instead"), "{refused}");
 }
 
 #[test]
@@ -351,16 +441,16 @@ fn a_lock_that_others_could_hold_for_ever_is_refused() {
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     drop(lock(&file));
     fs::set_permissions(folder.path().join("store.lock"), fs::Permissions::from_mode(0o644)).unwrap();
-    let refused = file.lock(&Wait::at_most(std::time::Duration::ZERO));
+    let refused = file.lock(&now());
     assert!(matches!(refused, Err(Error::UnsafePermissions { .. })), "{refused:?}");
 }
 
 /// What it keeps from happening, waiting for seconds, is a matter of time and has no place here.
 #[test]
 fn a_long_run_of_turns_ends_with_a_pause() {
-    let wait = Wait::at_most(std::time::Duration::from_secs(1));
+    let wait = wait(Duration::from_secs(1));
     let now = std::time::Instant::now();
-    let before = |millis| now.checked_sub(std::time::Duration::from_millis(millis)).unwrap();
+    let before = |millis| now.checked_sub(Duration::from_millis(millis)).unwrap();
     let ran_on = |run| {
         let mut turns = Turns { run };
         turns.begin(&wait, now);
