@@ -228,6 +228,12 @@ mod tests {
     }
 
     #[test]
+    fn debug_of_a_cost_names_its_units() {
+        let shown = format!("{:?}", KdfParams::default());
+        assert_eq!(shown, "KdfParams { memory_kib: 65536, passes: 3, lanes: 4 }");
+    }
+
+    #[test]
     fn the_bounds_themselves_are_accepted_and_the_next_value_is_not() {
         for (m_kib, t, p) in [(7_168, 5, 1), (35_840, 1, 16), (1 << 20, 2, 1), (1 << 17, 16, 1)] {
             assert!(KdfParams::new(m_kib, t, p).is_ok(), "{m_kib} {t} {p}");

@@ -76,3 +76,54 @@ impl fmt::Display for Status {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::SlotId, kdf::KdfParams, slot::SlotKind, time::Millis};
+
+    fn status() -> Status {
+        Status {
+            path: PathBuf::from("/home/ada/tokens.keep"),
+            format_version: 1,
+            generation: 7,
+            tokens: 2,
+            opened_by: Some(KeySlot {
+                id: SlotId([0xAB; 16]),
+                kind: SlotKind::Passphrase(KdfParams::default()),
+                label: String::from("laptop"),
+                created_at: Millis::new(1_795_000_000_123).unwrap().time(),
+            }),
+            file_len: 4416,
+            mode: Some(0o600),
+            not_offered: vec![NotOffered::DirectorySync],
+        }
+    }
+
+    #[test]
+    fn debug_of_a_status_has_public_names_and_readable_times() {
+        let slot = "KeySlot { id: SlotId(abababababababababababababababab), kind: Passphrase(KdfParams { \
+                    memory_kib: 65536, passes: 3, lanes: 4 }), label: \"laptop\", created_at: 2026-11-18T09:46:40.123Z }";
+        let expected = format!(
+            "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
+             opened_by: Some({slot}), file_len: 4416, mode: Some(384), not_offered: [DirectorySync] }}"
+        );
+        assert_eq!(format!("{:?}", status()), expected);
+    }
+
+    #[test]
+    fn status_is_shown_for_a_support_page() {
+        let expected = "\
+keystore:    /home/ada/tokens.keep
+format:      1
+generation:  7
+tokens:      2
+opened by:   passphrase \"laptop\"
+length:      4416 bytes
+mode:        0600
+not offered: syncing a directory: a power cut may undo a change, but never leaves a part of it";
+        assert_eq!(status().to_string(), expected);
+        let least = Status { opened_by: None, mode: None, not_offered: vec![], ..status() };
+        assert_eq!(least.to_string().lines().count(), 5);
+    }
+}

@@ -140,3 +140,17 @@ impl fmt::Debug for KeystoreOptions {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_options_names_the_settings() {
+        let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(2)).max_file_len(4096);
+        let shown = format!("{options:?}");
+        assert_eq!(shown, "KeystoreOptions { lock_timeout: 2s, max_file_len: 4096, permission_checks: true }");
+        let shown = format!("{:?}", options.without_permission_checks());
+        assert_eq!(shown, "KeystoreOptions { lock_timeout: 2s, max_file_len: 4096, permission_checks: false }");
+    }
+}

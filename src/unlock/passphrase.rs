@@ -72,3 +72,22 @@ impl fmt::Debug for Passphrase {
         f.write_str("Passphrase(***)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Passphrase {
+        /// Where the secret is in memory.
+        pub(in crate::unlock) fn address(&self) -> *const u8 {
+            self.text.expose_secret().as_ptr()
+        }
+    }
+
+    #[test]
+    fn text_is_taken_over_without_a_copy() {
+        let text = String::from("correct horse battery staple");
+        let address = text.as_ptr();
+        assert_eq!(Passphrase::new(text).address(), address);
+    }
+}

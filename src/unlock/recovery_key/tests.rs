@@ -15,7 +15,7 @@ fn typo(typed: &str) -> RecoveryKeyTypo {
 #[track_caller]
 fn is_read(typed: &str, key: &RecoveryKey) {
     let read: RecoveryKey = typed.parse().unwrap_or_else(|error| panic!("{typed:?}: {error}"));
-    assert_eq!((read.key.bytes(), read.expose_secret()), (key.key.bytes(), key.expose_secret()));
+    assert_eq!((read.0.key.bytes(), read.expose_secret()), (key.0.key.bytes(), key.expose_secret()));
 }
 
 /// Another program computed it.
@@ -29,7 +29,7 @@ fn a_key_reads_as_the_document_says() {
 #[test]
 fn what_is_generated_is_random_grouped_and_read_back() {
     let (one, other) = (RecoveryKey::generate().unwrap(), RecoveryKey::generate().unwrap());
-    assert_ne!(one.key.bytes(), other.key.bytes());
+    assert_ne!(one.0.key.bytes(), other.0.key.bytes());
     for key in [one, other] {
         let text = key.expose_secret();
         let groups: Vec<_> = text.split('-').collect();
