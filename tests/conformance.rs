@@ -202,6 +202,15 @@ fn a_find_that_looks_for_a_refresh_token_first_is_noticed() {
         }
     };
     assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("of the rows with either, the earliest"));
+    // Nor the other way round.
+    let find = |store: &MemoryStore, query: &Token| {
+        let without_refresh = query.to_builder().refresh_token("").build();
+        match query.grant_token().map(|_| store.find_token(&without_refresh)).transpose()?.flatten() {
+            Some(found) => Ok(Some(found)),
+            None => store.find_token(query),
+        }
+    };
+    assert!(complaint(Faulty { find, ..Faulty::sound() }).contains("of the rows with either, the earliest"));
 }
 
 #[test]

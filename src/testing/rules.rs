@@ -156,12 +156,15 @@ fn a_client_decides_with_a_grant_or_refresh_token(store: &dyn TokenStore) {
     let granted = save(store, token().user_name("one").client_id("c").grant_token("g1"));
     let refreshed = save(store, token().user_name("two").client_id("c").refresh_token("r2"));
     save(store, token().user_name("three").client_id("c").grant_token("g1").refresh_token("r2"));
+    save(store, token().user_name("four").client_id("c").grant_token("g3"));
     let found = |query: TokenBuilder| found(store, query.client_id("c"));
     let by_grant = found(token().grant_token("g1"));
     assert_eq!(by_grant.as_ref(), Some(&granted), "a client's grant token finds the earliest row of that client");
     assert_eq!(found(token().refresh_token("r2")).as_ref(), Some(&refreshed), "so does a refresh token");
     let both = found(token().grant_token("g1").refresh_token("r2"));
     assert_eq!(both.as_ref(), Some(&granted), "of the rows with either, the earliest is found");
+    let both = found(token().grant_token("g3").refresh_token("r2"));
+    assert_eq!(both.as_ref(), Some(&refreshed), "of the rows with either, the earliest is found");
     let both = found(token().grant_token("none").refresh_token("r2"));
     assert_eq!(both.as_ref(), Some(&refreshed), "either is enough");
     let with_access = found(token().access_token("new").refresh_token("r2"));
