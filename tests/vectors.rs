@@ -1,5 +1,5 @@
-//! The frozen sample files (`tests/vectors/`): the library, and a reader written from `docs/format.md` alone, find in them
-//! what is written beside them; and that reader reads what the library writes today.
+//! The frozen sample files (`tests/vectors/`): the library, and a reader written from `docs/format.md` alone, find in
+//! them what is written beside them; and that reader reads what the library writes today.
 
 mod common;
 #[allow(unreachable_pub, reason = "a test's module")]
@@ -14,16 +14,16 @@ use std::{
 use common::{Fixture, PASSPHRASE, at_millis, token};
 use reader::Secret;
 use serde_json::{Value, json};
-use tokenkeep::{Error, Keystore, RecoveryKey, Token, TokenStore, Unlock};
+use tokenkeep::{Error, Keystore, Origin, Passphrase, RecoveryKey, Token, TokenStore, Unlock};
 
 /// The sample files, each with what is beside it.
 fn samples() -> Vec<(PathBuf, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
     let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
     let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
-    assert_eq!(samples.len(), 9);
+    assert_eq!(samples.len(), 10);
     samples
 }
 
@@ -64,23 +64,23 @@ fn token_of(expected: &Value) -> Token {
         token = token.attribute(name.as_str(), value.as_str().unwrap());
     }
     let revision = expected["revision"].as_u64().unwrap();
-    token.stored(time("created_at").unwrap(), time("updated_at").unwrap(), revision).build()
+    token.stored(Origin::of("a sample"), time("created_at").unwrap(), time("updated_at").unwrap(), revision).build()
 }
 
 #[test]
 fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
     for (sample, expected) in samples() {
         // A copy, for git checks files out with a mode that is refused.
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("copy.keep");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy.keep");
         fs::copy(&sample, &path).unwrap();
         common::set_mode(&path, 0o600);
-        let passphrases = secrets(&expected, "passphrases").into_iter().map(Unlock::passphrase);
+        let passphrases = secrets(&expected, "passphrases").into_iter().map(|text| Unlock::from(Passphrase::new(text)));
         let recovery_keys = secrets(&expected, "recovery_keys").into_iter().map(common::unlock_with_paper);
         let tokens: Vec<_> = expected["tokens"].as_array().unwrap().iter().map(token_of).collect();
         let mut store = None;
         for unlock in passphrases.chain(recovery_keys) {
-            let opened = Keystore::open(&path, unlock).unwrap();
+            let opened = Keystore::open(&path, &unlock).unwrap();
             assert_eq!(opened.get_tokens().unwrap(), tokens, "{}", sample.display());
             let slots = opened.slots().unwrap();
             let labels: Vec<_> = slots.iter().map(|slot| (slot.id.to_string(), slot.label.clone())).collect();
@@ -91,7 +91,7 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
         }
         let Some(store) = store else {
             // One that only a keychain opens.
-            assert!(matches!(Keystore::open(&path, common::unlock()), Err(Error::NoSuchSlot { .. })));
+            assert!(matches!(Keystore::open(&path, &common::unlock()), Err(Error::NoSlotFor { .. })));
             continue;
         };
         let next = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
@@ -119,7 +119,27 @@ fn so_does_a_reader_written_from_the_document() {
         ];
         assert!(wrong.iter().all(|secret| reader::read(&file, secret).is_none()));
     }
-    assert_eq!(opened, 19);
+    assert_eq!(opened, 21);
+}
+
+#[test]
+fn one_user_under_two_clients_is_found_by_each() {
+    let (sample, expected) = samples().into_iter().find(|(path, _)| path.ends_with("two-clients.keep")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy.keep");
+    fs::copy(&sample, &path).unwrap();
+    common::set_mode(&path, 0o600);
+    let unlock = common::unlock_with_paper(secrets(&expected, "recovery_keys")[0]);
+    let store = Keystore::open(&path, &unlock).unwrap();
+    let ada = || token().user_name("ada");
+    let id_of = |query: Token| store.find_stored(&query).unwrap().map(|token| token.id().unwrap().to_string());
+    assert_eq!(id_of(ada().client_id("confidential").build()).as_deref(), Some("1"));
+    assert_eq!(id_of(ada().client_id("public").build()).as_deref(), Some("2"));
+    // The row without a client adopts another one.
+    assert_eq!(id_of(ada().client_id("third").build()).as_deref(), Some("3"));
+    assert!(matches!(store.find_stored(&ada().build()), Err(Error::Ambiguous { count: 3, .. })));
+    let public = token().client_id("public").refresh_token("another one without a user").build();
+    assert_eq!(id_of(public).as_deref(), Some("6"));
 }
 
 #[test]
@@ -142,7 +162,7 @@ fn that_reader_reads_what_is_written_today() {
     fixture.store.save_token(&token().id("7").access_token("a").build()).unwrap();
     fixture.store.save_token(&full.build()).unwrap();
     let paper = RecoveryKey::generate().unwrap();
-    fixture.store.add_slot(Unlock::recovery_key(paper.clone()).label("paper")).unwrap();
+    fixture.store.add_slot(&Unlock::from(paper.clone()).label("paper")).unwrap();
 
     let read = reader::read(&fixture.bytes(), &Secret::Passphrase(PASSPHRASE)).unwrap();
     assert_eq!((&read["generation"], &read["next_id"]), (&json!(4), &json!(9)));

@@ -1,7 +1,7 @@
-//! The bad files: for each its name, which tells the one thing that is wrong with it, how it is made of the sound one, and
-//! what it is refused as.
+//! The bad files: for each its name, which says the one thing that is wrong with it, how it is made of the sound one,
+//! and what it is refused as. And the sound files that are made in the same way.
 
-use tokenkeep::{Error, KeychainFailure};
+use tokenkeep::{Error, FileFlaw, KdfCost, KeychainFailure};
 
 use crate::writer::{Draft, Note, Payload, Record, Slot, TEXTS_AFTER_EXPIRY, TEXTS_BEFORE_EXPIRY, recompute_check};
 
@@ -25,11 +25,13 @@ pub(crate) fn sound() -> Draft {
     ])
 }
 
+fn notes_on(slots: &[Slot]) -> Vec<Note<'static>> {
+    let note = |slot: &Slot| Note { slot_id: slot.slot_id, label: "a label", created_at: 1_800_000_000_000 };
+    slots.iter().map(note).collect()
+}
+
 fn sound_with(slots: Vec<Slot>) -> Draft {
-    let notes: Vec<_> = slots
-        .iter()
-        .map(|slot| Note { slot_id: slot.slot_id, label: "a label", created_at: 1_800_000_000_000 })
-        .collect();
+    let notes = notes_on(&slots);
     let full = Record {
         id: "1",
         texts: &[
@@ -90,6 +92,82 @@ pub(crate) fn earlier() -> Draft {
     Draft { generation: GENERATION - 1, ..sound() }
 }
 
+/// Sound ones that are one text away from the bad files with one user name and client id.
+pub(crate) fn near_one_user_and_client() -> [Draft; 3] {
+    let altered = |alter: fn(&mut Payload)| {
+        let mut draft = sound();
+        alter(&mut draft.payload);
+        draft
+    };
+    [
+        altered(|payload| {
+            payload.set_text("record 1 user_name", "ada");
+            payload.fill_text("record 1 client_id", "Client");
+        }),
+        altered(|payload| payload.set_text("record 1 user_name", "ada")),
+        altered(|payload| {
+            payload.clear_text("record 0 user_name");
+            payload.clear_text("record 1 user_name");
+            payload.fill_text("record 1 client_id", "client");
+        }),
+    ]
+}
+
+pub(crate) const PASSPHRASE_OF_TWO_CLIENTS: &str = "one user, two clients";
+
+/// Sound, and of another store: one user name under two client ids, and once without; and one client id twice without a
+/// user name.
+pub(crate) fn two_clients() -> Draft {
+    let slots = vec![Slot::passphrase(0x44, PASSPHRASE_OF_TWO_CLIENTS), Slot::recovery_key(0x55, key_from(0))];
+    let record = |id, texts| Record {
+        id,
+        texts,
+        expires_at: None,
+        scopes: &[],
+        attributes: &[],
+        created_at: 1_800_000_000_001,
+        updated_at: 1_800_000_000_001,
+        revision: 1,
+    };
+    let records = [
+        Record {
+            expires_at: Some(1_900_000_000_123),
+            updated_at: 1_800_000_000_002,
+            revision: 2,
+            ..record(
+                "1",
+                &[
+                    ("user_name", "ada"),
+                    ("client_id", "confidential"),
+                    ("client_secret", "secret of the first client"),
+                    ("refresh_token", "refresh token of the first client"),
+                    ("access_token", "access token of the first client"),
+                ],
+            )
+        },
+        record(
+            "2",
+            &[
+                ("user_name", "ada"),
+                ("client_id", "public"),
+                ("refresh_token", "refresh token of the second client"),
+                ("access_token", "access token of the second client"),
+            ],
+        ),
+        record("3", &[("user_name", "ada"), ("refresh_token", "refresh token without a client")]),
+        record("5", &[("client_id", "public"), ("refresh_token", "refresh token without a user")]),
+        record("6", &[("client_id", "public"), ("refresh_token", "another one without a user")]),
+    ];
+    Draft {
+        store_id: *b"of two clients..",
+        generation: 6,
+        store_key: [0xB6; 32],
+        payload: Payload::new(7, &notes_on(&slots), &records),
+        slots,
+        ..sound()
+    }
+}
+
 fn key_from(first: u8) -> [u8; 32] {
     std::array::from_fn(|n| first + u8::try_from(n).unwrap())
 }
@@ -107,8 +185,8 @@ pub(crate) enum Refusal {
     UnsupportedFeature(u32),
     /// With a piece of the message.
     Malformed(&'static str),
-    /// With a piece of what is asked for, and how much of it.
-    KdfLimit(&'static str, u64),
+    /// With the cost, and the value that is asked for.
+    KdfLimit(KdfCost, u64),
     /// The secret opens no slot.
     Wrong,
     /// The keychain has no entry for the slot.
@@ -126,23 +204,33 @@ impl Refusal {
     pub(crate) fn is(self, error: &Error) -> bool {
         use KeychainFailure::{Missing, WrongKey};
         match (self, error) {
-            (Self::Empty, Error::EmptyFile)
-            | (Self::NotAKeystore, Error::NotAKeystore)
-            | (Self::DamagedHeader, Error::DamagedHeader)
-            | (Self::Wrong, Error::WrongPassphrase | Error::WrongRecoveryKey)
-            | (Self::NoSuchSlot, Error::NoSuchSlot { .. })
-            | (Self::Tampered, Error::Tampered)
-            | (Self::Replaced, Error::Replaced)
-            | (Self::Rekeyed, Error::Rekeyed)
+            (Self::Empty, Error::BadFile { flaw: FileFlaw::Empty, .. })
+            | (Self::NotAKeystore, Error::BadFile { flaw: FileFlaw::NotAKeystore, .. })
+            | (Self::DamagedHeader, Error::BadFile { flaw: FileFlaw::DamagedHeader, .. })
+            | (Self::Wrong, Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. })
+            | (Self::NoSuchSlot, Error::NoSlotFor { .. })
+            | (Self::Tampered, Error::BadFile { flaw: FileFlaw::Tampered, .. })
+            | (Self::Replaced, Error::Replaced { .. })
+            | (Self::Rekeyed, Error::Rekeyed { .. })
             | (Self::AlreadyThere, Error::AlreadyExists { .. }) => true,
             (Self::Wrong, Error::Keychain { why, .. }) => *why == WrongKey,
             (Self::NoEntry, Error::Keychain { why, .. }) => *why == Missing,
-            (Self::Truncated { expected }, Error::Truncated { expected: told, .. }) => expected == *told,
-            (Self::UnsupportedVersion(version), Error::UnsupportedVersion { found, .. }) => version == *found,
-            (Self::UnsupportedFeature(expected), Error::UnsupportedFeature { bits, .. }) => expected == *bits,
-            (Self::Malformed(piece), Error::Malformed { what, .. }) => what.contains(piece),
-            (Self::KdfLimit(piece, expected), Error::KdfLimit { what, asked, .. }) => {
-                what.contains(piece) && expected == *asked
+            (Self::Truncated { expected }, Error::BadFile { flaw: FileFlaw::Truncated { expected: told, .. }, .. }) => {
+                expected == *told
+            }
+            (
+                Self::UnsupportedVersion(version),
+                Error::BadFile { flaw: FileFlaw::UnsupportedVersion { found, .. }, .. },
+            ) => version == *found,
+            (
+                Self::UnsupportedFeature(expected),
+                Error::BadFile { flaw: FileFlaw::UnsupportedFeature { bits, .. }, .. },
+            ) => expected == *bits,
+            (Self::Malformed(piece), Error::BadFile { flaw: FileFlaw::Malformed(rule), .. }) => {
+                rule.to_string().contains(piece)
+            }
+            (Self::KdfLimit(expected, asked), Error::BadFile { flaw: FileFlaw::KdfLimit(limit), .. }) => {
+                (expected, asked) == (limit.cost, limit.asked)
             }
             _ => false,
         }
@@ -471,27 +559,27 @@ pub(crate) fn passphrases(count: u8, [m_kib, t, p]: [u32; 3]) -> Draft {
 fn costs() -> Vec<Row> {
     let max = u32::MAX;
     [
-        ("memory-0", [0, 5, 1], "memory in KiB", 0),
-        ("memory-one-too-small", [7167, 6, 1], "memory in KiB", 7167),
-        ("memory-one-too-large", [(1 << 20) + 1, 1, 1], "memory in KiB", (1 << 20) + 1),
+        ("memory-0", [0, 5, 1], KdfCost::MemoryKib, 0),
+        ("memory-one-too-small", [7167, 6, 1], KdfCost::MemoryKib, 7167),
+        ("memory-one-too-large", [(1 << 20) + 1, 1, 1], KdfCost::MemoryKib, (1 << 20) + 1),
         // In bytes more than 32 bits hold.
-        ("memory-4-gib", [1 << 22, 1, 1], "memory in KiB", 1 << 22),
-        ("memory-largest", [max, 1, 1], "memory in KiB", max.into()),
-        ("passes-0", [1 << 20, 0, 1], "passes", 0),
-        ("passes-one-too-large", [7168, 17, 1], "passes", 17),
-        ("passes-largest", [7168, max, 1], "passes", max.into()),
-        ("lanes-0", [7168, 5, 0], "lanes", 0),
-        ("lanes-one-too-large", [7168, 5, 17], "lanes", 17),
-        ("lanes-largest", [7168, 5, max], "lanes", max.into()),
-        ("product-one-too-small", [35_839, 1, 1], "product", 35_839),
-        ("product-too-small", [7168, 4, 1], "product", 28_672),
-        ("product-one-step-too-large", [(1 << 17) + 1, 16, 1], "product", (1 << 21) + 16),
-        ("product-largest-of-both", [1 << 20, 16, 16], "product", 1 << 24),
+        ("memory-4-gib", [1 << 22, 1, 1], KdfCost::MemoryKib, 1 << 22),
+        ("memory-largest", [max, 1, 1], KdfCost::MemoryKib, max.into()),
+        ("passes-0", [1 << 20, 0, 1], KdfCost::Passes, 0),
+        ("passes-one-too-large", [7168, 17, 1], KdfCost::Passes, 17),
+        ("passes-largest", [7168, max, 1], KdfCost::Passes, max.into()),
+        ("lanes-0", [7168, 5, 0], KdfCost::Lanes, 0),
+        ("lanes-one-too-large", [7168, 5, 17], KdfCost::Lanes, 17),
+        ("lanes-largest", [7168, 5, max], KdfCost::Lanes, max.into()),
+        ("product-one-too-small", [35_839, 1, 1], KdfCost::MemoryKibTimesPasses, 35_839),
+        ("product-too-small", [7168, 4, 1], KdfCost::MemoryKibTimesPasses, 28_672),
+        ("product-one-step-too-large", [(1 << 17) + 1, 16, 1], KdfCost::MemoryKibTimesPasses, (1 << 21) + 16),
+        ("product-largest-of-both", [1 << 20, 16, 16], KdfCost::MemoryKibTimesPasses, 1 << 24),
         // Both become nothing in 32 bits, the last in 64 bits too.
-        ("product-overflows-32-bits", [1 << 16, 1 << 16, 1], "passes", 1 << 16),
-        ("product-with-lanes-overflows-32-bits", [1 << 20, 1, 1 << 12], "lanes", 1 << 12),
-        ("product-of-all-overflows-64-bits", [1 << 31, 1 << 31, 1 << 31], "memory in KiB", 1 << 31),
-        ("all-largest", [max, max, max], "memory in KiB", max.into()),
+        ("product-overflows-32-bits", [1 << 16, 1 << 16, 1], KdfCost::Passes, 1 << 16),
+        ("product-with-lanes-overflows-32-bits", [1 << 20, 1, 1 << 12], KdfCost::Lanes, 1 << 12),
+        ("product-of-all-overflows-64-bits", [1 << 31, 1 << 31, 1 << 31], KdfCost::MemoryKib, 1 << 31),
+        ("all-largest", [max, max, max], KdfCost::MemoryKib, max.into()),
     ]
     .map(|(name, [m_kib, t, p], what, asked)| {
         let alter = |draft: &mut Draft| draft.slots[0] = Slot { m_kib, t, p, ..draft.slots[0].clone() };
@@ -734,8 +822,13 @@ fn rules_of_the_store() -> Vec<Row> {
         payload("note-of-another-slot", notes_differ, |payload| payload.set("note 1 slot_id", [0x44; 16])),
         payload("label-too-long", "longer than 256", |payload| payload.set_text("note 0 label", "x".repeat(257))),
         payload("two-tokens-with-one-id", "one id", |payload| payload.set_text("record 1 id", "1")),
-        payload("two-tokens-with-one-user-name", "one user name", |payload| {
+        payload("two-tokens-with-one-user-name-and-client-id", "one user name and client id", |payload| {
             payload.set_text("record 1 user_name", "ada");
+            payload.fill_text("record 1 client_id", "client");
+        }),
+        payload("two-tokens-with-one-user-name-and-no-client-id", "one user name and client id", |payload| {
+            payload.set_text("record 1 user_name", "ada");
+            payload.clear_text("record 0 client_id");
         }),
     ];
     for (name, piece) in [
@@ -757,11 +850,7 @@ fn rules_of_a_record() -> Vec<Row> {
     let mut rows = vec![
         payload("namespace-unknown", "unknown namespace", |payload| payload.set_text("record 0 namespace", "n")),
         payload("revision-0", "revision is zero", |payload| payload.set_number("record 1 revision", 0)),
-        payload("nothing-to-store", unsavable, |payload| {
-            payload.set("record 1 refresh_token option", [0]);
-            payload.remove("record 1 refresh_token length");
-            payload.set("record 1 refresh_token", []);
-        }),
+        payload("nothing-to-store", unsavable, |payload| payload.clear_text("record 1 refresh_token")),
         payload("scope-twice", "scope twice", |payload| payload.set_text("record 0 scope 1", "z.read")),
         payload("attributes-out-of-order", "out of order", |payload| {
             payload.set_text("record 0 attribute 0 name", "zone");

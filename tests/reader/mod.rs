@@ -3,7 +3,7 @@
 //! Its steps are those of the document, by their headings.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::fmt::Write;
+use std::{collections::HashSet, fmt::Write};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use ring::{
@@ -43,6 +43,10 @@ pub fn read(file: &[u8], secret: &Secret<'_>) -> Option<Value> {
     let notes = payload.list(Payload::note);
     let tokens = payload.list(Payload::record);
     assert!(payload.0.is_empty());
+    let mut users = HashSet::new();
+    for token in tokens.iter().filter(|token| token["user_name"].is_string()) {
+        assert!(users.insert((token["user_name"].as_str(), token["client_id"].as_str())), "user name and client id");
+    }
     let slots = slots.iter().zip(notes).map(|(slot, (slot_id, label, created_at))| {
         assert_eq!(slot[16..32], slot_id);
         json!({
@@ -64,8 +68,8 @@ pub fn read(file: &[u8], secret: &Secret<'_>) -> Option<Value> {
 /// A key, and what it is called.
 pub type Named = (&'static str, Vec<u8>);
 
-/// Every key that a secret gives for a slot of its kind, whether it opens it or not, and whatever gives one of them. The last is
-/// the store key, if it does open it.
+/// Every key that a secret gives for a slot of its kind, whether it opens the slot or not, and everything that gives
+/// one of them. The last is the store key, if the secret opens the slot.
 pub fn slot_keys(file: &[u8], slot: &[u8], secret: &Secret<'_>) -> Vec<Named> {
     let Some(k) = slot_key(slot, secret) else { return Vec::new() };
     let derived = slot_hkdf(slot, &file[32..48], &k);

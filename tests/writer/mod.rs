@@ -1,6 +1,6 @@
-//! A writer of the format, written from `docs/format.md` and sharing no code with the library. It writes what it is told to,
-//! sound or not, and the same bytes each time: what should be random is made of what it is for.
-//! Its steps are those of the document, by their headings.
+//! A writer of the format, written from `docs/format.md` and sharing no code with the library. It writes what it is
+//! told to, sound or not, and the same bytes each time: what should be random is made of what it is for. Its steps are
+//! those of the document, by their headings.
 
 use std::{
     collections::HashMap,
@@ -329,6 +329,22 @@ impl Payload {
     pub(crate) fn set_text(&mut self, name: &str, text: impl AsRef<[u8]>) {
         self.set_number(&format!("{name} length"), length(text.as_ref().len()));
         self.set(name, text);
+    }
+
+    /// Makes an optional text that is absent present.
+    #[track_caller]
+    pub(crate) fn fill_text(&mut self, name: &str, text: &str) {
+        let option = format!("{name} option");
+        assert_eq!(self.0[self.place(&option)].1, [0], "{name} is there");
+        self.set(&option, [&[1], &length(text.len()).to_le_bytes()[..], text.as_bytes()].concat());
+    }
+
+    /// Makes an optional text that is present absent.
+    #[track_caller]
+    pub(crate) fn clear_text(&mut self, name: &str) {
+        self.set(&format!("{name} option"), [0]);
+        self.set(&format!("{name} length"), []);
+        self.set(name, []);
     }
 
     /// Takes out all pieces whose name starts so.
