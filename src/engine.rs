@@ -32,7 +32,8 @@ use crate::{
 use draft::{Addition, Draft};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Loaded, State, origin_of, prologue_of, sealed};
+pub(crate) use state::origin_of;
+use state::{Loaded, State, prologue_of, sealed};
 use writers::{Change, Committed, Lead, Turn, Writers};
 
 /// An open store.

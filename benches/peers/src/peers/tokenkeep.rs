@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use tokenkeep::{Keystore, RecoveryKey, Snapshot, Token, TokenId, TokenStore, Unlock, testing};
+use tokenkeep::{Keystore, Passphrase, RecoveryKey, Snapshot, Token, TokenId, TokenStore, Unlock, testing};
 
 use crate::{
     limits,
@@ -35,13 +35,13 @@ impl Peer for Tokenkeep {
     fn fill(folder: &Path, rows: Vec<Row>) {
         let key = RecoveryKey::generate().unwrap();
         fs::write(folder.join(RECOVERY_KEY), key.expose_secret()).unwrap();
-        let store = Keystore::create(folder.join(NAME), Unlock::recovery_key(key)).unwrap();
+        let store = Keystore::create(folder.join(NAME), &Unlock::from(key)).unwrap();
         testing::fill(&store, rows.iter().map(Row::token).collect()).unwrap();
     }
 
     fn open(folder: &Path) -> Self {
         let key: RecoveryKey = fs::read_to_string(folder.join(RECOVERY_KEY)).unwrap().parse().unwrap();
-        Self(Keystore::open(folder.join(NAME), Unlock::recovery_key(key)).unwrap())
+        Self(Keystore::open(folder.join(NAME), &Unlock::from(key)).unwrap())
     }
 
     fn query(&self, by: By, row: &Row) -> Query {
@@ -112,19 +112,19 @@ impl Works for Ours {
 impl Ours {
     /// What opens the store so many times, with the only slot that is a passphrase's.
     fn opening_with_a_passphrase(&self, count: usize) -> impl FnOnce() {
-        let unlock = Unlock::passphrase(PASSPHRASE);
+        let unlock = Unlock::from(Passphrase::new(PASSPHRASE));
         if self.0.store().0.slots().unwrap().len() == 1 {
-            self.0.store().0.add_slot(unlock.clone()).unwrap();
+            self.0.store().0.add_slot(&unlock).unwrap();
         }
         let path = self.0.folder.join(NAME);
-        move || (0..count).for_each(|_| drop(Keystore::open(&path, unlock.clone()).unwrap()))
+        move || (0..count).for_each(|_| drop(Keystore::open(&path, &unlock).unwrap()))
     }
 
     fn find_in_snapshot(&self, queries: impl Iterator<Item = Query>) -> f64 {
         let snapshot: Snapshot = self.0.store().0.snapshot().unwrap();
         let find = |query: &Query| match query {
             Query::Id(id) => snapshot.find_token_by_id(id),
-            Query::Token(token) => snapshot.find_stored(token),
+            Query::Token(token) => snapshot.find_stored(token).unwrap(),
         };
         time_each(queries, |query| assert!(black_box(find(query)).is_some()))
     }
