@@ -26,12 +26,16 @@ def rows():
 
 
 def target_of(test):
-    """What `cargo test` has to build for a test, by the file that has it."""
+    """What `cargo test` has to build for a test, by the file that has it. `tests/keychain` is a package of its own."""
     for path in sorted((COPY / "tests").rglob("*.rs")) + sorted((COPY / "src").rglob("*.rs")):
         text = path.read_text()
         if f"fn {test}(" in text or f'"{test}",' in text:
             parts = path.relative_to(COPY).parts
-            return ["--lib"] if parts[0] == "src" else ["--test", parts[1].removesuffix(".rs")]
+            if parts[0] == "src":
+                return ["--package", "tokenkeep", "--lib"]
+            target = parts[1].removesuffix(".rs")
+            package = "tokenkeep-keychain-tests" if target == "keychain" else "tokenkeep"
+            return ["--package", package, "--test", target]
     raise SystemExit(f"no test is called {test}")
 
 
