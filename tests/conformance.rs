@@ -580,6 +580,16 @@ fn a_replacement_without_a_revision_check_is_noticed() {
         }
     };
     assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("a replacement of a revision is atomic"));
+    // As if each revision came from this store.
+    let replace = |store: &MemoryStore, token: &Token| {
+        if let Some((id, revision)) = token.id().zip(token.revision())
+            && store.find_token_by_id(id)?.is_some_and(|row| row.revision() != Some(revision))
+        {
+            return Err(store.delete_token_if(id, revision).unwrap_err()); // a conflict
+        }
+        store.replace_token(token)
+    };
+    assert!(complaint(Faulty { replace, ..Faulty::sound() }).contains("of another store does not count"));
 }
 
 #[test]

@@ -201,6 +201,12 @@ fn a_replacement_clears_and_keeps_to_its_revision(store: &dyn TokenStore) {
     assert!(is_nothing, "a replacement needs a grant, refresh or access token: {nothing:?}");
     assert_eq!(by_id(store, &id), Some(bare), "a refused replacement changes nothing");
 
+    let other = MemoryStore::new();
+    let elsewhere = save(&other, token().id(id.clone()).access_token("elsewhere"));
+    let replaced = replace(row(&other, &elsewhere)).map(|row| row.revision());
+    let is_replaced = matches!(replaced, Ok(Some(4)));
+    assert!(is_replaced, "the revision of another store does not count in a replacement: {replaced:?}");
+
     let read = row(store, &grace);
     store.delete_token(&grace).expect("delete_token");
     assert_gone(replace(read), "a replacement does not bring a deleted token back");
