@@ -31,9 +31,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
     let (from, to, passphrase) = match (arguments.next(), arguments.next()) {
         (Some(from), Some(to)) => (from, to, Passphrase::new(env::var("TOKENKEEP_PASSPHRASE")?)),
-        (None, _) => {
-            (sample(directory.path())?, directory.path().join("tokens.keep"), Passphrase::new("correct horse battery staple"))
-        }
+        (None, _) => (
+            sample(directory.path())?,
+            directory.path().join("tokens.keep"),
+            Passphrase::new("correct horse battery staple"),
+        ),
         _ => return Err("give the SDK's token file and the path of the new store, or nothing".into()),
     };
 
@@ -67,7 +69,9 @@ fn move_into(store: Keystore, tokens: &[Token], unlock: &Unlock) -> Result<(), B
 
     let store = Keystore::open(path, unlock)?;
     if store.get_tokens()?.len() != tokens.len() {
-        return Err("two tokens of the file are for the same user and client, or have the same token: nothing was moved".into());
+        return Err(
+            "two tokens of the file are for the same user and client, or have the same token: nothing was moved".into(),
+        );
     }
     for token in tokens {
         let id = token.id().ok_or("a token of the file has no id")?;

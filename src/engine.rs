@@ -1,6 +1,7 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
 mod draft;
+mod inspect;
 mod slots;
 mod state;
 mod writers;
@@ -26,13 +27,13 @@ use crate::{
     index::Index,
     seal::{self, WORTH_A_THREAD},
     secret::{Key, SecretBytes, random},
-    status::{FileStatus, Status},
     unlock::{self, Keychain, Unlock, Unlocked},
 };
 use draft::{Addition, Draft};
+pub(crate) use inspect::verify_file;
+pub(crate) use state::origin_of;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-pub(crate) use state::origin_of;
 use state::{Loaded, State, prologue_of, sealed};
 use writers::{Change, Committed, Lead, Turn, Writers};
 
@@ -98,7 +99,8 @@ impl Engine {
         file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
 
-        let lock = file.lock(&Wait::at_most(lock_timeout, file.path())).and_then(|lock| file.check_absent().map(|()| lock));
+        let lock =
+            file.lock(&Wait::at_most(lock_timeout, file.path())).and_then(|lock| file.check_absent().map(|()| lock));
         if let (Err(_), Some(keychain)) = (&lock, unlock.as_keychain()) {
             // Its store was never made, so nobody can need the key: else it would be there for good.
             let _ = keychain.forget(&header.store_id, unlocked.by);
@@ -285,61 +287,6 @@ impl Engine {
         self.read_state(|state| state.index.clone())
     }
 
-    /// Reads all of the file anew, whatever is in memory, and sees that it is sound.
-    pub(crate) fn verify(&self) -> Result<()> {
-        self.read_sound().map(|_| ())
-    }
-
-    /// Writes a copy of the file as it is now, after seeing that it is sound.
-    pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
-        let copy = self.file.beside(path)?;
-        let bytes = self.read_sound()?;
-        let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
-        Written { value: (), unconfirmed }.confirmed(|()| None)
-    }
-
-    /// The bytes of the file, once they are seen to be sound to the last token.
-    fn read_sound(&self) -> Result<SecretBytes> {
-        self.check_process()?;
-        loop {
-            let state = self.state.read();
-            if state.rolled_back {
-                return Err(self.rolled_back());
-            }
-            let loaded = state.loaded();
-            drop(state);
-            let opened = self.file.open()?;
-            let bytes = read_all(&opened)?;
-            match self.load(&loaded, opened, &mut bytes.clone()) {
-                // Perhaps by this very handle, which changes what is in memory after the file.
-                Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&loaded) => {}
-                loaded => return loaded.map(|_| bytes),
-            }
-        }
-    }
-
-    fn is_rekeyed_since(&self, loaded: &Loaded) -> bool {
-        let _gate = self.gate.lock();
-        self.state.read().header.key_id != loaded.header.key_id
-    }
-
-    /// What there is to tell of the store, without what it holds.
-    pub(crate) fn status(&self) -> Result<Status> {
-        let (generation, tokens, opened_by) =
-            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.opened_by()))?;
-        let opened = self.file.open()?;
-        Ok(Status {
-            path: self.path().to_owned(),
-            format_version: format::VERSION,
-            generation,
-            tokens,
-            opened_by,
-            file_len: opened.len(),
-            mode: opened.mode(),
-            not_offered: self.file.not_offered()?,
-        })
-    }
-
     fn rolled_back(&self) -> Error {
         Error::RolledBack { path: self.path().to_owned() }
     }
@@ -406,14 +353,6 @@ impl Engine {
         }
         Ok(newest)
     }
-}
-
-/// Looks at a file as far as that goes without a key.
-pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
-    let opened = file.open()?;
-    let mut bytes = read_all(&opened)?;
-    let generation = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.0.generation;
-    Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
 }
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.

@@ -147,7 +147,9 @@ pub enum Error {
     },
     /// The change was made, but the key of a removed key slot is still in the keychain.
     /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it.
-    #[error("the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; the keychain {why}")]
+    #[error(
+        "the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; the keychain {why}"
+    )]
     #[non_exhaustive]
     KeyLeft {
         /// How the keychain failed.
@@ -220,7 +222,9 @@ pub enum Error {
     NoSuchToken,
     /// The given token names the id of a stored token and another client. Nothing was changed.
     /// [`TokenStore::replace_token`](crate::TokenStore::replace_token) can change the client.
-    #[error("the stored token {id} belongs to another client: leave out the id, or change the client with replace_token")]
+    #[error(
+        "the stored token {id} belongs to another client: leave out the id, or change the client with replace_token"
+    )]
     #[non_exhaustive]
     OtherClient {
         /// The id of the stored token.

@@ -209,10 +209,8 @@ impl StoreFile {
         let temporary = self.sibling(&temporary_suffix()?);
         let created = self.disk.create_new(&temporary);
         let mut file = created.map_err(failed(FileOperation::Write, &self.path))?;
-        let renamed = self
-            .fill(&mut file, parts)
-            .and_then(|()| self.check_lock(lock))
-            .and_then(|()| rename(&temporary));
+        let renamed =
+            self.fill(&mut file, parts).and_then(|()| self.check_lock(lock)).and_then(|()| rename(&temporary));
         if let Err(error) = renamed {
             // The error to tell is the first one.
             let _ = self.disk.remove(&temporary);

@@ -277,7 +277,7 @@ fn slot_kind(kind: u8, version: u8, m_kib: u32, t: u32, p: u32) -> Result<SlotKi
     match (kind, version, m_kib, t, p) {
         (1, ARGON2_VERSION, ..) => {
             KdfParams::within_limits(m_kib, t, p).map(SlotKind::Passphrase).map_err(FileFlaw::KdfLimit)
-        },
+        }
         (1, ..) => Err(FileFlaw::malformed("a key slot has an unknown version of argon2")),
         (2, 0, 0, 0, 0) => Ok(SlotKind::Keychain),
         (3, 0, 0, 0, 0) => Ok(SlotKind::RecoveryKey),

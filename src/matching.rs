@@ -164,9 +164,7 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
         };
     }
     match (query.access_token(), query.client_id(), query.client_secret()) {
-        (Some(access_token), None, None) => {
-            Ok(rows.rows(Criterion::AccessToken(access_token))?.into_iter().next())
-        }
+        (Some(access_token), None, None) => Ok(rows.rows(Criterion::AccessToken(access_token))?.into_iter().next()),
         (_, Some(client), _) => {
             let mut of_client = |criterion: Option<Criterion<'_>>| -> Result<Found<R::Place>> {
                 let Some(criterion) = criterion else { return Ok(None) };

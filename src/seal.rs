@@ -145,12 +145,7 @@ fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> 
 }
 
 /// Decrypts a body in place; `None` if body and header are not what was sealed with that key.
-pub(crate) fn open<'a>(
-    store_key: &Key,
-    header: &Header,
-    bytes: &[u8],
-    body: &'a mut [u8],
-) -> Result<Option<&'a [u8]>> {
+pub(crate) fn open<'a>(store_key: &Key, header: &Header, bytes: &[u8], body: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
     let (key, commitment) = body_key(store_key, header)?;
     if !is_equal(&commitment, &header.body_commitment) {
         return Ok(None);

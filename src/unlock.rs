@@ -167,7 +167,9 @@ impl Unlock {
             (Method::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => passphrase.slot_key(kdf, &salt)?,
             (Method::Keychain(keychain), _) => keychain.make_key(&header.store_id, id)?,
             (Method::RecoveryKey(key), _) => key.slot_key(),
-            (Method::Passphrase(_), _) => return Err(Error::internal("a passphrase was meant for another kind of slot")),
+            (Method::Passphrase(_), _) => {
+                return Err(Error::internal("a passphrase was meant for another kind of slot"));
+            }
         };
         let slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
         Ok(NewSlot { slot, slot_key })

@@ -26,17 +26,19 @@ fn a_store_that_is_not_empty_is_not_touched() {
     assert_eq!(store.get_tokens().unwrap().len(), 1);
 }
 
+type Find = fn(&MemoryStore, &Token) -> Result<Option<Token>>;
+
 /// A store with one operation gone wrong.
 struct Faulty {
     store: MemoryStore,
     save: fn(&MemoryStore, &Token) -> Result<TokenId>,
-    find: fn(&MemoryStore, &Token) -> Result<Option<Token>>,
+    find: Find,
     find_by_id: fn(&MemoryStore, &TokenId) -> Result<Option<Token>>,
     get: fn(&MemoryStore) -> Result<Vec<Token>>,
     delete: fn(&MemoryStore, &TokenId) -> Result<bool>,
     delete_all: fn(&MemoryStore) -> Result<usize>,
     /// `None`: the trait's default, which builds on `find`.
-    find_stored: Option<fn(&MemoryStore, &Token) -> Result<Option<Token>>>,
+    find_stored: Option<Find>,
     replace: fn(&MemoryStore, &Token) -> Result<Token>,
     delete_if: fn(&MemoryStore, &TokenId, u64) -> Result<bool>,
 }

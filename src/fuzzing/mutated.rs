@@ -212,7 +212,7 @@ pub(super) fn check(change: &Change) {
             assert_eq!(contents, original.sample().contents);
         }
         Err(Error::BadFile { .. } | Error::NoSlotFor { .. } | Error::WrongRecoveryKey { .. }) => {
-            assert!(Original::ALL.iter().all(|original| original.sample().file != changed), "refused: {change:?}")
+            assert!(Original::ALL.iter().all(|original| original.sample().file != changed), "refused: {change:?}");
         }
         Err(other) => panic!("{change:?}: {other:?}"),
     }

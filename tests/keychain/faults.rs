@@ -295,7 +295,10 @@ pub(crate) fn one_bad_entry() {
     }
     // The first question to the first entry, then to the second one too.
     for at in 0..2 {
-        assert_eq!(opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store()).into()).unwrap(), second);
+        assert_eq!(
+            opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store()).into()).unwrap(),
+            second
+        );
     }
     store.remove_slot(second).unwrap();
     store.try_unlock(&place.unlock()).unwrap_err();

@@ -1,0 +1,77 @@
+//! A store or a file looked at: verified, copied, described.
+
+use std::path::Path;
+
+use super::{Engine, Written, read_all, state::Loaded};
+use crate::{
+    error::{Error, Result},
+    file::{Replacement, StoreFile},
+    format::{self, Header},
+    secret::SecretBytes,
+    status::{FileStatus, Status},
+};
+
+impl Engine {
+    /// Reads the whole file again and verifies it.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.read_sound().map(|_| ())
+    }
+
+    /// Writes a verified copy of the file.
+    pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
+        let copy = self.file.beside(path)?;
+        let bytes = self.read_sound()?;
+        let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
+        Written { value: (), unconfirmed }.confirmed(|()| None)
+    }
+
+    /// The bytes of the file, once they are verified to the last token.
+    fn read_sound(&self) -> Result<SecretBytes> {
+        self.check_process()?;
+        loop {
+            let state = self.state.read();
+            if state.rolled_back {
+                return Err(self.rolled_back());
+            }
+            let loaded = state.loaded();
+            drop(state);
+            let opened = self.file.open()?;
+            let bytes = read_all(&opened)?;
+            match self.load(&loaded, opened, &mut bytes.clone()) {
+                // Perhaps by this very handle, which changes what is in memory after the file.
+                Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&loaded) => {}
+                loaded => return loaded.map(|_| bytes),
+            }
+        }
+    }
+
+    fn is_rekeyed_since(&self, loaded: &Loaded) -> bool {
+        let _gate = self.gate.lock();
+        self.state.read().header.key_id != loaded.header.key_id
+    }
+
+    /// The state of the store, without what it holds.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let (generation, tokens, opened_by) =
+            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.opened_by()))?;
+        let opened = self.file.open()?;
+        Ok(Status {
+            path: self.path().to_owned(),
+            format_version: format::VERSION,
+            generation,
+            tokens,
+            opened_by,
+            file_len: opened.len(),
+            mode: opened.mode(),
+            not_offered: self.file.not_offered()?,
+        })
+    }
+}
+
+/// Checks a file as far as that is possible without a key.
+pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
+    let opened = file.open()?;
+    let mut bytes = read_all(&opened)?;
+    let generation = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.0.generation;
+    Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
+}
