@@ -25,8 +25,9 @@ struct Freed {
     before: *mut Freed,
 }
 
-// SAFETY: blocks come from the system's allocator and go back to it, at once or later, with the layout that they have. The trait's
-// own `realloc` gives a new block, copies, and gives the old one back: the worst that a growing buffer can do.
+// SAFETY: blocks come from the system's allocator and go back to it, at once or later, with the layout that they have.
+// The trait's own `realloc` gives a new block, copies, and gives the old one back: the worst that a growing buffer can
+// do.
 unsafe impl GlobalAlloc for Keeping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if IN_USE.load(Ordering::Relaxed) {

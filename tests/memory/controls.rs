@@ -60,7 +60,7 @@ pub(crate) fn computed_keys() {
         let store = stage.create();
         let key = RecoveryKey::generate().unwrap();
         let paper = stage.keep_paper(&key);
-        store.add_slot(Unlock::recovery_key(key)).unwrap();
+        store.add_slot(&Unlock::from(key)).unwrap();
         stage.keep_file();
         let file = fs::read(&stage.path).unwrap();
         for secret in [Secret::Passphrase(text("passphrase", 0)), Secret::RecoveryKey(paper)] {

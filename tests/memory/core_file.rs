@@ -38,8 +38,8 @@ const TOLD: [&str; 10] = [
 
 const STORE: &str = "tokens.keep";
 
-/// What ring and argon2 leave in the processor's vector registers, until something else is computed there: the key that was used for one
-/// plaintext, and some words of the last block. No code without `unsafe` empties a register.
+/// What ring and argon2 leave in the processor's vector registers, until something else is computed there: the key that
+/// was used for one plaintext, and some words of the last block. No code without `unsafe` empties a register.
 const IN_REGISTERS: [&str; 3] = ["the body key", "a slot's wrapping key", "the end of Argon2's memory"];
 
 /// The names of the secrets that are in a core file.
@@ -48,8 +48,8 @@ struct Found {
     memory: Vec<String>,
 }
 
-/// What the process does before it closes its store and dies. One thing each, so that no other overwrites what that has left
-/// on the stack; and all of it.
+/// What the process does before it closes its store and dies. One thing each, so that no other overwrites what that has
+/// left on the stack; and all of it.
 const WORK: [&str; 13] = [
     "read a recovery key",
     "create",

@@ -26,6 +26,8 @@ pub(crate) fn wrong_secrets() {
         assert!(matches!(refused(Unlock::from(other.clone())), Error::WrongRecoveryKey { .. }));
         assert!(matches!(store.try_unlock(&Unlock::from(other)), Err(Error::WrongRecoveryKey { .. })));
         assert!(matches!(store.try_unlock(&passphrase("wrong passphrase")), Err(Error::WrongPassphrase { .. })));
+        let several = [passphrase("wrong passphrase"), Unlock::from(RecoveryKey::generate().unwrap())];
+        assert!(matches!(Keystore::open_any(&stage.path, &several), Err(Error::NoneOpened { .. })));
         // Another letter at each place, one too many, one too few.
         for at in 0..paper.len() {
             for other in ['U', 'A', '7', '\u{e9}'] {

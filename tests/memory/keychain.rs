@@ -12,7 +12,7 @@ use keyring_core::{
     CredentialStore, Entry, Error as KeyringError, Result,
     api::{Credential, CredentialApi, CredentialStoreApi},
 };
-use tokenkeep::{Error, KeychainFailure, Keystore, TokenStore, Unlock};
+use tokenkeep::{Error, Keychain, KeychainFailure, Keystore, TokenStore, Unlock};
 
 use crate::stage::{Stage, canary, leaves_nothing, passphrase};
 
@@ -48,9 +48,13 @@ impl Shelf {
         Self(Arc::new(Mutex::new(held)))
     }
 
-    fn unlock(&self) -> Unlock {
+    fn keychain(&self) -> Keychain {
         let store: Arc<CredentialStore> = Arc::new(self.clone());
-        Unlock::keychain("com.example.app").credential_store(store)
+        Keychain::new("com.example.app").credential_store(store)
+    }
+
+    fn unlock(&self) -> Unlock {
+        self.keychain().into()
     }
 
     fn answer(&self, answer: Answer) {
@@ -148,16 +152,16 @@ impl CredentialApi for Place {
 pub(crate) fn working() {
     leaves_nothing(|stage| {
         let shelf = Shelf::new();
-        let store = Keystore::create(&stage.path, shelf.unlock()).unwrap();
+        let store = Keystore::create(&stage.path, &shelf.unlock()).unwrap();
         store.save_token(&canary(0).build()).unwrap();
         stage.keep_file();
         drop(store);
-        let store = Keystore::open(&stage.path, shelf.unlock()).unwrap();
-        let added = store.add_slot(passphrase("passphrase")).unwrap();
+        let store = Keystore::open(&stage.path, &shelf.unlock()).unwrap();
+        let added = store.add_slot(&passphrase("passphrase")).unwrap();
         stage.keep_file();
-        store.replace_slot(added, shelf.unlock()).unwrap();
+        store.replace_slot(added, &shelf.unlock()).unwrap();
         stage.keep_file();
-        store.rekey([shelf.unlock()]).unwrap();
+        store.rekey([&shelf.unlock()]).unwrap();
         stage.keep_file();
         drop(store);
         shelf.keep_keys(stage);
@@ -167,7 +171,7 @@ pub(crate) fn working() {
 pub(crate) fn failing() {
     leaves_nothing(|stage| {
         let shelf = Shelf::new();
-        let store = Keystore::create(&stage.path, shelf.unlock()).unwrap();
+        let store = Keystore::create(&stage.path, &shelf.unlock()).unwrap();
         store.save_token(&canary(0).build()).unwrap();
         stage.keep_file();
         for answer in [
@@ -181,8 +185,8 @@ pub(crate) fn failing() {
             Answer::Panic,
         ] {
             shelf.answer(answer);
-            let unlock = shelf.unlock().deadline(Duration::from_millis(20));
-            for refused in [Keystore::open(&stage.path, unlock.clone()).map(drop), store.add_slot(unlock).map(drop)] {
+            let unlock = Unlock::from(shelf.keychain().deadline(Duration::from_millis(20)));
+            for refused in [Keystore::open(&stage.path, &unlock).map(drop), store.add_slot(&unlock).map(drop)] {
                 assert!(matches!(refused, Err(Error::Keychain { .. })), "{answer:?} {refused:?}");
             }
         }
@@ -191,7 +195,7 @@ pub(crate) fn failing() {
         shelf.answer(Answer::Right);
         let other = Shelf::new().unlock();
         assert!(matches!(
-            Keystore::open(&stage.path, other),
+            Keystore::open(&stage.path, &other),
             Err(Error::Keychain { why: KeychainFailure::Missing, .. })
         ));
         shelf.keep_keys(stage);

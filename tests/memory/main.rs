@@ -1,5 +1,5 @@
-//! No memory that is given back holds a secret: every block that the library frees, or moves away from, is searched for all of
-//! them, and so is what a process leaves when it dies.
+//! No memory that is given back holds a secret: every block that the library frees, or moves away from, is searched for
+//! all of them, and so is what a process leaves when it dies.
 //!
 //! A test starts this program again, as that process; the job is in an environment variable.
 

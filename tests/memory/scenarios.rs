@@ -2,11 +2,11 @@
 
 use std::{fs, sync::Arc, thread};
 
-use tokenkeep::{Error, KdfParams, Keystore, MemoryStore, RecoveryKey, Secret, Token, TokenStore, Unlock};
+use tokenkeep::{Error, Keychain, Keystore, MemoryStore, Passphrase, RecoveryKey, Secret, Token, TokenStore, Unlock};
 
 use crate::{
     canaries::{TOKENS, text},
-    stage::{canary, leaves_nothing, passphrase},
+    stage::{canary, cheap, leaves_nothing, passphrase},
 };
 
 pub(crate) fn values() {
@@ -37,15 +37,40 @@ pub(crate) fn values() {
         }
         let typed = str::from_utf8(typed).unwrap();
         assert_eq!(typed.parse::<RecoveryKey>().unwrap().expose_secret(), paper);
-        for unlock in [passphrase("long passphrase"), Unlock::recovery_key(key.clone()), Unlock::keychain("service")] {
-            assert!(!format!("{:?}", unlock.clone().label("a label").kdf(KdfParams::MIN)).is_empty());
+        for unlock in [passphrase("long passphrase"), Unlock::from(key.clone()), Unlock::from(Keychain::new("service"))]
+        {
+            assert!(!format!("{:?}", unlock.clone().label("a label")).is_empty());
         }
-        let _ = (key.clone(), Unlock::passphrase(Secret::from(text("new passphrase", 0))));
+        let _ = (key.clone(), Unlock::from(Passphrase::new(Secret::from(text("new passphrase", 0)))));
     });
+}
+
+/// One user under two clients, and a token that was read before it was changed.
+fn two_clients(store: &dyn TokenStore) {
+    store.save_token(&canary(0).build()).unwrap();
+    let second = canary(0).client_id("another client").refresh_token(text("refresh token", 1));
+    let id = store.save_token(&second.build()).unwrap();
+    let read = store.find_token_by_id(&id).unwrap().unwrap();
+    store.save_token(&read.to_builder().access_token(text("access token", 2)).build()).unwrap();
+    assert!(matches!(store.save_token(&read), Err(Error::Conflict { .. })));
+    store.save_token(&read.without_revision()).unwrap();
+    let other_client = canary(1).id(id.clone()).build();
+    let ambiguous = Token::builder().user_name("user 0").access_token(text("access token", 3)).build();
+    for refused in [store.save_token(&other_client).map(drop), store.find_token(&other_client).map(drop)] {
+        assert!(matches!(refused, Err(Error::OtherClient { .. })));
+    }
+    for refused in [store.save_token(&ambiguous).map(drop), store.find_stored(&ambiguous).map(drop)] {
+        assert!(matches!(refused, Err(Error::Ambiguous { .. })));
+    }
+    assert!(matches!(store.delete_token_if(&id, 1), Err(Error::Conflict { .. })));
+    assert!(store.delete_token_if(&id, 3).unwrap());
+    assert!(matches!(store.save_token(&read), Err(Error::NoSuchToken)));
+    assert_eq!(store.delete_tokens().unwrap(), 1);
 }
 
 /// Every operation, on any store.
 fn operate(store: &dyn TokenStore) {
+    two_clients(store);
     let ids: Vec<_> = (0..TOKENS).map(|number| store.save_token(&canary(number).build()).unwrap()).collect();
     // Merged into a row, found and told again.
     let refreshed = Token::builder().user_name("user 1").access_token(text("access token", 0)).build();
@@ -103,16 +128,15 @@ pub(crate) fn creating_and_opening() {
         store.save_token(&canary(0).build()).unwrap();
         let key = RecoveryKey::generate().unwrap();
         let paper = stage.keep_paper(&key);
-        store.add_slot(Unlock::recovery_key(key.clone())).unwrap();
+        store.add_slot(&Unlock::from(key.clone())).unwrap();
         stage.keep_file();
         drop(store);
-        for unlock in
-            [passphrase("passphrase"), Unlock::recovery_key(key), Unlock::recovery_key(paper.parse().unwrap())]
+        for unlock in [passphrase("passphrase"), Unlock::from(key), Unlock::from(paper.parse::<RecoveryKey>().unwrap())]
         {
-            drop(Keystore::open(&stage.path, unlock.clone()).unwrap());
-            let store = Keystore::open_or_create(&stage.path, unlock.clone()).unwrap();
+            drop(Keystore::open(&stage.path, &unlock).unwrap());
+            let store = Keystore::open_or_create(&stage.path, &unlock).unwrap();
             assert_eq!(store.get_tokens().unwrap().len(), 1);
-            assert!(matches!(Keystore::create(&stage.path, unlock), Err(Error::AlreadyExists { .. })));
+            assert!(matches!(Keystore::create(&stage.path, &unlock), Err(Error::AlreadyExists { .. })));
         }
     });
 }
@@ -130,7 +154,9 @@ pub(crate) fn operations() {
         store.save_token(&canary(0).build()).unwrap();
         stage.keep_file();
         assert_eq!(snapshot.tokens().count(), 1);
-        assert!(snapshot.find_stored(&row).is_some() && snapshot.find_token_by_id(row.id().unwrap()).is_some());
+        assert!(
+            snapshot.find_stored(&row).unwrap().is_some() && snapshot.find_token_by_id(row.id().unwrap()).is_some()
+        );
         drop(store);
         drop(snapshot);
     });
@@ -154,7 +180,7 @@ pub(crate) fn looking_at_the_file() {
         store.save_token(&canary(0).build()).unwrap();
         stage.keep_file();
         store.verify().unwrap();
-        store.backup_to(stage.folder.path().join("backup.keep")).unwrap();
+        store.backup_to(stage.directory.path().join("backup.keep")).unwrap();
         Keystore::verify_file(&stage.path).unwrap();
         assert_eq!(store.status().unwrap().tokens, 1);
         assert_eq!(store.slots().unwrap().len(), 1);
@@ -164,7 +190,7 @@ pub(crate) fn looking_at_the_file() {
 pub(crate) fn reloading() {
     leaves_nothing(|stage| {
         let store = stage.create();
-        let other = Keystore::open(&stage.path, passphrase("passphrase")).unwrap();
+        let other = Keystore::open(&stage.path, &passphrase("passphrase")).unwrap();
         for number in 0..TOKENS {
             store.save_token(&canary(number).build()).unwrap();
             stage.keep_file();
@@ -198,27 +224,27 @@ pub(crate) fn changing_ways() {
     leaves_nothing(|stage| {
         let store = stage.create();
         store.save_token(&canary(0).build()).unwrap();
-        let other = Keystore::open(&stage.path, passphrase("passphrase")).unwrap();
+        let other = Keystore::open(&stage.path, &passphrase("passphrase")).unwrap();
         let key = RecoveryKey::generate().unwrap();
         stage.keep_paper(&key);
-        let added = store.add_slot(Unlock::recovery_key(key.clone())).unwrap();
+        let added = store.add_slot(&Unlock::from(key.clone())).unwrap();
         stage.keep_file();
-        let lost = store.replace_slot(added, Unlock::recovery_key(key.clone())).unwrap();
+        let lost = store.replace_slot(added, &Unlock::from(key.clone())).unwrap();
         stage.keep_file();
-        store.change_passphrase(passphrase("passphrase"), passphrase("new passphrase")).unwrap();
+        store.change_passphrase(&cheap("passphrase"), &cheap("new passphrase")).unwrap();
         stage.keep_file();
-        let wrong = store.change_passphrase(passphrase("wrong passphrase"), passphrase("passphrase"));
-        assert!(matches!(wrong, Err(Error::WrongPassphrase)));
-        store.add_slot(passphrase("long passphrase")).unwrap();
+        let wrong = store.change_passphrase(&cheap("wrong passphrase"), &cheap("passphrase"));
+        assert!(matches!(wrong, Err(Error::WrongPassphrase { .. })));
+        store.add_slot(&passphrase("long passphrase")).unwrap();
         stage.keep_file();
-        assert!(store.remove_slot(lost).unwrap());
+        store.remove_slot(lost).unwrap();
         assert_eq!(store.slots().unwrap().len(), 2);
         stage.keep_file();
-        let wrong = store.rekey([passphrase("new passphrase"), passphrase("wrong passphrase")]);
-        assert!(matches!(wrong, Err(Error::WrongPassphrase)));
-        store.rekey([passphrase("new passphrase"), passphrase("long passphrase")]).unwrap();
+        let wrong = store.rekey([&passphrase("new passphrase"), &passphrase("wrong passphrase")]);
+        assert!(matches!(wrong, Err(Error::WrongPassphrase { .. })));
+        store.rekey([&passphrase("new passphrase"), &passphrase("long passphrase")]).unwrap();
         stage.keep_file();
-        assert!(matches!(other.get_tokens(), Err(Error::Rekeyed)));
+        assert!(matches!(other.get_tokens(), Err(Error::Rekeyed { .. })));
         store.save_token(&canary(1).build()).unwrap();
         stage.keep_file();
     });

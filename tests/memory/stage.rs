@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Mutex};
 
 use tempfile::TempDir;
-use tokenkeep::{KdfParams, Keystore, RecoveryKey, Token, TokenBuilder, Unlock};
+use tokenkeep::{KdfParams, Keystore, Passphrase, RecoveryKey, Token, TokenBuilder, Unlock};
 
 use crate::{
     allocator::{self, Recorded},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) struct Stage {
-    pub(crate) folder: TempDir,
+    pub(crate) directory: TempDir,
     pub(crate) path: PathBuf,
     kept: Mutex<Kept>,
 }
@@ -44,13 +44,13 @@ pub(crate) fn find(recorded: &Recorded, canaries: &Canaries) -> Vec<String> {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.keep");
-        Self { folder, path, kept: Mutex::default() }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.keep");
+        Self { directory, path, kept: Mutex::default() }
     }
 
-    /// Plays a scenario, and tells which secrets are in which blocks that were given back in it. What the scenario itself
-    /// holds of a secret has to be in memory that is never given back.
+    /// Plays a scenario, and tells which secrets are in which blocks that were given back in it. What the scenario
+    /// itself holds of a secret has to be in memory that is never given back.
     pub(crate) fn play(&self, scenario: impl FnOnce(&Self)) -> Vec<String> {
         let ((), recorded) = allocator::record(|| scenario(self));
         find(&recorded, &self.canaries())
@@ -84,7 +84,7 @@ impl Stage {
 
     /// A store that the passphrase opens.
     pub(crate) fn create(&self) -> Keystore {
-        let store = Keystore::create(&self.path, passphrase("passphrase")).unwrap();
+        let store = Keystore::create(&self.path, &passphrase("passphrase")).unwrap();
         self.keep_file();
         store
     }
@@ -109,9 +109,14 @@ impl Stage {
     }
 }
 
-/// A way to unlock that costs as little as is allowed.
+/// An unlock method that costs as little as is allowed.
 pub(crate) fn passphrase(name: &str) -> Unlock {
-    Unlock::passphrase(text(name, 0)).kdf(KdfParams::MIN)
+    cheap(name).into()
+}
+
+/// A passphrase that costs as little as is allowed.
+pub(crate) fn cheap(name: &str) -> Passphrase {
+    Passphrase::new(text(name, 0)).kdf(KdfParams::MIN)
 }
 
 /// A token with a canary in every secret field.

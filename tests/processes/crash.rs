@@ -10,10 +10,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokenkeep::{Error, Keystore, SlotKind, Token, TokenStore, Unlock};
+use tokenkeep::{Error, Keystore, Passphrase, SlotKind, Token, TokenStore};
 
 use crate::{
-    common::{OTHER_PAPER, PAPER, names_in, token, unlock, unlock_with_paper},
+    common::{OTHER_PAPER, PAPER, cheap, names_in, passphrase, token, unlock, unlock_with_paper},
     this_program_with, works,
 };
 
@@ -49,11 +49,11 @@ pub(crate) fn work(operation: &str, path: &Path) {
 
 /// In the way that no operation takes away.
 fn open(path: &Path) -> Keystore {
-    Keystore::open(path, unlock_with_paper(PAPER)).unwrap()
+    Keystore::open(path, &unlock_with_paper(PAPER)).unwrap()
 }
 
-fn another_passphrase() -> Unlock {
-    Unlock::passphrase("another").kdf(tokenkeep::KdfParams::MIN)
+fn another_passphrase() -> Passphrase {
+    cheap("another")
 }
 
 fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep::Result<()> {
@@ -63,21 +63,21 @@ fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep:
         ("find in a snapshot", Some(store)) => {
             let snapshot = store.snapshot()?;
             let _ = fs::metadata(BEGIN);
-            (0..FINDS).for_each(|_| assert!(snapshot.find_stored(&save("ada", "")).is_some()));
+            (0..FINDS).for_each(|_| assert!(snapshot.find_stored(&save("ada", "")).unwrap().is_some()));
             Ok(())
         }
-        ("create", _) => Keystore::create(path, unlock()).map(|_| ()),
+        ("create", _) => Keystore::create(path, &unlock()).map(|_| ()),
         ("save", Some(store)) => store.save_token(&save("grace", "g")).map(|_| ()),
         ("update", Some(store)) => store.save_token(&save("ada", "a2")).map(|_| ()),
         ("delete", Some(store)) => store.delete_token(&"1".into()).map(|_| ()),
         ("delete all", Some(store)) => store.delete_tokens().map(|_| ()),
-        ("add slot", Some(store)) => store.add_slot(unlock_with_paper(OTHER_PAPER)).map(|_| ()),
+        ("add slot", Some(store)) => store.add_slot(&unlock_with_paper(OTHER_PAPER)).map(|_| ()),
         ("remove slot", Some(store)) => store.remove_slot(passphrase_slot(store)?).map(|_| ()),
         ("replace slot", Some(store)) => {
-            store.replace_slot(passphrase_slot(store)?, unlock_with_paper(OTHER_PAPER)).map(|_| ())
+            store.replace_slot(passphrase_slot(store)?, &unlock_with_paper(OTHER_PAPER)).map(|_| ())
         }
-        ("change passphrase", Some(store)) => store.change_passphrase(unlock(), another_passphrase()).map(|_| ()),
-        ("rekey", Some(store)) => store.rekey([unlock_with_paper(PAPER)]),
+        ("change passphrase", Some(store)) => store.change_passphrase(&passphrase(), &another_passphrase()).map(|_| ()),
+        ("rekey", Some(store)) => store.rekey([&unlock_with_paper(PAPER)]),
         other => panic!("no such operation: {other:?}"),
     }
 }
@@ -87,21 +87,22 @@ fn passphrase_slot(store: &Keystore) -> tokenkeep::Result<tokenkeep::SlotId> {
     Ok(slots.find(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).unwrap().id)
 }
 
-/// The ways that open the store, and the tokens without the times at which they were saved; `None` where there is no store.
+/// The ways that open the store, and the tokens without the times at which they were saved; `None` where there is no
+/// store.
 type State = Option<(Vec<&'static str>, Vec<(String, String)>)>;
 
 fn state_of(path: &Path) -> State {
     let ways = [
         ("passphrase", unlock()),
-        ("another passphrase", another_passphrase()),
+        ("another passphrase", another_passphrase().into()),
         ("paper", unlock_with_paper(PAPER)),
         ("other paper", unlock_with_paper(OTHER_PAPER)),
     ];
     let (mut names, mut found) = (Vec::new(), Vec::new());
     for (name, unlock) in ways {
-        match Keystore::open(path, unlock) {
+        match Keystore::open(path, &unlock) {
             Err(Error::NotFound { .. }) => return None,
-            Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => {}
+            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
             Err(error) => panic!("it does not open: {error:?}"),
             Ok(store) => {
                 store.verify().unwrap();
@@ -117,11 +118,11 @@ fn state_of(path: &Path) -> State {
     Some((names, found.swap_remove(0).into_iter().map(shown).collect()))
 }
 
-/// A folder with the store that an operation starts from, if it starts from one.
+/// A directory with the store that an operation starts from, if it starts from one.
 fn folder_for(operation: &str, start: &[u8]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    put(operation, start, &folder.path().join("tokens.keep"));
-    folder
+    let directory = tempfile::tempdir().unwrap();
+    put(operation, start, &directory.path().join("tokens.keep"));
+    directory
 }
 
 fn put(operation: &str, start: &[u8], path: &Path) {
@@ -142,15 +143,15 @@ pub(crate) fn check(operation: &str, path: &Path) {
 
 /// What the operation makes of the start if nothing happens.
 fn done_from(operation: &str, start: &[u8]) -> State {
-    let folder = folder_for(operation, start);
-    let path = folder.path().join("tokens.keep");
+    let directory = folder_for(operation, start);
+    let path = directory.path().join("tokens.keep");
     let store = (operation != "create").then(|| open(&path));
     perform(operation, store.as_ref(), &path).unwrap();
     state_of(&path)
 }
 
-fn strace(folder: &Path, operation: &str, options: &[&str]) -> Command {
-    let path = folder.join("tokens.keep");
+fn strace(directory: &Path, operation: &str, options: &[&str]) -> Command {
+    let path = directory.join("tokens.keep");
     let job = this_program_with(&["crash", operation, path.to_str().unwrap()]);
     let mut command = Command::new("strace");
     command.args(["-qq", "-e", &format!("trace={CALLS}"), "-e", "signal=none"]).args(options);
@@ -161,8 +162,8 @@ fn strace(folder: &Path, operation: &str, options: &[&str]) -> Command {
 
 /// Each call of the operation: its name, and which of that name it is since the process began.
 fn calls_of(operation: &str, start: &[u8]) -> Vec<(String, usize)> {
-    let (folder, trace) = (folder_for(operation, start), tempfile::NamedTempFile::new().unwrap());
-    let status = strace(folder.path(), operation, &["-o", trace.path().to_str().unwrap()]).status();
+    let (directory, trace) = (folder_for(operation, start), tempfile::NamedTempFile::new().unwrap());
+    let status = strace(directory.path(), operation, &["-o", trace.path().to_str().unwrap()]).status();
     assert!(status.unwrap().success(), "{operation} without a fault");
     let mut counts = BTreeMap::new();
     let mut calls = Vec::new();
@@ -195,10 +196,10 @@ pub(crate) fn finding() {
 
 /// A store with one token and two ways to unlock it.
 fn start() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    let store = Keystore::create(&path, unlock()).unwrap();
-    store.add_slot(unlock_with_paper(PAPER)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    let store = Keystore::create(&path, &unlock()).unwrap();
+    store.add_slot(&unlock_with_paper(PAPER)).unwrap();
     store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
     fs::read(path).unwrap()
 }
@@ -244,22 +245,23 @@ fn at_every_call(faults: &[&str]) {
 
 /// Runs the operation into one fault, and looks at what is left. Returns whether it was acknowledged all the same.
 fn survives(operation: &str, start: &[u8], point: &str, before: &State, after: &State) -> bool {
-    let folder = folder_for(operation, start);
-    let path = folder.path().join("tokens.keep");
-    let acknowledged = strace(folder.path(), operation, &["-o", "/dev/null", "-e", point]).status().unwrap().success();
+    let directory = folder_for(operation, start);
+    let path = directory.path().join("tokens.keep");
+    let acknowledged =
+        strace(directory.path(), operation, &["-o", "/dev/null", "-e", point]).status().unwrap().success();
 
     let found = state_of(&path);
     assert!(found == *after || (found == *before && !acknowledged), "{operation}, {point}: {found:?}");
     // A retry succeeds, and with it goes what was left lying about.
     match operation {
-        "create" => drop(Keystore::open_or_create(&path, unlock()).unwrap()),
+        "create" => drop(Keystore::open_or_create(&path, &unlock()).unwrap()),
         // What is done to the slots is not there to be done twice.
         _ if found == *after && after.as_ref().unwrap().0 != before.as_ref().unwrap().0 => {}
         _ => perform(operation, Some(&open(&path)), &path).unwrap(),
     }
     assert_eq!(state_of(&path), *after, "{operation}, {point}: after a retry");
     let any_way = if operation == "create" { unlock() } else { unlock_with_paper(PAPER) };
-    Keystore::open(&path, any_way).unwrap().save_token(&token().id("next").access_token("n").build()).unwrap();
-    assert_eq!(names_in(folder.path()), ["tokens.keep", "tokens.keep.lock"], "{operation}, {point}");
+    Keystore::open(&path, &any_way).unwrap().save_token(&token().id("next").access_token("n").build()).unwrap();
+    assert_eq!(names_in(directory.path()), ["tokens.keep", "tokens.keep.lock"], "{operation}, {point}");
     acknowledged
 }

@@ -27,9 +27,9 @@ pub(crate) fn work(is_hardened: bool) {
 }
 
 /// This program where every user may run it.
-fn program_in(folder: &Path) -> PathBuf {
-    set_mode(folder, 0o755);
-    let program = folder.join("program");
+fn program_in(directory: &Path) -> PathBuf {
+    set_mode(directory, 0o755);
+    let program = directory.join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     program
 }
@@ -51,8 +51,8 @@ fn start(command: &[&str], program: &Path, job: &str) -> Child {
 }
 
 pub(crate) fn core_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = program_in(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let program = program_in(directory.path());
     let dumps_core = |job| {
         let mut child = start(&["sh", "-c", "ulimit -c unlimited; exec \"$0\""], &program, job);
         drop(child.stdin.take());
@@ -74,8 +74,8 @@ pub(crate) fn peer() {
     if !works(&as_nobody) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let program = program_in(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let program = program_in(directory.path());
     let is_readable = |job, what| {
         let mut child = start(&as_nobody, &program, job);
         let path = format!("/proc/{}/{what}", child.id());

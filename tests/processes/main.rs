@@ -31,7 +31,7 @@ fn main() {
             ["prepare", operation, path] => crash::prepare(operation, path.as_ref()),
             ["check", operation, path] => crash::check(operation, path.as_ref()),
             ["hardening", how] => hardening::work(how == "hardened"),
-            ["places", place, folder] => places::work(place, folder.as_ref()),
+            ["places", place, directory] => places::work(place, directory.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
             ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),

@@ -1,5 +1,6 @@
-//! Places that a file may be in: disks that are full or read-only, folders that cannot be written, mounts, odd names. What
-//! needs a mount runs in a mount namespace of its own, what must not be root as another user; both as another process.
+//! Places that a file may be in: disks that are full or read-only, directories that cannot be written, mounts, odd
+//! names. What needs a mount runs in a mount namespace of its own, what must not be root as another user; both as
+//! another process.
 
 use std::{
     env, fs,
@@ -10,7 +11,7 @@ use std::{
     thread,
 };
 
-use tokenkeep::{Error, KdfParams, Keystore, Token, TokenStore, Unlock};
+use tokenkeep::{Error, KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
 
 use crate::{
     common::{Fixture, names_in, set_mode, token, unlock},
@@ -25,14 +26,24 @@ fn save(store: &Keystore, user: &str) -> tokenkeep::Result<()> {
 }
 
 fn users(path: &Path) -> usize {
-    Keystore::open(path, unlock()).unwrap().get_tokens().unwrap().len()
+    Keystore::open(path, &unlock()).unwrap().get_tokens().unwrap().len()
 }
 
 #[track_caller]
 fn assert_io(result: tokenkeep::Result<()>, kind: ErrorKind) {
     match result {
-        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), kind, "{source}"),
-        other => panic!("expected {kind:?}, got {other:?}"),
+        Err(error) => {
+            let message = error.to_string();
+            match error {
+                Error::Io { cause, path, .. } => {
+                    assert_eq!(cause.kind(), kind, "{cause}");
+                    let names = [path.display().to_string(), cause.to_string()];
+                    assert!(names.iter().all(|name| message.contains(name)), "{message}");
+                }
+                other => panic!("expected {kind:?}, got {other:?}"),
+            }
+        }
+        Ok(()) => panic!("expected {kind:?}"),
     }
 }
 
@@ -40,20 +51,20 @@ fn mount(arguments: &[&str]) {
     assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mount {arguments:?}");
 }
 
-/// The job of the process that may mount: the tests below, each in a folder of its own.
-pub(crate) fn work(place: &str, folder: &Path) {
-    let path = folder.join("tokens.keep");
-    let at = folder.to_str().unwrap();
+/// The job of the process that may mount: the tests below, each in a directory of its own.
+pub(crate) fn work(place: &str, directory: &Path) {
+    let path = directory.join("tokens.keep");
+    let at = directory.to_str().unwrap();
     match place {
         "little memory" => {
             // The first slot is beyond this process, the second is not.
             assert_eq!(users(&path), 0);
-            let refused = Keystore::open(&path, Unlock::passphrase("wrong")).unwrap_err();
+            let refused = Keystore::open(&path, &Unlock::from(Passphrase::new("wrong"))).unwrap_err();
             assert!(matches!(refused, Error::KdfMemory { .. }), "it may have been the one: {refused:?}");
         }
         "no threads" => {
             assert!(thread::Builder::new().spawn(|| {}).is_err());
-            let store = Keystore::create(&path, unlock()).unwrap();
+            let store = Keystore::create(&path, &unlock()).unwrap();
             for number in 0..8 {
                 let long = "a".repeat(Token::MAX_FIELD_LEN);
                 store.save_token(&token().user_name(format!("user {number}")).access_token(long).build()).unwrap();
@@ -66,9 +77,9 @@ pub(crate) fn work(place: &str, folder: &Path) {
         }
         "full disk" => {
             mount(&["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", at]);
-            let store = Keystore::create(&path, unlock()).unwrap();
+            let store = Keystore::create(&path, &unlock()).unwrap();
             save(&store, "ada").unwrap();
-            let filler = folder.join("filler");
+            let filler = directory.join("filler");
             // To the last byte, so that what is left depends on nobody's block size.
             let _ = fs::write(&filler, vec![1; 1 << 20]);
             let before = fs::read(&path).unwrap();
@@ -78,64 +89,68 @@ pub(crate) fn work(place: &str, folder: &Path) {
             file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
             drop(file);
             assert_io(save(&store, "grace"), ErrorKind::StorageFull);
-            assert_io(store.backup_to(folder.join("backup.keep")), ErrorKind::StorageFull);
+            assert_io(store.backup_to(directory.join("backup.keep")), ErrorKind::StorageFull);
             assert_eq!(fs::read(&path).unwrap(), before);
-            assert_eq!(names_in(folder), ["filler", "tokens.keep", "tokens.keep.lock"]);
+            assert_eq!(names_in(directory), ["filler", "tokens.keep", "tokens.keep.lock"]);
             fs::remove_file(filler).unwrap();
             save(&store, "grace").unwrap();
             assert_eq!(users(&path), 2);
         }
         "read-only mount" => {
             mount(&["-t", "tmpfs", "-o", "mode=700", "tmpfs", at]);
-            let store = Keystore::create(&path, unlock()).unwrap();
+            let store = Keystore::create(&path, &unlock()).unwrap();
             save(&store, "ada").unwrap();
             // The handle that wrote has the file open for writing, which no system makes read-only under it.
             drop(store);
-            let store = Keystore::open(&path, unlock()).unwrap();
+            let store = Keystore::open(&path, &unlock()).unwrap();
             mount(&["-o", "remount,ro", at]);
             assert_io(save(&store, "grace"), ErrorKind::ReadOnlyFilesystem);
-            assert_io(Keystore::create(folder.join("new.keep"), unlock()).map(|_| ()), ErrorKind::ReadOnlyFilesystem);
+            assert_io(
+                Keystore::create(directory.join("new.keep"), &unlock()).map(|_| ()),
+                ErrorKind::ReadOnlyFilesystem,
+            );
             assert_eq!((store.get_tokens().unwrap().len(), users(&path)), (1, 1));
             store.verify().unwrap();
         }
         "mounted file" => {
-            let real = folder.join("real.keep");
-            save(&Keystore::create(&real, unlock()).unwrap(), "ada").unwrap();
+            let real = directory.join("real.keep");
+            save(&Keystore::create(&real, &unlock()).unwrap(), "ada").unwrap();
             fs::write(&path, b"").unwrap();
             mount(&["--bind", real.to_str().unwrap(), path.to_str().unwrap()]);
-            let store = Keystore::open(&path, unlock()).unwrap();
+            let store = Keystore::open(&path, &unlock()).unwrap();
             let error = save(&store, "grace").unwrap_err();
-            assert!(error.to_string().contains("mount its folder instead"), "{error}");
+            assert!(error.to_string().contains("mount its directory instead"), "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
             assert_eq!((store.get_tokens().unwrap().len(), users(&real)), (1, 1));
-            assert_eq!(names_in(folder).iter().filter(|name| name.ends_with(".tmp")).count(), 0);
+            assert_eq!(names_in(directory).iter().filter(|name| name.ends_with(".tmp")).count(), 0);
         }
-        "folder that cannot be written" => {
-            let store = Keystore::open(&path, unlock()).unwrap();
+        "directory that cannot be written" => {
+            let store = Keystore::open(&path, &unlock()).unwrap();
             assert_io(save(&store, "grace"), ErrorKind::PermissionDenied);
-            assert_io(Keystore::create(folder.join("new.keep"), unlock()).map(|_| ()), ErrorKind::PermissionDenied);
+            assert_io(Keystore::create(directory.join("new.keep"), &unlock()).map(|_| ()), ErrorKind::PermissionDenied);
             assert_eq!(store.get_tokens().unwrap().len(), 1);
         }
-        "folder of another user" => {
-            let store = Keystore::create(&path, unlock()).unwrap();
-            fs::write(folder.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
+        "directory of another user" => {
+            let store = Keystore::create(&path, &unlock()).unwrap();
+            fs::write(directory.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
             save(&store, "ada").unwrap();
-            assert_eq!(names_in(folder), ["tokens.keep", "tokens.keep.lock"]);
+            assert_eq!(names_in(directory), ["tokens.keep", "tokens.keep.lock"]);
         }
-        "umask" => save(&Keystore::create(&path, unlock()).unwrap(), "ada").unwrap(),
+        "umask" => save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap(),
         other => panic!("no such place: {other}"),
     }
 }
 
 /// Runs the job behind a command such as `unshare`.
-fn behind(command: &[&str], place: &str, folder: &Path) {
+fn behind(command: &[&str], place: &str, directory: &Path) {
     if !works(command) {
         return;
     }
     // Where every user may run it.
-    let program_folder = tempfile::tempdir().unwrap();
-    set_mode(program_folder.path(), 0o755);
-    let job = this_program_with(&["places", place, folder.to_str().unwrap()]);
-    let program = program_folder.path().join("program");
+    let program_directory = tempfile::tempdir().unwrap();
+    set_mode(program_directory.path(), 0o755);
+    let job = this_program_with(&["places", place, directory.to_str().unwrap()]);
+    let program = program_directory.path().join("program");
     fs::copy(job.get_program(), &program).unwrap();
     let mut watched = Command::new(command[0]);
     watched.args(&command[1..]).arg(program).envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -144,8 +159,8 @@ fn behind(command: &[&str], place: &str, folder: &Path) {
 
 pub(crate) fn mounts() {
     for place in ["full disk", "read-only mount", "mounted file"] {
-        let folder = tempfile::tempdir().unwrap();
-        behind(&["unshare", "--mount", "--propagation", "private"], place, folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        behind(&["unshare", "--mount", "--propagation", "private"], place, directory.path());
     }
 }
 
@@ -154,50 +169,50 @@ pub(crate) fn unwritable_folder() {
     save(&fixture.store, "ada").unwrap();
     // Of a user whom permissions stop, which root is not.
     let mine = |path: &Path| std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).is_ok();
-    if !["", "tokens.keep", "tokens.keep.lock"].iter().all(|name| mine(&fixture.folder.path().join(name))) {
+    if !["", "tokens.keep", "tokens.keep.lock"].iter().all(|name| mine(&fixture.directory.path().join(name))) {
         assert!(env::var_os("CI").is_none(), "CI runs as root, and could not give a file away");
-        eprintln!("SKIPPED: only root can give a folder to another user");
+        eprintln!("SKIPPED: only root can give a directory to another user");
         return;
     }
-    set_mode(fixture.folder.path(), 0o500);
+    set_mode(fixture.directory.path(), 0o500);
     let before = fixture.bytes();
-    behind(&AS_NOBODY, "folder that cannot be written", fixture.folder.path());
-    assert_eq!((fixture.bytes(), names_in(fixture.folder.path()).len()), (before, 2));
+    behind(&AS_NOBODY, "directory that cannot be written", fixture.directory.path());
+    assert_eq!((fixture.bytes(), names_in(fixture.directory.path()).len()), (before, 2));
 }
 
 pub(crate) fn foreign_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    set_mode(folder.path(), 0o1777);
-    behind(&AS_NOBODY, "folder of another user", folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    set_mode(directory.path(), 0o1777);
+    behind(&AS_NOBODY, "directory of another user", directory.path());
 }
 
 pub(crate) fn umasks() {
     for umask in ["000", "077"] {
-        let folder = tempfile::tempdir().unwrap();
-        behind(&["sh", "-c", &format!("umask {umask}; exec \"$0\"")], "umask", folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        behind(&["sh", "-c", &format!("umask {umask}; exec \"$0\"")], "umask", directory.path());
         for name in ["tokens.keep", "tokens.keep.lock"] {
-            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+            let mode = fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o7777;
             assert_eq!(mode, 0o600, "{name} with umask {umask}");
         }
     }
 }
 
 pub(crate) fn names() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // A name has at most 255 bytes, and the temporary file's has 21 more than the store's.
-    let longest = folder.path().join("n".repeat(255 - 21));
-    save(&Keystore::create(&longest, unlock()).unwrap(), "ada").unwrap();
+    let longest = directory.path().join("n".repeat(255 - 21));
+    save(&Keystore::create(&longest, &unlock()).unwrap(), "ada").unwrap();
     assert_eq!(users(&longest), 1);
     for len in [235, 251, 255, 256] {
-        let folder = tempfile::tempdir().unwrap();
-        let created = Keystore::create(folder.path().join("n".repeat(len)), unlock()).map(|_| ());
+        let directory = tempfile::tempdir().unwrap();
+        let created = Keystore::create(directory.path().join("n".repeat(len)), &unlock()).map(|_| ());
         assert!(matches!(created, Err(Error::Io { .. })), "{len}: {created:?}");
-        let left: Vec<_> = names_in(folder.path()).into_iter().filter(|name| !name.ends_with(".lock")).collect();
+        let left: Vec<_> = names_in(directory.path()).into_iter().filter(|name| !name.ends_with(".lock")).collect();
         assert_eq!(left, Vec::<String>::new());
     }
 
-    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"not \xff UTF-8.keep"));
-    let store = Keystore::create(&path, unlock()).unwrap();
+    let path = directory.path().join(std::ffi::OsStr::from_bytes(b"not \xff UTF-8.keep"));
+    let store = Keystore::create(&path, &unlock()).unwrap();
     let mut stray = path.clone().into_os_string();
     stray.push(".0123456789abcdef.tmp");
     fs::write(&stray, b"").unwrap();
@@ -206,24 +221,24 @@ pub(crate) fn names() {
     assert_eq!(users(&path), 1);
     assert!(store.status().unwrap().to_string().contains("UTF-8.keep"));
     let missing = path.with_file_name(std::ffi::OsStr::from_bytes(b"no\xff"));
-    assert!(matches!(Keystore::open(missing, unlock()), Err(Error::NotFound { .. })));
+    assert!(matches!(Keystore::open(missing, &unlock()), Err(Error::NotFound { .. })));
 }
 
 /// A thread's stack would be larger than any memory.
 pub(crate) fn no_threads() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut job = this_program_with(&["places", "no threads", folder.path().to_str().unwrap()]);
+    let directory = tempfile::tempdir().unwrap();
+    let mut job = this_program_with(&["places", "no threads", directory.path().to_str().unwrap()]);
     let done = job.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A passphrase that was set on a larger machine is no obstacle to another one.
 pub(crate) fn little_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
     let costly = KdfParams::new(512 * 1024, 1, 1).unwrap();
-    Keystore::create(&path, Unlock::passphrase("costly").kdf(costly)).unwrap().add_slot(unlock()).unwrap();
-    let job = this_program_with(&["places", "little memory", folder.path().to_str().unwrap()]);
+    Keystore::create(&path, &Unlock::from(Passphrase::new("costly").kdf(costly))).unwrap().add_slot(&unlock()).unwrap();
+    let job = this_program_with(&["places", "little memory", directory.path().to_str().unwrap()]);
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -v 400000 && exec \"$0\""]).arg(job.get_program());
     limited.envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));

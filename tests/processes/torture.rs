@@ -1,5 +1,5 @@
-//! Processes with threads that save, find and delete their own tokens and shared ones, while some are killed and started
-//! again. Each thread writes down what was acknowledged; nothing of that may be missing.
+//! Processes with threads that save, find and delete their own tokens and shared ones, while some are killed and
+//! started again. Each thread writes down what was acknowledged; nothing of that may be missing.
 
 use std::{
     collections::BTreeMap,
@@ -40,13 +40,13 @@ pub(crate) fn number(text: Option<&tokenkeep::Secret>) -> u64 {
 }
 
 /// One process: threads that work until they are killed.
-pub(crate) fn work(worker: usize, folder: &Path) {
+pub(crate) fn work(worker: usize, directory: &Path) {
     let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(60));
-    let store = options.open(folder.join("tokens.keep"), unlock()).unwrap();
+    let store = options.open(directory.join("tokens.keep"), &unlock()).unwrap();
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (store, name) = (store.clone(), format!("{worker}-{thread}"));
-            let log = folder.join(format!("log-{name}"));
+            let log = directory.join(format!("log-{name}"));
             scope.spawn(move || {
                 // Others cannot be told what went wrong by a thread that panics while its process works on.
                 let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work_as(&store, &name, &log)));
@@ -58,7 +58,8 @@ pub(crate) fn work(worker: usize, folder: &Path) {
     });
 }
 
-/// Lines of a log: what was acknowledged, as `own N`, `shared N`, and the commits that took in all as the number of lines.
+/// Lines of a log: what was acknowledged, as `own N`, `shared N`, and the commits that took in all as the number of
+/// lines.
 fn work_as(store: &Keystore, name: &str, log: &Path) {
     let acknowledged = Acknowledged::read(log);
     let mut log = File::options().append(true).create(true).open(log).unwrap();
@@ -147,15 +148,15 @@ impl Seen {
 }
 
 pub(crate) fn torture() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    drop(Keystore::create(&path, unlock()).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    drop(Keystore::create(&path, &unlock()).unwrap());
     let spawn = |worker: usize| {
-        let mut job = this_program_with(&["torture", &worker.to_string(), folder.path().to_str().unwrap()]);
+        let mut job = this_program_with(&["torture", &worker.to_string(), directory.path().to_str().unwrap()]);
         job.stdin(Stdio::null()).spawn().unwrap()
     };
     let mut workers: Vec<Child> = (0..WORKERS).map(spawn).collect();
-    let store = Keystore::open(&path, unlock()).unwrap();
+    let store = Keystore::open(&path, &unlock()).unwrap();
     let (mut seen, mut kills, mut last_generation) = (Seen::default(), 0, 0);
     let start = Instant::now();
     while start.elapsed() < seconds() {
@@ -181,14 +182,15 @@ pub(crate) fn torture() {
     let mut commits = 0;
     for (worker, thread) in (0..WORKERS).flat_map(|worker| (0..THREADS).map(move |thread| (worker, thread))) {
         let name = format!("{worker}-{thread}");
-        let acknowledged = Acknowledged::read(&folder.path().join(format!("log-{name}")));
+        let acknowledged = Acknowledged::read(&directory.path().join(format!("log-{name}")));
         acknowledged.found_in(&store, &name);
         commits += acknowledged.commits;
     }
     store.verify().unwrap();
-    assert_eq!(store.get_tokens().unwrap(), Keystore::open(&path, unlock()).unwrap().get_tokens().unwrap());
+    assert_eq!(store.get_tokens().unwrap(), Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap());
 
-    // Threads that wait for each other share a generation. At most one commit for each thread that was killed is not acknowledged.
+    // Threads that wait for each other share a generation. At most one commit for each thread that was killed is not
+    // acknowledged.
     let made = store.status().unwrap().generation - 1;
     let unacknowledged = u64::try_from((kills + WORKERS) * THREADS).unwrap();
     let together = u64::try_from(THREADS).unwrap();
@@ -197,7 +199,7 @@ pub(crate) fn torture() {
         "{made} generations, {commits} acknowledged commits"
     );
     store.save_token(&token().id("last").access_token("a").build()).unwrap();
-    let strays: Vec<_> = names_in(folder.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
+    let strays: Vec<_> = names_in(directory.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
     assert_eq!(strays, Vec::<String>::new());
     println!("{:?}, {kills} kills, {commits} acknowledged commits, {made} generations", seconds());
 }

@@ -1,5 +1,5 @@
-//! Processes that change ways to unlock one store, and its key, while they save tokens and are killed. Each writes down which
-//! way it is about to set and which one was acknowledged: one of the two has to open the store, whatever happens.
+//! Processes that change ways to unlock one store, and its key, while they save tokens and are killed. Each writes down
+//! which way it is about to set and which one was acknowledged: one of the two has to open the store, whatever happens.
 
 use std::{
     collections::BTreeSet,
@@ -11,15 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokenkeep::{Error, KdfParams, Keystore, KeystoreOptions, RecoveryKey, TokenStore, Unlock};
+use tokenkeep::{Error, Keystore, KeystoreOptions, RecoveryKey, TokenStore, Unlock};
 
 use crate::{
-    common::{PAPER, unlock_with_paper},
+    common::{PAPER, cheap, unlock_with_paper},
     this_program_with,
     torture::{number, own, seconds},
 };
 
-/// The first one rekeys, the second one's way is a passphrase, the third one adds and removes ways that stay for a moment.
+/// The first one rekeys, the second one's way is a passphrase, the third one adds and removes ways that stay for a
+/// moment.
 const WORKERS: usize = 4;
 const PASSING: &str = "passing";
 const ROUNDS_A_WAY: u64 = 16;
@@ -28,15 +29,15 @@ fn label(worker: usize) -> String {
     format!("worker {worker}")
 }
 
-fn log_of(folder: &Path, worker: usize) -> PathBuf {
-    folder.join(format!("log-{worker}"))
+fn log_of(directory: &Path, worker: usize) -> PathBuf {
+    directory.join(format!("log-{worker}"))
 }
 
 /// A way as it stands in a log.
 fn way(text: &str) -> Unlock {
-    match text.parse() {
-        Ok(key) => Unlock::recovery_key(key),
-        Err(_) => Unlock::passphrase(text).kdf(KdfParams::MIN),
+    match text.parse::<RecoveryKey>() {
+        Ok(key) => key.into(),
+        Err(_) => cheap(text).into(),
     }
 }
 
@@ -60,9 +61,9 @@ struct Told {
 }
 
 impl Told {
-    fn by(folder: &Path, worker: usize) -> Self {
+    fn by(directory: &Path, worker: usize) -> Self {
         let mut told = Self::default();
-        let log = fs::read_to_string(log_of(folder, worker)).unwrap();
+        let log = fs::read_to_string(log_of(directory, worker)).unwrap();
         // A line that was cut by a kill says nothing.
         for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let (what, value) = line.trim_end().split_once(' ').unwrap();
@@ -79,11 +80,11 @@ impl Told {
     }
 
     /// The way that opens the store now, and the store. `None` only if it is changed while this looks.
-    fn open(&self, folder: &Path) -> Option<(String, Keystore)> {
+    fn open(&self, directory: &Path) -> Option<(String, Keystore)> {
         let texts = [Some(&self.way), self.trying.as_ref()].into_iter().flatten();
-        let mut opened = texts.filter_map(|text| match store_in(folder, &way(text)) {
+        let mut opened = texts.filter_map(|text| match store_in(directory, &way(text)) {
             Ok(store) => Some((text.clone(), store)),
-            Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => None,
+            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => None,
             Err(error) => panic!("{error:?}"),
         });
         opened.next()
@@ -99,12 +100,12 @@ impl Told {
 }
 
 /// One process, until it is killed.
-pub(crate) fn work(number: usize, folder: &Path) {
-    let mut worker = Worker::start(number, folder);
+pub(crate) fn work(number: usize, directory: &Path) {
+    let mut worker = Worker::start(number, directory);
     loop {
         match worker.round() {
             Ok(()) => {}
-            Err(Error::Rekeyed) => worker.open(),
+            Err(Error::Rekeyed { .. }) => worker.open(),
             Err(error) => panic!("worker {number}: {error:?}"),
         }
         thread::sleep(Duration::from_millis(10));
@@ -113,7 +114,7 @@ pub(crate) fn work(number: usize, folder: &Path) {
 
 struct Worker<'a> {
     number: usize,
-    folder: &'a Path,
+    directory: &'a Path,
     log: File,
     mine: String,
     store: Keystore,
@@ -121,17 +122,17 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn start(worker: usize, folder: &'a Path) -> Self {
-        let log = File::options().append(true).open(log_of(folder, worker)).unwrap();
-        let (mine, store, count) = found(worker, folder);
-        let mut worker = Self { number: worker, folder, log, mine, store, count };
+    fn start(worker: usize, directory: &'a Path) -> Self {
+        let log = File::options().append(true).open(log_of(directory, worker)).unwrap();
+        let (mine, store, count) = found(worker, directory);
+        let mut worker = Self { number: worker, directory, log, mine, store, count };
         worker.write_found();
         worker
     }
 
     /// After a rekeying, which keeps the ways of all workers.
     fn open(&mut self) {
-        (self.mine, self.store, self.count) = found(self.number, self.folder);
+        (self.mine, self.store, self.count) = found(self.number, self.directory);
         self.write_found();
     }
 
@@ -166,83 +167,84 @@ impl<'a> Worker<'a> {
         let set = new_way(self.number, self.count);
         self.write("trying", &set);
         if self.number == 1 {
-            self.store.change_passphrase(way(&self.mine), way(&set))?;
+            self.store.change_passphrase(&cheap(&self.mine), &cheap(&set))?;
         } else {
             let slots = self.store.slots()?;
             let slot = slots.iter().find(|slot| slot.label == label(self.number)).unwrap();
-            self.store.replace_slot(slot.id, way(&set))?;
+            self.store.replace_slot(slot.id, &way(&set))?;
         }
         self.write("way", &set);
         let before = std::mem::replace(&mut self.mine, set);
-        assert!(!opens(self.folder, &way(&before)), "a way that was replaced opens the store");
+        assert!(!opens(self.directory, &way(&before)), "a way that was replaced opens the store");
         Ok(())
     }
 
     /// With everybody's way, as far as nobody changes theirs meanwhile.
     fn rekey(&mut self) -> tokenkeep::Result<()> {
-        let ways = (0..WORKERS).map(|worker| Told::by(self.folder, worker).open(self.folder));
+        let ways = (0..WORKERS).map(|worker| Told::by(self.directory, worker).open(self.directory));
         let Some(ways) = ways.collect::<Option<Vec<_>>>() else { return Ok(()) };
-        match self.store.rekey(ways.iter().map(|(text, _)| way(text)).chain([unlock_with_paper(PAPER)])) {
+        let ways: Vec<_> = ways.iter().map(|(text, _)| way(text)).chain([unlock_with_paper(PAPER)]).collect();
+        match self.store.rekey(&ways) {
             Ok(()) => self.write("rekeyed", "all"),
-            Err(Error::SlotGone | Error::WrongPassphrase | Error::WrongRecoveryKey) => {}
+            Err(Error::NoSuchSlot { .. } | Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
     fn add_and_remove(&mut self) -> tokenkeep::Result<()> {
-        let passing = Unlock::recovery_key(RecoveryKey::generate()?);
-        self.store.add_slot(passing.clone().label(PASSING))?;
+        let passing = Unlock::from(RecoveryKey::generate()?);
+        self.store.add_slot(&passing.clone().label(PASSING))?;
         self.write("added", PASSING);
         // Those too that a killed process has left.
         for slot in self.store.slots()?.into_iter().filter(|slot| slot.label == PASSING) {
-            assert!(self.store.remove_slot(slot.id)?);
+            self.store.remove_slot(slot.id)?;
             self.write("removed", PASSING);
         }
-        assert!(!opens(self.folder, &passing), "a way that was removed opens the store");
+        assert!(!opens(self.directory, &passing), "a way that was removed opens the store");
         Ok(())
     }
 }
 
 /// The way that a worker has, the store that it opens, and the number of its token.
-fn found(worker: usize, folder: &Path) -> (String, Keystore, u64) {
-    let told = Told::by(folder, worker);
+fn found(worker: usize, directory: &Path) -> (String, Keystore, u64) {
+    let told = Told::by(directory, worker);
     loop {
-        let (mine, store) = told.open(folder).expect("a way that was acknowledged opens the store");
+        let (mine, store) = told.open(directory).expect("a way that was acknowledged opens the store");
         match told.token_in(&store, worker) {
             Ok(count) => return (mine, store, count),
-            Err(Error::Rekeyed) => {}
+            Err(Error::Rekeyed { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
 }
 
-fn store_in(folder: &Path, unlock: &Unlock) -> tokenkeep::Result<Keystore> {
+fn store_in(directory: &Path, unlock: &Unlock) -> tokenkeep::Result<Keystore> {
     let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(60));
-    options.open(folder.join("tokens.keep"), unlock.clone())
+    options.open(directory.join("tokens.keep"), unlock)
 }
 
-fn opens(folder: &Path, unlock: &Unlock) -> bool {
-    match store_in(folder, unlock) {
+fn opens(directory: &Path, unlock: &Unlock) -> bool {
+    match store_in(directory, unlock) {
         Ok(_) => true,
-        Err(Error::WrongPassphrase | Error::WrongRecoveryKey | Error::NoSuchSlot { .. }) => false,
+        Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => false,
         Err(error) => panic!("{error:?}"),
     }
 }
 
 pub(crate) fn torture() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.keep");
-    let mut store = Keystore::create(&path, unlock_with_paper(PAPER).label("base")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens.keep");
+    let mut store = Keystore::create(&path, &unlock_with_paper(PAPER).label("base")).unwrap();
     for worker in 0..WORKERS {
         let set = new_way(worker, 0);
-        store.add_slot(way(&set).label(label(worker))).unwrap();
-        fs::write(log_of(folder.path(), worker), format!("found-way {set}\n")).unwrap();
+        store.add_slot(&way(&set).label(label(worker))).unwrap();
+        fs::write(log_of(directory.path(), worker), format!("found-way {set}\n")).unwrap();
     }
     let first_generation = store.status().unwrap().generation;
 
     let spawn = |worker: usize| -> Child {
-        let mut job = this_program_with(&["torture slots", &worker.to_string(), folder.path().to_str().unwrap()]);
+        let mut job = this_program_with(&["torture slots", &worker.to_string(), directory.path().to_str().unwrap()]);
         job.stdin(Stdio::null()).spawn().unwrap()
     };
     let mut workers: Vec<Child> = (0..WORKERS).map(spawn).collect();
@@ -261,7 +263,7 @@ pub(crate) fn torture() {
                 let labels: BTreeSet<_> = slots.into_iter().map(|slot| slot.label).collect();
                 assert!((0..WORKERS).all(|worker| labels.contains(&label(worker))), "{labels:?}");
             }
-            Err(Error::Rekeyed) => store = Keystore::open(&path, unlock_with_paper(PAPER)).unwrap(),
+            Err(Error::Rekeyed { .. }) => store = Keystore::open(&path, &unlock_with_paper(PAPER)).unwrap(),
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -271,11 +273,12 @@ pub(crate) fn torture() {
         worker.wait().unwrap();
     }
 
-    let store = Keystore::open(&path, unlock_with_paper(PAPER)).unwrap();
+    let store = Keystore::open(&path, &unlock_with_paper(PAPER)).unwrap();
     store.verify().unwrap();
-    let told: Vec<_> = (0..WORKERS).map(|worker| Told::by(folder.path(), worker)).collect();
+    let told: Vec<_> = (0..WORKERS).map(|worker| Told::by(directory.path(), worker)).collect();
     for (worker, told) in told.iter().enumerate() {
-        let (_, opened) = told.open(folder.path()).unwrap_or_else(|| panic!("worker {worker} is locked out: {told:?}"));
+        let (_, opened) =
+            told.open(directory.path()).unwrap_or_else(|| panic!("worker {worker} is locked out: {told:?}"));
         assert_eq!(opened.opened_by().unwrap().unwrap().label, label(worker));
         told.token_in(&opened, worker).unwrap();
     }
