@@ -23,7 +23,9 @@
 //! `id`, and save by that.
 //!
 //! A token that was read from the store carries its [revision](Token::revision), and is saved over that revision of its
-//! row only.
+//! row only. A token that was read from *another* store is a whole row. It means the row of its id by rule 1; else the row
+//! with the same user name and client id, where a missing client id counts as a value; else none. So a plain loop copies a
+//! store into an empty one, row by row.
 //!
 //! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
 //! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in it:
@@ -159,9 +161,15 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
     if let Some(name) = query.user_name() {
         let of_user = rows.rows(Criterion::UserName(name))?;
         return match query.client_id() {
+            client if query.is_of_other_store(rows.origin()) => {
+                Ok(of_user.into_iter().find(|(_, row)| row.client_id() == client))
+            }
             Some(client) => Ok(of_user_and_client(of_user, client)),
             None => only(of_user),
         };
+    }
+    if query.is_of_other_store(rows.origin()) {
+        return Ok(None);
     }
     match (query.access_token(), query.client_id(), query.client_secret()) {
         (Some(access_token), None, None) => Ok(rows.rows(Criterion::AccessToken(access_token))?.into_iter().next()),

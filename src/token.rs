@@ -146,8 +146,8 @@ impl Token {
         TokenBuilder::of(Fields::clone(&self.0))
     }
 
-    /// The same token without the revision and the times that a store set: it saves like a token that was built from
-    /// nothing, over whatever is stored.
+    /// The same token without the revision and the times that a store set: it is saved like a token that was built from
+    /// nothing, over any revision.
     ///
     /// ```
     /// # use tokenkeep::{MemoryStore, Token, TokenStore};
@@ -241,8 +241,11 @@ impl Token {
     /// How often the token was saved, as the store set it: 1 after the first save. `None` for a token that was not read
     /// from a store, or that is not what the store holds.
     ///
-    /// It counts only in the store that it was read from. Any other store merges the token like one that was built from
-    /// nothing, so that copying a store into another one is a plain loop.
+    /// It counts only in the store that it was read from. Any other store takes the token for a whole row, so that a plain
+    /// loop copies a store into an empty one: see [`matching`](crate::matching). A backup is the same store as its original.
+    ///
+    /// An id that the store chooses is never used again. An id that the application supplies, deletes and supplies again
+    /// counts from 1 again, so a revision cannot tell the two tokens apart: prefer ids that the store chooses.
     #[must_use]
     pub fn revision(&self) -> Option<u64> {
         self.0.stored.map(|stored| stored.revision)
@@ -251,6 +254,11 @@ impl Token {
     /// The revision, if the token was read from that store.
     pub(crate) fn revision_in(&self, store: Origin) -> Option<u64> {
         self.0.stored.filter(|stored| stored.origin == store).map(|stored| stored.revision)
+    }
+
+    /// Whether the token was read from another store than that one.
+    pub(crate) fn is_of_other_store(&self, store: Origin) -> bool {
+        self.0.stored.is_some_and(|stored| stored.origin != store)
     }
 
     pub(crate) fn fields(&self) -> &Fields {

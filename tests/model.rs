@@ -52,6 +52,7 @@ fn row() -> impl Strategy<Value = Row> {
         scopes,
         attributes,
         revision: 0,
+        is_of_other_store: false,
     })
 }
 

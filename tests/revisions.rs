@@ -140,6 +140,39 @@ fn copying_a_store_is_a_plain_loop() {
     assert!(matches!(source.store.save_token(&read[0]), Err(Error::Conflict { .. })));
 }
 
+/// Each of these rows would be merged into another one if the token were built from nothing.
+#[test]
+fn copying_keeps_rows_that_rules_would_merge() {
+    let source = MemoryStore::new();
+    let user = |access: &str| token().user_name("ada").access_token(access.to_owned());
+    for row in [
+        user("without a client"),
+        user("of client c").client_id("c").refresh_token("r"),
+        token().access_token("without a client"),
+        token().client_id("c").refresh_token("r").grant_token("g"),
+    ] {
+        // By an id of its own: a save would merge it into the rows before.
+        let unlike_any = source.get_tokens().unwrap().len().to_string();
+        let id = source.save_token(&token().user_name(&unlike_any).access_token(unlike_any).build()).unwrap();
+        source.replace_token(&row.id(id).build()).unwrap();
+    }
+    let rows = source.get_tokens().unwrap();
+    let target = MemoryStore::new();
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]] {
+        target.delete_tokens().unwrap();
+        for _ in 0..2 {
+            for n in order {
+                assert_eq!(target.save_token(&rows[n]).unwrap(), *rows[n].id().unwrap());
+            }
+            for row in &rows {
+                let copied = target.find_token_by_id(row.id().unwrap()).unwrap().unwrap();
+                assert_eq!(copied.without_revision(), row.without_revision());
+            }
+        }
+        assert_eq!(target.get_tokens().unwrap().len(), rows.len());
+    }
+}
+
 /// A backup is the same store, so a token read from it is as stale as any other.
 #[test]
 fn token_of_a_backup_is_stale_in_its_store() {

@@ -31,7 +31,7 @@ fn samples() -> Vec<Sample> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let samples: Vec<_> =
         entries.filter(|path| path.extension().is_some_and(|end| end == "keep")).map(|path| sample(&path)).collect();
-    assert_eq!(samples.len(), 9);
+    assert_eq!(samples.len(), 10);
     samples
 }
 

@@ -18,6 +18,8 @@ pub struct Row {
     pub attributes: BTreeMap<String, String>,
     /// Of a row: how often it was saved. Of what is to be saved: the revision that it carries; 0 if it carries none.
     pub revision: u64,
+    /// Whether it was read from another store: then it is a whole row.
+    pub is_of_other_store: bool,
 }
 
 /// When the access token expires. A row has no `Unset` expiry.
@@ -293,6 +295,7 @@ impl Model {
                 let then = SystemTime::UNIX_EPOCH;
                 let token = row.set_on(Token::builder()).stored(Origin::of("another store"), then, then, 1).build();
                 row.settle_expiry();
+                row.is_of_other_store = true;
                 (token, row)
             }
             (Source::Read | Source::WithoutRevision, Some((read, read_row))) => {
@@ -320,6 +323,11 @@ impl Model {
         if let Some(place) = first(&|row| row.has_same("id", query)) {
             self.refuse_other_client(place, query)?;
             return Ok(Some(place));
+        }
+        // Another store's row: the same user name and client id, or nothing.
+        if query.is_of_other_store {
+            let same_client = |row: &Row| row.get("client_id") == query.get("client_id");
+            return Ok(first(&|row| row.has_same("user_name", query) && same_client(row)));
         }
         // 2. A user name, with a client id or without one.
         if query.has("user_name") {
@@ -377,6 +385,7 @@ impl Model {
     fn put(&mut self, place: usize, mut row: Row) -> Result<(), Refusal> {
         let before = &self.rows[place];
         row.revision = before.revision + 1;
+        row.is_of_other_store = false;
         row.texts.insert("id", before.get("id").expect("a row has an id").clone());
         row.settle_expiry();
         if !row.is_storable() {
@@ -409,7 +418,7 @@ impl Model {
         if !token.is_storable() {
             return Err(Refusal::NothingToStore);
         }
-        let mut row = Row { revision: 1, ..token.clone() };
+        let mut row = Row { revision: 1, is_of_other_store: false, ..token.clone() };
         row.settle_expiry();
         let id = row.texts.entry("id").or_insert((self.next + 1).to_string()).clone();
         let number = id.parse().ok().filter(|number: &u64| number.to_string() == id);

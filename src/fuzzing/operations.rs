@@ -85,6 +85,7 @@ impl Few {
             scopes: scopes.map(|(scope, _)| scope.to_owned()).collect(),
             attributes: self.attribute.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect(),
             revision: 0,
+            is_of_other_store: false,
         }
     }
 }

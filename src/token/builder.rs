@@ -215,7 +215,7 @@ impl TokenBuilder {
     }
 
     /// What a store sets on a token that it returns. For an application's own [`TokenStore`](crate::TokenStore), which
-    /// builds tokens from what it has stored. Any other token has no use for it.
+    /// builds tokens from what it has stored. An expiry that was not set is then unknown. Any other token has no use for it.
     pub fn stored(mut self, store: Origin, created_at: SystemTime, updated_at: SystemTime, revision: u64) -> Self {
         let (created_at, updated_at) = (created_at.into(), updated_at.into());
         self.0.stored = Some(Stored { origin: store, created_at, updated_at, revision });
