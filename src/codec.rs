@@ -21,7 +21,7 @@ use crate::{
     token::{Fields, Stored, Token},
 };
 
-/// A reason not to use the file, for whoever knows its path.
+/// A reason not to use the file. The caller knows the path.
 type Result<T> = std::result::Result<T, FileFlaw>;
 
 const SCHEMA: u32 = 1;

@@ -92,7 +92,10 @@ pub enum Error {
         flaw: FileFlaw,
     },
     /// The file is longer than the limit, or a change would make it so. Nothing was changed.
-    #[error("{} would have {size} bytes, and {limit} are allowed: raise max_file_len, or delete tokens", path.display())]
+    #[error(
+        "{} would have {size} bytes, and {limit} are allowed: raise max_file_len, or delete tokens",
+        path.display()
+    )]
     #[non_exhaustive]
     FileTooLarge {
         /// The file.
@@ -114,7 +117,8 @@ pub enum Error {
         /// The size that was asked for, in KiB.
         kib: u32,
     },
-    /// The passphrase opens no key slot. A key slot that was changed in the file cannot be told from a wrong passphrase.
+    /// The passphrase opens no key slot. A key slot that was changed in the file cannot be told from a wrong
+    /// passphrase.
     #[error("wrong passphrase for {}: try again", path.display())]
     #[non_exhaustive]
     WrongPassphrase {
@@ -148,7 +152,8 @@ pub enum Error {
     /// The change was made, but the key of a removed key slot is still in the keychain.
     /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it.
     #[error(
-        "the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; the keychain {why}"
+        "the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; \
+         the keychain {why}"
     )]
     #[non_exhaustive]
     KeyLeft {
@@ -202,7 +207,11 @@ pub enum Error {
     },
 
     /// Other threads or processes held the lock until the deadline.
-    #[error("{} was busy for {} ms: another thread or process writes to it; try again", path.display(), waited.as_millis())]
+    #[error(
+        "{} was busy for {} ms: another thread or process writes to it; try again",
+        path.display(),
+        waited.as_millis()
+    )]
     #[non_exhaustive]
     Busy {
         /// The keystore.
@@ -217,7 +226,8 @@ pub enum Error {
         /// The revision of the stored token.
         current: u64,
     },
-    /// No token is stored under the id, although the call needs one: it was deleted, or never saved. Nothing was changed.
+    /// No token is stored under the id, although the call needs one: it was deleted, or never saved. Nothing was
+    /// changed.
     #[error("no token is stored under that id: it was deleted, or never saved")]
     NoSuchToken,
     /// The given token names the id of a stored token and another client. Nothing was changed.

@@ -12,7 +12,7 @@ use crate::{
     slot::SlotKind,
 };
 
-/// A reason not to use the file, for whoever knows its path.
+/// A reason not to use the file. The caller knows the path.
 type Result<T> = std::result::Result<T, FileFlaw>;
 
 /// PNG's way: not text, and damaged visibly by a transfer that rewrites line ends.

@@ -101,7 +101,8 @@ pub fn open_mutated(bytes: &[u8]) {
     }
 }
 
-/// Random operations of two handles on one file in that directory, which is emptied first, while the disk fails now and then.
+/// Random operations of two handles on one file in that directory, which is emptied first, while the disk fails now and
+/// then.
 pub fn operations(directory: &std::path::Path, bytes: &[u8]) {
     if let Some(steps) = input(bytes) {
         operations::check(directory, steps);

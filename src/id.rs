@@ -118,8 +118,8 @@ impl fmt::Debug for SlotId {
 
 /// The store that a [revision](crate::Token::revision) was read from: a revision counts in no other store.
 ///
-/// It is meant for an application's own [`TokenStore`](crate::TokenStore), which makes it from what identifies the store.
-/// It tells stores apart within one process, and is never stored.
+/// It is meant for an application's own [`TokenStore`](crate::TokenStore), which makes it from what identifies the
+/// store. It tells stores apart within one process, and is never stored.
 ///
 /// ```
 /// use tokenkeep::Origin;

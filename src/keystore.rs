@@ -22,41 +22,41 @@ use crate::{
 
 /// Tokens in one encrypted file. A cheap handle: clones share the open store, and threads share clones or references.
 ///
-/// Its operations are those of [`TokenStore`]. Any number of processes may have one file open: each operation sees what was
-/// committed before it, by any process.
+/// Its operations are those of [`TokenStore`]. Any number of processes may have one file open: each operation sees what
+/// was committed before it, by any process.
 ///
 /// # What blocks
 ///
-/// Never call a method of this type on a GUI thread. In async code, a find may be called directly; wrap every other call in
-/// `spawn_blocking`.
+/// Never call a method of this type on a GUI thread. In async code, a find may be called directly; wrap every other
+/// call in `spawn_blocking`.
 ///
-/// - **A find** asks the system once whether the file is still the one in memory, which takes some microseconds. If another
-///   process has replaced the file, the next find reads and decrypts it: some milliseconds for a thousand tokens. (On
-///   Windows each find opens the file and reads its start.) A find never blocks on other processes. It blocks on this one
-///   only while it swaps in a new file.
-/// - **A save or a delete** writes the whole file and waits until it is on the disk, which takes a few milliseconds on most
-///   disks. It waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, the change
-///   survives a power cut. Threads that save at the same time with one handle and its clones share one replacement of
-///   the file: many cost little more than one. A save of 256 KiB or more, some six hundred tokens, starts two threads
-///   that end by themselves: one hashes what is encoded, the other closes the old file.
-/// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory for
-///   each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which may ask a
-///   person.
-/// - **Every operation on key slots** derives keys or asks the keychain in the same way, before it takes the lock. Then it
-///   waits and writes like a save.
+/// - **A find** asks the system once whether the file is still the one in memory, which takes some microseconds. If
+///   another process has replaced the file, the next find reads and decrypts it: some milliseconds for a thousand
+///   tokens. (On Windows each find opens the file and reads its start.) A find never blocks on other processes. It
+///   blocks on this one only while it swaps in a new file.
+/// - **A save or a delete** writes the whole file and waits until it is on the disk, which takes a few milliseconds on
+///   most disks. It waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, the
+///   change survives a power cut. Threads that save at the same time with one handle and its clones share one
+///   replacement of the file: many cost little more than one. A save of 256 KiB or more, some six hundred tokens,
+///   starts two threads that end by themselves: one hashes what is encoded, the other closes the old file.
+/// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory
+///   for each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which
+///   may ask a person.
+/// - **Every operation on key slots** derives keys or asks the keychain in the same way, before it takes the lock. Then
+///   it waits and writes like a save.
 ///
 /// # Errors
 ///
-/// Any operation can fail as [`open`](Self::open) can, because another process may have replaced the file with anything;
-/// then nothing is written, and the tokens in memory stay. In addition, any operation can end in:
+/// Any operation can fail as [`open`](Self::open) can, because another process may have replaced the file with
+/// anything; then nothing is written, and the tokens in memory stay. In addition, any operation can end in:
 ///
-/// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed), [`RolledBack`](crate::Error::RolledBack):
-///   the file is no later state of what was opened;
+/// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
+///   [`RolledBack`](crate::Error::RolledBack): the file is no later state of what was opened;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;
 /// - [`ChangedMeanwhile`](crate::Error::ChangedMeanwhile): a program that takes no lock changed the file during a save;
-/// - [`DurabilityUnknown`](crate::Error::DurabilityUnknown): the change was made and is visible, but a power cut may undo
-///   it;
+/// - [`DurabilityUnknown`](crate::Error::DurabilityUnknown): the change was made and is visible, but a power cut may
+///   undo it;
 /// - [`FileTooLarge`](crate::Error::FileTooLarge), [`TooLarge`](crate::Error::TooLarge),
 ///   [`Unstorable`](crate::Error::Unstorable): nothing was changed.
 ///
@@ -64,14 +64,14 @@ use crate::{
 ///
 /// A store is created with one key slot and has up to eight, each of which opens it alone: see
 /// [`add_slot`](Self::add_slot), [`change_passphrase`](Self::change_passphrase), [`remove_slot`](Self::remove_slot) and
-/// [`rekey`](Self::rekey). Each of these replaces the file once, like a save. Other handles go on as before, except after a
-/// rekey, which they report as [`Rekeyed`](crate::Error::Rekeyed).
+/// [`rekey`](Self::rekey). Each of these replaces the file once, like a save. Other handles go on as before, except
+/// after a rekey, which they report as [`Rekeyed`](crate::Error::Rekeyed).
 ///
 /// An open store has its key. So no operation on an open store asks for a passphrase again.
 ///
-/// **Removal is not revocation.** Removing or changing a key slot does not change the store's key. An attacker with an older
-/// copy of the file and the removed secret gets the key from that copy, and can read every later file with it. So can an
-/// attacker who has read the key from the memory of a process. Only [`rekey`](Self::rekey) ends that.
+/// **Removal is not revocation.** Removing or changing a key slot does not change the store's key. An attacker with an
+/// older copy of the file and the removed secret gets the key from that copy, and can read every later file with it. So
+/// can an attacker who has read the key from the memory of a process. Only [`rekey`](Self::rekey) ends that.
 ///
 /// # Examples
 ///
@@ -106,24 +106,25 @@ impl Keystore {
         saved?.confirmed(|()| None)
     }
 
-    /// Creates a store with a new key, which the unlock method opens. Blocks for a key derivation, if that is a passphrase,
-    /// and for the disk.
+    /// Creates a store with a new key, which the unlock method opens. Blocks for a key derivation, if that is a
+    /// passphrase, and for the disk.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](crate::Error::AlreadyExists), [`MissingDirectory`](crate::Error::MissingDirectory),
     /// [`UnsafePermissions`](crate::Error::UnsafePermissions) if every user may write to the directory,
-    /// [`NotAFile`](crate::Error::NotAFile), [`EmptyPath`](crate::Error::EmptyPath), [`TooLarge`](crate::Error::TooLarge)
-    /// for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase), [`KdfMemory`](crate::Error::KdfMemory),
+    /// [`NotAFile`](crate::Error::NotAFile), [`EmptyPath`](crate::Error::EmptyPath),
+    /// [`TooLarge`](crate::Error::TooLarge) for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
+    /// [`KdfMemory`](crate::Error::KdfMemory),
     /// [`Keychain`](crate::Error::Keychain), [`Busy`](crate::Error::Busy), [`Random`](crate::Error::Random),
-    /// [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be opened,
-    /// but a power cut may undo it. After any other error nothing is at the path that was not there before.
+    /// [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be
+    /// opened, but a power cut may undo it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: &Unlock) -> Result<Self> {
         KeystoreOptions::new().create(path, unlock)
     }
 
-    /// Opens a store that exists. Writes nothing, and takes no lock. With a passphrase it blocks for one key derivation for
-    /// each passphrase slot up to the one that opens.
+    /// Opens a store that exists. Writes nothing, and takes no lock. With a passphrase it blocks for one key derivation
+    /// for each passphrase slot up to the one that opens.
     ///
     /// # Errors
     ///
@@ -131,7 +132,8 @@ impl Keystore {
     ///   [`EmptyPath`](crate::Error::EmptyPath), [`NotAFile`](crate::Error::NotAFile),
     ///   [`UnsafePermissions`](crate::Error::UnsafePermissions), [`FileTooLarge`](crate::Error::FileTooLarge),
     ///   [`Io`](crate::Error::Io): the file was not read;
-    /// - [`BadFile`](crate::Error::BadFile): the file is damaged, or is not a keystore of this version. Unless its flaw is
+    /// - [`BadFile`](crate::Error::BadFile): the file is damaged, or is not a keystore of this version. Unless its flaw
+    ///   is
     ///   [`Tampered`](crate::FileFlaw::Tampered) or [`Malformed`](crate::FileFlaw::Malformed), no key was derived;
     /// - [`WrongPassphrase`](crate::Error::WrongPassphrase), [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     ///   [`WrongRecoveryKey`](crate::Error::WrongRecoveryKey), [`Keychain`](crate::Error::Keychain),
@@ -172,8 +174,8 @@ impl Keystore {
         KeystoreOptions::new().open_any(path, unlocks)
     }
 
-    /// Opens the store, or creates it if nothing is at the path. If another process creates it at the same time, opens that
-    /// one. Blocks as [`open`](Self::open) and [`create`](Self::create) do.
+    /// Opens the store, or creates it if nothing is at the path. If another process creates it at the same time, opens
+    /// that one. Blocks as [`open`](Self::open) and [`create`](Self::create) do.
     ///
     /// # Errors
     ///
@@ -182,9 +184,9 @@ impl Keystore {
         KeystoreOptions::new().open_or_create(path, unlock)
     }
 
-    /// The tokens as they are now, for a tight loop: reading them asks neither the system nor a lock, and shows nothing that
-    /// is saved later. Taking a snapshot costs what a find costs. The first save after it copies the lookup tables while
-    /// the snapshot is alive.
+    /// The tokens as they are now, for a tight loop: reading them asks neither the system nor a lock, and shows nothing
+    /// that is saved later. Taking a snapshot costs what a find costs. The first save after it copies the lookup tables
+    /// while the snapshot is alive.
     ///
     /// # Errors
     ///
@@ -207,8 +209,8 @@ impl Keystore {
         self.0.snapshot().map(Snapshot::new)
     }
 
-    /// Reads the whole file again and verifies it: every byte, to the last token. Derives no key and takes no lock. Takes
-    /// several times the file's length of memory.
+    /// Reads the whole file again and verifies it: every byte, to the last token. Derives no key and takes no lock.
+    /// Takes several times the file's length of memory.
     ///
     /// # Errors
     ///
@@ -231,8 +233,8 @@ impl Keystore {
         self.0.verify()
     }
 
-    /// Checks a file without a key: it is a keystore, has the length that it says, and its header is undamaged. An attacker
-    /// who can write the file can pass this check; only [`verify`](Self::verify) checks what the file holds.
+    /// Checks a file without a key: it is a keystore, has the length that it says, and its header is undamaged. An
+    /// attacker who can write the file can pass this check; only [`verify`](Self::verify) checks what the file holds.
     ///
     /// # Errors
     ///
@@ -241,11 +243,11 @@ impl Keystore {
         KeystoreOptions::new().verify_file(path)
     }
 
-    /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others write, is
-    /// on the disk when this returns, and never replaces a file that exists. (Where the system has no rename that
-    /// guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and writes the
-    /// whole file; takes no lock. A process that is killed during the call may leave a `.tmp` file beside the copy, which
-    /// can be deleted.
+    /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others
+    /// write, is on the disk when this returns, and never replaces a file that exists. (Where the system has no rename
+    /// that guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and
+    /// writes the whole file; takes no lock. A process that is killed during the call may leave a `.tmp` file beside
+    /// the copy, which can be deleted.
     ///
     /// # Errors
     ///
@@ -267,8 +269,8 @@ impl Keystore {
         self.0.backup_to(path.as_ref())
     }
 
-    /// The state of the store for a support page: no secret, and of the tokens only their number. Syncs the directory once
-    /// to see whether the file system can.
+    /// The state of the store for a support page: no secret, and of the tokens only their number. Syncs the directory
+    /// once to see whether the file system can.
     ///
     /// # Errors
     ///

@@ -1,19 +1,19 @@
 //! Which stored token a save or a find means, and what becomes of it.
 //!
-//! The vendor's document identifies a stored token by "user and client combination". The rules follow it. The first rule
-//! whose condition the token meets decides, also when it finds no row:
+//! The vendor's document identifies a stored token by "user and client combination". The rules follow it. The first
+//! rule whose condition the token meets decides, also when it finds no row:
 //!
 //! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide. If the token has a
 //!    `client_id` and the row has another one, or has a `client_secret` without a `client_id`, the answer is
 //!    [`OtherClient`](Error::OtherClient).
-//! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with that
-//!    user name that has neither client id nor client secret, which adopts the client. Without a `client_id`: the only
-//!    row with that user name; if there are several, the answer is [`Ambiguous`](Error::Ambiguous).
+//! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with
+//!    that user name that has neither client id nor client secret, which adopts the client. Without a `client_id`: the
+//!    only row with that user name; if there are several, the answer is [`Ambiguous`](Error::Ambiguous).
 //! 3. The token has an `access_token`, and neither `client_id` nor `client_secret`: the earliest row with that access
 //!    token.
 //! 4. The token has a `client_id`, and a `grant_token` or a `refresh_token`: the earliest row with that grant token or
-//!    that refresh token and the same client id. The client secret is no criterion, because public clients have none and
-//!    other clients rotate it.
+//!    that refresh token and the same client id. The client secret is no criterion, because public clients have none
+//!    and other clients rotate it.
 //! 5. Otherwise none: a save adds a row.
 //!
 //! Among the rows that have a user name, user name and client id together are unique. A missing client id counts as a
@@ -23,12 +23,13 @@
 //! `id`, and save by that.
 //!
 //! A token that was read from the store carries its [revision](Token::revision), and is saved over that revision of its
-//! row only. A token that was read from *another* store is a whole row. It means the row of its id by rule 1; else the row
-//! with the same user name and client id, where a missing client id counts as a value; else none. So a plain loop copies a
-//! store into an empty one, row by row.
+//! row only. A token that was read from *another* store is a whole row. It means the row of its id by rule 1; else the
+//! row with the same user name and client id, where a missing client id counts as a value; else none. So a plain loop
+//! copies a store into an empty one, row by row.
 //!
 //! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
-//! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in it:
+//! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in
+//! it:
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -90,8 +91,8 @@ pub trait Rows {
     fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Self::Place, Token)>>;
 }
 
-/// One field with one value, by which rows are looked up. In a database each field is a column with an index. A store has
-/// to answer each of them.
+/// One field with one value, by which rows are looked up. In a database each field is a column with an index. A store
+/// has to answer each of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Criterion<'a> {
     /// The row of that id. At most one.
@@ -224,8 +225,8 @@ fn only<P>(of_user: Vec<(P, Token)>) -> Result<Found<P>> {
     }
 }
 
-/// The answer of `find_token`: the row that the query means, with the fields that the query sets laid over it. It carries
-/// the row's revision only if that changed nothing.
+/// The answer of `find_token`: the row that the query means, with the fields that the query sets laid over it. It
+/// carries the row's revision only if that changed nothing.
 ///
 /// # Errors
 ///
@@ -245,8 +246,8 @@ pub fn find_stored<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Opti
     Ok(select(rows, query)?.map(|(_, row)| row))
 }
 
-/// What `save_token` writes: the token merged into the row that it means, or a new row. `new_id` is called for the id of a
-/// new row whose token has none; it must return an id that was never in the store before.
+/// What `save_token` writes: the token merged into the row that it means, or a new row. `new_id` is called for the id
+/// of a new row whose token has none; it must return an id that was never in the store before.
 ///
 /// # Errors
 ///
@@ -285,8 +286,9 @@ pub fn save<R: Rows + ?Sized>(
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the token carries a revision of this store and the
-/// row has another one by now, [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and the errors of
+/// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the token carries a revision of this store and
+/// the row has another one by now, [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and the errors
+/// of
 /// [`Rows::rows`].
 pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -> Result<RowWrite<R::Place>> {
     let (place, row) = match token.revision_in(rows.origin()) {

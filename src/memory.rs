@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// A [`TokenStore`] that keeps its tokens in memory only: for tests, and in place of the vendor's in-memory and list
-/// stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the trait, and never waits
-/// for a disk.
+/// stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the trait, and never
+/// waits for a disk.
 ///
 /// ```
 /// use tokenkeep::{MemoryStore, Token, TokenStore};

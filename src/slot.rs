@@ -49,9 +49,9 @@ pub struct KeySlot {
 }
 
 impl KeySlot {
-    /// Whether the slot is for a passphrase that costs an attacker less to guess than the [default](KdfParams::default), in
-    /// memory or in memory times passes: because the default has risen, or because a lower cost was chosen. Just after
-    /// opening the store, the application has the passphrase and can
+    /// Whether the slot is for a passphrase that costs an attacker less to guess than the
+    /// [default](KdfParams::default), in memory or in memory times passes: because the default has risen, or because a
+    /// lower cost was chosen. Just after opening the store, the application has the passphrase and can
     /// [change](crate::Keystore::change_passphrase) it into itself at the new cost.
     #[must_use]
     pub fn needs_upgrade(&self) -> bool {

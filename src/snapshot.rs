@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{error::Result, id::TokenId, index::Index, matching, token::Token};
 
-/// The tokens of a store as they were when [`Keystore::snapshot`](crate::Keystore::snapshot) was called. Reading them calls
-/// neither the system nor a lock.
+/// The tokens of a store as they were when [`Keystore::snapshot`](crate::Keystore::snapshot) was called. Reading them
+/// calls neither the system nor a lock.
 #[derive(Clone)]
 pub struct Snapshot(Arc<Index>);
 

@@ -26,7 +26,8 @@ pub struct Status {
     pub not_offered: Vec<NotOffered>,
 }
 
-/// What [`Keystore::verify_file`](crate::Keystore::verify_file) reads from a file without a key. None of it is authenticated.
+/// What [`Keystore::verify_file`](crate::Keystore::verify_file) reads from a file without a key. None of it is
+/// authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStatus {

@@ -6,15 +6,15 @@ use crate::{
     token::Token,
 };
 
-/// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, with complete rules, and
-/// three more that have a default.
+/// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, with complete rules,
+/// and three more that have a default.
 ///
 /// [`matching`](crate::matching) has the rules of which stored token is meant, and an application's own store can build
 /// on them; `testing::conformance` (feature `testing`) checks a store against them. The trait is object safe: libraries
 /// take an `Arc<dyn TokenStore>`.
 ///
-/// Every operation may block: on the disk, on a lock, on a network. Every operation is all or nothing. For the errors and
-/// the waiting times of [`Keystore`](crate::Keystore) see its own documentation.
+/// Every operation may block: on the disk, on a lock, on a network. Every operation is all or nothing. For the errors
+/// and the waiting times of [`Keystore`](crate::Keystore) see its own documentation.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,22 +41,24 @@ pub trait TokenStore: Send + Sync {
     /// but also the expiry of the access token before. So set an expiry with every access token, or say
     /// [`expiry_unknown`](crate::TokenBuilder::expiry_unknown).
     ///
-    /// A token that was read from this store carries a [revision](Token::revision), and is saved over that revision only.
+    /// A token that was read from this store carries a [revision](Token::revision), and is saved over that revision
+    /// only.
     ///
     /// # Errors
     ///
     /// - [`Conflict`](Error::Conflict): the token carries a revision, and the stored token has another one by now;
     /// - [`NoSuchToken`](Error::NoSuchToken): the token carries a revision, and the stored token was deleted;
     /// - [`OtherClient`](Error::OtherClient), [`Ambiguous`](Error::Ambiguous): see [`matching`](crate::matching);
-    /// - [`Unstorable`](Error::Unstorable): the token is new and has neither grant, refresh nor access token, or another
-    ///   token is stored for its user name and client id;
+    /// - [`Unstorable`](Error::Unstorable): the token is new and has neither grant, refresh nor access token, or
+    ///   another token is stored for its user name and client id;
     /// - [`TooLarge`](Error::TooLarge): a field or the whole token exceeds its limit.
     fn save_token(&self, token: &Token) -> Result<TokenId>;
 
     /// The stored token that the query means, with the fields that the query sets laid over it, or `None`.
     ///
     /// The vendor's SDK needs the fields laid over. Code of your own most likely wants
-    /// [`find_stored`](Self::find_stored): what this method returns carries a revision only if the query changed nothing.
+    /// [`find_stored`](Self::find_stored): what this method returns carries a revision only if the query changed
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -105,8 +107,8 @@ pub trait TokenStore: Send + Sync {
         }
     }
 
-    /// Replaces the stored token of the given token's id, and returns it as stored. A field that the token leaves unset is
-    /// cleared, where [`save_token`](Self::save_token) would keep it. It can also change the client.
+    /// Replaces the stored token of the given token's id, and returns it as stored. A field that the token leaves unset
+    /// is cleared, where [`save_token`](Self::save_token) would keep it. It can also change the client.
     ///
     /// A token that was read from this store carries a [revision](Token::revision) and replaces that revision only, so
     /// that no change made in the meantime is lost. A token that was built from nothing replaces whatever is stored.

@@ -33,9 +33,9 @@ pub fn fill(store: &crate::Keystore, tokens: Vec<Token>) -> crate::Result<()> {
     store.save_all(tokens)
 }
 
-/// Checks a store against the contract of [`TokenStore`]: the rules of [`matching`](crate::matching), revisions, expiry,
-/// order, ids, what the store sets, limits, threads. For the tests of an application's own store, which has to be empty
-/// and is left empty.
+/// Checks a store against the contract of [`TokenStore`]: the rules of [`matching`](crate::matching), revisions,
+/// expiry, order, ids, what the store sets, limits, threads. For the tests of an application's own store, which has to
+/// be empty and is left empty.
 ///
 /// [`replace_token`](TokenStore::replace_token) and [`delete_token_if`](TokenStore::delete_token_if) are checked unless
 /// the store answers [`Unsupported`](Error::Unsupported).

@@ -20,9 +20,9 @@ use crate::{
 
 /// What one sign-in gave: an access token, a refresh token, whose they are and how long they last.
 ///
-/// A token is immutable and cheap to clone. [`Token::builder`] makes one, and [`Token::to_builder`] makes a changed copy.
-/// A token is not `Serialize`, so that no secret gets into a log by accident. Its `Debug` shows neither secrets nor the
-/// user name.
+/// A token is immutable and cheap to clone. [`Token::builder`] makes one, and [`Token::to_builder`] makes a changed
+/// copy. A token is not `Serialize`, so that no secret gets into a log by accident. Its `Debug` shows neither secrets
+/// nor the user name.
 ///
 /// A token that was read from a store carries a [revision](Token::revision). Saving it, or a copy that
 /// [`to_builder`](Token::to_builder) made of it, saves over that revision only.
@@ -241,11 +241,12 @@ impl Token {
     /// How often the token was saved, as the store set it: 1 after the first save. `None` for a token that was not read
     /// from a store, or that is not what the store holds.
     ///
-    /// It counts only in the store that it was read from. Any other store takes the token for a whole row, so that a plain
-    /// loop copies a store into an empty one: see [`matching`](crate::matching). A backup is the same store as its original.
+    /// It counts only in the store that it was read from. Any other store takes the token for a whole row, so that a
+    /// plain loop copies a store into an empty one: see [`matching`](crate::matching). A backup is the same store as
+    /// its original.
     ///
-    /// An id that the store chooses is never used again. An id that the application supplies, deletes and supplies again
-    /// counts from 1 again, so a revision cannot tell the two tokens apart: prefer ids that the store chooses.
+    /// An id that the store chooses is never used again. An id that the application supplies, deletes and supplies
+    /// again counts from 1 again, so a revision cannot tell the two tokens apart: prefer ids that the store chooses.
     #[must_use]
     pub fn revision(&self) -> Option<u64> {
         self.0.stored.map(|stored| stored.revision)

@@ -20,8 +20,8 @@ use crate::{
     slot::SlotKind,
 };
 
-/// How a store is unlocked: a [`Passphrase`], a [`Keychain`] or a [`RecoveryKey`], with a label. A store has up to eight
-/// key slots, each made with one unlock method, and each opens the store alone.
+/// How a store is unlocked: a [`Passphrase`], a [`Keychain`] or a [`RecoveryKey`], with a label. A store has up to
+/// eight key slots, each made with one unlock method, and each opens the store alone.
 ///
 /// Cloning it copies no secret.
 ///
@@ -118,7 +118,8 @@ impl Unlock {
     }
 
     /// The label of the key slot that is made with this unlock method, shown by
-    /// [`Keystore::slots`](crate::Keystore::slots): at most 256 bytes, encrypted in the file. Opening a store ignores it.
+    /// [`Keystore::slots`](crate::Keystore::slots): at most 256 bytes, encrypted in the file. Opening a store ignores
+    /// it.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
@@ -157,8 +158,8 @@ impl Unlock {
         }
     }
 
-    /// A new slot that this unlock method opens, in the place of a slot of that kind or of none. It may derive a key or ask
-    /// the keychain, which is slow: never call it under a lock.
+    /// A new slot that this unlock method opens, in the place of a slot of that kind or of none. It may derive a key or
+    /// ask the keychain, which is slow: never call it under a lock.
     pub(crate) fn new_slot(&self, header: &Header, store_key: &Key, replaced: Option<SlotKind>) -> Result<NewSlot> {
         let kind = self.slot_kind(replaced);
         let id = SlotId(random()?);
@@ -175,8 +176,8 @@ impl Unlock {
         Ok(NewSlot { slot, slot_key })
     }
 
-    /// The store key, from the first slot that this unlock method opens in the file at the path. Derives a key, or asks the
-    /// keychain, for each slot that it tries.
+    /// The store key, from the first slot that this unlock method opens in the file at the path. Derives a key, or asks
+    /// the keychain, for each slot that it tries.
     pub(crate) fn open_slot(&self, header: &Header, path: &Path) -> Result<Unlocked> {
         let mut refusal = Error::NoSlotFor { path: path.to_owned(), method: self.method() };
         for slot in &header.slots {

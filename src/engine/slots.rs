@@ -1,7 +1,7 @@
 //! The key slots of a store: listed, added, removed, replaced, and all given a new key.
 //!
-//! Keys are derived, and the keychain is asked, before anything is locked. Under the lock the slots are looked at again,
-//! and the new ones are sealed.
+//! Keys are derived, and the keychain is asked, before anything is locked. Under the lock the slots are looked at
+//! again, and the new ones are sealed.
 
 use std::mem;
 

@@ -1,5 +1,5 @@
-// Tests that are for Unix only need what other systems lack: files with an identity, directories that can be synced, lock
-// files that can be deleted while they are open, names that differ by case.
+// Tests that are for Unix only need what other systems lack: files with an identity, directories that can be synced,
+// lock files that can be deleted while they are open, names that differ by case.
 
 use std::{fs, sync::Arc, time::Instant};
 

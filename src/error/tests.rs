@@ -1,5 +1,5 @@
-//! One message of each variant, compared with `docs/messages.md`. With `TOKENKEEP_WRITE_MESSAGES` in its environment the test
-//! writes that file.
+//! One message of each variant, compared with `docs/messages.md`. With `TOKENKEEP_WRITE_MESSAGES` in its environment
+//! the test writes that file.
 
 use std::{env, fs, path::Path};
 
@@ -220,8 +220,9 @@ errors! {
 fn document() -> String {
     let mut text = String::from(
         "# Error messages\n\n\
-         One example of each message, by variant of `Error`, with the error's kind and whether the same call may succeed\n\
-         later. A test compares this page with what the library produces (`each_variant_has_the_message_of_the_document`).\n",
+         One example of each message, by variant of `Error`, with the error's kind and whether the same call may\n\
+         succeed later. A test compares this page with what the library produces\n\
+         (`each_variant_has_the_message_of_the_document`).\n",
     );
     for (variant, examples) in errors() {
         text += &format!("\n## `{variant}`\n\n| kind | retryable | message |\n|---|---|---|\n");

@@ -35,27 +35,29 @@ pub struct KeystoreOptions {
 }
 
 impl KeystoreOptions {
-    /// The defaults: an operation waits at most 10 s for other writers, a file has at most 64 MiB, permissions are checked.
+    /// The defaults: an operation waits at most 10 s for other writers, a file has at most 64 MiB, permissions are
+    /// checked.
     pub fn new() -> Self {
         Self { lock_timeout: Duration::from_secs(10), max_file_len: 64 * 1024 * 1024, access: Access::Checked }
     }
 
-    /// How long an operation waits for other writers, threads and processes together, before it ends in [`Error::Busy`].
+    /// How long an operation waits for other writers, threads and processes together, before it ends in
+    /// [`Error::Busy`].
     pub fn lock_timeout(mut self, at_most: Duration) -> Self {
         self.lock_timeout = at_most;
         self
     }
 
     /// How many bytes a file may have, at most 4 GiB. A longer file is neither read nor written, but refused as
-    /// [`Error::FileTooLarge`]. An open store takes several times the length of its file in memory. A file that was written
-    /// under a higher limit needs that limit again to be opened.
+    /// [`Error::FileTooLarge`]. An open store takes several times the length of its file in memory. A file that was
+    /// written under a higher limit needs that limit again to be opened.
     pub fn max_file_len(mut self, bytes: u64) -> Self {
         self.max_file_len = bytes;
         self
     }
 
-    /// Does not check owners and modes: for file systems that have none and show the same ones for every file (FAT, some
-    /// network shares). Something else has to keep other users from the file then. The encryption is the same.
+    /// Does not check owners and modes: for file systems that have none and show the same ones for every file (FAT,
+    /// some network shares). Something else has to keep other users from the file then. The encryption is the same.
     pub fn without_permission_checks(mut self) -> Self {
         self.access = Access::Unchecked;
         self

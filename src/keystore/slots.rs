@@ -66,8 +66,8 @@ impl Keystore {
         self.0.try_unlock(unlock)
     }
 
-    /// Adds a key slot that the unlock method opens. Blocks for a key derivation, if that is a passphrase, and as a save
-    /// does. The same secret can be added twice, and then has to be changed or removed twice.
+    /// Adds a key slot that the unlock method opens. Blocks for a key derivation, if that is a passphrase, and as a
+    /// save does. The same secret can be added twice, and then has to be changed or removed twice.
     ///
     /// # Errors
     ///
@@ -101,19 +101,20 @@ impl Keystore {
     /// Removes a key slot. Blocks as a save does. The slot opens no later state of the file, but
     /// [removal is not revocation](#key-slots).
     ///
-    /// The key of a keychain slot is then deleted from the keychain, if this handle knows the service: it was opened with
-    /// it, or a later call was given it. A key that stays is an [orphan](Self::keychain_orphans).
+    /// The key of a keychain slot is then deleted from the keychain, if this handle knows the service: it was opened
+    /// with it, or a later call was given it. A key that stays is an [orphan](Self::keychain_orphans).
     ///
     /// # Errors
     ///
-    /// [`NoSuchSlot`](crate::Error::NoSuchSlot), [`LastSlot`](crate::Error::LastSlot), and the [common errors](#errors).
+    /// [`NoSuchSlot`](crate::Error::NoSuchSlot), [`LastSlot`](crate::Error::LastSlot), and the [common
+    /// errors](#errors).
     /// [`KeyLeft`](crate::Error::KeyLeft) if the slot was removed, but its key could not be deleted from the keychain.
     pub fn remove_slot(&self, id: SlotId) -> Result<()> {
         self.0.remove_slot(id)
     }
 
-    /// Replaces a key slot with one that the unlock method opens: a new recovery key for one that was lost. The new slot
-    /// has a new id, and the old one's label unless the unlock method has its own. Blocks as
+    /// Replaces a key slot with one that the unlock method opens: a new recovery key for one that was lost. The new
+    /// slot has a new id, and the old one's label unless the unlock method has its own. Blocks as
     /// [`add_slot`](Self::add_slot) does.
     ///
     /// # Errors
@@ -143,14 +144,15 @@ impl Keystore {
     /// changes. Blocks for one key derivation for each passphrase slot up to that one, for another one of the new
     /// passphrase, and as a save does.
     ///
-    /// The passphrase may stay the same: that raises its cost after the default has risen. The slot keeps a cost that is
-    /// above the default, unless `new` sets one.
+    /// The passphrase may stay the same: that raises its cost after the default has risen. The slot keeps a cost that
+    /// is above the default, unless `new` sets one.
     ///
     /// # Errors
     ///
     /// [`WrongPassphrase`](crate::Error::WrongPassphrase) if `current` opens no slot,
     /// [`NoSlotFor`](crate::Error::NoSlotFor) if the store has no passphrase,
-    /// [`NoSuchSlot`](crate::Error::NoSuchSlot) if another handle removed or changed the slot in the meantime, and those of
+    /// [`NoSuchSlot`](crate::Error::NoSuchSlot) if another handle removed or changed the slot in the meantime, and
+    /// those of
     /// [`add_slot`](Self::add_slot).
     ///
     /// ```
@@ -170,23 +172,23 @@ impl Keystore {
         self.0.change_passphrase(current, new)
     }
 
-    /// Gives the store a new key, seals everything again, and keeps exactly the key slots of the given unlock methods, each
-    /// of which has to open the store now. It is for the case that somebody has had the key who should not have it any
-    /// more: neither the key nor an old file with a secret for it opens a file that is written from now on. Do not give a
-    /// secret that they may know: change it first. What they could read until now stays known: let the server revoke the
-    /// tokens as well.
+    /// Gives the store a new key, seals everything again, and keeps exactly the key slots of the given unlock methods,
+    /// each of which has to open the store now. It is for the case that somebody has had the key who should not have it
+    /// any more: neither the key nor an old file with a secret for it opens a file that is written from now on. Do not
+    /// give a secret that they may know: change it first. What they could read until now stays known: let the server
+    /// revoke the tokens as well.
     ///
-    /// This handle and its clones go on. Every other handle ends in [`Rekeyed`](crate::Error::Rekeyed) and has to open the
-    /// store again. A slot that is kept gets a new id, and the label and cost of its unlock method, or else its old ones.
-    /// Blocks for the key derivations of opening with each passphrase and of setting it again, up to 14 for four
+    /// This handle and its clones go on. Every other handle ends in [`Rekeyed`](crate::Error::Rekeyed) and has to open
+    /// the store again. A slot that is kept gets a new id, and the label and cost of its unlock method, or else its old
+    /// ones. Blocks for the key derivations of opening with each passphrase and of setting it again, up to 14 for four
     /// passphrases, and as a save does.
     ///
     /// # Errors
     ///
     /// [`WrongPassphrase`](crate::Error::WrongPassphrase), [`WrongRecoveryKey`](crate::Error::WrongRecoveryKey),
     /// [`NoSlotFor`](crate::Error::NoSlotFor) if one of the unlock methods does not open the store,
-    /// [`LastSlot`](crate::Error::LastSlot) if none is given, [`NoSuchSlot`](crate::Error::NoSuchSlot) if another handle
-    /// removed or changed a slot in the meantime, and those of [`add_slot`](Self::add_slot) and
+    /// [`LastSlot`](crate::Error::LastSlot) if none is given, [`NoSuchSlot`](crate::Error::NoSuchSlot) if another
+    /// handle removed or changed a slot in the meantime, and those of [`add_slot`](Self::add_slot) and
     /// [`remove_slot`](Self::remove_slot). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) and
     /// [`KeyLeft`](crate::Error::KeyLeft) the store has the new key; after any other error nothing was changed.
     ///
@@ -234,8 +236,9 @@ impl Keystore {
         self.0.keychain_orphans(keychain)
     }
 
-    /// Deletes one of the [orphans](Self::keychain_orphans) from the keychain. It syncs the directory first, so that no power
-    /// cut brings the key slot back without its key. A slot that another handle is about to add would lose its key.
+    /// Deletes one of the [orphans](Self::keychain_orphans) from the keychain. It syncs the directory first, so that no
+    /// power cut brings the key slot back without its key. A slot that another handle is about to add would lose its
+    /// key.
     ///
     /// # Errors
     ///

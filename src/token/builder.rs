@@ -15,13 +15,13 @@ use crate::{
 
 /// Makes a [`Token`]. Setting a field to an empty text clears it.
 ///
-/// Each setter has a `maybe_` form that takes an `Option`, for responses with optional fields. `None` leaves the field as
-/// it is, with one exception: [`maybe_expires_in`](Self::maybe_expires_in) and
+/// Each setter has a `maybe_` form that takes an `Option`, for responses with optional fields. `None` leaves the field
+/// as it is, with one exception: [`maybe_expires_in`](Self::maybe_expires_in) and
 /// [`maybe_expires_at`](Self::maybe_expires_at) make the expiry unknown, because a response that names no lifetime must
 /// not inherit the one of the access token before.
 ///
-/// The builder refuses nothing: a save checks whether a token can be stored, and its limits (64 KiB for a field, 256 KiB
-/// for a token).
+/// The builder refuses nothing: a save checks whether a token can be stored, and its limits (64 KiB for a field, 256
+/// KiB for a token).
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,8 +78,8 @@ macro_rules! texts {
 texts! { String, str, as_deref:
     /// Whose token it is. User name and client id together identify a stored token. Names are compared byte for byte.
     user_name maybe_user_name;
-    /// The application's identifier at the authorization server (RFC 6749, 2.2). Never leave it out where one user signs
-    /// in at two providers: it tells the two tokens apart.
+    /// The application's identifier at the authorization server (RFC 6749, 2.2). Never leave it out where one user
+    /// signs in at two providers: it tells the two tokens apart.
     client_id maybe_client_id;
     /// Where the authorization server sends the user back to (RFC 6749, 3.1.2).
     redirect_url maybe_redirect_url;
@@ -142,14 +142,15 @@ impl TokenBuilder {
         }
     }
 
-    /// How long the access token lasts from now on: the `expires_in` of a response that has just arrived (RFC 6749, 5.1).
+    /// How long the access token lasts from now on: the `expires_in` of a response that has just arrived (RFC 6749,
+    /// 5.1).
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.0.expires_at = Expiry::At(Millis::now().after(lifetime));
         self
     }
 
-    /// How long the access token lasts from now on, see [`expires_in`](Self::expires_in). `None`, for a response without
-    /// an `expires_in`, is [`expiry_unknown`](Self::expiry_unknown).
+    /// How long the access token lasts from now on, see [`expires_in`](Self::expires_in). `None`, for a response
+    /// without an `expires_in`, is [`expiry_unknown`](Self::expiry_unknown).
     pub fn maybe_expires_in(self, lifetime: Option<Duration>) -> Self {
         match lifetime {
             Some(lifetime) => self.expires_in(lifetime),
@@ -157,8 +158,8 @@ impl TokenBuilder {
         }
     }
 
-    /// Nobody has said when the access token expires. A save clears the expiry that is stored, where a builder that sets
-    /// no expiry at all would keep it. Use it with each new access token that comes without a lifetime.
+    /// Nobody has said when the access token expires. A save clears the expiry that is stored, where a builder that
+    /// sets no expiry at all would keep it. Use it with each new access token that comes without a lifetime.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -215,7 +216,8 @@ impl TokenBuilder {
     }
 
     /// What a store sets on a token that it returns. For an application's own [`TokenStore`](crate::TokenStore), which
-    /// builds tokens from what it has stored. An expiry that was not set is then unknown. Any other token has no use for it.
+    /// builds tokens from what it has stored. An expiry that was not set is then unknown. Any other token has no use
+    /// for it.
     pub fn stored(mut self, store: Origin, created_at: SystemTime, updated_at: SystemTime, revision: u64) -> Self {
         let (created_at, updated_at) = (created_at.into(), updated_at.into());
         self.0.stored = Some(Stored { origin: store, created_at, updated_at, revision });

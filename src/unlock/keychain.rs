@@ -26,19 +26,19 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// end in a secret makes a GNOME keyring without a password unreadable).
 const TEXT_LEN: usize = 2 * Key::LEN;
 
-/// A key in the operating system's keychain as an [unlock method](crate::Unlock): nobody types anything once the user has
-/// signed in to the system. That is the Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC), the login keychain on
-/// macOS, the Credential Manager on Windows. `docs/keychain.md` says what each of them protects from, and when it asks the
-/// user.
+/// A key in the operating system's keychain as an [unlock method](crate::Unlock): nobody types anything once the user
+/// has signed in to the system. That is the Secret Service on Linux (GNOME Keyring, KWallet, KeePassXC), the login
+/// keychain on macOS, the Credential Manager on Windows. `docs/keychain.md` says what each of them protects from, and
+/// when it asks the user.
 ///
-/// Each question to the keychain has a [deadline](Self::deadline). Opening a store asks for one key for each key slot of a
-/// keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only ever made for a new
-/// slot, and deleted only after the slot is gone.
+/// Each question to the keychain has a [deadline](Self::deadline). Opening a store asks for one key for each key slot
+/// of a keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only ever made
+/// for a new slot, and deleted only after the slot is gone.
 ///
 /// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
 ///
-/// A store that a keychain opens needs a second unlock method for the day when the keychain is gone. This function works
-/// on the first start and on every later one, with and without a keychain:
+/// A store that a keychain opens needs a second unlock method for the day when the keychain is gone. This function
+/// works on the first start and on every later one, with and without a keychain:
 ///
 /// ```
 /// use std::path::Path;
@@ -86,8 +86,8 @@ impl Keychain {
     }
 
     /// Uses the application's own keychain in place of the system's: any store of the `keyring-core` family, which this
-    /// crate re-exports. For [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) it has to find entries by
-    /// their `service`.
+    /// crate re-exports. For [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) it has to find entries
+    /// by their `service`.
     ///
     /// ```
     /// # use tokenkeep::{Keychain, Keystore, Unlock};

@@ -12,12 +12,12 @@ use crate::{
 
 const ARGON2ID: &[u8; 22] = b"tokenkeep v1 argon2id\0";
 
-/// A passphrase as an [unlock method](crate::Unlock). It is wiped from memory when its last clone is dropped; cloning it
-/// copies no secret, and its `Debug` hides it.
+/// A passphrase as an [unlock method](crate::Unlock). It is wiped from memory when its last clone is dropped; cloning
+/// it copies no secret, and its `Debug` hides it.
 ///
-/// The passphrase is used byte for byte as given. Normalize text that is typed on several systems first (NFKC, as NIST SP
-/// 800-63B-4, 3.1.1.2, advises). Creating and opening a store derive a key from it with Argon2id (RFC 9106), at the time and
-/// memory of the slot's [`KdfParams`]. An empty passphrase is refused.
+/// The passphrase is used byte for byte as given. Normalize text that is typed on several systems first (NFKC, as NIST
+/// SP 800-63B-4, 3.1.1.2, advises). Creating and opening a store derive a key from it with Argon2id (RFC 9106), at the
+/// time and memory of the slot's [`KdfParams`]. An empty passphrase is refused.
 ///
 /// ```
 /// use tokenkeep::{KdfParams, Passphrase, Unlock};
@@ -40,8 +40,8 @@ impl Passphrase {
     }
 
     /// The cost of a key slot that is made with the passphrase. Without it the cost is the
-    /// [default](KdfParams::default), or that of the passphrase it replaces, if that is higher. Opening takes the cost from
-    /// the file.
+    /// [default](KdfParams::default), or that of the passphrase it replaces, if that is higher. Opening takes the cost
+    /// from the file.
     #[must_use]
     pub fn kdf(mut self, kdf: KdfParams) -> Self {
         self.kdf = Some(kdf);

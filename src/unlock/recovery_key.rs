@@ -28,8 +28,8 @@ const TEXT_LEN: usize = GROUP_LEN + SYMBOLS_LEN / GROUP_LEN * (GROUP_LEN + 1);
 /// Of what was typed: as many characters as there should be, each of at most four bytes.
 const TYPED_LEN: usize = (GROUP_LEN + SYMBOLS_LEN) * 4;
 
-/// 256 random bits as an [unlock method](crate::Unlock), in a form to be kept on paper: for the day when the passphrase is
-/// forgotten or the keychain is gone, or for an unattended service. It needs no key derivation, because it cannot be
+/// 256 random bits as an [unlock method](crate::Unlock), in a form to be kept on paper: for the day when the passphrase
+/// is forgotten or the keychain is gone, or for an unattended service. It needs no key derivation, because it cannot be
 /// guessed.
 ///
 /// The application shows it to a person once, when it is made: 15 groups of four letters and digits. The first group is
@@ -39,8 +39,8 @@ const TYPED_LEN: usize = (GROUP_LEN + SYMBOLS_LEN) * 4;
 /// TKR1-7B2E-N0KD-…
 /// ```
 ///
-/// Reading what a person types is forgiving: upper and lower case, spaces, line ends, hyphens and dashes do not matter, `O`
-/// is read as `0`, `I` and `L` as `1`. A typing error is reported before anything is tried with the key
+/// Reading what a person types is forgiving: upper and lower case, spaces, line ends, hyphens and dashes do not matter,
+/// `O` is read as `0`, `I` and `L` as `1`. A typing error is reported before anything is tried with the key
 /// ([`Error::MistypedRecoveryKey`]). One typing error in 16 million goes unnoticed, and is then a wrong key
 /// ([`Error::WrongRecoveryKey`]).
 ///
