@@ -1,5 +1,5 @@
-//! What a fuzzer calls: each target is one function of its input, and panics at what must not be. For `fuzz/` and our own
-//! tests only: none of it is covered by any promise.
+//! What a fuzzer calls: each target is one function of its input, and panics at what must not be. For `fuzz/` and our
+//! own tests only: none of it is covered by any promise.
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "for nobody else, and made to panic")]
 #![expect(
     clippy::arithmetic_side_effects,
@@ -109,7 +109,7 @@ pub fn operations(directory: &std::path::Path, bytes: &[u8]) {
     }
 }
 
-/// A recovery key that is typed in various ways, or anything else: the key that is read is the one that was written, or none.
+/// A recovery key that is typed in various ways, or anything else: it is read as the key that was written, or refused.
 pub fn recovery_key(bytes: &[u8]) {
     if let Some(typed) = input(bytes) {
         typed::check(&typed);

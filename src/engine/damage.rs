@@ -1,8 +1,8 @@
-//! Every bit of every sample file flipped, every length cut, bytes added: as it is, and by somebody who computes the check
-//! anew.
+//! Every bit of every sample file flipped, every length cut, bytes added: as it is, and by an attacker who computes the
+//! check again.
 //!
-//! The key of each slot is derived once, and is what the slot is tried with whatever became of its salt and its cost: as if
-//! a derivation could not tell them apart, which is more than can happen.
+//! The key of each slot is derived once, and the slot is tried with it even if its salt or cost was changed: as if a
+//! derivation could not tell them apart, which is more than can happen.
 
 use std::{fs, path::Path};
 
@@ -95,7 +95,7 @@ fn recheck(header: &mut [u8]) {
     check.copy_from_slice(digest(&SHA256, content).as_ref());
 }
 
-/// Whether that is what a flipped bit of that byte is told as, with the check computed anew, by who unlocks with that slot.
+/// Whether a flipped bit of that byte, with the check computed again, is reported so when that slot is used.
 fn is_expected(at: usize, used: usize, kind_at: Option<SlotKind>, error: &Refusal) -> bool {
     let Some(at) = at.checked_sub(PROLOGUE_LEN) else {
         return match at {

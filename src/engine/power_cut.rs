@@ -205,7 +205,7 @@ impl Bytes {
     }
 }
 
-/// The ways that a store may be unlocked in. The first is the one that it is made with, the second one is never removed.
+/// Unlock methods of a store. The first is the one that it is made with, the second one is never removed.
 static WAYS: LazyLock<[Unlock; 4]> = LazyLock::new(|| {
     let recovery_key = || Unlock::from(RecoveryKey::generate().unwrap());
     [unlock(), recovery_key(), recovery_key(), another().into()]
@@ -241,8 +241,8 @@ fn stored_in(found: &Found) -> Result<Stored> {
     stored_at(&folder)
 }
 
-/// Plays what was recorded, with a cut after each step and before the first. Returns how many states were found, and the
-/// first that is neither before nor after, or that is not after although the operation had returned.
+/// Plays what was recorded, with a cut after each step and before the first. Returns how many states were found, or the
+/// first one that is neither before nor after, or that is not after although the operation had returned.
 fn cut_everywhere(start: &Model, log: &[Asked], before: &Stored, after: &Stored) -> std::result::Result<usize, String> {
     let mut model = start.clone();
     let mut states = 0;

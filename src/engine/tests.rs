@@ -87,7 +87,7 @@ fn generation(engine: &Engine) -> u64 {
 }
 
 #[test]
-fn empty_path_is_told_by_whatever_takes_a_path() {
+fn every_function_of_a_path_refuses_an_empty_one() {
     let unlock = unlock();
     for refused in [
         Keystore::open("", &unlock).map(|_| ()),

@@ -96,7 +96,7 @@ fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else(
 }
 
 #[test]
-fn empty_path_is_told_as_such() {
+fn empty_path_is_refused_as_such() {
     for path in ["", "/", ".."] {
         let path = Path::new(path);
         let existing = StoreFile::existing(path, Access::Unchecked, 1 << 20, Arc::new(Os)).and_then(|file| file.open());
