@@ -341,6 +341,24 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
 }
 
+#[test]
+fn a_new_store_over_the_limit_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let len = fs::metadata(at(&folder)).unwrap().len();
+    fs::remove_file(at(&folder)).unwrap();
+    let make = |max_len| {
+        let file = StoreFile::new(&at(&folder), Access::Checked, max_len, Arc::new(Os)).unwrap();
+        Engine::create(file, &unlock(), Duration::ZERO)
+    };
+    match make(len - 1) {
+        Err(Error::FileTooLarge { size, limit, .. }) => assert_eq!((size, limit), (len, len - 1)),
+        other => panic!("expected FileTooLarge, got {other:?}"),
+    }
+    assert!(!at(&folder).exists());
+    make(len).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_system_that_cannot_sync_folders_is_used_and_told_of() {

@@ -226,8 +226,8 @@ fn tag_of(key: &Key, aad: &[u8], ciphertext: &[u8]) -> u128 {
 }
 
 /// Flips some of the free bits of a ciphertext so that both keys give it one tag, and returns the tag. A tag is linear
-/// in the bits of the ciphertext, so this only solves 128 equations: the attack of Dodis, Grubbs, Ristenpart and Woodage
-/// (CRYPTO 2018) and of Len, Grubbs and Ristenpart (USENIX Security 2021).
+/// in the bits of the ciphertext, so this only solves 128 equations: the attack of Dodis, Grubbs, Ristenpart and
+/// Woodage (CRYPTO 2018) and of Len, Grubbs and Ristenpart (USENIX Security 2021).
 fn make_tags_agree(keys: [&Key; 2], aad: &[u8], ciphertext: &mut [u8], free: impl Iterator<Item = usize>) -> [u8; 16] {
     let flip = |ciphertext: &mut [u8], bit: usize| ciphertext[bit / 8] ^= 1 << (bit % 8);
     let difference = |ciphertext: &[u8]| tag_of(keys[0], aad, ciphertext) ^ tag_of(keys[1], aad, ciphertext);
