@@ -31,10 +31,9 @@ use crate::{
 };
 use draft::{Addition, Draft};
 pub(crate) use inspect::verify_file;
-pub(crate) use state::origin_of;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Loaded, State, prologue_of, sealed};
+use state::{Loaded, State, origin_of, prologue_of, sealed};
 use writers::{Change, Committed, Lead, Turn, Writers};
 
 /// An open store.

@@ -98,7 +98,7 @@ pub(crate) fn unseal(
 }
 
 /// The store that the revisions in a file count in.
-pub(crate) fn origin_of(header: &Header) -> Origin {
+pub(super) fn origin_of(header: &Header) -> Origin {
     Origin::of(("file", header.store_id))
 }
 
