@@ -59,7 +59,7 @@ fn is_first_start(error: &(dyn Error + 'static)) -> bool {
 fn open(path: &Path) -> Result<Keystore, Box<dyn Error>> {
     match Keystore::open(path, &keychain()) {
         // The keychain does not give the key, or the store was created where there was no keychain.
-        Err(error) if matches!(error.kind(), ErrorKind::Keychain | ErrorKind::Unsupported | ErrorKind::WrongSecret) => {
+        Err(error) if matches!(error.kind(), ErrorKind::Keychain | ErrorKind::NoKeySlot) => {
             println!("{error}");
             let typed = ask("Type your passphrase or your recovery key")?;
             let unlock = match typed.expose_secret().parse::<RecoveryKey>() {
@@ -97,7 +97,7 @@ fn use_keychain_from_now_on(store: &Keystore) -> Result<(), Box<dyn Error>> {
         None => store.add_slot(&keychain()),
     };
     match added {
-        Err(error) if matches!(error.kind(), ErrorKind::Keychain | ErrorKind::Unsupported) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Keychain => Ok(()),
         added => Ok(added.map(drop)?),
     }
 }

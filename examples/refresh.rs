@@ -8,6 +8,7 @@
 use std::{
     env,
     error::Error,
+    fmt,
     fs::File,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
+use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Secret, Token, TokenStore, Unlock};
 
 const PROCESSES: usize = 2;
 const CALLS: usize = 5;
@@ -70,7 +71,8 @@ fn query() -> Token {
 fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
     let store = open(directory)?;
     for _ in 0..CALLS {
-        let token = valid_token(&store, &query(), &directory.join("refresh.lock"), |token| request(server, token))?;
+        let token =
+            valid_token(&store, &query(), None, &directory.join("refresh.lock"), |token| request(server, token))?;
         println!("process {}: revision {}", std::process::id(), token.revision().unwrap_or_default());
         thread::sleep(Duration::from_millis(20));
     }
@@ -84,10 +86,20 @@ struct Response {
     expires_in: Option<u64>,
 }
 
-/// A token that is valid for another minute. `request` sends the refresh request.
+/// The server has answered, and the answer could not be saved. Use `token`, and save it again: the server may accept no
+/// other refresh token now.
+#[derive(Debug)]
+struct Unsaved {
+    token: Token,
+    error: tokenkeep::Error,
+}
+
+/// A token that is valid for another minute. `rejected` is the access token that an API has just answered with 401, if
+/// any. `request` sends the refresh request, with a timeout.
 fn valid_token(
     store: &Keystore,
     query: &Token,
+    rejected: Option<&Secret>,
     lock_file: &Path,
     request: impl FnOnce(&Token) -> Result<Response, Box<dyn Error>>,
 ) -> Result<Token, Box<dyn Error>> {
@@ -97,31 +109,59 @@ fn valid_token(
 
     // Read after the lock was taken: another process may just have refreshed the token.
     let token = store.find_stored(query)?.ok_or("sign in first")?;
-    if token.remaining(SystemTime::now()).is_none_or(|left| left > Duration::from_secs(60)) {
+    let lasts = token.remaining(SystemTime::now()).is_none_or(|left| left > Duration::from_secs(60));
+    if lasts && token.access_token().is_some_and(|access| Some(access) != rejected) {
         return Ok(token);
     }
     let response = request(&token)?;
+    let lifetime = response.expires_in.map(Duration::from_secs);
+    let expires_at = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));
+    let fresh = |stored: &Token| {
+        let builder = stored.to_builder().access_token(response.access_token.as_str()).maybe_expires_at(expires_at);
+        builder.maybe_refresh_token(response.refresh_token.as_deref()).build()
+    };
+    match save(store, query, &token, &fresh) {
+        Ok(saved) => saved.ok_or_else(|| "the user has signed out".into()),
+        Err(error) => Err(Unsaved { token: fresh(&token), error }.into()),
+    }
+}
+
+/// Saves what `fresh` makes of the stored token, unless the user has signed in again or has signed out since `old` was
+/// read.
+fn save(
+    store: &Keystore,
+    query: &Token,
+    old: &Token,
+    fresh: impl Fn(&Token) -> Token,
+) -> tokenkeep::Result<Option<Token>> {
+    let mut attempts = 0;
     loop {
-        let stored = store.find_stored(query)?.ok_or("the user has signed out in the meantime")?;
-        if stored.refresh_token() != token.refresh_token() {
-            return Ok(stored); // the user has signed in again in the meantime
+        let Some(stored) = store.find_stored(query)? else { return Ok(None) };
+        if stored.refresh_token() != old.refresh_token() {
+            return Ok(Some(stored));
         }
-        let fresh = stored
-            .to_builder()
-            .access_token(response.access_token.as_str())
-            .maybe_refresh_token(response.refresh_token.as_deref())
-            .maybe_expires_in(response.expires_in.map(Duration::from_secs))
-            .build();
-        match store.save_token(&fresh) {
-            // Another change of this token came first: lay the response over that.
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            saved => {
-                let id = saved?;
-                return store.find_token_by_id(&id)?.ok_or_else(|| "the user has signed out in the meantime".into());
-            }
+        attempts += 1;
+        match store.save_token(&fresh(&stored)) {
+            // Another change of this token came first, or other writers were at work.
+            Err(error) if attempts < 5 && (error.is_retryable() || is_other_change(&error)) => {}
+            // The token was saved, even if the disk has not confirmed it.
+            Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
+            _ => return store.find_stored(query),
         }
     }
 }
+
+fn is_other_change(error: &tokenkeep::Error) -> bool {
+    matches!(error, tokenkeep::Error::Conflict { .. } | tokenkeep::Error::NoSuchToken)
+}
+
+impl fmt::Display for Unsaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the refreshed token was not saved: {}", self.error)
+    }
+}
+
+impl Error for Unsaved {}
 
 /// The refresh request: a line with the refresh token, answered by a line with the new tokens and the lifetime.
 fn request(server: &str, token: &Token) -> Result<Response, Box<dyn Error>> {

@@ -93,7 +93,7 @@ pub enum Error {
     },
     /// The file is longer than the limit, or a change would make it so. Nothing was changed.
     #[error(
-        "{} would have {size} bytes, and {limit} are allowed: raise max_file_len, or delete tokens",
+        "{} needs {size} bytes, and at most {limit} are allowed: raise max_file_len, or delete tokens",
         path.display()
     )]
     #[non_exhaustive]
@@ -107,7 +107,7 @@ pub enum Error {
     },
 
     /// The cost that was given for a key derivation is out of bounds. No key was derived.
-    #[error("the key derivation cost is out of bounds: {0}")]
+    #[error("the key derivation cost is out of bounds: {0}; choose other KdfParams")]
     KdfLimit(KdfLimit),
     /// The memory for a key derivation could not be allocated. (A system that promises more memory than it has may kill
     /// the process instead.)
@@ -126,7 +126,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// An empty passphrase protects nothing.
-    #[error("the passphrase is empty: choose one that is hard to guess")]
+    #[error("the passphrase is empty, which protects nothing: enter one that is hard to guess")]
     EmptyPassphrase,
     /// The recovery key opens no key slot. A key slot that was changed in the file cannot be told from a wrong key.
     #[error("wrong recovery key for {}: check that it was made for this keystore", path.display())]
@@ -136,7 +136,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The text is not a recovery key. Nothing was tried with it.
-    #[error("the recovery key is mistyped: {why}")]
+    #[error("the recovery key is mistyped: {why}; compare it with the printed key")]
     #[non_exhaustive]
     MistypedRecoveryKey {
         /// What is wrong with the text.
@@ -150,10 +150,11 @@ pub enum Error {
         why: KeychainFailure,
     },
     /// The change was made, but the key of a removed key slot is still in the keychain.
-    /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it.
+    /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it, and
+    /// [`Keystore::remove_keychain_orphan`](crate::Keystore::remove_keychain_orphan) removes it.
     #[error(
-        "the change was made, but an unneeded key stays in the keychain: remove it later with keychain_orphans; \
-         the keychain {why}"
+        "the change was made, but an unneeded key stays in the keychain: remove it later with \
+         remove_keychain_orphan; the keychain {why}"
     )]
     #[non_exhaustive]
     KeyLeft {
@@ -161,7 +162,7 @@ pub enum Error {
         why: KeychainFailure,
     },
     /// The keystore has no key slot for this unlock method.
-    #[error("{} has no key slot for a {method}: use another unlock method", path.display())]
+    #[error("a {method} cannot unlock {}, which has no key slot for one: use another unlock method", path.display())]
     #[non_exhaustive]
     NoSlotFor {
         /// The keystore.
@@ -248,14 +249,14 @@ pub enum Error {
         count: usize,
     },
     /// The store does not have this operation.
-    #[error("this store cannot {operation}")]
+    #[error("this store cannot {operation} atomically: use a store that can, such as Keystore")]
     #[non_exhaustive]
     Unsupported {
         /// The operation.
         operation: StoreOperation,
     },
     /// The path leads to another keystore than the one that was opened.
-    #[error("another keystore was put at {}: open it again", path.display())]
+    #[error("{} is another keystore than the one that was opened: check the path, and open it again", path.display())]
     #[non_exhaustive]
     Replaced {
         /// The path.
@@ -269,7 +270,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// The path leads to an older state of the keystore, or to another history of it, than this handle has seen.
-    #[error("{} was replaced with an older or diverging copy: open it again to accept that copy", path.display())]
+    #[error(
+        "{} is an older or diverging copy now: restore the newer file, or open it again to accept this copy",
+        path.display()
+    )]
     #[non_exhaustive]
     RolledBack {
         /// The keystore.
@@ -283,7 +287,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The process was forked after the keystore was opened. The child process has to open the keystore itself.
-    #[error("{} was opened before this process was forked: open it again", path.display())]
+    #[error("{} was opened before this process was forked: open it in this process too", path.display())]
     #[non_exhaustive]
     Forked {
         /// The keystore.
@@ -309,7 +313,7 @@ pub enum Error {
         why: Unstorable,
     },
     /// The permissions of the file or its directory defeat the encryption, or a save would lock out the file's owner.
-    #[error("{} is unsafe: {what}", path.display())]
+    #[error("{} {what}", path.display())]
     #[non_exhaustive]
     UnsafePermissions {
         /// The file or its directory.
@@ -318,7 +322,10 @@ pub enum Error {
         what: UnsafePermissions,
     },
     /// The change was made and is visible, but the directory could not be synced: a power cut may undo the change.
-    #[error("the change was made, but could not sync {}: {cause}; a power cut may undo the change", path.display())]
+    #[error(
+        "the change was made, but a power cut may undo it: could not sync {}: {cause}; look at the disk, and save again",
+        path.display()
+    )]
     #[non_exhaustive]
     DurabilityUnknown {
         /// The id of the saved token, if a token was saved.

@@ -11,18 +11,22 @@ use super::{Error, FileFlaw, KeychainFailure};
 /// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan` | create it, or look again |
 /// | `AlreadyExists` | `AlreadyExists` | open it, or choose another path |
 /// | `Damaged` | `BadFile` (other than a newer format) | restore the file from a backup |
-/// | `Unsupported` | `BadFile` (newer format), `Unsupported`, `Keychain` (not compiled in) | update the application, or do without |
-/// | `WrongSecret` | `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`, `MistypedRecoveryKey`, `NoSlotFor`, `NoneOpened` | ask again, or use another unlock method |
-/// | `Keychain` | `Keychain` (the rest) | unlock the keychain, or use another unlock method |
+/// | `Unsupported` | `BadFile` (newer format), `Unsupported` | update the application, or use another store |
+/// | `WrongSecret` | `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`, `MistypedRecoveryKey`, `NoneOpened` | ask again |
+/// | `Keychain` | `Keychain` (other than a bad service name), `NoneOpened` | unlock the keychain, or use another unlock method |
+/// | `NoKeySlot` | `NoSlotFor`, `NoneOpened` | use another unlock method |
 /// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
 /// | `Reopen` | `Replaced`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
-/// | `Invalid` | `EmptyPath`, `NotAFile`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable` | change what the application asks for |
+/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
 /// | `Internal` | `Internal` | report the bug |
 /// | `Other` | `Other` | the store's own error says |
+///
+/// `NoneOpened` has the kind of one of its failures: `WrongSecret` if any of them has that kind, because asking again may
+/// help; else that of the first failure with another kind than `NoKeySlot`; else `NoKeySlot`.
 ///
 /// ```
 /// use tokenkeep::{ErrorKind, MemoryStore, Token, TokenStore};
@@ -45,8 +49,10 @@ pub enum ErrorKind {
     Unsupported,
     /// The secret does not open the keystore.
     WrongSecret,
-    /// The operating system's keychain did not give or take the key.
+    /// The operating system's keychain did not give or take the key, or this build does not support it.
     Keychain,
+    /// The keystore has no key slot for the unlock method.
+    NoKeySlot,
     /// The permissions of a file or directory are in the way.
     Permission,
     /// Somebody else is writing: the same call may succeed later.
@@ -81,15 +87,21 @@ impl Error {
             Self::BadFile {
                 flaw: FileFlaw::UnsupportedVersion { .. } | FileFlaw::UnsupportedFeature { .. }, ..
             }
-            | Self::Unsupported { .. }
-            | Self::Keychain { why: KeychainFailure::NotCompiledIn } => ErrorKind::Unsupported,
+            | Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::BadFile { .. } => ErrorKind::Damaged,
             Self::WrongPassphrase { .. }
             | Self::EmptyPassphrase
             | Self::WrongRecoveryKey { .. }
-            | Self::MistypedRecoveryKey { .. }
-            | Self::NoSlotFor { .. }
-            | Self::NoneOpened { .. } => ErrorKind::WrongSecret,
+            | Self::MistypedRecoveryKey { .. } => ErrorKind::WrongSecret,
+            Self::NoSlotFor { .. } => ErrorKind::NoKeySlot,
+            Self::NoneOpened { failures, .. } => {
+                let mut kinds = failures.iter().map(|failure| failure.error.kind());
+                if kinds.clone().any(|kind| kind == ErrorKind::WrongSecret) {
+                    return ErrorKind::WrongSecret;
+                }
+                kinds.find(|kind| *kind != ErrorKind::NoKeySlot).unwrap_or(ErrorKind::NoKeySlot)
+            }
+            Self::Keychain { why: KeychainFailure::BadService } => ErrorKind::Invalid,
             Self::Keychain { .. } => ErrorKind::Keychain,
             Self::UnsafePermissions { .. } => ErrorKind::Permission,
             Self::Busy { .. } | Self::ChangedMeanwhile { .. } => ErrorKind::Busy,

@@ -38,27 +38,29 @@ pub enum FileFlaw {
     #[error("is not a tokenkeep keystore: choose another path, or restore the keystore from a backup")]
     NotAKeystore,
     /// The file was written in a version of the format that this library does not know.
-    #[error("has format version {found}, and this library reads version 1: update the application")]
+    #[error("has format version {found}, and this application reads version 1 only: update the application")]
     #[non_exhaustive]
     UnsupportedVersion {
         /// The file's version.
         found: u16,
     },
     /// The file needs a feature that this library does not know.
-    #[error("needs features that this library does not have (bits {bits:#010x}): update the application")]
+    #[error(
+        "was written by a newer version of the application (unknown features {bits:#010x}): update the application"
+    )]
     #[non_exhaustive]
     UnsupportedFeature {
         /// The unknown bits among the required features.
         bits: u32,
     },
     /// The file asks for a key derivation whose cost is out of bounds. No key was derived.
-    #[error("asks for a key derivation that is out of bounds ({0}): restore the keystore from a backup")]
+    #[error("is damaged, its key derivation cost is out of bounds ({0}): restore the keystore from a backup")]
     KdfLimit(KdfLimit),
     /// The header's own checksum does not match: a disk or a transfer damaged the file.
     #[error("has a damaged header: restore the keystore from a backup")]
     DamagedHeader,
     /// The file ends early.
-    #[error("is cut short, {found} of {expected} bytes are there: restore the keystore from a backup")]
+    #[error("is cut short to {found} of {expected} bytes: restore the keystore from a backup")]
     #[non_exhaustive]
     Truncated {
         /// How many bytes the file should have, as far as it says.
@@ -70,7 +72,7 @@ pub enum FileFlaw {
     #[error("was changed or damaged after it was sealed: restore the keystore from a backup")]
     Tampered,
     /// The file breaks a rule of the format: a faulty program wrote it, or something was appended to it.
-    #[error("breaks the file format ({0}): restore the keystore from a backup")]
+    #[error("is damaged or was written by a faulty program ({0}): restore the keystore from a backup")]
     Malformed(Detail),
 }
 
@@ -271,14 +273,14 @@ pub enum Part {
 #[non_exhaustive]
 pub enum Unstorable {
     /// A stored token needs at least one of the three.
-    #[error("it has no grant, refresh or access token")]
+    #[error("it needs a grant, refresh or access token")]
     NothingToStore,
     /// Among the stored tokens that have a user name, user name and client id together are unique. A missing client id
     /// counts as a value.
-    #[error("another token is stored for the same user name and client id")]
+    #[error("another token is stored for the same user name and client id; change or delete that one first")]
     UserAndClientTaken,
     /// An attribute is found by its name, so it needs one.
-    #[error("one of its attributes has no name")]
+    #[error("one of its attributes needs a name")]
     UnnamedAttribute,
     /// An id was saved that leaves no number for the ids that the store chooses.
     #[error("the store has no number left to choose an id from; give the token an id")]
@@ -365,28 +367,28 @@ pub enum RecoveryKeyTypo {
 #[non_exhaustive]
 pub enum UnsafePermissions {
     /// Other users can read or write the file.
-    #[error("other users may read or write this file (mode {mode:04o}); set its mode to 0600")]
+    #[error("can be read or written by other users (mode {mode:04o}): set its mode to 0600")]
     #[non_exhaustive]
     FileMode {
         /// The permission bits.
         mode: u32,
     },
     /// Every user can replace files in the directory.
-    #[error("every user may write to this directory (mode {mode:04o}); set its mode to 0700")]
+    #[error("is a directory in which every user can replace files (mode {mode:04o}): set its mode to 0700")]
     #[non_exhaustive]
     DirectoryMode {
         /// The permission bits.
         mode: u32,
     },
     /// A save would take the file away from its owner.
-    #[error("this file belongs to user {owner}; run as that user, because a save would lock that user out")]
+    #[error("belongs to user {owner}, whom a save would lock out: run as that user")]
     #[non_exhaustive]
     ForeignOwner {
         /// The owner's user id.
         owner: u32,
     },
     /// A save would leave the file's other names at the old contents.
-    #[error("this file has {links} names (hard links), and a save would change one of them; remove the others")]
+    #[error("has {links} names (hard links), and a save would change only one of them: remove the other names")]
     #[non_exhaustive]
     HardLinked {
         /// How many names.

@@ -44,7 +44,7 @@ examples! { flaws, FileFlaw:
     NotAKeystore => [FileFlaw::NotAKeystore],
     UnsupportedVersion => [FileFlaw::UnsupportedVersion { found: 2 }],
     UnsupportedFeature => [FileFlaw::UnsupportedFeature { bits: 4 }],
-    KdfLimit => [FileFlaw::KdfLimit(KdfLimit { cost: KdfCost::Passes, asked: 17, limit: 16 })],
+    KdfLimit => [FileFlaw::KdfLimit(kdf_limit(KdfCost::Passes))],
     DamagedHeader => [FileFlaw::DamagedHeader],
     Truncated => [FileFlaw::Truncated { expected: 4416, found: 100 }],
     Tampered => [FileFlaw::Tampered],
@@ -83,9 +83,27 @@ examples! { costs, KdfCost:
     MemoryKibTimesPasses => [KdfCost::MemoryKibTimesPasses],
 }
 
+/// A cost that is out of bounds, with the real bound.
+fn kdf_limit(cost: KdfCost) -> KdfLimit {
+    let (asked, limit) = match cost {
+        KdfCost::MemoryKib => (1024, 7168),
+        KdfCost::Passes => (17, 16),
+        KdfCost::Lanes => (0, 1),
+        KdfCost::MemoryKibTimesPasses => (7168, 35_840),
+    };
+    KdfLimit { cost, asked, limit }
+}
+
 examples! { slot_limits, SlotLimit:
     KeySlots => [SlotLimit::KeySlots],
     Passphrases => [SlotLimit::Passphrases],
+}
+
+fn most(slots: SlotLimit) -> usize {
+    match slots {
+        SlotLimit::KeySlots => 8,
+        SlotLimit::Passphrases => 4,
+    }
 }
 
 examples! { parts, Part:
@@ -155,8 +173,18 @@ macro_rules! errors {
     };
 }
 
-fn full() -> io::Error {
-    io::Error::new(io::ErrorKind::StorageFull, "no space left on device")
+/// What a system says about an operation.
+fn cause(operation: FileOperation) -> io::Error {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    match operation {
+        FileOperation::Write => io::Error::new(StorageFull, "no space left on device"),
+        FileOperation::Create | FileOperation::Replace => io::Error::new(ReadOnlyFilesystem, "read-only file system"),
+        FileOperation::Resolve | FileOperation::ReadMetadata | FileOperation::Open => {
+            io::Error::new(PermissionDenied, "permission denied")
+        }
+        FileOperation::Read | FileOperation::Sync => io::Error::other("input/output error"),
+        FileOperation::Lock => io::Error::other("no locks available"),
+    }
 }
 
 errors! {
@@ -168,7 +196,7 @@ errors! {
     MountedFile => vec![Error::MountedFile { path: path() }],
     BadFile => each(flaws(), |flaw| Error::BadFile { path: path(), flaw }),
     FileTooLarge => vec![Error::FileTooLarge { path: path(), size: 67_112_960, limit: 67_108_864 }],
-    KdfLimit => each(costs(), |cost| Error::KdfLimit(KdfLimit { cost, asked: 1, limit: 7168 })),
+    KdfLimit => each(costs(), |cost| Error::KdfLimit(kdf_limit(cost))),
     KdfMemory => vec![Error::KdfMemory { kib: 65_536 }],
     WrongPassphrase => vec![Error::WrongPassphrase { path: path() }],
     EmptyPassphrase => vec![Error::EmptyPassphrase],
@@ -187,12 +215,22 @@ errors! {
                 UnlockFailure { method: UnlockMethod::Passphrase, error: Error::WrongPassphrase { path: path() } },
             ],
         },
+        Error::NoneOpened {
+            path: path(),
+            failures: vec![
+                UnlockFailure {
+                    method: UnlockMethod::RecoveryKey,
+                    error: Error::NoSlotFor { path: path(), method: UnlockMethod::RecoveryKey },
+                },
+                UnlockFailure { method: UnlockMethod::Keychain, error: KeychainFailure::Locked.error() },
+            ],
+        },
         Error::NoneOpened { path: path(), failures: vec![] },
     ],
     NoSuchSlot => vec![Error::NoSuchSlot { id: slot() }],
     NotAnOrphan => vec![Error::NotAnOrphan { id: slot() }],
     LastSlot => vec![Error::LastSlot],
-    TooManySlots => each(slot_limits(), |what| Error::TooManySlots { what, limit: 4 }),
+    TooManySlots => each(slot_limits(), |what| Error::TooManySlots { what, limit: most(what) }),
     Busy => vec![Error::Busy { path: path(), waited: Duration::from_secs(10) }],
     Conflict => vec![Error::Conflict { current: 7 }],
     NoSuchToken => vec![Error::NoSuchToken],
@@ -204,15 +242,26 @@ errors! {
     RolledBack => vec![Error::RolledBack { path: path() }],
     ChangedMeanwhile => vec![Error::ChangedMeanwhile { path: path() }],
     Forked => vec![Error::Forked { path: path() }],
-    TooLarge => each(parts(), |part| Error::TooLarge { part, size: 70_000, limit: 65_536 }),
+    TooLarge => each(parts(), |part| {
+        let limit = match part {
+            Part::Token => 262_144,
+            Part::Label => 256,
+            _ => 65_536,
+        };
+        Error::TooLarge { part, size: limit + 1, limit }
+    }),
     Unstorable => each(unstorable(), |why| Error::Unstorable { why }),
     UnsafePermissions => each(permissions(), |what| Error::UnsafePermissions {
         path: if matches!(what, UnsafePermissions::DirectoryMode { .. }) { directory() } else { path() },
         what,
     }),
-    DurabilityUnknown => vec![Error::DurabilityUnknown { id: None, path: directory(), cause: full() }],
+    DurabilityUnknown => vec![Error::DurabilityUnknown {
+        id: None,
+        path: directory(),
+        cause: cause(FileOperation::Sync),
+    }],
     Random => vec![Error::Random],
-    Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: full() }),
+    Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: cause(operation) }),
     Internal => vec![Error::internal("a change was never made")],
     Other => vec![Error::other("the cloud vault did not answer")],
 }
@@ -221,13 +270,13 @@ fn document() -> String {
     let mut text = String::from(
         "# Error messages\n\n\
          One example of each message, by variant of `Error`, with the error's kind and whether the same call may\n\
-         succeed later. A test compares this page with what the library produces\n\
-         (`each_variant_has_the_message_of_the_document`).\n",
+         succeed later although nothing else is done about the error. A test compares this page with what the\n\
+         library produces (`each_variant_has_the_message_of_the_document`).\n",
     );
     for (variant, examples) in errors() {
         text += &format!("\n## `{variant}`\n\n| kind | retryable | message |\n|---|---|---|\n");
         for error in examples {
-            let retryable = if error.is_retryable() { "yes" } else { "" };
+            let retryable = if error.is_retryable() { "yes" } else { "no" };
             text += &format!("| `{:?}` | {retryable} | {error} |\n", error.kind());
         }
     }

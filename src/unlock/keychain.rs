@@ -42,13 +42,13 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 ///
 /// ```
 /// use std::path::Path;
-/// use tokenkeep::{Error, ErrorKind, Keychain, Keystore, Passphrase, Secret, Unlock};
+/// use tokenkeep::{Error, Keychain, KeychainFailure::{NotCompiledIn, Unavailable}, Keystore, Passphrase, Secret, Unlock};
 ///
 /// fn open(path: &Path, ask: impl FnOnce() -> Secret) -> tokenkeep::Result<Keystore> {
 ///     let keychain = Unlock::from(Keychain::new("com.example.app")).label("this computer");
 ///     match Keystore::open_or_create(path, &keychain) {
 ///         // There is no keychain, or the store was created where there was none.
-///         Err(error) if error.kind() == ErrorKind::Keychain || matches!(error, Error::NoSlotFor { .. }) => {
+///         Err(Error::Keychain { why: Unavailable | NotCompiledIn, .. } | Error::NoSlotFor { .. }) => {
 ///             Keystore::open_or_create(path, &Passphrase::new(ask()).into())
 ///         }
 ///         opened => opened,

@@ -145,7 +145,10 @@ fn each_failed_unlock_method_is_reported_in_order() {
     let keychain = Unlock::from(Keychain::new("service"));
     let refused = open_first(&[&keychain, &unlock("wrong"), &unlock(""), &paper(4).into()], &header, path());
     let expected = [
-        (UnlockMethod::Keychain, "/home/ada/tokens.keep has no key slot for a keychain: use another unlock method"),
+        (
+            UnlockMethod::Keychain,
+            "a keychain cannot unlock /home/ada/tokens.keep, which has no key slot for one: use another unlock method",
+        ),
         (UnlockMethod::Passphrase, "wrong passphrase for /home/ada/tokens.keep: try again"),
         (UnlockMethod::Passphrase, "the passphrase is empty: choose one that is hard to guess"),
         (
