@@ -35,6 +35,11 @@ impl<'a> Changes<'a> {
         Self { base, delta }
     }
 
+    /// The view without the changes.
+    pub(crate) fn undone(&self) -> Self {
+        Self::new(self.base)
+    }
+
     /// Merges the token into the row it means, or adds it.
     pub(crate) fn save(&mut self, token: &Token) -> Result<TokenId> {
         let next_id = self.next_id();

@@ -1,5 +1,6 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
+mod commit;
 mod draft;
 mod inspect;
 mod slots;
@@ -7,34 +8,32 @@ mod state;
 mod writers;
 
 use std::{
-    io, iter, mem,
-    path::{Path, PathBuf},
+    iter, mem,
+    path::Path,
     process,
-    sync::Arc,
-    thread::{self, JoinHandle},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
-    changes::Changes,
     codec::Encoding,
     error::{Error, Result},
-    file::{Held, Lock, Opened, Replacement, StoreFile, Wait},
-    format::{self, Header, PROLOGUE_LEN, length},
-    id::TokenId,
+    file::{Opened, StoreFile, Wait},
+    format::{self, Header, PROLOGUE_LEN},
     index::Index,
-    seal::{self, WORTH_A_THREAD},
+    seal,
     secret::{Key, SecretBytes, random},
     unlock::{self, Keychain, Unlock, Unlocked},
 };
-use draft::{Addition, Draft};
+use commit::Written;
+use draft::Addition;
 pub(crate) use inspect::verify_file;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
 use state::{Loaded, State, origin_of, prologue_of, sealed};
-use writers::{Change, Committed, Lead, Turn, Writers};
+use writers::Writers;
 
 /// An open store.
 #[derive(Debug)]
@@ -51,27 +50,8 @@ pub(crate) struct Engine {
     /// that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
-    /// What closes the file that was replaced last, if that was a large one.
-    closing: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// The outcome of a write that is visible to all.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Written<R> {
-    value: R,
-    /// What stands in the way of calling it durable: the folder, and why it could not be synced.
-    unconfirmed: Option<(PathBuf, io::Error)>,
-}
-
-impl<R> Written<R> {
-    /// The value, if the write is durable; else the error for that, with the id of the saved token that the value tells.
-    pub(crate) fn confirmed(self, saved: impl FnOnce(&R) -> Option<TokenId>) -> Result<R> {
-        match self.unconfirmed {
-            None => Ok(self.value),
-            Some((path, cause)) => Err(Error::DurabilityUnknown { id: saved(&self.value), path, cause }),
-        }
-    }
+    /// Whether a thread is closing a large file that was replaced.
+    is_closing: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -108,9 +88,9 @@ impl Engine {
         let replacement = file.make(Some(&lock), &sealed.parts())?;
         drop(lock);
 
-        let held = Written { value: replacement.held, unconfirmed: replacement.unconfirmed }.confirmed(|_| None)?;
+        let held = Written { value: replacement.held, unsynced: replacement.unsynced }.confirmed(|_| None)?;
         let (prologue, index) = (prologue_of(sealed), Arc::new(index));
-        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, unconfirmed: false };
+        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, is_unsynced: false };
         Ok(Self::new(file, &[unlock], lock_timeout, state))
     }
 
@@ -149,7 +129,7 @@ impl Engine {
             writers,
             gate,
             state,
-            closing: Mutex::default(),
+            is_closing: Arc::default(),
         }
     }
 
@@ -176,111 +156,6 @@ impl Engine {
         Ok(look(&state))
     }
 
-    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. What other
-    /// threads have waiting is committed with them. An error of the change itself leaves no trace; it may be made more than once.
-    pub(crate) fn write<R: Send + 'static>(
-        &self,
-        mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
-    ) -> Result<Written<R>> {
-        self.check_process()?;
-        let wait = Wait::at_most(self.lock_timeout, self.path());
-        let made = Arc::new(Mutex::new(None));
-        let result = made.clone();
-        let ticket = self.writers.enqueue(Box::new(move |changes| *result.lock() = Some(change(changes))));
-        let committed = match self.writers.turn(Some(ticket), &wait)? {
-            Turn::Past(committed) => committed,
-            Turn::Ours(lead) => self.commit_waiting(lead, &wait),
-        };
-        let made = made.lock().take();
-        match (made, committed) {
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-            (Some(Ok(value)), Ok(unconfirmed)) => Ok(Written { value, unconfirmed }),
-            (None, Ok(_)) => Err(Error::internal("a change was never made")),
-        }
-    }
-
-    fn commit_waiting(&self, lead: Lead<'_>, wait: &Wait) -> Committed {
-        let commit = |lock: &Lock, changes: &mut [Change]| {
-            let make = |draft: &mut Draft<'_>| {
-                changes.iter_mut().for_each(|change| change(&mut draft.tokens));
-                Ok(())
-            };
-            self.commit_under(lock, make).map(|written| written.unconfirmed)
-        };
-        self.locked(lead, wait, |lead, lock| lead.commit_all(|changes| commit(lock, changes)))
-    }
-
-    /// Makes a change that is committed by itself.
-    fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
-        self.check_process()?;
-        let wait = Wait::at_most(self.lock_timeout, self.path());
-        let lead = self.writers.lead(&wait)?;
-        self.locked(lead, &wait, |_, lock| self.commit_under(lock, change))
-    }
-
-    fn locked<R>(
-        &self,
-        mut lead: Lead<'_>,
-        wait: &Wait,
-        commit: impl FnOnce(&mut Lead<'_>, &Lock) -> Result<R>,
-    ) -> Result<R> {
-        // Before a lock file of ours is put where another user's would be expected.
-        self.file.check_writable()?;
-        lead.begin(wait);
-        let lock = self.file.lock(wait)?;
-        let committed = commit(&mut lead, &lock);
-        drop(lock);
-        lead.end();
-        committed
-    }
-
-    fn commit_under<R>(&self, lock: &Lock, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
-        let _gate = self.gate.lock();
-        self.refresh()?;
-
-        let state = self.state.read();
-        let mut draft = Draft::of(&state)?;
-        let value = change(&mut draft)?;
-        if draft.is_empty(&state) {
-            let unconfirmed = if state.unconfirmed { self.file.confirm() } else { None };
-            drop(state);
-            self.state.write().unconfirmed = unconfirmed.is_some();
-            return Ok(Written { value, unconfirmed });
-        }
-        let Draft { tokens, mut header, notes, unlocked, .. } = draft;
-        let encoding = Encoding::new(tokens.next_id(), &notes, tokens.iter(), tokens.records_len())?;
-        self.file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
-        let delta = tokens.finish();
-        let identity = state.held.identity().cloned();
-        drop(state);
-
-        let Replacement { held, unconfirmed } = self.file.replace(lock, identity.as_ref(), &sealed.parts())?;
-        let prologue = prologue_of(sealed);
-        let mut state = self.state.write();
-        delta.apply(Arc::make_mut(&mut state.index));
-        (state.prologue, state.unconfirmed) = (prologue, unconfirmed.is_some());
-        (state.header, state.notes, state.unlocked) = (header, notes, unlocked);
-        let replaced = mem::replace(&mut state.held, held);
-        drop(state);
-        self.close(replaced);
-        Ok(Written { value, unconfirmed })
-    }
-
-    /// Closes a file that was replaced. With its last handle the system frees its bytes, which may take it as long as writing
-    /// them did: nobody is to wait for that if there are many, until the next file is closed.
-    fn close(&self, replaced: Held) {
-        if replaced.len() < length(WORTH_A_THREAD) {
-            return;
-        }
-        let mut closing = self.closing.lock();
-        if let Some(before) = closing.take() {
-            let _ = before.join();
-        }
-        // If the system has no thread for it, it is closed here.
-        *closing = thread::Builder::new().spawn(move || drop(replaced)).ok();
-    }
-
     /// The rows as they were committed last, as they are now whatever becomes of them.
     pub(crate) fn snapshot(&self) -> Result<Arc<Index>> {
         self.read_state(|state| state.index.clone())
@@ -302,7 +177,7 @@ impl Engine {
         Ok(is_fresh.then_some(state))
     }
 
-    /// Makes what is in memory what is in the file. To be called behind the gate.
+    /// Reloads the file if it is not the one in memory. To be called behind the gate.
     fn refresh(&self) -> Result<()> {
         if self.state.read().rolled_back {
             return Err(self.rolled_back());
@@ -314,17 +189,17 @@ impl Engine {
         {
             return Ok(());
         }
+        self.file.check_path()?;
         let opened = self.file.open()?;
         let state = self.state.read();
         // A file without an identity is told by its prologue alone.
         if opened.identity().is_none() && opened.read_start(PROLOGUE_LEN)? == state.prologue {
             return Ok(());
         }
-        let (loaded, unconfirmed) = (state.loaded(), state.unconfirmed);
+        let loaded = state.loaded();
         drop(state);
         let mut bytes = read_all(&opened)?;
-        let mut newest = self.load(&loaded, opened, &mut bytes)?;
-        newest.unconfirmed = unconfirmed && newest.header.generation == loaded.header.generation;
+        let newest = self.load(&loaded, opened, &mut bytes)?;
         let before = mem::replace(&mut *self.state.write(), newest);
         // Once nobody waits for the newest state: all tokens are wiped.
         drop(before);

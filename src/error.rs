@@ -9,12 +9,14 @@ use crate::{
 
 mod kind;
 mod reasons;
+mod shared;
 
 pub use kind::ErrorKind;
 pub use reasons::{
     Detail, FileFlaw, FileKind, FileOperation, KdfCost, KdfLimit, KeychainFailure, Part, RecoveryKeyTypo, SlotLimit,
     StoreOperation, UnlockFailure, UnsafePermissions, Unstorable,
 };
+pub(crate) use shared::same_cause;
 
 /// The result of every operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -74,6 +76,14 @@ pub enum Error {
         path: PathBuf,
         /// What the path leads to.
         found: FileKind,
+    },
+    /// The name is one that the library gives to files beside a store (`.lock`, `.queue`, `.claims`, and temporary files):
+    /// another store could take the file for its own. Nothing was written.
+    #[error("{} has a name that is reserved for files beside a keystore: choose another name", path.display())]
+    #[non_exhaustive]
+    ReservedName {
+        /// The path.
+        path: PathBuf,
     },
     /// The file is mounted by itself, as containers do it, so it cannot be replaced.
     #[error("{} is mounted by itself and cannot be replaced: mount its directory instead", path.display())]
@@ -262,6 +272,16 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// The path leads to another file than the one that was opened: a directory or a symbolic link on the way was
+    /// exchanged. Nothing was written.
+    #[error("{} leads to another file now than {}, which was opened: open it again", path.display(), opened.display())]
+    #[non_exhaustive]
+    PathChanged {
+        /// The path that was given when the keystore was opened.
+        path: PathBuf,
+        /// Where the path led then.
+        opened: PathBuf,
+    },
     /// The keystore was given a new key after it was opened.
     #[error("{} was given a new key since it was opened: open it again", path.display())]
     #[non_exhaustive]
@@ -348,6 +368,13 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         cause: io::Error,
+    },
+    /// The keystore was saved 2^64 - 1 times, which takes longer than a computer lasts: a faulty program counted wrongly.
+    #[error("{} has no number left for its next save: copy its tokens into a new keystore", path.display())]
+    #[non_exhaustive]
+    NoGenerationLeft {
+        /// The keystore.
+        path: PathBuf,
     },
     /// A bug in this crate. Please report it.
     #[error("a bug in tokenkeep, please report it: {0}")]

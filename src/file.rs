@@ -3,14 +3,18 @@
 mod access;
 mod disk;
 mod lock;
+mod names;
 mod opened;
+mod replacement;
 
 use std::{
-    ffi::OsStr,
     fs::{self, File, Metadata},
     io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::{self, Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 pub(crate) use access::Access;
@@ -19,69 +23,94 @@ pub(crate) use disk::Call;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use disk::Watched;
 pub(crate) use disk::{Disk, Os};
-pub(crate) use lock::{Lock, Turns, Wait};
+use lock::Line;
+pub(crate) use lock::{Lock, Wait};
 use opened::identity;
 pub(crate) use opened::{Held, Identity, Opened};
 
 use crate::{
-    error::{Error, FileKind, FileOperation, Result},
-    secret::random,
+    error::{Error, FileKind, FileOperation, Result, same_cause},
     status::NotOffered,
 };
 
 /// Where a store's file is, and on what terms it is used.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
-    /// With every symbolic link resolved, so that a replacement replaces the file and never a link.
+    /// The path that the caller gave, made absolute. A directory or a link on the way may be exchanged while the store is
+    /// open, so each reload and each save looks where the path leads.
+    given: PathBuf,
+    /// Where `given` led when the file was opened, with every symbolic link resolved: a replacement replaces the file and
+    /// never a link.
     path: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     access: Access,
     max_len: u64,
     disk: Arc<dyn Disk>,
+    /// This handle's place in the queue for the lock.
+    line: Line,
+    /// How many replacements to go before strays are looked for.
+    until_sweep: AtomicU32,
 }
 
-/// A replacement that is visible.
+/// A handle looks for the temporary files of killed writers with its first replacement, and then with each of this number:
+/// listing a large directory takes longer than a save.
+const REPLACEMENTS_PER_SWEEP: u32 = 1000;
+
+/// A committed write that a power cut may undo.
 #[derive(Debug)]
-pub(crate) struct Replacement {
-    /// The new file.
-    pub(crate) held: Held,
-    /// If the disk did not confirm it, so that it may not survive a power cut: the folder, and why.
-    pub(crate) unconfirmed: Option<(PathBuf, io::Error)>,
+pub(crate) struct Unsynced {
+    /// What could not be synced.
+    pub(crate) path: PathBuf,
+    pub(crate) cause: io::Error,
+}
+
+impl Unsynced {
+    /// The same, for another caller whose change was in the same write.
+    pub(crate) fn again(&self) -> Self {
+        Self { path: self.path.clone(), cause: same_cause(&self.cause) }
+    }
 }
 
 impl StoreFile {
     /// A file that exists.
     pub(crate) fn existing(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
-        check_not_empty(path)?;
-        let path: PathBuf = path.components().collect(); // without a slash at its end
-        let path = path.as_path();
-        let resolved = fs::canonicalize(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(path),
-            _ => failed(FileOperation::Resolve, path)(error),
-        })?;
-        Self::at(resolved, access, max_len, disk)
+        let given = absolute(path)?;
+        let resolved = resolve(&given)?;
+        Self::at(given, resolved, access, max_len, disk)
     }
 
-    /// A file that is to be made, in a folder that exists.
+    /// A file that is to be made, in a directory that exists.
     pub(crate) fn new(path: &Path, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
-        check_not_empty(path)?;
-        let name = path.file_name().ok_or_else(|| not_a_file(path, FileKind::Directory))?;
-        let folder = fs::canonicalize(folder_of(path)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(path),
-            _ => failed(FileOperation::Resolve, folder_of(path))(error),
-        })?;
-        let file = Self::at(folder.join(name), access, max_len, disk)?;
+        let given = absolute(path)?;
+        let resolved = resolve_new(&given)?;
+        let file = Self::at(given, resolved, access, max_len, disk)?;
         file.check_absent()?;
         Ok(file)
     }
 
-    fn at(path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
-        let folder = folder_of(&path).to_owned();
+    fn at(given: PathBuf, path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        if path.file_name().is_some_and(names::is_reserved) {
+            return Err(Error::ReservedName { path });
+        }
+        let directory = directory_of(&path).to_owned();
         // A payload says its length in 32 bits.
         let max_len = max_len.min(u32::MAX.into());
-        let file = Self { path, folder, access, max_len, disk };
-        file.check_folder()?;
+        let (line, until_sweep) = (Line::default(), AtomicU32::new(0));
+        let file = Self { given, path, directory, access, max_len, disk, line, until_sweep };
+        file.check_directory()?;
         Ok(file)
+    }
+
+    /// That the path which the caller gave still leads to this file.
+    pub(crate) fn check_path(&self) -> Result<()> {
+        self.check_resolved(resolve(&self.given)?)
+    }
+
+    fn check_resolved(&self, resolved: PathBuf) -> Result<()> {
+        if resolved == self.path {
+            return Ok(());
+        }
+        Err(Error::PathChanged { path: self.given.clone(), opened: self.path.clone() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -96,7 +125,7 @@ impl StoreFile {
     /// What the file system does not offer of what makes a change last: found out by trying it.
     pub(crate) fn not_offered(&self) -> Result<Vec<NotOffered>> {
         let mut missing = Vec::new();
-        if !self.open_and_sync_folder().map_err(failed(FileOperation::Sync, &self.folder))? {
+        if !self.open_and_sync_directory().map_err(failed(FileOperation::Sync, &self.directory))? {
             missing.push(NotOffered::DirectorySync);
         }
         if !access::offers_full_sync(&self.open()?.file).map_err(failed(FileOperation::Sync, &self.path))? {
@@ -127,17 +156,21 @@ impl StoreFile {
         let metadata = self.metadata()?;
         check_regular(&self.path, &metadata)?;
         self.access.check_writable(&self.path, &metadata)?;
-        self.check_folder()
+        self.check_directory()
     }
 
-    fn check_folder(&self) -> Result<()> {
-        let metadata = fs::metadata(&self.folder).map_err(failed(FileOperation::ReadMetadata, &self.folder))?;
-        self.access.check_folder(&self.folder, &metadata)
+    fn check_directory(&self) -> Result<()> {
+        let metadata = fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))?;
+        self.access.check_directory(&self.directory, &metadata)
     }
 
-    /// The identity of the file at the path now, in one call to the system.
+    /// The identity of the file that the given path leads to now, in one call to the system.
     pub(crate) fn identity(&self) -> Result<Option<Identity>> {
-        self.metadata().map(|metadata| identity(&metadata))
+        let metadata = fs::metadata(&self.given).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&self.given),
+            _ => failed(FileOperation::ReadMetadata, &self.given)(error),
+        })?;
+        Ok(identity(&metadata))
     }
 
     fn metadata(&self) -> Result<Metadata> {
@@ -165,151 +198,114 @@ impl StoreFile {
         Ok(Opened::new(file, &metadata, &self.path))
     }
 
-    /// Makes the file out of these parts, one after the other: all or nothing, and never over another file.
-    ///
-    /// With the lock, others who would make it wait; without, as for a backup, they may be first.
-    pub(crate) fn make(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Replacement> {
-        self.put(lock, parts, |temporary| {
-            self.check_absent()?;
-            self.disk.rename_new(temporary, &self.path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
-                _ => failed(FileOperation::Create, &self.path)(error),
-            })
-        })
+    /// Looks for strays with the next replacement.
+    pub(crate) fn sweep_next(&self) {
+        self.until_sweep.store(0, Ordering::Relaxed);
     }
 
-    /// Replaces the file by these parts, one after the other: all or nothing, and only the file that was opened last.
-    pub(crate) fn replace(&self, lock: &Lock, opened: Option<&Identity>, parts: &[&[u8]]) -> Result<Replacement> {
-        self.put(Some(lock), parts, |temporary| {
-            // Whoever takes the lock cannot have changed it. Who does not take it deserves no better than this look, for
-            // no system renames over one particular file only.
-            if self.identity()?.as_ref() != opened {
-                return Err(self.changed_meanwhile());
-            }
-            self.disk.rename(temporary, &self.path).map_err(|error| match error.kind() {
-                // What Linux answers for a file that is a mount point, as containers make them.
-                io::ErrorKind::ResourceBusy => Error::MountedFile { path: self.path.clone() },
-                _ => failed(FileOperation::Replace, &self.path)(error),
-            })
-        })
-    }
-
-    /// Writes a temporary file, and lets it take the file's name.
-    fn put(
-        &self,
-        lock: Option<&Lock>,
-        parts: &[&[u8]],
-        rename: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<Replacement> {
-        if lock.is_some() {
-            self.remove_strays();
-        }
-        // First, so that having no handle to sync it with is found out before anything is visible.
-        let folder = self.disk.open_folder(&self.folder).map_err(failed(FileOperation::Open, &self.folder))?;
-        let temporary = self.sibling(&temporary_suffix()?);
-        let created = self.disk.create_new(&temporary);
-        let mut file = created.map_err(failed(FileOperation::Write, &self.path))?;
-        let renamed =
-            self.fill(&mut file, parts).and_then(|()| self.check_lock(lock)).and_then(|()| rename(&temporary));
-        if let Err(error) = renamed {
-            // The error to tell is the first one.
-            let _ = self.disk.remove(&temporary);
-            return Err(error);
-        }
-        // At once: what another program does to the file from now on has to show.
-        let metadata = file.metadata().ok();
-        let held = Held::new(metadata.map(|metadata| Opened::new(file, &metadata, &self.path)));
-        let unsynced = folder.and_then(|folder| self.sync_folder(&folder).err());
-        let unconfirmed = unsynced.map(|error| (self.folder.clone(), error));
-        Ok(Replacement { held, unconfirmed })
-    }
-
-    /// Tries to make a replacement last that was not confirmed. With another handle of the folder: on one that has failed
-    /// the system may call anything a success.
-    pub(crate) fn confirm(&self) -> Option<(PathBuf, io::Error)> {
-        self.open_and_sync_folder().err().map(|error| (self.folder.clone(), error))
-    }
-
-    fn open_and_sync_folder(&self) -> io::Result<bool> {
-        self.disk.open_folder(&self.folder)?.map_or(Ok(false), |folder| self.sync_folder(&folder))
-    }
-
-    /// `false` where the file system cannot sync a folder: there is nothing more to be had from it then.
-    fn sync_folder(&self, folder: &File) -> io::Result<bool> {
-        match self.disk.sync_folder(folder) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(false),
-            synced => synced.map(|()| true),
-        }
-    }
-
-    /// Errors name the store's path: the temporary file has a random name, and is removed.
-    fn fill(&self, file: &mut File, parts: &[&[u8]]) -> Result<()> {
-        let path = &self.path;
-        self.disk.write_all(file, parts).map_err(failed(FileOperation::Write, path))?;
-        // What we make we have to accept: some file systems give every file a mode of their own.
-        self.access.check_readable(path, &file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?)?;
-        self.disk.sync(file).map_err(failed(FileOperation::Sync, path))
-    }
-
-    /// That the lock still keeps other writers out.
-    fn check_lock(&self, lock: Option<&Lock>) -> Result<()> {
-        if lock.is_none_or(Lock::is_at_its_path) { Ok(()) } else { Err(self.changed_meanwhile()) }
-    }
-
-    fn changed_meanwhile(&self) -> Error {
-        Error::ChangedMeanwhile { path: self.path.clone() }
-    }
-
-    /// Removes what writers left that were killed. Under the lock no other writer is at work, and nothing but a writer of
-    /// ours gives a file such a name. If it fails there is always the next time.
-    fn remove_strays(&self) {
-        let Some(own) = self.path.file_name() else { return };
-        for name in access::names(&self.folder).into_iter().flatten().filter(|name| is_temporary(own, name)) {
-            let stray = self.folder.join(name);
+    /// Removes the temporary files that killed writers left, if it is time to. To be called under the lock: no other
+    /// writer is at work then, and only a writer gives a file such a name. A failure is left to the next time.
+    fn sweep(&self) {
+        let due = self.until_sweep.load(Ordering::Relaxed) == 0;
+        let left = if due { REPLACEMENTS_PER_SWEEP } else { self.until_sweep.load(Ordering::Relaxed) };
+        self.until_sweep.store(left.saturating_sub(1), Ordering::Relaxed);
+        let (true, Some(own)) = (due, self.path.file_name()) else { return };
+        let names = access::names(&self.directory).into_iter().flatten();
+        for stray in names.filter(|name| names::is_temporary_of(own, name)).map(|name| self.directory.join(name)) {
             if fs::symlink_metadata(&stray).is_ok_and(|metadata| metadata.is_file()) {
                 let _ = self.disk.remove(&stray);
             }
         }
     }
 
-    /// The path of a file beside this one, with a longer name.
-    fn sibling(&self, suffix: &str) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(suffix);
-        path.into()
+    /// Syncs the bytes of a file that was loaded. After a failure the system may have dropped some of them, and would call
+    /// a second try a success: only a new file helps.
+    pub(crate) fn sync_contents(&self, held: &Held) -> Result<()> {
+        let synced = match held.file() {
+            Some(file) => self.disk.sync(file),
+            // Windows syncs only what it may write.
+            None => {
+                access::open_options().read(true).write(true).open(&self.path).and_then(|file| self.disk.sync(&file))
+            }
+        };
+        synced.map_err(failed(FileOperation::Sync, &self.path))
+    }
+
+    /// Syncs the name of the file. With a new handle of the directory: the system may call anything a success on a handle
+    /// that has failed before.
+    pub(crate) fn sync_name(&self) -> Option<Unsynced> {
+        self.open_and_sync_directory().err().map(|cause| self.unsynced(cause))
+    }
+
+    fn unsynced(&self, cause: io::Error) -> Unsynced {
+        Unsynced { path: self.directory.clone(), cause }
+    }
+
+    fn open_and_sync_directory(&self) -> io::Result<bool> {
+        self.disk.open_directory(&self.directory)?.map_or(Ok(false), |directory| self.sync_directory(&directory))
+    }
+
+    /// `false` where the file system cannot sync a directory: then it offers nothing else.
+    fn sync_directory(&self, directory: &File) -> io::Result<bool> {
+        let synced = match self.disk.sync_directory(directory) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => false,
+            synced => synced.map(|()| true)?,
+        };
+        // XFS calls the sync of a directory a success after it has shut down. It fails whoever asks for metadata.
+        match self.disk.look(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(synced),
+        }
+    }
+
+    fn changed_meanwhile(&self) -> Error {
+        Error::ChangedMeanwhile { path: self.path.clone() }
     }
 }
 
-/// What a temporary file's name has after that of the file it is for.
-fn temporary_suffix() -> Result<String> {
-    Ok(format!(".{:016x}.tmp", u64::from_le_bytes(random()?)))
+/// The path, absolute and without a slash at its end, so that the working directory may change.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::EmptyPath);
+    }
+    let absolute = path::absolute(path).map_err(failed(FileOperation::Resolve, path))?;
+    Ok(absolute.components().collect())
 }
 
-/// Whether the name is that of a temporary file for a file of this name.
-fn is_temporary(name: &OsStr, other: &OsStr) -> bool {
-    let Some(suffix) = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes()) else { return false };
-    let digits = suffix.strip_prefix(b".").and_then(|suffix| suffix.strip_suffix(b".tmp"));
-    digits.is_some_and(|digits| {
-        digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+/// Where the path of a file leads, without a symbolic link.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => failed(FileOperation::Resolve, path)(error),
     })
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// Where the path of a file leads that is to be made.
+fn resolve_new(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| not_a_file(path, FileKind::Directory))?;
+    let directory = fs::canonicalize(directory_of(path)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => failed(FileOperation::Resolve, directory_of(path))(error),
+    })?;
+    Ok(directory.join(name))
+}
+
+fn directory_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     }
 }
 
-/// The error for a path that leads to nothing: it may be a link, or its folder may be what is missing.
+/// The error for a path that leads to nothing: it may be a link, or its directory may be missing.
 fn missing(path: &Path) -> Error {
-    let folder = folder_of(path);
+    let directory = directory_of(path);
     if path.is_symlink() {
         not_a_file(path, FileKind::SymbolicLink)
-    } else if folder.is_dir() {
+    } else if directory.is_dir() {
         Error::NotFound { path: path.to_owned() }
     } else {
-        Error::MissingDirectory { path: folder.to_owned() }
+        Error::MissingDirectory { path: directory.to_owned() }
     }
 }
 
@@ -319,10 +315,6 @@ fn check_regular(path: &Path, metadata: &Metadata) -> Result<()> {
 
 fn not_a_file(path: &Path, found: FileKind) -> Error {
     Error::NotAFile { path: path.to_owned(), found }
-}
-
-fn check_not_empty(path: &Path) -> Result<()> {
-    if path.as_os_str().is_empty() { Err(Error::EmptyPath) } else { Ok(()) }
 }
 
 fn failed(operation: FileOperation, path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -196,7 +196,7 @@ fn a_store_without_a_passphrase() {
     let keychain_slot = [&[2, 0, 0, 0][..], &[0; 12]].concat();
     let (_directory, path) = file_of(&with(sound(), 128, &keychain_slot));
     let message = assert_refused(&path, 0, |error| matches!(error, Error::NoSlotFor { .. }));
-    assert!(message.contains("no key slot for a passphrase"), "{message}");
+    assert!(message.contains("a passphrase cannot unlock"), "{message}");
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn tokens_that_cannot_be_stored() {
     let whole = (0..5).fold(token().access_token("a"), |token, n| token.attribute(format!("{n}"), "x".repeat(65_000)));
     assert_unsaved(&fixture, &whole.build(), |error| matches!(error, Error::TooLarge { part: Part::Token, .. }));
     assert_unsaved(&fixture, &token().user_name("new").client_id("c").build(), |error| {
-        error.to_string() == "the token cannot be stored: it has no grant, refresh or access token"
+        error.to_string() == "the token cannot be stored: it needs a grant, refresh or access token"
     });
     assert_unsaved(&fixture, &token().id(grace).user_name("ada").build(), |error| {
         matches!(error, Error::Unstorable { why: Unstorable::UserAndClientTaken, .. })
@@ -687,4 +687,33 @@ fn an_empty_path_has_an_error_of_its_own() {
         assert_eq!(error.to_string(), "the path of the keystore is empty: give the path of a file");
     }
     assert_eq!(derivations(), count);
+}
+
+/// A store of such a name would be taken for a file beside another store: its neighbour removes it or locks it.
+#[test]
+fn names_of_files_beside_a_store_are_refused() {
+    let fixture = Fixture::new();
+    let directory = fixture.directory.path();
+    let before = contents_of(directory);
+    let names = ["tokens.keep.lock", "new.LOCK", "new.queue", "new.claims", "tokens.keep.0123456789abcdef.tmp"];
+    for name in names {
+        let path = directory.join(name);
+        let refused = [
+            Keystore::create(&path, &unlock()).map(drop),
+            Keystore::open_or_create(&path, &unlock()).map(drop),
+            fixture.store.backup_to(&path),
+        ];
+        for refused in refused {
+            let error = refused.expect_err(name);
+            assert!(matches!(error, Error::ReservedName { .. } | Error::AlreadyExists { .. }), "{name}: {error:?}");
+            assert_names(&error.to_string(), &path);
+        }
+        if !path.exists() {
+            fs::copy(&fixture.path, &path).unwrap();
+            let refused = Keystore::open(&path, &unlock()).map(drop);
+            assert!(matches!(refused, Err(Error::ReservedName { .. })), "{name}: {refused:?}");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    assert_eq!(contents_of(directory), before);
 }

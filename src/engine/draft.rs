@@ -1,9 +1,11 @@
 //! The next state of a store, as far as a change decides it.
 
+use std::{iter, path::Path};
+
 use super::State;
 use crate::{
     changes::Changes,
-    codec::{MAX_LABEL_LEN, SlotNote},
+    codec::{Encoding, MAX_LABEL_LEN, SlotNote},
     error::{Error, Part, Result},
     format::{Header, Slot, StoreId, length},
     id::SlotId,
@@ -55,11 +57,18 @@ pub(super) fn check_label(unlock: &Unlock) -> Result<()> {
 
 impl<'a> Draft<'a> {
     /// One generation after the state, and otherwise the same.
-    pub(super) fn of(state: &'a State) -> Result<Self> {
-        let header = state.next_header()?;
+    pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
+        let header = state.next_header(path)?;
         let tokens = Changes::new(&state.index);
         let (notes, unlocked) = (state.notes.clone(), state.unlocked.clone());
         Ok(Self { tokens, header, notes, unlocked, gone_of_keychain: Vec::new() })
+    }
+
+    /// The length of the file that a commit would write.
+    pub(super) fn file_len(&self) -> Result<u64> {
+        let Self { tokens, header, notes, .. } = self;
+        let without_records = Encoding::new(tokens.next_id(), notes, iter::empty(), tokens.records_len())?;
+        Ok(header.file_len(without_records.len()))
     }
 
     /// Whether there is nothing to commit.

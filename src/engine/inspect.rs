@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Engine, Written, read_all, state::Loaded};
 use crate::{
     error::{Error, Result},
-    file::{Replacement, StoreFile},
+    file::StoreFile,
     format::{self, Header},
     secret::SecretBytes,
     status::{FileStatus, Status},
@@ -21,8 +21,8 @@ impl Engine {
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
         let copy = self.file.beside(path)?;
         let bytes = self.read_sound()?;
-        let Replacement { unconfirmed, .. } = copy.make(None, &[&bytes])?;
-        Written { value: (), unconfirmed }.confirmed(|()| None)
+        let unsynced = copy.make(None, &[&bytes])?.unsynced;
+        Written { value: (), unsynced }.confirmed(|()| None)
     }
 
     /// The bytes of the file, once they are verified to the last token.

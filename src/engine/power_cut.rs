@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
+    io,
     os::unix::fs::MetadataExt,
     sync::LazyLock,
 };
@@ -31,7 +32,7 @@ enum Asked {
     Write(Inode, Vec<u8>),
     Sync(Inode),
     Rename(String, String),
-    SyncFolder,
+    SyncDirectory,
     Remove(String),
 }
 
@@ -69,11 +70,14 @@ impl Disk for Recording {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.note(Os.rename_new(from, to), Asked::Rename(name(from), name(to)))
     }
-    fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
-        Os.open_folder(folder)
+    fn open_directory(&self, folder: &Path) -> io::Result<Option<File>> {
+        Os.open_directory(folder)
     }
-    fn sync_folder(&self, folder: &File) -> io::Result<()> {
-        self.note(Os.sync_folder(folder), Asked::SyncFolder)
+    fn sync_directory(&self, folder: &File) -> io::Result<()> {
+        self.note(Os.sync_directory(folder), Asked::SyncDirectory)
+    }
+    fn look(&self, path: &Path) -> io::Result<()> {
+        Os.look(path)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.note(Os.remove(path), Asked::Remove(name(path)))
@@ -139,7 +143,7 @@ impl Model {
                 self.pending.push(Change::Unname(from.clone()));
             }
             Asked::Remove(name) => self.pending.push(Change::Unname(name.clone())),
-            Asked::SyncFolder => {
+            Asked::SyncDirectory => {
                 let pending = std::mem::take(&mut self.pending);
                 self.names = Self::named(&self.names, pending.iter());
             }
@@ -336,7 +340,7 @@ fn recorded_create() -> Recorded {
 #[test]
 fn after_a_power_cut_at_any_moment_the_store_opens_to_before_or_after() {
     for Recorded { operation, start, log, before, after } in recordings() {
-        assert!(matches!(log.last(), Some(Asked::SyncFolder)), "{operation}: {log:?}");
+        assert!(matches!(log.last(), Some(Asked::SyncDirectory)), "{operation}: {log:?}");
         let states = cut_everywhere(&start, &log, &before, &after).unwrap_or_else(|bad| panic!("{operation}: {bad}"));
         assert!(states > 100, "{operation}: only {states} states were looked at");
         println!("{operation}: {states} states");
@@ -353,7 +357,7 @@ fn without_either_sync_a_power_cut_does_harm() {
         };
         let torn = without(|asked| matches!(asked, Asked::Sync(_)));
         assert!(torn.is_err(), "{operation} does not need the file to be synced: {torn:?}");
-        let lost = without(|asked| matches!(asked, Asked::SyncFolder)).unwrap_err();
+        let lost = without(|asked| matches!(asked, Asked::SyncDirectory)).unwrap_err();
         assert!(lost.starts_with(&format!("cut after {0} of {0}", log.len() - 1)), "{operation}: {lost}");
     }
 }

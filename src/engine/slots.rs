@@ -121,7 +121,7 @@ impl Engine {
             return Err(Error::NotAnOrphan { id });
         }
         // No power cut brings the slot back after this, whichever process removed it.
-        Written { value: (), unconfirmed: self.file.confirm() }.confirmed(|()| None)?;
+        Written { value: (), unsynced: self.sync_loaded()? }.confirmed(|()| None)?;
         if keychain.forget(&store_id, id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
     }
 
@@ -171,7 +171,8 @@ impl Engine {
 
     /// What a new slot is made ready with: the header of the next file, as it would be now, and the store key.
     fn next(&self) -> Result<(Header, Key)> {
-        let (header, store_key) = self.read_state(|state| (state.next_header(), state.unlocked.store_key.clone()))?;
+        let (header, store_key) =
+            self.read_state(|state| (state.next_header(self.path()), state.unlocked.store_key.clone()))?;
         Ok((header?, store_key))
     }
 }

@@ -1,6 +1,6 @@
 //! What is in memory of a file: read from its bytes, and sealed to be the next one.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     codec::{self, Contents, Encoding, SlotNote},
@@ -27,11 +27,12 @@ pub(super) struct State {
     pub(super) index: Arc<Index>,
     /// An older or diverging state was seen at the path. This handle goes no further.
     pub(super) rolled_back: bool,
-    /// The folder could not be synced after the last change. Nothing is called durable until it has been.
-    pub(super) unconfirmed: bool,
+    /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may have
+    /// been killed before it could, so this is so of every state that was loaded.
+    pub(super) is_unsynced: bool,
 }
 
-/// What a file that is read anew is held against.
+/// The state that a reloaded file is compared with.
 pub(super) struct Loaded {
     pub(super) unlocked: Unlocked,
     pub(super) header: Header,
@@ -57,14 +58,14 @@ impl State {
             notes: contents.notes,
             index,
             rolled_back: false,
-            unconfirmed: false,
+            is_unsynced: true,
         })
     }
 
     /// The header of the next file, before it is sealed: one generation later, and otherwise the same.
-    pub(super) fn next_header(&self) -> Result<Header> {
+    pub(super) fn next_header(&self, path: &Path) -> Result<Header> {
         let generation = self.header.generation.checked_add(1);
-        let generation = generation.ok_or(Error::internal("no generation is left"))?;
+        let generation = generation.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })?;
         Ok(Header { generation, ..self.header.clone() })
     }
 

@@ -1,23 +1,35 @@
 //! The threads of one handle that want to write: one of them leads, and commits the changes of all who wait as one.
 //!
-//! So that many threads cost one replacement and not one each (group commit). Nobody returns before the replacement that his own
-//! change is in is on the disk, or has failed for that change alone.
+//! So that many threads cost one replacement and not one each (group commit). No thread returns before the replacement with
+//! its change is on the disk, or has failed.
 
-use std::{collections::BTreeMap, fmt, io, mem, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, mem,
+};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
     changes::Changes,
     error::{Error, Result},
-    file::{Turns, Wait},
+    file::{Unsynced, Wait},
 };
 
-/// A change that waits for its commit. It keeps its own result. It is made once more if the group that it was in fails.
+/// A change that waits for its commit. It keeps its own result. It may be made more than once.
 pub(super) type Change = Box<dyn FnMut(&mut Changes<'_>) + Send>;
 
-/// What became of the replacement that a change was in: if it is visible, what stands in the way of calling it durable.
-pub(super) type Committed = Result<Option<(PathBuf, io::Error)>>;
+/// The outcome of the replacement that a change was in: if the replacement is visible, why a power cut may undo it.
+pub(super) type Committed = Result<Option<Unsynced>>;
+
+/// The outcome of a group of changes that was committed.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// The places of changes that were left out, and why.
+    pub(super) refused: Vec<(usize, Error)>,
+    /// Of all other changes.
+    pub(super) unsynced: Option<Unsynced>,
+}
 
 #[derive(Default)]
 pub(super) struct Writers {
@@ -31,17 +43,32 @@ impl fmt::Debug for Writers {
     }
 }
 
-/// A change's place in the queue: earlier ones are made first.
+/// A place in the queue: the lowest leads next, and earlier changes are made first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
 #[derive(Default)]
 struct Queue {
     is_led: bool,
-    turns: Turns,
     last_ticket: u64,
+    /// Changes that any leader may commit.
     waiting: BTreeMap<Ticket, Change>,
+    /// Threads that wait to commit something by themselves.
+    waiting_alone: BTreeSet<Ticket>,
     committed: BTreeMap<Ticket, Committed>,
+}
+
+impl Queue {
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket = self.last_ticket.saturating_add(1);
+        Ticket(self.last_ticket)
+    }
+
+    /// Whether no other ticket is before this one.
+    fn is_first(&self, ticket: Ticket) -> bool {
+        let first = self.waiting.first_key_value().map(|(first, _)| first);
+        first.into_iter().chain(self.waiting_alone.first()).all(|first| ticket <= *first)
+    }
 }
 
 /// Whose turn it is.
@@ -54,8 +81,7 @@ pub(super) enum Turn<'a> {
 /// The turn to write, until it is dropped.
 pub(super) struct Lead<'a> {
     writers: &'a Writers,
-    turns: Turns,
-    own: Option<Ticket>,
+    own: Ticket,
     /// Changes of others that are being committed.
     taken: Vec<Ticket>,
 }
@@ -63,29 +89,31 @@ pub(super) struct Lead<'a> {
 impl Writers {
     pub(super) fn enqueue(&self, change: Change) -> Ticket {
         let mut queue = self.queue.lock();
-        queue.last_ticket = queue.last_ticket.saturating_add(1);
-        let ticket = Ticket(queue.last_ticket);
+        let ticket = queue.ticket();
         queue.waiting.insert(ticket, change);
         ticket
     }
 
     /// Waits for the turn to write, or until the change of that ticket has been committed by whoever had it. If neither comes in
     /// time, that change is never made.
-    pub(super) fn turn(&self, own: Option<Ticket>, wait: &Wait) -> Result<Turn<'_>> {
+    pub(super) fn turn(&self, own: Ticket, wait: &Wait) -> Result<Turn<'_>> {
         let mut queue = self.queue.lock();
         loop {
-            if let Some(committed) = own.and_then(|own| queue.committed.remove(&own)) {
+            if let Some(committed) = queue.committed.remove(&own) {
                 return Ok(Turn::Past(committed));
             }
-            if own.is_some_and(|own| !queue.waiting.contains_key(&own)) {
+            if !queue.waiting.contains_key(&own) && !queue.waiting_alone.contains(&own) {
                 // It is being committed, and cannot be called off.
                 self.moved.wait(&mut queue);
-            } else if !queue.is_led {
+            } else if !queue.is_led && queue.is_first(own) {
                 queue.is_led = true;
-                let turns = mem::take(&mut queue.turns);
-                return Ok(Turn::Ours(Lead { writers: self, turns, own, taken: Vec::new() }));
+                queue.waiting_alone.remove(&own);
+                return Ok(Turn::Ours(Lead { writers: self, own, taken: Vec::new() }));
             } else if wait.left().is_zero() {
-                own.and_then(|own| queue.waiting.remove(&own));
+                queue.waiting.remove(&own);
+                queue.waiting_alone.remove(&own);
+                // Another may be first now.
+                self.moved.notify_all();
                 return Err(wait.busy());
             } else {
                 self.moved.wait_for(&mut queue, wait.left());
@@ -95,7 +123,13 @@ impl Writers {
 
     /// Waits for the turn to write something that is not in the queue.
     pub(super) fn lead(&self, wait: &Wait) -> Result<Lead<'_>> {
-        match self.turn(None, wait)? {
+        let own = {
+            let mut queue = self.queue.lock();
+            let own = queue.ticket();
+            queue.waiting_alone.insert(own);
+            own
+        };
+        match self.turn(own, wait)? {
             Turn::Ours(lead) => Ok(lead),
             Turn::Past(_) => Err(abandoned()),
         }
@@ -108,31 +142,24 @@ impl Writers {
 }
 
 impl Lead<'_> {
-    /// To be called before the lock of the file is taken.
-    pub(super) fn begin(&mut self, wait: &Wait) {
-        self.turns.begin(wait, Instant::now());
-    }
-
-    /// To be called after the lock of the file was given up.
-    pub(super) fn end(&mut self) {
-        self.turns.end();
-    }
-
-    /// Commits all changes that wait, and says what became of one's own. A group that fails is taken apart: each change gets the
-    /// error that is its own, and what can be done is done.
-    pub(super) fn commit_all(&mut self, mut commit: impl FnMut(&mut [Change]) -> Committed) -> Committed {
+    /// Commits all changes that wait, and says what became of one's own. An error of the commit is an error of each change:
+    /// nothing is tried a second time, so that a full or failing disk costs all of them one attempt together.
+    pub(super) fn commit_all(&mut self, commit: impl FnOnce(&mut [Change]) -> Result<Group>) -> Committed {
         let waiting = mem::take(&mut self.writers.queue.lock().waiting);
         let (tickets, mut changes): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        self.taken = tickets.iter().copied().filter(|ticket| Some(*ticket) != self.own).collect();
-        let committed: Vec<Committed> = match commit(&mut changes) {
-            Ok(unconfirmed) => tickets.iter().map(|_| Ok(unconfirmed.as_ref().map(again))).collect(),
-            Err(error) if tickets.len() == 1 => vec![Err(error)],
-            Err(_) => changes.chunks_mut(1).map(commit).collect(),
+        self.taken = tickets.iter().copied().filter(|ticket| *ticket != self.own).collect();
+        let committed: BTreeMap<Ticket, Committed> = match commit(&mut changes) {
+            Ok(Group { refused, unsynced }) => {
+                let refused = refused.into_iter().filter_map(|(n, error)| Some((*tickets.get(n)?, Err(error))));
+                let all = tickets.iter().map(|ticket| (*ticket, Ok(unsynced.as_ref().map(Unsynced::again))));
+                all.chain(refused).collect()
+            }
+            Err(error) => tickets.iter().map(|ticket| (*ticket, Err(error.again()))).collect(),
         };
         let mut queue = self.writers.queue.lock();
         self.taken.clear();
-        queue.committed.extend(tickets.into_iter().zip(committed));
-        self.own.and_then(|own| queue.committed.remove(&own)).unwrap_or_else(|| Err(abandoned()))
+        queue.committed.extend(committed);
+        queue.committed.remove(&self.own).unwrap_or_else(|| Err(abandoned()))
     }
 }
 
@@ -140,22 +167,13 @@ impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut queue = self.writers.queue.lock();
         queue.is_led = false;
-        queue.turns = mem::take(&mut self.turns);
         // One that was never taken, for want of the lock.
-        self.own.and_then(|own| queue.waiting.remove(&own));
+        queue.waiting.remove(&self.own);
         // After a panic.
         queue.committed.extend(self.taken.drain(..).map(|ticket| (ticket, Err(abandoned()))));
         drop(queue);
         self.writers.moved.notify_all();
     }
-}
-
-/// The same failure, for another who was in it.
-fn again((path, error): &(PathBuf, io::Error)) -> (PathBuf, io::Error) {
-    let error = error
-        .raw_os_error()
-        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error);
-    (path.clone(), error)
 }
 
 fn abandoned() -> Error {

@@ -18,8 +18,8 @@ use super::{Error, FileFlaw, KeychainFailure};
 /// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
-/// | `Reopen` | `Replaced`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
-/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable` | change what the application asks for |
+/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
+/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `NoGenerationLeft` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
 /// | `Internal` | `Internal` | report the bug |
@@ -106,11 +106,14 @@ impl Error {
             Self::UnsafePermissions { .. } => ErrorKind::Permission,
             Self::Busy { .. } | Self::ChangedMeanwhile { .. } => ErrorKind::Busy,
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::Replaced { .. } | Self::Rekeyed { .. } | Self::RolledBack { .. } | Self::Forked { .. } => {
-                ErrorKind::Reopen
-            }
+            Self::Replaced { .. }
+            | Self::PathChanged { .. }
+            | Self::Rekeyed { .. }
+            | Self::RolledBack { .. }
+            | Self::Forked { .. } => ErrorKind::Reopen,
             Self::EmptyPath
             | Self::NotAFile { .. }
+            | Self::ReservedName { .. }
             | Self::MountedFile { .. }
             | Self::FileTooLarge { .. }
             | Self::KdfLimit(_)
@@ -119,7 +122,8 @@ impl Error {
             | Self::OtherClient { .. }
             | Self::Ambiguous { .. }
             | Self::TooLarge { .. }
-            | Self::Unstorable { .. } => ErrorKind::Invalid,
+            | Self::Unstorable { .. }
+            | Self::NoGenerationLeft { .. } => ErrorKind::Invalid,
             Self::DurabilityUnknown { .. } | Self::KeyLeft { .. } => ErrorKind::Incomplete,
             Self::Io { cause, .. } => match cause.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,

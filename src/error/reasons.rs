@@ -387,6 +387,13 @@ pub enum UnsafePermissions {
         /// The owner's user id.
         owner: u32,
     },
+    /// The lock file belongs to another user, who could hold it for ever.
+    #[error("is a lock file of user {owner}, who could block every save: delete it")]
+    #[non_exhaustive]
+    ForeignLock {
+        /// The owner's user id.
+        owner: u32,
+    },
     /// A save would leave the file's other names at the old contents.
     #[error("has {links} names (hard links), and a save would change only one of them: remove the other names")]
     #[non_exhaustive]

@@ -156,6 +156,7 @@ examples! { permissions, UnsafePermissions:
     FileMode => [UnsafePermissions::FileMode { mode: 0o644 }],
     DirectoryMode => [UnsafePermissions::DirectoryMode { mode: 0o777 }],
     ForeignOwner => [UnsafePermissions::ForeignOwner { owner: 1000 }],
+    ForeignLock => [UnsafePermissions::ForeignLock { owner: 1000 }],
     HardLinked => [UnsafePermissions::HardLinked { links: 2 }],
 }
 
@@ -193,6 +194,7 @@ errors! {
     AlreadyExists => vec![Error::AlreadyExists { path: path() }],
     EmptyPath => vec![Error::EmptyPath],
     NotAFile => each(kinds(), |found| Error::NotAFile { path: path(), found }),
+    ReservedName => vec![Error::ReservedName { path: directory().join("tokens.keep.lock") }],
     MountedFile => vec![Error::MountedFile { path: path() }],
     BadFile => each(flaws(), |flaw| Error::BadFile { path: path(), flaw }),
     FileTooLarge => vec![Error::FileTooLarge { path: path(), size: 67_112_960, limit: 67_108_864 }],
@@ -238,6 +240,10 @@ errors! {
     Ambiguous => vec![Error::Ambiguous { count: 2 }],
     Unsupported => each(store_operations(), |operation| Error::Unsupported { operation }),
     Replaced => vec![Error::Replaced { path: path() }],
+    PathChanged => vec![Error::PathChanged {
+        path: "/home/ada/app/current/tokens.keep".into(),
+        opened: "/home/ada/app/41/tokens.keep".into(),
+    }],
     Rekeyed => vec![Error::Rekeyed { path: path() }],
     RolledBack => vec![Error::RolledBack { path: path() }],
     ChangedMeanwhile => vec![Error::ChangedMeanwhile { path: path() }],
@@ -252,7 +258,11 @@ errors! {
     }),
     Unstorable => each(unstorable(), |why| Error::Unstorable { why }),
     UnsafePermissions => each(permissions(), |what| Error::UnsafePermissions {
-        path: if matches!(what, UnsafePermissions::DirectoryMode { .. }) { directory() } else { path() },
+        path: match what {
+            UnsafePermissions::DirectoryMode { .. } => directory(),
+            UnsafePermissions::ForeignLock { .. } => directory().join("tokens.keep.lock"),
+            _ => path(),
+        },
         what,
     }),
     DurabilityUnknown => vec![Error::DurabilityUnknown {
@@ -262,6 +272,7 @@ errors! {
     }],
     Random => vec![Error::Random],
     Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: cause(operation) }),
+    NoGenerationLeft => vec![Error::NoGenerationLeft { path: path() }],
     Internal => vec![Error::internal("a change was never made")],
     Other => vec![Error::other("the cloud vault did not answer")],
 }

@@ -12,7 +12,7 @@ use crate::error::{FileKind, Result};
 /// Whether permissions are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A file or folder that is open to others is refused.
+    /// A file or directory that is open to others is refused.
     Checked,
     /// For file systems that have no owners and modes, and show the same ones for everything.
     Unchecked,
@@ -20,9 +20,12 @@ pub(crate) enum Access {
 
 #[cfg(unix)]
 mod platform {
-    use std::os::unix::{
-        ffi::OsStringExt,
-        fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    use std::{
+        fs::Permissions,
+        os::unix::{
+            ffi::OsStringExt,
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        },
     };
 
     use rustix::fs::{Dir, Mode, OFlags};
@@ -30,8 +33,8 @@ mod platform {
     use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
     use crate::error::{Error, UnsafePermissions};
 
-    /// Opens a folder without a note of when it was read; only its owner may. The file system would bring such a note to the
-    /// disk with the next file that is synced in the folder, while a save waits.
+    /// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a note to
+    /// the disk with the next file that is synced in the directory, while a save waits.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const UNNOTED: OFlags = OFlags::NOATIME;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -40,6 +43,8 @@ mod platform {
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
     const WRITE_BY_ALL: u32 = 0o002;
     const STICKY: u32 = 0o1000;
+    const PRIVATE: u32 = 0o600;
+    const ROOT: u32 = 0;
 
     impl Access {
         /// That a file of ours is for us alone. What a file of another user allows is for that user to decide.
@@ -63,9 +68,21 @@ mod platform {
             Ok(())
         }
 
+        /// That a lock file belongs to us or to root, and that only its owner can open it.
+        pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
+            let (owner, mode) = (file.uid(), file.mode() & 0o7777);
+            if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
+                return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
+            }
+            if self == Self::Checked && mode & READ_OR_WRITE_BY_OTHERS != 0 {
+                return Err(refuse(path, UnsafePermissions::FileMode { mode }));
+            }
+            Ok(())
+        }
+
         /// That not everybody can put another file in place of ours.
-        pub(crate) fn check_folder(self, path: &Path, folder: &Metadata) -> Result<()> {
-            let mode = folder.mode() & 0o7777;
+        pub(crate) fn check_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
+            let mode = directory.mode() & 0o7777;
             if self == Self::Checked && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
                 return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
             }
@@ -81,14 +98,32 @@ mod platform {
     pub(crate) fn open_options() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+        options.mode(PRIVATE).custom_flags(flags.bits().cast_signed());
         options
     }
 
-    /// The names in a folder, as far as they can be read.
-    pub(crate) fn names(folder: &Path) -> io::Result<impl Iterator<Item = OsString>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = |flags| rustix::fs::open(folder, flags, Mode::empty());
+    /// Gives a new file of ours the mode 0600, if the umask or an access control list of the directory gave it another one.
+    pub(crate) fn make_private(file: &File, access: Access) -> io::Result<()> {
+        if file.metadata()?.mode() & 0o777 == PRIVATE {
+            return Ok(());
+        }
+        match (file.set_permissions(Permissions::from_mode(PRIVATE)), access) {
+            (Err(_), Access::Unchecked) => Ok(()),
+            (set, _) => set,
+        }
+    }
+
+    /// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it nor
+    /// opens it.
+    pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+        let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    }
+
+    /// The names in a directory, as far as they can be read.
+    pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::open(directory, flags, Mode::empty());
         let entries = Dir::new(open(flags | UNNOTED).or_else(|_| open(flags))?)?;
         Ok(entries.map_while(|entry| Some(OsString::from_vec(entry.ok()?.file_name().to_bytes().to_vec()))))
     }
@@ -140,8 +175,8 @@ mod platform {
             io::Errno,
         };
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // What file systems and kernels answer that have no such thing.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => std::fs::rename(from, to),
+            // What file systems and kernels answer that have no such call, and what containers answer that forbid it.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => std::fs::rename(from, to),
             renamed => Ok(renamed?),
         }
     }
@@ -170,8 +205,8 @@ mod platform {
 
     use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
 
-    pub(crate) fn names(folder: &Path) -> io::Result<impl Iterator<Item = OsString>> {
-        Ok(fs::read_dir(folder)?.map_while(|entry| Some(entry.ok()?.file_name())))
+    pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+        Ok(fs::read_dir(directory)?.map_while(|entry| Some(entry.ok()?.file_name())))
     }
 
     /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that is in
@@ -209,9 +244,22 @@ mod platform {
             Ok(())
         }
 
-        pub(crate) fn check_folder(self, _: &Path, _: &Metadata) -> Result<()> {
+        pub(crate) fn check_lock(self, _: &Path, _: &Metadata) -> Result<()> {
             Ok(())
         }
+
+        pub(crate) fn check_directory(self, _: &Path, _: &Metadata) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn make_private(_: &File, _: Access) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A directory cannot be opened to be synced.
+    pub(crate) fn open_directory(_: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn open_options() -> OpenOptions {
@@ -239,5 +287,6 @@ mod platform {
 }
 
 pub(crate) use platform::{
-    kind, lock_options, mode, names, offers_full_sync, open_options, patiently, rename_new, sync,
+    kind, lock_options, make_private, mode, names, offers_full_sync, open_directory, open_options, patiently,
+    rename_new, sync,
 };

@@ -21,10 +21,12 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames a file to a name that no file has, where the system can tell in one step; else the caller's look is all.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// A handle to sync a folder with; `None` where the platform has none.
-    fn open_folder(&self, folder: &Path) -> io::Result<Option<File>>;
-    /// Brings a folder's names to the disk.
-    fn sync_folder(&self, folder: &File) -> io::Result<()>;
+    /// A handle to sync a directory with; `None` where the platform has none.
+    fn open_directory(&self, directory: &Path) -> io::Result<Option<File>>;
+    /// Brings a directory's names to the disk.
+    fn sync_directory(&self, directory: &File) -> io::Result<()>;
+    /// Asks for the metadata of a file.
+    fn look(&self, path: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -65,12 +67,16 @@ impl Disk for Os {
         access::patiently(|| access::rename_new(from, to))
     }
 
-    fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
-        if cfg!(unix) { File::open(folder).map(Some) } else { Ok(None) }
+    fn open_directory(&self, directory: &Path) -> io::Result<Option<File>> {
+        if cfg!(unix) { access::open_directory(directory).map(Some) } else { Ok(None) }
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<()> {
-        access::sync(folder)
+    fn sync_directory(&self, directory: &File) -> io::Result<()> {
+        access::sync(directory)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<()> {
+        fs::symlink_metadata(path).map(drop)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -85,12 +91,13 @@ pub(crate) struct Watched<F>(pub(crate) F);
 #[cfg(any(test, feature = "__fuzzing"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    OpenFolder,
+    OpenDirectory,
     Create,
     Write,
     Sync,
     Rename,
-    SyncFolder,
+    SyncDirectory,
+    Look,
     Remove,
 }
 
@@ -129,12 +136,16 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::Rename).and_then(|()| Os.rename_new(from, to))
     }
 
-    fn open_folder(&self, folder: &Path) -> io::Result<Option<File>> {
-        (self.0)(Call::OpenFolder).and_then(|()| Os.open_folder(folder))
+    fn open_directory(&self, directory: &Path) -> io::Result<Option<File>> {
+        (self.0)(Call::OpenDirectory).and_then(|()| Os.open_directory(directory))
     }
 
-    fn sync_folder(&self, folder: &File) -> io::Result<()> {
-        (self.0)(Call::SyncFolder).and_then(|()| Os.sync_folder(folder))
+    fn sync_directory(&self, directory: &File) -> io::Result<()> {
+        (self.0)(Call::SyncDirectory).and_then(|()| Os.sync_directory(directory))
+    }
+
+    fn look(&self, path: &Path) -> io::Result<()> {
+        (self.0)(Call::Look).and_then(|()| Os.look(path))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

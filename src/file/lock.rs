@@ -1,14 +1,25 @@
-//! One writer at a time: a lock file beside the store, which outlives every writer.
+//! One writer at a time: a lock file beside the store, and a queue of those who wait for it.
+//!
+//! The lock is the kernel's (`flock` on Unix, `LockFileEx` on Windows): it ends with the process that holds it. The kernel
+//! keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock files: who
+//! has to wait waits for the queue first, and gives the queue up when it has the lock; and whoever sees that somebody
+//! holds the queue waits too. A writer that takes one turn after the other is then behind all who waited before.
 
 use std::{
     fs::{self, File, TryLockError},
-    io,
+    io, mem,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Identity, StoreFile, access, check_regular, failed, identity};
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    Identity, StoreFile, access, check_regular, failed, identity,
+    names::{LOCK, QUEUE, beside},
+};
 use crate::error::{Error, FileOperation, Result};
 
 /// How long an operation on a file waits for others, all its waits together.
@@ -43,52 +54,47 @@ pub(crate) struct Lock {
     path: PathBuf,
 }
 
-/// How one handle's turns as a writer follow each other.
-///
-/// Waiting is done by looking again and again, so a writer that takes the lock right after it gave it up is ahead of
-/// all who wait. One that has had it for a while therefore stays away for longer than anybody pauses.
+/// The request of one handle for the lock, while it waits. It keeps its place in the queue if its caller gives up, so that
+/// the handle's next caller goes on from there.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
-    /// When the present run of turns began, each right after the one before, and when the last of them ended.
-    pub(super) run: Option<(Instant, Instant)>,
+pub(super) struct Line(Mutex<Option<Arc<Request>>>);
+
+/// A thread that waits for the lock, because the system has no lock with a deadline. If the lock is never given up the
+/// thread stays until the process ends; there is one for each lock file at most.
+#[derive(Debug)]
+struct Request {
+    place: Mutex<Place>,
+    moved: Condvar,
+    /// Of the lock file that is waited for.
+    identity: Option<Identity>,
+    path: PathBuf,
 }
 
-const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-const RIGHT_AFTER: Duration = Duration::from_millis(5);
-const LONGEST_RUN: Duration = Duration::from_millis(100);
+/// How long a writer that gets no thread waits before it looks at the lock again.
+const WITHOUT_THREAD: Duration = Duration::from_millis(1);
 
-impl Turns {
-    /// To be called before the lock is taken again.
-    pub(crate) fn begin(&mut self, wait: &Wait, now: Instant) {
-        match self.run {
-            Some((_, end)) if now.duration_since(end) > RIGHT_AFTER => self.run = None,
-            Some((start, _)) if now.duration_since(start) > LONGEST_RUN => {
-                thread::sleep(LONGEST_PAUSE.saturating_mul(3).min(wait.left()));
-                self.run = None;
-            }
-            _ => {}
-        }
-    }
-
-    /// To be called after the lock was given up.
-    pub(crate) fn end(&mut self) {
-        let now = Instant::now();
-        let start = self.run.map_or(now, |(start, _)| start);
-        self.run = Some((start, now));
-    }
+#[derive(Debug)]
+enum Place {
+    Waiting {
+        is_wanted: bool,
+    },
+    First(Result<Lock>),
+    /// The lock was handed over, or given up because nobody wanted it.
+    Left,
 }
 
 impl StoreFile {
     /// Waits until this is the only writer.
     ///
-    /// The lock file is never renamed or removed by us. A tool may do so, after which others lock another file than
-    /// ours: the lock counts only while the path leads to what we locked.
+    /// The library never renames or removes a lock file. A tool may do so, after which others lock another file than
+    /// ours: the lock counts only while the path leads to the file that was locked.
     pub(crate) fn lock(&self, wait: &Wait) -> Result<Lock> {
-        let path = self.sibling(".lock");
         loop {
-            let lock = self.open_lock(&path)?;
-            wait_for(&lock.file, &path, wait)?;
-            if lock.is_at_its_path() {
+            let lock = match self.try_lock()? {
+                None if !wait.left().is_zero() => self.wait_in_line(wait)?,
+                lock => lock,
+            };
+            if let Some(lock) = lock.filter(Lock::is_at_its_path) {
                 return Ok(lock);
             }
             if wait.left().is_zero() {
@@ -97,42 +103,171 @@ impl StoreFile {
         }
     }
 
-    /// The lock before it is taken.
-    fn open_lock(&self, path: &Path) -> Result<Lock> {
+    /// The lock, if it is free and nobody waits for it.
+    fn try_lock(&self) -> Result<Option<Lock>> {
+        let lock = self.open_lock(LOCK)?;
+        if !self.is_queue_empty()? {
+            return Ok(None);
+        }
+        try_lock(|| lock.file.try_lock(), &lock.path).map(|locked| locked.then_some(lock))
+    }
+
+    fn is_queue_empty(&self) -> Result<bool> {
+        let Some(queue) = self.open_existing_lock(QUEUE)? else { return Ok(true) };
+        // Shared, so that two who look see no queue in each other.
+        try_lock(|| queue.file.try_lock_shared(), &queue.path)
+    }
+
+    /// The lock, after those who came before; `None` if it was given up meanwhile.
+    fn wait_in_line(&self, wait: &Wait) -> Result<Option<Lock>> {
+        let request = {
+            let mut waiting = self.line.0.lock();
+            if !waiting.as_ref().is_some_and(|request| request.is_waiting()) {
+                *waiting = self.request()?;
+            }
+            waiting.clone()
+        };
+        match request {
+            Some(request) => request.lock(wait),
+            None => {
+                thread::sleep(WITHOUT_THREAD.min(wait.left()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// A request; `None` if the system has no thread for it.
+    fn request(&self) -> Result<Option<Arc<Request>>> {
+        let (queue, lock) = (self.open_lock(QUEUE)?, self.open_lock(LOCK)?);
+        let request = Arc::new(Request {
+            place: Mutex::new(Place::Waiting { is_wanted: true }),
+            moved: Condvar::new(),
+            identity: lock.identity.clone(),
+            path: lock.path.clone(),
+        });
+        let waiting = request.clone();
+        let wait = move || {
+            let queued = wait_for(&queue);
+            let locked = queued.and_then(|()| wait_for(&lock)).map(|()| lock);
+            drop(queue);
+            waiting.arrive(locked);
+        };
+        let started = thread::Builder::new().name("tokenkeep-lock".to_owned()).spawn(wait);
+        Ok(started.is_ok().then_some(request))
+    }
+
+    /// A lock file before it is locked, and made if there is none.
+    fn open_lock(&self, suffix: &str) -> Result<Lock> {
+        loop {
+            if let Some(lock) = self.open_existing_lock(suffix)? {
+                return Ok(lock);
+            }
+            let path = beside(&self.path, suffix);
+            let mut options = access::lock_options();
+            options.read(true).write(true).create_new(true);
+            match access::patiently(|| options.open(&path)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    let file = opened.map_err(failed(FileOperation::Create, &path))?;
+                    access::make_private(&file, self.access).map_err(failed(FileOperation::Create, &path))?;
+                    return self.checked_lock(file, path);
+                }
+            }
+        }
+    }
+
+    fn open_existing_lock(&self, suffix: &str) -> Result<Option<Lock>> {
+        let path = beside(&self.path, suffix);
         let mut options = access::lock_options();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = access::patiently(|| options.open(path)).map_err(failed(FileOperation::Open, path))?;
-        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
-        check_regular(path, &metadata)?;
-        // Whoever can open it can hold it for ever.
-        self.access.check_readable(path, &metadata)?;
-        Ok(Lock { file, identity: identity(&metadata), path: path.to_owned() })
+        options.read(true).write(true);
+        match access::patiently(|| options.open(&path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => {
+                let file = opened.map_err(failed(FileOperation::Open, &path))?;
+                self.checked_lock(file, path).map(Some)
+            }
+        }
+    }
+
+    /// That nobody else can open the lock file: whoever can open it can hold it for ever.
+    fn checked_lock(&self, file: File, path: PathBuf) -> Result<Lock> {
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &path))?;
+        check_regular(&path, &metadata)?;
+        self.access.check_lock(&path, &metadata)?;
+        Ok(Lock { file, identity: identity(&metadata), path })
     }
 }
 
-/// The system has no lock with a deadline, so this looks again and again.
-fn wait_for(file: &File, path: &Path, wait: &Wait) -> Result<()> {
-    let mut pause = Duration::from_micros(100);
+impl Request {
+    /// Whether the lock at the path is still waited for.
+    fn is_waiting(&self) -> bool {
+        matches!(*self.place.lock(), Place::Waiting { .. }) && leads_to(&self.path, self.identity.as_ref())
+    }
+
+    /// The lock, once it is ours; `None` if it was given up before this call.
+    fn lock(&self, wait: &Wait) -> Result<Option<Lock>> {
+        let mut place = self.place.lock();
+        loop {
+            match mem::replace(&mut *place, Place::Left) {
+                Place::First(locked) => return locked.map(Some),
+                Place::Left => return Ok(None),
+                Place::Waiting { .. } => {
+                    let is_wanted = !wait.left().is_zero();
+                    *place = Place::Waiting { is_wanted };
+                    if !is_wanted {
+                        return Err(wait.busy());
+                    }
+                    self.moved.wait_for(&mut place, wait.left());
+                }
+            }
+        }
+    }
+
+    /// Hands over the lock, or gives it up.
+    fn arrive(&self, locked: Result<Lock>) {
+        let mut place = self.place.lock();
+        *place = match *place {
+            Place::Waiting { is_wanted: true } => Place::First(locked),
+            _ => Place::Left,
+        };
+        self.moved.notify_all();
+    }
+}
+
+fn wait_for(lock: &Lock) -> Result<()> {
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
+        match lock.file.lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked.map_err(failed(FileOperation::Lock, &lock.path)),
+        }
+    }
+}
+
+/// `false` if others hold the lock.
+fn try_lock(lock: impl Fn() -> Result<(), TryLockError>, path: &Path) -> Result<bool> {
+    loop {
+        match lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) => return Err(failed(FileOperation::Lock, path)(error)),
-            Err(TryLockError::WouldBlock) if wait.left().is_zero() => return Err(wait.busy()),
-            Err(TryLockError::WouldBlock) => thread::sleep(pause.min(wait.left())),
         }
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
 
 impl Lock {
     /// Whether it still keeps others out.
-    pub(super) fn is_at_its_path(&self) -> bool {
-        // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
-        let Some(locked) = &self.identity else { return true };
-        let at_path = fs::symlink_metadata(&self.path).ok().as_ref().and_then(identity);
-        at_path.is_some_and(|at_path| locked.is_same_file(&at_path))
+    pub(crate) fn is_at_its_path(&self) -> bool {
+        leads_to(&self.path, self.identity.as_ref())
     }
+}
+
+/// Whether the path of a lock file leads to the file that was opened.
+fn leads_to(path: &Path, opened: Option<&Identity>) -> bool {
+    // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
+    let Some(opened) = opened else { return true };
+    let at_path = fs::symlink_metadata(path).ok().as_ref().and_then(identity);
+    at_path.is_some_and(|at_path| opened.is_same_file(&at_path))
 }
 
 impl Drop for Lock {
@@ -141,3 +276,6 @@ impl Drop for Lock {
         let _ = self.file.unlock();
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -43,6 +43,13 @@ impl Identity {
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
+
+    /// Whether both are of one file with the same bytes. Who writes to a file changes the time of its last modification;
+    /// who changes its mode, its owner or the time of its last access changes only `changed`.
+    pub(super) fn has_same_bytes(&self, other: &Self) -> bool {
+        let Self { device, inode, len, modified, changed: _ } = self;
+        (device, inode, len, modified) == (&other.device, &other.inode, &other.len, &other.modified)
+    }
 }
 
 impl Opened {
@@ -109,6 +116,11 @@ impl Held {
     /// Whether these still are the first bytes of the file, if it is held.
     pub(crate) fn starts_with(&self, bytes: &[u8]) -> Result<bool> {
         self.0.as_ref().map_or(Ok(false), |opened| Ok(opened.read_start(bytes.len())? == bytes))
+    }
+
+    /// The open file, if it is held.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.0.as_ref().map(|opened| &opened.file)
     }
 
     /// How many bytes it keeps on the disk.

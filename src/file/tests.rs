@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::*;
+use super::{names::beside, replacement::Replacement, *};
 use crate::error::UnsafePermissions;
 
 /// A disk whose nth call fails, and a count of the calls.
@@ -47,7 +47,8 @@ fn now() -> Wait {
 /// Replaces the file as it is now.
 fn replace(file: &StoreFile, parts: &[&[u8]]) -> Result<Replacement> {
     let identity = file.identity()?;
-    file.replace(&lock(file), identity.as_ref(), parts)
+    let lock = lock(file);
+    file.prepare(Some(&lock), parts)?.replace(&lock, identity.as_ref())
 }
 
 fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
@@ -63,7 +64,7 @@ fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
-    assert!(replacement.unconfirmed.is_none());
+    assert!(replacement.unsynced.is_none());
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
     assert_eq!(file.identity().unwrap().as_ref(), replacement.held.identity());
     let opened = file.open().unwrap();
@@ -121,7 +122,7 @@ fn empty_path_is_refused_as_such() {
 fn failed_write_names_the_store_and_the_systems_words() {
     const NO_SPACE: i32 = 28;
     let expected = [
-        (Call::OpenFolder, "could not open {directory}: "),
+        (Call::OpenDirectory, "could not open {directory}: "),
         (Call::Create, "could not write {store}: "),
         (Call::Write, "could not write {store}: "),
         (Call::Sync, "could not sync {store}: "),
@@ -178,14 +179,14 @@ fn a_failure_after_it_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let replacement = replace(&existing(&path, failing_at(5).0), &[b"new ", b"bytes"]).unwrap();
-    let (unsynced, error) = replacement.unconfirmed.unwrap();
+    let Unsynced { path: unsynced, cause: error } = replacement.unsynced.unwrap();
     assert_eq!((unsynced, error.kind()), (fs::canonicalize(folder.path()).unwrap(), io::ErrorKind::StorageFull));
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
 
     let (disk, calls) = failing_at(usize::MAX);
     replace(&existing(&path, disk), &[b"new ", b"bytes"]).unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), 6, "the calls counted above are all there are");
+    assert_eq!(calls.load(Ordering::SeqCst), 7, "the calls counted above are all there are");
 }
 
 /// The order that makes a power cut harmless: the bytes are on the disk before their name is, and the name is before
@@ -201,7 +202,8 @@ fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
         Ok(())
     });
     replace(&existing(&private_file(folder.path(), b"old"), Arc::new(disk)), &[b"new"]).unwrap();
-    let expected = [Call::OpenFolder, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncFolder];
+    let expected =
+        [Call::OpenDirectory, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory, Call::Look];
     assert_eq!(*calls.lock(), expected);
 }
 
@@ -239,7 +241,7 @@ fn one_lock_at_a_time_and_the_next_one_waits_no_longer_than_it_may() {
 fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let lock_path = file.sibling(".lock");
+    let lock_path = beside(file.path(), ".lock");
     let held = file.lock(&now()).unwrap();
     std::thread::scope(|scope| {
         // Waits on the file that is there now, gets it when `held` is given up, and has to see that it is nobody's.
@@ -259,7 +261,7 @@ fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
 fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let (lock, elsewhere) = (file.sibling(".lock"), folder.path().join("elsewhere"));
+    let (lock, elsewhere) = (beside(file.path(), ".lock"), folder.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
     assert!(matches!(file.lock(&now()), Err(Error::Io { .. })));
     assert!(!elsewhere.exists());
@@ -267,6 +269,32 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
     let refused = file.lock(&now());
     assert!(matches!(refused, Err(Error::NotAFile { found: FileKind::Pipe, .. })), "{refused:?}");
+}
+
+/// Another user who may write to the parent directory exchanges the directory while a save is at work.
+#[cfg(unix)]
+#[test]
+fn directory_that_became_a_pipe_blocks_no_save() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("app");
+    fs::create_dir(&directory).unwrap();
+    let path = private_file(&directory, b"old");
+    let (from, to) = (directory.clone(), parent.path().join("moved"));
+    let disk = Watched(move |call| {
+        if call == Call::OpenDirectory {
+            fs::rename(&from, &to)?;
+            assert!(std::process::Command::new("mkfifo").arg(&from).status()?.success());
+        }
+        Ok(())
+    });
+    let file = existing(&path, Arc::new(disk));
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(replace(&file, &[b"new"]).map(|_| ())));
+    let refused = receive.recv_timeout(Duration::from_secs(20)).expect("the save hangs");
+    assert!(matches!(refused, Err(Error::Io { operation: FileOperation::Open, .. })), "{refused:?}");
+    // Neither a listing nor a sync of the directory waits.
+    assert!(access::names(&directory).is_err());
+    assert!(access::open_directory(&directory).is_err());
 }
 
 #[cfg(unix)]
@@ -277,7 +305,7 @@ fn what_is_made_is_for_its_owner_alone() {
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     replace(&file, &[b"new"]).unwrap();
-    for path in [&path, &file.sibling(".lock")] {
+    for path in [&path, &beside(file.path(), ".lock")] {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600, "{}", path.display());
     }
 }
@@ -428,9 +456,9 @@ fn a_file_that_is_a_mount_point_is_told_with_what_to_do() {
 
 #[test]
 fn folders_of_paths_are_named_even_where_the_path_does_not() {
-    assert_eq!(folder_of(Path::new("tokens.keep")), Path::new("."));
-    assert_eq!(folder_of(Path::new("a/tokens.keep")), Path::new("a"));
-    assert_eq!(folder_of(Path::new("/tokens.keep")), Path::new("/"));
+    assert_eq!(directory_of(Path::new("tokens.keep")), Path::new("."));
+    assert_eq!(directory_of(Path::new("a/tokens.keep")), Path::new("a"));
+    assert_eq!(directory_of(Path::new("/tokens.keep")), Path::new("/"));
 }
 
 #[cfg(unix)]
@@ -443,23 +471,6 @@ fn a_lock_that_others_could_hold_for_ever_is_refused() {
     fs::set_permissions(folder.path().join("store.lock"), fs::Permissions::from_mode(0o644)).unwrap();
     let refused = file.lock(&now());
     assert!(matches!(refused, Err(Error::UnsafePermissions { .. })), "{refused:?}");
-}
-
-/// What it keeps from happening, waiting for seconds, is a matter of time and has no place here.
-#[test]
-fn a_long_run_of_turns_ends_with_a_pause() {
-    let wait = wait(Duration::from_secs(1));
-    let now = std::time::Instant::now();
-    let before = |millis| now.checked_sub(Duration::from_millis(millis)).unwrap();
-    let ran_on = |run| {
-        let mut turns = Turns { run };
-        turns.begin(&wait, now);
-        turns.run.is_some()
-    };
-    assert!(!ran_on(None));
-    assert!(ran_on(Some((before(10), now))), "short");
-    assert!(!ran_on(Some((before(200), now))), "long");
-    assert!(!ran_on(Some((before(200), before(100)))), "over");
 }
 
 /// As on a file system that gives every file a mode of its own: a store that could not be opened is not made.

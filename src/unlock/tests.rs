@@ -150,7 +150,7 @@ fn each_failed_unlock_method_is_reported_in_order() {
             "a keychain cannot unlock /home/ada/tokens.keep, which has no key slot for one: use another unlock method",
         ),
         (UnlockMethod::Passphrase, "wrong passphrase for /home/ada/tokens.keep: try again"),
-        (UnlockMethod::Passphrase, "the passphrase is empty: choose one that is hard to guess"),
+        (UnlockMethod::Passphrase, "the passphrase is empty, which protects nothing: enter one that is hard to guess"),
         (
             UnlockMethod::RecoveryKey,
             "wrong recovery key for /home/ada/tokens.keep: check that it was made for this keystore",

@@ -46,6 +46,8 @@ fn main() {
         Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
         Trial::test("what_killed_writers_left_goes_from_a_folder_of_another_user_too", run(places::foreign_folder)),
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
+        Trial::test("default_access_control_list_opens_no_file", run(places::default_access_control_lists)),
+        Trial::test("store_is_created_where_renameat2_is_refused", run(places::refused_renameat2)),
         Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
         Trial::test("where_the_system_has_no_thread_much_is_saved_without", run(places::no_threads)),
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),

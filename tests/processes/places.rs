@@ -131,12 +131,15 @@ pub(crate) fn work(place: &str, directory: &Path) {
             assert_eq!(store.get_tokens().unwrap().len(), 1);
         }
         "directory of another user" => {
-            let store = Keystore::create(&path, &unlock()).unwrap();
+            drop(Keystore::create(&path, &unlock()).unwrap());
             fs::write(directory.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
-            save(&store, "ada").unwrap();
+            save(&Keystore::open(&path, &unlock()).unwrap(), "ada").unwrap();
             assert_eq!(names_in(directory), ["tokens.keep", "tokens.keep.lock"]);
         }
-        "umask" => save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap(),
+        "umask" => {
+            save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap();
+            save(&Keystore::open(&path, &unlock()).unwrap(), "grace").unwrap();
+        }
         other => panic!("no such place: {other}"),
     }
 }
@@ -186,14 +189,49 @@ pub(crate) fn foreign_folder() {
     behind(&AS_NOBODY, "directory of another user", directory.path());
 }
 
+fn assert_private(directory: &Path, when: &str) {
+    for name in ["tokens.keep", "tokens.keep.lock"] {
+        let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{name} with {when}");
+    }
+}
+
+/// As a user whom permissions stop, which root is not.
 pub(crate) fn umasks() {
-    for umask in ["000", "077"] {
+    for umask in ["000", "077", "777", "400", "277"] {
         let directory = tempfile::tempdir().unwrap();
-        behind(&["sh", "-c", &format!("umask {umask}; exec \"$0\"")], "umask", directory.path());
-        for name in ["tokens.keep", "tokens.keep.lock"] {
-            let mode = fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o7777;
-            assert_eq!(mode, 0o600, "{name} with umask {umask}");
+        set_mode(directory.path(), 0o1777);
+        let command = format!("umask {umask}; exec {} \"$0\"", AS_NOBODY.join(" "));
+        if !works(&AS_NOBODY) {
+            return;
         }
+        behind(&["sh", "-c", &command], "umask", directory.path());
+        assert_private(directory.path(), umask);
+    }
+}
+
+/// Such a list takes the place of the umask.
+pub(crate) fn default_access_control_lists() {
+    for list in ["u::---,g::rwx,o::rwx", "u::rwx,g::rwx,o::rwx,u:1234:rwx,m::rwx"] {
+        let directory = tempfile::tempdir().unwrap();
+        set_mode(directory.path(), 0o1777);
+        if !works(&["setfacl", "--version"]) || !works(&AS_NOBODY) {
+            return;
+        }
+        let set = Command::new("setfacl").args(["-d", "-m", list]).arg(directory.path()).status().unwrap();
+        assert!(set.success(), "the file system has no access control lists");
+        behind(&AS_NOBODY, "umask", directory.path());
+        assert_private(directory.path(), list);
+    }
+}
+
+/// What a kernel, a file system or a container may answer.
+pub(crate) fn refused_renameat2() {
+    for error in ["EPERM", "EINVAL", "ENOSYS"] {
+        let directory = tempfile::tempdir().unwrap();
+        let inject = format!("inject=renameat2:error={error}");
+        behind(&["strace", "-f", "-o", "/dev/null", "-e", &inject], "umask", directory.path());
+        assert_eq!(users(&directory.path().join("tokens.keep")), 2);
     }
 }
 
@@ -212,7 +250,8 @@ pub(crate) fn names() {
     }
 
     let path = directory.path().join(std::ffi::OsStr::from_bytes(b"not \xff UTF-8.keep"));
-    let store = Keystore::create(&path, &unlock()).unwrap();
+    drop(Keystore::create(&path, &unlock()).unwrap());
+    let store = Keystore::open(&path, &unlock()).unwrap();
     let mut stray = path.clone().into_os_string();
     stray.push(".0123456789abcdef.tmp");
     fs::write(&stray, b"").unwrap();

@@ -250,7 +250,7 @@ fn a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good() {
     let failing = Arc::new(AtomicBool::new(true));
     let watched = failing.clone();
     let disk = Watched(move |call| match call {
-        Call::SyncFolder if watched.load(Ordering::SeqCst) => Err(io::Error::other("on fire")),
+        Call::SyncDirectory if watched.load(Ordering::SeqCst) => Err(io::Error::other("on fire")),
         _ => Ok(()),
     });
     let engine = open_with(&folder, Arc::new(disk));

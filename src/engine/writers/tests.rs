@@ -1,9 +1,9 @@
 use std::{
-    panic,
+    io, panic,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -85,11 +85,26 @@ fn one_that_is_refused_takes_no_other_with_it() {
     assert_eq!((generation(&engine), users(&engine)), (2, vec!["ada".into(), "grace".into()]));
 }
 
+/// Counts the files that are written.
+fn counting(fails: bool) -> (Arc<dyn Disk>, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let disk = Watched(move |call| {
+        if call == Call::Write {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        if call == Call::Write && fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    (Arc::new(disk), count)
+}
+
 /// Together they are too large, alone they are not.
 #[test]
-fn a_group_that_fails_is_committed_one_by_one() {
+fn changes_that_do_not_fit_are_refused_without_writing() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = Arc::new(tests::create(&folder));
+    drop(tests::create(&folder));
+    let (disk, written) = counting(false);
+    let engine = Arc::new(tests::open_with(&folder, disk));
     let lead = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6"], |engine, name| {
         let field = "x".repeat(Token::MAX_FIELD_LEN);
@@ -103,6 +118,85 @@ fn a_group_that_fails_is_committed_one_by_one() {
     assert!(results[saved..].iter().all(|result| matches!(result, Err(Error::FileTooLarge { .. }))), "{results:?}");
     assert!((1..6).contains(&saved), "{results:?}");
     assert_eq!(users(&engine), ["1", "2", "3", "4", "5", "6"][..saved]);
+    assert_eq!(written.load(Ordering::SeqCst), 1);
+}
+
+/// A change that is too large for the rest is left out, and a smaller one after it is made.
+#[test]
+fn change_after_one_that_does_not_fit_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&folder));
+    let lead = engine.writers.lead(&now()).unwrap();
+    let threads = start(&engine, &["1", "2", "3", "4", "5", "6", "small"], |engine, name| {
+        let field = "x".repeat(if name == "small" { 1 } else { Token::MAX_FIELD_LEN });
+        let token = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
+        let token = token.user_name(name).access_token("a").build();
+        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+    });
+    drop(lead);
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(matches!(results[..], [.., Err(Error::FileTooLarge { .. }), Ok(_)]), "{results:?}");
+    let saved = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!((users(&engine).len(), users(&engine).last().unwrap().as_str()), (saved, "small"));
+}
+
+#[test]
+fn failing_disk_is_tried_once_for_a_group() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(tests::create(&folder));
+    let (disk, written) = counting(true);
+    let engine = Arc::new(tests::open_with(&folder, disk));
+    let lead = engine.writers.lead(&now()).unwrap();
+    let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
+    drop(lead);
+    for thread in threads {
+        match thread.join().unwrap() {
+            Err(Error::Io { path, cause, .. }) => {
+                assert_eq!((path.as_path(), cause.kind()), (engine.path(), io::ErrorKind::StorageFull));
+            }
+            other => panic!("expected Io, got {other:?}"),
+        }
+    }
+    assert_eq!(written.load(Ordering::SeqCst), 1);
+    assert!(users(&engine).is_empty());
+}
+
+/// A thread that wants to write by itself, as a change of slots does, comes before changes that wait for less long.
+#[test]
+fn threads_lead_in_the_order_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&folder));
+    let lead = engine.writers.lead(&now()).unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let alone = {
+        let (engine, order) = (engine.clone(), order.clone());
+        thread::spawn(move || {
+            let lead = engine.writers.lead(&Wait::at_most(Duration::from_secs(60), Path::new("store"))).unwrap();
+            order.lock().push("alone");
+            drop(lead);
+        })
+    };
+    while engine.writers.queue.lock().waiting_alone.is_empty() {
+        thread::yield_now();
+    }
+    let saving = {
+        let (engine, order) = (engine.clone(), order.clone());
+        thread::spawn(move || {
+            let noted = order.clone();
+            let made = engine.write(move |changes| {
+                noted.lock().push("save");
+                changes.save(&Token::builder().user_name("ada").access_token("a").build())
+            });
+            made.unwrap().confirmed(|_| None).unwrap();
+        })
+    };
+    while engine.writers.waiting() == 0 {
+        thread::yield_now();
+    }
+    drop(lead);
+    alone.join().unwrap();
+    saving.join().unwrap();
+    assert_eq!(*order.lock(), ["alone", "save"]);
 }
 
 #[cfg(unix)]
@@ -113,10 +207,10 @@ fn nobody_returns_before_the_folder_is_synced_and_all_are_told_if_it_was_not() {
     let (hold, fail) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
     let (held, failing) = (hold.clone(), fail.clone());
     let disk: Arc<dyn Disk> = Arc::new(Watched(move |call| {
-        while call == Call::SyncFolder && held.load(Ordering::SeqCst) {
+        while call == Call::SyncDirectory && held.load(Ordering::SeqCst) {
             thread::yield_now();
         }
-        if call == Call::SyncFolder && failing.load(Ordering::SeqCst) {
+        if call == Call::SyncDirectory && failing.load(Ordering::SeqCst) {
             Err(io::Error::other("on fire"))
         } else {
             Ok(())

@@ -1,0 +1,39 @@
+//! One failed write, reported to each caller whose change was in it.
+
+use std::io;
+
+use super::Error;
+
+impl Error {
+    /// The same error, for another caller whose change was in the same write.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::NotFound { path } => Self::NotFound { path: path.clone() },
+            Self::MissingDirectory { path } => Self::MissingDirectory { path: path.clone() },
+            Self::NotAFile { path, found } => Self::NotAFile { path: path.clone(), found: *found },
+            Self::MountedFile { path } => Self::MountedFile { path: path.clone() },
+            Self::BadFile { path, flaw } => Self::BadFile { path: path.clone(), flaw: *flaw },
+            Self::FileTooLarge { path, size, limit } => {
+                Self::FileTooLarge { path: path.clone(), size: *size, limit: *limit }
+            }
+            Self::Replaced { path } => Self::Replaced { path: path.clone() },
+            Self::PathChanged { path, opened } => Self::PathChanged { path: path.clone(), opened: opened.clone() },
+            Self::Rekeyed { path } => Self::Rekeyed { path: path.clone() },
+            Self::RolledBack { path } => Self::RolledBack { path: path.clone() },
+            Self::ChangedMeanwhile { path } => Self::ChangedMeanwhile { path: path.clone() },
+            Self::UnsafePermissions { path, what } => Self::UnsafePermissions { path: path.clone(), what: *what },
+            Self::Random => Self::Random,
+            Self::NoGenerationLeft { path } => Self::NoGenerationLeft { path: path.clone() },
+            Self::Io { operation, path, cause } => {
+                Self::Io { operation: *operation, path: path.clone(), cause: same_cause(cause) }
+            }
+            Self::Internal(detail) => Self::Internal(*detail),
+            _ => Self::internal("a write failed in an unexpected way"),
+        }
+    }
+}
+
+/// The same error of the system.
+pub(crate) fn same_cause(cause: &io::Error) -> io::Error {
+    cause.raw_os_error().map_or_else(|| io::Error::new(cause.kind(), cause.to_string()), io::Error::from_raw_os_error)
+}

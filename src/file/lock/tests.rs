@@ -1,0 +1,165 @@
+use std::{os::unix::fs::PermissionsExt, sync::atomic::AtomicUsize, time::Duration};
+
+use super::*;
+use crate::{
+    error::UnsafePermissions,
+    file::{Access, Disk, Os},
+};
+
+fn store_in(directory: &Path) -> StoreFile {
+    let path = directory.join("store");
+    if !path.exists() {
+        Os.create_new(&path).unwrap();
+    }
+    StoreFile::existing(&path, Access::Checked, 1 << 20, Arc::new(Os)).unwrap()
+}
+
+fn wait(most: Duration) -> Wait {
+    Wait::at_most(most, Path::new("store"))
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Each of several handles, as processes have them, takes one turn after the other. While a handle waits, no other handle
+/// has more than a few turns.
+#[test]
+fn writers_take_turns() {
+    const HANDLES: usize = 8;
+    const TURNS: usize = 25;
+    const FEW: usize = 3;
+    let directory = tempfile::tempdir().unwrap();
+    drop(store_in(directory.path()));
+    // Who had the lock, in order; and for each turn how many turns there had been when its handle began to wait.
+    let turns = Mutex::new(Vec::new());
+    let ready = std::sync::Barrier::new(HANDLES);
+    thread::scope(|scope| {
+        for handle in 0..HANDLES {
+            let (turns, ready) = (&turns, &ready);
+            let file = store_in(directory.path());
+            scope.spawn(move || {
+                ready.wait();
+                for _ in 0..TURNS {
+                    let before = turns.lock().len();
+                    let lock = file.lock(&wait(LONG)).unwrap();
+                    turns.lock().push((handle, before));
+                    thread::sleep(Duration::from_millis(1));
+                    drop(lock);
+                }
+            });
+        }
+    });
+    let turns = turns.into_inner();
+    assert_eq!(turns.len(), HANDLES * TURNS);
+    for (now, (handle, before)) in turns.iter().enumerate() {
+        for other in (0..HANDLES).filter(|other| other != handle) {
+            let meanwhile = turns[*before..now].iter().filter(|(handle, _)| *handle == other).count();
+            assert!(meanwhile <= FEW, "{other} had {meanwhile} turns while {handle} waited for turn {now}: {turns:?}");
+        }
+    }
+}
+
+#[test]
+fn caller_that_gave_up_blocks_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let (holder, impatient, patient) =
+        (store_in(directory.path()), store_in(directory.path()), store_in(directory.path()));
+    let held = holder.lock(&wait(SHORT)).unwrap();
+    assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+    assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+    drop(held);
+    drop(patient.lock(&wait(LONG)).unwrap());
+    drop(impatient.lock(&wait(LONG)).unwrap());
+}
+
+/// The thread that waits for the lock is used again by the next caller of the handle.
+#[test]
+fn handle_that_waits_again_needs_no_second_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let (holder, impatient) = (store_in(directory.path()), store_in(directory.path()));
+    let held = holder.lock(&wait(SHORT)).unwrap();
+    let requests: Vec<_> = (0..3)
+        .map(|_| {
+            assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+            impatient.line.0.lock().clone().unwrap()
+        })
+        .collect();
+    assert!(requests.iter().all(|request| Arc::ptr_eq(request, &requests[0])));
+    drop(held);
+    drop(impatient.lock(&wait(LONG)).unwrap());
+}
+
+/// A tool deletes the lock file while a handle waits: others lock a new one, and the handle has to join them.
+#[test]
+fn handle_that_waits_again_waits_for_the_file_at_the_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let (holder, waiting) = (store_in(directory.path()), store_in(directory.path()));
+    let held = holder.lock(&wait(SHORT)).unwrap();
+    assert!(matches!(waiting.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+    fs::remove_file(beside(holder.path(), LOCK)).unwrap();
+    fs::remove_file(beside(holder.path(), QUEUE)).unwrap();
+    drop(waiting.lock(&wait(SHORT)).unwrap());
+    drop(held);
+}
+
+#[test]
+fn lock_files_of_other_users_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = store_in(directory.path());
+    drop(file.lock(&wait(SHORT)).unwrap());
+    let (lock, queue) = (beside(file.path(), LOCK), beside(file.path(), QUEUE));
+    fs::write(&queue, "").unwrap();
+    fs::set_permissions(&queue, fs::Permissions::from_mode(0o600)).unwrap();
+    for path in [&lock, &queue] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+        match file.lock(&wait(SHORT)) {
+            Err(Error::UnsafePermissions { path: named, what: UnsafePermissions::FileMode { mode: 0o666 } }) => {
+                assert_eq!(named, *path);
+            }
+            other => panic!("expected FileMode, got {other:?}"),
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Err(error) = std::os::unix::fs::chown(path, Some(1234), None) {
+            assert!(std::env::var_os("CI").is_none(), "CI runs as root: {error}");
+            eprintln!("not tried, only root can: a lock file of another user");
+            continue;
+        }
+        match file.lock(&wait(SHORT)) {
+            Err(Error::UnsafePermissions { path: named, what: UnsafePermissions::ForeignLock { owner: 1234 } }) => {
+                assert_eq!(named, *path);
+            }
+            other => panic!("expected ForeignLock, got {other:?}"),
+        }
+        std::os::unix::fs::chown(path, Some(0), None).unwrap();
+    }
+    drop(file.lock(&wait(SHORT)).unwrap());
+}
+
+/// The caller counts as waiting until it has the lock, so it gets the lock although others come later.
+#[test]
+fn first_in_line_is_served_before_newcomers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (holder, first) = (store_in(directory.path()), store_in(directory.path()));
+    let held = holder.lock(&wait(SHORT)).unwrap();
+    let served = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let lock = first.lock(&wait(LONG)).unwrap();
+            served.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            drop(lock);
+        });
+        while first.line.0.lock().is_none() {
+            thread::yield_now();
+        }
+        // The thread behind the request has to reach the queue.
+        thread::sleep(SHORT);
+        drop(held);
+        drop(holder.lock(&wait(LONG)).unwrap());
+        assert_eq!(
+            served.load(std::sync::atomic::Ordering::SeqCst),
+            1,
+            "the holder was faster than the one who waited"
+        );
+        waiting.join().unwrap();
+    });
+}

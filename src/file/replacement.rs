@@ -1,0 +1,121 @@
+//! A new file: written under a temporary name, synced, and then renamed to the name of the store.
+
+use std::{fs::File, io, path::PathBuf};
+
+use super::{
+    Held, Identity, Lock, Opened, StoreFile, Unsynced, access, failed, identity,
+    names::{beside, temporary_suffix},
+    resolve_new,
+};
+use crate::error::{Error, FileOperation, Result};
+
+/// A file that is complete and synced under a temporary name. It is removed unless it is renamed.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    store: &'a StoreFile,
+    temporary: PathBuf,
+    /// `None` once the file has its name.
+    file: Option<File>,
+    /// Opened before anything is visible: without a handle the rename could not be synced.
+    directory: Option<File>,
+}
+
+/// A replacement that is visible.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    /// The new file.
+    pub(crate) held: Held,
+    /// Why a power cut may undo the replacement, if it may.
+    pub(crate) unsynced: Option<Unsynced>,
+}
+
+impl StoreFile {
+    /// Makes the file out of these parts, one after the other: all or nothing, and never over another file.
+    ///
+    /// With the lock, others who would make it wait; without, as for a backup, they may be first.
+    pub(crate) fn make(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Replacement> {
+        let mut prepared = self.prepare(lock, parts)?;
+        check_lock(self, lock)?;
+        self.check_resolved(resolve_new(&self.given)?)?;
+        self.check_absent()?;
+        self.disk.rename_new(&prepared.temporary, &self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
+            _ => failed(FileOperation::Create, &self.path)(error),
+        })?;
+        Ok(prepared.renamed())
+    }
+
+    /// Writes a temporary file of these parts, one after the other, and syncs it. Errors name the path of the store: the
+    /// temporary file has a random name and is removed.
+    pub(crate) fn prepare(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Prepared<'_>> {
+        if lock.is_some() {
+            self.sweep();
+        }
+        let path = &self.path;
+        let directory =
+            self.disk.open_directory(&self.directory).map_err(failed(FileOperation::Open, &self.directory))?;
+        let temporary = beside(path, &temporary_suffix()?);
+        let file = self.disk.create_new(&temporary).map_err(failed(FileOperation::Write, path))?;
+        let mut prepared = Prepared { store: self, temporary, file: Some(file), directory };
+        if let Some(file) = &mut prepared.file {
+            access::make_private(file, self.access).map_err(failed(FileOperation::Write, path))?;
+            self.disk.write_all(file, parts).map_err(failed(FileOperation::Write, path))?;
+            // A file system that gives every file a mode of its own may have given it one that is refused later.
+            let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
+            self.access.check_readable(path, &metadata)?;
+            self.disk.sync(file).map_err(failed(FileOperation::Sync, path))?;
+        }
+        Ok(prepared)
+    }
+}
+
+impl Prepared<'_> {
+    /// Replaces the file, if it still is the one that was opened. Else, and if the lock does not keep others out any more,
+    /// the error is [`Error::ChangedMeanwhile`], nothing was replaced, and the same call may succeed later.
+    pub(crate) fn replace(&mut self, lock: &Lock, opened: Option<&Identity>) -> Result<Replacement> {
+        let store = self.store;
+        check_lock(store, Some(lock))?;
+        store.check_path()?;
+        // Whoever takes the lock cannot have changed the file. For others this look has to do: no system renames over one
+        // particular file only. A backup program that restores times may be at work all the while.
+        let is_opened = match (identity(&store.metadata()?), opened) {
+            (Some(found), Some(opened)) => found.has_same_bytes(opened),
+            (found, opened) => found.is_none() && opened.is_none(),
+        };
+        if !is_opened {
+            return Err(store.changed_meanwhile());
+        }
+        store.disk.rename(&self.temporary, &store.path).map_err(|error| match error.kind() {
+            // What Linux answers for a file that is a mount point, as containers make them.
+            io::ErrorKind::ResourceBusy => Error::MountedFile { path: store.path.clone() },
+            _ => failed(FileOperation::Replace, &store.path)(error),
+        })?;
+        Ok(self.renamed())
+    }
+
+    /// Syncs the new name.
+    fn renamed(&mut self) -> Replacement {
+        let store = self.store;
+        // At once: what another program does to the file from now on has to show.
+        let opened = self.file.take().and_then(|file| {
+            let metadata = file.metadata().ok()?;
+            Some(Opened::new(file, &metadata, &store.path))
+        });
+        let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
+        Replacement { held: Held::new(opened), unsynced: synced.err().map(|cause| store.unsynced(cause)) }
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // A failure is left to the next look for strays: the error to report is an earlier one.
+            let _ = self.store.disk.remove(&self.temporary);
+        }
+    }
+}
+
+/// That the lock still keeps other writers out.
+fn check_lock(store: &StoreFile, lock: Option<&Lock>) -> Result<()> {
+    if lock.is_none_or(Lock::is_at_its_path) { Ok(()) } else { Err(store.changed_meanwhile()) }
+}
