@@ -71,8 +71,12 @@ fn query() -> Token {
 fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
     let store = open(directory)?;
     for _ in 0..CALLS {
-        let token =
-            valid_token(&store, &query(), None, &directory.join("refresh.lock"), |token| request(server, token))?;
+        let lock_file = directory.join("refresh.lock");
+        let token = match valid_token(&store, &query(), None, &lock_file, |token| request(server, token)) {
+            // The token is good for the call to the API. An application tries again to save it.
+            Err(error) => error.downcast::<Unsaved>()?.token,
+            Ok(token) => token,
+        };
         println!("process {}: revision {}", std::process::id(), token.revision().unwrap_or_default());
         thread::sleep(Duration::from_millis(20));
     }
@@ -120,7 +124,7 @@ fn valid_token(
         let builder = stored.to_builder().access_token(response.access_token.as_str()).maybe_expires_at(expires_at);
         builder.maybe_refresh_token(response.refresh_token.as_deref()).build()
     };
-    match save(store, query, &token, &fresh) {
+    match save(store, query, &token, fresh) {
         Ok(saved) => saved.ok_or_else(|| "the user has signed out".into()),
         Err(error) => Err(Unsaved { token: fresh(&token), error }.into()),
     }

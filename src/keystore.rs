@@ -38,12 +38,26 @@ use crate::{
 ///   most disks. It waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, the
 ///   change survives a power cut. Threads that save at the same time with one handle and its clones share one
 ///   replacement of the file: many cost little more than one. A save of 256 KiB or more, some six hundred tokens,
-///   starts two threads that end by themselves: one hashes what is encoded, the other closes the old file.
+///   starts two threads that end by themselves: one hashes what is encoded, the other closes the old file. Writers of
+///   several processes are served in the order in which they came; while a save waits for another process, a thread
+///   of its handle waits in the kernel's queue.
 /// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory
 ///   for each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which
 ///   may ask a person.
 /// - **Every operation on key slots** derives keys or asks the keychain in the same way, before it takes the lock. Then
 ///   it waits and writes like a save.
+///
+/// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they have
+/// some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for as long
+/// as they run, and `backup_to` the file's length more.
+///
+/// # Forked processes
+///
+/// A child process that was forked has to open the store itself: its parent's handle ends in
+/// [`Forked`](crate::Error::Forked). Two things are beyond the library. A child that is the first process of a new
+/// process namespace may have the process id of its parent; then the parent's handle is not recognised there, and must
+/// not be used. And a child shares the locks that its parent holds: if the parent is killed during a save, others end in
+/// [`Busy`](crate::Error::Busy) until the child ends or starts another program.
 ///
 /// # Errors
 ///
@@ -52,6 +66,7 @@ use crate::{
 ///
 /// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
 ///   [`RolledBack`](crate::Error::RolledBack): the file is no later state of what was opened;
+/// - [`PathChanged`](crate::Error::PathChanged): a directory or a link on the way to the file was exchanged;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;
 /// - [`ChangedMeanwhile`](crate::Error::ChangedMeanwhile): a program that takes no lock changed the file during a save;
@@ -210,7 +225,7 @@ impl Keystore {
     }
 
     /// Reads the whole file again and verifies it: every byte, to the last token. Derives no key and takes no lock.
-    /// Takes several times the file's length of memory.
+    /// Takes as much memory as [`open`](Self::open), beside the tokens that are in memory already.
     ///
     /// # Errors
     ///
@@ -246,13 +261,13 @@ impl Keystore {
     /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others
     /// write, is on the disk when this returns, and never replaces a file that exists. (Where the system has no rename
     /// that guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and
-    /// writes the whole file; takes no lock. A process that is killed during the call may leave a `.tmp` file beside
+    /// writes the whole file; takes no lock. Names of files beside a store, such as `tokens.keep.lock`, are refused. A process that is killed during the call may leave a `.tmp` file beside
     /// the copy, which can be deleted.
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](crate::Error::AlreadyExists), [`MissingDirectory`](crate::Error::MissingDirectory), and the
-    /// [common errors](#errors).
+    /// [`AlreadyExists`](crate::Error::AlreadyExists), [`MissingDirectory`](crate::Error::MissingDirectory),
+    /// [`ReservedName`](crate::Error::ReservedName), and the [common errors](#errors).
     ///
     /// ```
     /// # use tokenkeep::{Error, KdfParams, Keystore, Passphrase, Unlock};

@@ -14,19 +14,20 @@ use crate::{
 impl Engine {
     /// Reads the whole file again and verifies it.
     pub(crate) fn verify(&self) -> Result<()> {
-        self.read_sound().map(|_| ())
+        self.read_verified(|_| ())
     }
 
     /// Writes a verified copy of the file.
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
         let copy = self.file.beside(path)?;
-        let bytes = self.read_sound()?;
+        let bytes = self.read_verified(SecretBytes::clone)?;
         let unsynced = copy.make(None, &[&bytes])?.unsynced;
         Written { value: (), unsynced }.confirmed(|()| None)
     }
 
-    /// The bytes of the file, once they are verified to the last token.
-    fn read_sound(&self) -> Result<SecretBytes> {
+    /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts them in
+    /// place.
+    fn read_verified<T>(&self, keep: impl Fn(&SecretBytes) -> T) -> Result<T> {
         self.check_process()?;
         loop {
             let state = self.state.read();
@@ -36,11 +37,12 @@ impl Engine {
             let loaded = state.loaded();
             drop(state);
             let opened = self.file.open()?;
-            let bytes = read_all(&opened)?;
-            match self.load(&loaded, opened, &mut bytes.clone()) {
+            let mut bytes = read_all(&opened)?;
+            let kept = keep(&bytes);
+            match self.load(&loaded, opened, &mut bytes) {
                 // Perhaps by this very handle, which changes what is in memory after the file.
                 Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&loaded) => {}
-                loaded => return loaded.map(|_| bytes),
+                loaded => return loaded.map(|_| kept),
             }
         }
     }

@@ -49,8 +49,8 @@ impl KeystoreOptions {
     }
 
     /// How many bytes a file may have, at most 4 GiB. A longer file is neither read nor written, but refused as
-    /// [`Error::FileTooLarge`]. An open store takes several times the length of its file in memory. A file that was
-    /// written under a higher limit needs that limit again to be opened.
+    /// [`Error::FileTooLarge`]. Opening a store takes two to four times the length of its file in memory. A file that
+    /// was written under a higher limit needs that limit again to be opened.
     pub fn max_file_len(mut self, bytes: u64) -> Self {
         self.max_file_len = bytes;
         self

@@ -109,6 +109,10 @@ impl TokenBuilder {
 
     /// The id of the stored token. A save with an id that is not stored gives the new token that id. Setting another id
     /// than before drops the revision, which counts for one stored token only.
+    ///
+    /// A store chooses ids by counting up from the largest number that was ever saved as an id. After an id of
+    /// 9223372036854775807 (2^63 - 1) was saved it chooses none, for good: each token without an id is
+    /// [`NoIdLeft`](crate::Unstorable::NoIdLeft) then.
     pub fn id(mut self, id: impl Into<TokenId>) -> Self {
         let id = Some(id.into()).filter(|id| !id.as_str().is_empty());
         if self.0.id.is_some() && self.0.id != id {

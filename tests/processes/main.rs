@@ -14,6 +14,8 @@ mod places;
 mod torture;
 #[cfg(target_os = "linux")]
 mod torture_slots;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 use std::{env, process::Command};
 
@@ -33,6 +35,7 @@ fn main() {
             ["hardening", how] => hardening::work(how == "hardened"),
             ["places", place, directory] => places::work(place, directory.as_ref()),
             ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
+            ["waiting", worker, path] => waiting::work(worker, path.as_ref()),
             ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),
         };
@@ -53,6 +56,7 @@ fn main() {
         Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
         Trial::test("a_hardened_process_leaves_no_core_file", run(hardening::core_file)),
         Trial::test("a_peer_cannot_look_into_a_hardened_process", run(hardening::peer)),
+        Trial::test("processes_that_wait_for_a_slow_disk_all_save", run(waiting::slow_disk)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
         Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),
     ];
