@@ -40,6 +40,7 @@ impl StoreFile {
         self.check_absent()?;
         self.disk.rename_new(&prepared.temporary, &self.path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: self.path.clone() },
+            io::ErrorKind::NotFound => self.changed_meanwhile(),
             _ => failed(FileOperation::Create, &self.path)(error),
         })?;
         Ok(prepared.renamed())
@@ -86,6 +87,8 @@ impl Prepared<'_> {
             return Err(store.changed_meanwhile());
         }
         store.disk.rename(&self.temporary, &store.path).map_err(|error| match error.kind() {
+            // A writer that got another lock file took the temporary file for that of a killed writer.
+            io::ErrorKind::NotFound => store.changed_meanwhile(),
             // What Linux answers for a file that is a mount point, as containers make them.
             io::ErrorKind::ResourceBusy => Error::MountedFile { path: store.path.clone() },
             _ => failed(FileOperation::Replace, &store.path)(error),

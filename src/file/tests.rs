@@ -297,6 +297,27 @@ fn directory_that_became_a_pipe_blocks_no_save() {
     assert!(access::open_directory(&directory).is_err());
 }
 
+/// A tool deletes the lock file; the next writer takes the temporary file for that of a killed writer, and removes it.
+#[cfg(unix)]
+#[test]
+fn temporary_file_that_another_writer_removed_is_a_change_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let removed_in = folder.path().to_owned();
+    let disk = Watched(move |call| {
+        for name in names(&removed_in).iter().filter(|name| call == Call::Rename && name.ends_with(".tmp")) {
+            fs::remove_file(removed_in.join(name))?;
+        }
+        Ok(())
+    });
+    let disk = Arc::new(disk);
+    let replaced = replace(&existing(&path, disk.clone()), &[b"new"]);
+    assert!(matches!(replaced, Err(Error::ChangedMeanwhile { .. })), "{replaced:?}");
+    let file = StoreFile::new(&folder.path().join("another"), Access::Checked, 1 << 20, disk).unwrap();
+    let made = file.make(Some(&lock(&file)), &[b"new"]);
+    assert!(matches!(made, Err(Error::ChangedMeanwhile { .. })), "{made:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_made_is_for_its_owner_alone() {

@@ -34,7 +34,12 @@ fn main() {
             ["check", operation, path] => crash::check(operation, path.as_ref()),
             ["hardening", how] => hardening::work(how == "hardened"),
             ["places", place, directory] => places::work(place, directory.as_ref()),
-            ["torture", worker, path] => torture::work(worker.parse().unwrap(), path.as_ref()),
+            ["torture", worker, path] => {
+                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Left)
+            }
+            ["torture without locks", worker, path] => {
+                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Deleted)
+            }
             ["waiting", worker, path] => waiting::work(worker, path.as_ref()),
             ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),
             _ => panic!("no such job: {words:?}"),
@@ -58,6 +63,7 @@ fn main() {
         Trial::test("a_peer_cannot_look_into_a_hardened_process", run(hardening::peer)),
         Trial::test("processes_that_wait_for_a_slow_disk_all_save", run(waiting::slow_disk)),
         Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
+        Trial::test("processes_whose_lock_files_are_deleted_lose_nothing", run(torture::torture_without_locks)),
         Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),
     ];
     #[cfg(not(target_os = "linux"))]

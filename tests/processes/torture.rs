@@ -8,19 +8,50 @@ use std::{
     io::Write,
     path::Path,
     process::{Child, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use tokenkeep::{Keystore, KeystoreOptions, Token, TokenStore};
+use tokenkeep::{Error, Keystore, KeystoreOptions, Token, TokenStore};
 
 use crate::{
-    common::{names_in, token, unlock},
+    common::{names_in, set_mode, token, unlock},
     this_program_with,
 };
 
 const WORKERS: usize = 8;
 const THREADS: usize = 2;
+
+/// What a tool does to the lock files meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum LockFiles {
+    Left,
+    /// Deleted, or replaced by another file, every few milliseconds.
+    Deleted,
+}
+
+impl LockFiles {
+    fn job(self) -> &'static str {
+        match self {
+            Self::Left => "torture",
+            Self::Deleted => "torture without locks",
+        }
+    }
+
+    /// The result of an operation, once no tool has got between it and the lock.
+    fn patiently<T>(self, mut operation: impl FnMut() -> tokenkeep::Result<T>) -> T {
+        loop {
+            match operation() {
+                Err(Error::ChangedMeanwhile { .. }) if self == Self::Deleted => {}
+                done => return done.unwrap(),
+            }
+        }
+    }
+}
 
 /// For how long the processes are tortured.
 pub(crate) fn seconds() -> Duration {
@@ -40,7 +71,7 @@ pub(crate) fn number(text: Option<&tokenkeep::Secret>) -> u64 {
 }
 
 /// One process: threads that work until they are killed.
-pub(crate) fn work(worker: usize, directory: &Path) {
+pub(crate) fn work(worker: usize, directory: &Path, locks: LockFiles) {
     let options = KeystoreOptions::new().lock_timeout(Duration::from_secs(60));
     let store = options.open(directory.join("tokens.keep"), &unlock()).unwrap();
     thread::scope(|scope| {
@@ -49,7 +80,8 @@ pub(crate) fn work(worker: usize, directory: &Path) {
             let log = directory.join(format!("log-{name}"));
             scope.spawn(move || {
                 // Others cannot be told what went wrong by a thread that panics while its process works on.
-                let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work_as(&store, &name, &log)));
+                let worked =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work_as(&store, &name, &log, locks)));
                 if worked.is_err() {
                     std::process::exit(3);
                 }
@@ -60,7 +92,7 @@ pub(crate) fn work(worker: usize, directory: &Path) {
 
 /// Lines of a log: what was acknowledged, as `own N`, `shared N`, and the commits that took in all as the number of
 /// lines.
-fn work_as(store: &Keystore, name: &str, log: &Path) {
+fn work_as(store: &Keystore, name: &str, log: &Path, locks: LockFiles) {
     let acknowledged = Acknowledged::read(log);
     let mut log = File::options().append(true).create(true).open(log).unwrap();
     let mut acknowledge = |what: &str, count: u64| log.write_all(format!("{what} {count}\n").as_bytes()).unwrap();
@@ -72,23 +104,21 @@ fn work_as(store: &Keystore, name: &str, log: &Path) {
     acknowledge("found-shared", of_shared);
     loop {
         mine += 1;
-        store.save_token(&own(name).to_builder().access_token(mine.to_string()).build()).unwrap();
+        locks.patiently(|| store.save_token(&own(name).to_builder().access_token(mine.to_string()).build()));
         acknowledge("own", mine);
         let found = store.find_stored(&own(name)).unwrap().unwrap();
         assert_eq!(number(found.access_token()), mine, "a thread finds what it saved");
 
         of_shared += 1;
-        store
-            .save_token(&shared().to_builder().access_token("0").attribute(name, of_shared.to_string()).build())
-            .unwrap();
+        let more = shared().to_builder().access_token("0").attribute(name, of_shared.to_string()).build();
+        locks.patiently(|| store.save_token(&more));
         acknowledge("shared", of_shared);
         seen.look_at(store);
 
-        let passing = store
-            .save_token(&token().id(format!("passing {name}")).access_token(format!("of {name}")).build())
-            .unwrap();
+        let passing = token().id(format!("passing {name}")).access_token(format!("of {name}")).build();
+        let passing = locks.patiently(|| store.save_token(&passing));
         acknowledge("passing", 0);
-        assert!(store.delete_token(&passing).unwrap());
+        assert!(locks.patiently(|| store.delete_token(&passing)));
         acknowledge("deleted", 0);
         assert_eq!(store.find_token_by_id(&passing).unwrap(), None);
     }
@@ -148,16 +178,49 @@ impl Seen {
 }
 
 pub(crate) fn torture() {
+    torture_with(LockFiles::Left);
+}
+
+pub(crate) fn torture_without_locks() {
+    torture_with(LockFiles::Deleted);
+}
+
+/// Deletes the lock files or replaces them, every few milliseconds, until it is told to stop.
+fn delete_locks(directory: &Path, stop: &AtomicBool) -> u64 {
+    let mut count = 0;
+    while !stop.load(Ordering::SeqCst) {
+        for name in ["tokens.keep.lock", "tokens.keep.queue"] {
+            let path = directory.join(name);
+            let other = directory.join("other.lock");
+            if count % 2 == 0 {
+                let _ = fs::remove_file(path);
+            } else if fs::write(&other, "").is_ok() {
+                set_mode(&other, 0o600);
+                fs::rename(other, path).unwrap();
+            }
+        }
+        count += 1;
+        thread::sleep(Duration::from_millis(3));
+    }
+    count
+}
+
+fn torture_with(locks: LockFiles) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
     drop(Keystore::create(&path, &unlock()).unwrap());
     let spawn = |worker: usize| {
-        let mut job = this_program_with(&["torture", &worker.to_string(), directory.path().to_str().unwrap()]);
+        let mut job = this_program_with(&[locks.job(), &worker.to_string(), directory.path().to_str().unwrap()]);
         job.stdin(Stdio::null()).spawn().unwrap()
     };
     let mut workers: Vec<Child> = (0..WORKERS).map(spawn).collect();
     let store = Keystore::open(&path, &unlock()).unwrap();
     let (mut seen, mut kills, mut last_generation) = (Seen::default(), 0, 0);
+    let stop = Arc::new(AtomicBool::new(locks == LockFiles::Left));
+    let deleting = {
+        let (directory, stop) = (directory.path().to_owned(), stop.clone());
+        thread::spawn(move || delete_locks(&directory, &stop))
+    };
     let start = Instant::now();
     while start.elapsed() < seconds() {
         // Killed at moments that the scheduler chooses, which is random enough.
@@ -178,6 +241,9 @@ pub(crate) fn torture() {
         worker.kill().unwrap();
         worker.wait().unwrap();
     }
+
+    stop.store(true, Ordering::SeqCst);
+    let deletions = deleting.join().unwrap();
 
     let mut commits = 0;
     for (worker, thread) in (0..WORKERS).flat_map(|worker| (0..THREADS).map(move |thread| (worker, thread))) {
@@ -201,5 +267,8 @@ pub(crate) fn torture() {
     store.save_token(&token().id("last").access_token("a").build()).unwrap();
     let strays: Vec<_> = names_in(directory.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
     assert_eq!(strays, Vec::<String>::new());
-    println!("{:?}, {kills} kills, {commits} acknowledged commits, {made} generations", seconds());
+    println!(
+        "{:?}, {kills} kills, {commits} acknowledged commits, {made} generations, lock files {locks:?} {deletions} times",
+        seconds()
+    );
 }

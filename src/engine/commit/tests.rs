@@ -134,6 +134,16 @@ fn file_that_became_a_link_to_itself_is_not_replaced() {
     assert!(at(&directory).is_symlink());
 }
 
+/// The file is the same, and the path leads to it by another way: nothing may be called done there.
+#[test]
+fn directory_that_became_a_link_to_itself_is_noticed_with_nothing_to_do() {
+    let (directory, _) = releases();
+    let engine = open_at(&directory.path().join("41/s.keep"), Arc::new(Os));
+    fs::rename(directory.path().join("41"), directory.path().join("43")).unwrap();
+    symlink("43", directory.path().join("41")).unwrap();
+    assert!(matches!(delete(&engine, "7"), Err(Error::PathChanged { .. })));
+}
+
 #[test]
 fn new_store_is_not_put_where_the_path_no_longer_leads() {
     let (directory, _) = releases();
