@@ -81,8 +81,11 @@ fn create(path: &Path) -> Result<Keystore, Box<dyn Error>> {
         Err(tokenkeep::Error::Keychain {
             why: KeychainFailure::Unavailable | KeychainFailure::NotCompiledIn, ..
         }) => {
-            let passphrase = Passphrase::new(ask("Choose a passphrase for your sign-ins")?).kdf(cost());
-            Ok(Keystore::create(path, &passphrase.into())?)
+            let passphrase = ask("Choose a passphrase for your sign-ins")?;
+            if ask("Type the same passphrase again")? != passphrase {
+                return Err("the two passphrases differ".into());
+            }
+            Ok(Keystore::create(path, &Passphrase::new(passphrase).kdf(cost()).into())?)
         }
         created => Ok(created?),
     }
@@ -110,10 +113,10 @@ fn cost() -> KdfParams {
 /// Once, when the store is created.
 fn offer_recovery_key(store: &Keystore) -> Result<(), Box<dyn Error>> {
     let key = RecoveryKey::generate()?;
+    store.add_slot(&Unlock::from(key.clone()).label("on paper"))?;
     println!("If this computer's keychain is ever lost, this key opens your sign-ins. It is not shown again.");
     // An application shows it in a window, with a button that prints it.
     println!("    {}", key.expose_secret());
-    store.add_slot(&Unlock::from(key).label("on paper"))?;
     Ok(())
 }
 

@@ -73,7 +73,7 @@ fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
     for _ in 0..CALLS {
         let lock_file = directory.join("refresh.lock");
         let token = match valid_token(&store, &query(), None, &lock_file, |token| request(server, token)) {
-            // The token is good for the call to the API. An application tries again to save it.
+            // The token is good for the call to the API. An application saves it before it refreshes again.
             Err(error) => error.downcast::<Unsaved>()?.token,
             Ok(token) => token,
         };
@@ -90,16 +90,17 @@ struct Response {
     expires_in: Option<u64>,
 }
 
-/// The server has answered, and the answer could not be saved. Use `token`, and save it again: the server may accept no
-/// other refresh token now.
+/// The server has answered, and the answer could not be saved. The stored refresh token may be cancelled, so no other
+/// refresh starts while this value exists.
 #[derive(Debug)]
 struct Unsaved {
     token: Token,
     error: tokenkeep::Error,
+    _lock: File,
 }
 
-/// A token that is valid for another minute. `rejected` is the access token that an API has just answered with 401, if
-/// any. `request` sends the refresh request, with a timeout.
+/// Returns the stored token, or refreshes it if it expires within a minute. `rejected` is the access token that an API has
+/// just answered with 401, if any.
 fn valid_token(
     store: &Keystore,
     query: &Token,
@@ -108,7 +109,7 @@ fn valid_token(
     request: impl FnOnce(&Token) -> Result<Response, Box<dyn Error>>,
 ) -> Result<Token, Box<dyn Error>> {
     // One refresh at a time, in all threads and processes. The lock ends when `lock` is dropped, or the process dies.
-    let lock = File::create(lock_file)?;
+    let lock = File::options().read(true).append(true).create(true).open(lock_file)?;
     lock.lock()?;
 
     // Read after the lock was taken: another process may just have refreshed the token.
@@ -117,46 +118,33 @@ fn valid_token(
     if lasts && token.access_token().is_some_and(|access| Some(access) != rejected) {
         return Ok(token);
     }
+    token.refresh_token().ok_or("sign in again: there is no refresh token")?;
+    // A disk that is full or read-only is noticed before the refresh token is spent.
+    store.save_token(&token)?;
+    let token = store.find_stored(query)?.ok_or("the user has signed out")?;
+
     let response = request(&token)?;
     let lifetime = response.expires_in.map(Duration::from_secs);
     let expires_at = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));
-    let fresh = |stored: &Token| {
-        let builder = stored.to_builder().access_token(response.access_token.as_str()).maybe_expires_at(expires_at);
-        builder.maybe_refresh_token(response.refresh_token.as_deref()).build()
-    };
-    match save(store, query, &token, fresh) {
-        Ok(saved) => saved.ok_or_else(|| "the user has signed out".into()),
-        Err(error) => Err(Unsaved { token: fresh(&token), error }.into()),
+    let fresh = query.to_builder().access_token(response.access_token).maybe_expires_at(expires_at);
+    let fresh = fresh.maybe_refresh_token(response.refresh_token).build();
+    match save(store, &fresh) {
+        Ok(()) => store.find_stored(query)?.ok_or_else(|| "the user has signed out".into()),
+        Err(error) => Err(Unsaved { token: fresh, error, _lock: lock }.into()),
     }
 }
 
-/// Saves what `fresh` makes of the stored token, unless the user has signed in again or has signed out since `old` was
-/// read.
-fn save(
-    store: &Keystore,
-    query: &Token,
-    old: &Token,
-    fresh: impl Fn(&Token) -> Token,
-) -> tokenkeep::Result<Option<Token>> {
-    let mut attempts = 0;
-    loop {
-        let Some(stored) = store.find_stored(query)? else { return Ok(None) };
-        if stored.refresh_token() != old.refresh_token() {
-            return Ok(Some(stored));
-        }
-        attempts += 1;
-        match store.save_token(&fresh(&stored)) {
-            // Another change of this token came first, or other writers were at work.
-            Err(error) if attempts < 5 && (error.is_retryable() || is_other_change(&error)) => {}
+/// Saves what the server answered, and tries again while other writers are at work.
+fn save(store: &Keystore, fresh: &Token) -> tokenkeep::Result<()> {
+    for _ in 0..5 {
+        match store.save_token(fresh) {
+            Err(error) if error.is_retryable() => thread::sleep(Duration::from_millis(50)),
             // The token was saved, even if the disk has not confirmed it.
-            Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
-            _ => return store.find_stored(query),
+            Err(error) if error.kind() == ErrorKind::Incomplete => return Ok(()),
+            saved => return saved.map(drop),
         }
     }
-}
-
-fn is_other_change(error: &tokenkeep::Error) -> bool {
-    matches!(error, tokenkeep::Error::Conflict { .. } | tokenkeep::Error::NoSuchToken)
+    store.save_token(fresh).map(drop)
 }
 
 impl fmt::Display for Unsaved {

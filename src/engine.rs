@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use crate::{
     codec::Encoding,
     error::{Error, Result},
-    file::{Opened, StoreFile, Wait},
+    file::{Opened, Replacement, StoreFile, Unsynced, Wait},
     format::{self, Header, PROLOGUE_LEN},
     index::Index,
     seal,
@@ -60,7 +60,7 @@ impl Engine {
         // Before a key is put into a keychain for nothing. Only under the lock is it certain.
         file.check_absent()?;
         let store_key = Key::random()?;
-        let mut header = Header {
+        let header = Header {
             store_id: random()?,
             generation: 1,
             body_len: 0,
@@ -69,7 +69,27 @@ impl Engine {
             key_id: seal::key_id(&store_key)?,
             slots: Vec::new(),
         };
-        let (slot, note) = Addition::make(unlock, &header, &store_key, None)?.seal(&header.store_id, &store_key)?;
+        let addition = Addition::make(unlock, &header, &store_key, None)?;
+        let (store_id, slot_id) = (header.store_id, addition.id());
+        let created = Self::create_with(file, header, store_key, addition, unlock, lock_timeout);
+        if let (Err(_), Some(keychain)) = (&created, unlock.as_keychain()) {
+            // There is no store that the key could open, and nothing would ever list it.
+            let _ = keychain.forget(&store_id, slot_id);
+        }
+        let (engine, unsynced) = created?;
+        Written { value: engine, unsynced }.confirmed(|_| None)
+    }
+
+    /// Makes the file. After an error there is no store.
+    fn create_with(
+        file: StoreFile,
+        mut header: Header,
+        store_key: Key,
+        addition: Addition,
+        unlock: &Unlock,
+        lock_timeout: Duration,
+    ) -> Result<(Self, Option<Unsynced>)> {
+        let (slot, note) = addition.seal(&header.store_id, &store_key)?;
         let unlocked = Unlocked { store_key, by: slot.id };
         header.slots.push(slot);
         let notes = vec![note];
@@ -78,20 +98,17 @@ impl Engine {
         file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
 
-        let lock =
-            file.lock(&Wait::at_most(lock_timeout, file.path())).and_then(|lock| file.check_absent().map(|()| lock));
-        if let (Err(_), Some(keychain)) = (&lock, unlock.as_keychain()) {
-            // Its store was never made, so nobody can need the key: else it would be there for good.
-            let _ = keychain.forget(&header.store_id, unlocked.by);
+        let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
+        let made = file.make(Some(&lock), &sealed.parts());
+        if made.is_err() {
+            file.leave_nothing(&lock);
         }
-        let lock = lock?;
-        let replacement = file.make(Some(&lock), &sealed.parts())?;
+        let Replacement { held, unsynced } = made?;
         drop(lock);
 
-        let held = Written { value: replacement.held, unsynced: replacement.unsynced }.confirmed(|_| None)?;
-        let (prologue, index) = (prologue_of(sealed), Arc::new(index));
-        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, is_unsynced: false };
-        Ok(Self::new(file, &[unlock], lock_timeout, state))
+        let (prologue, index, is_unsynced) = (prologue_of(sealed), Arc::new(index), unsynced.is_some());
+        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, is_unsynced };
+        Ok((Self::new(file, &[unlock], lock_timeout, state), unsynced))
     }
 
     /// Opens a store. May derive keys, and takes no lock.

@@ -27,6 +27,7 @@ use lock::Line;
 pub(crate) use lock::{Lock, Wait};
 use opened::identity;
 pub(crate) use opened::{Held, Identity, Opened};
+pub(crate) use replacement::Replacement;
 
 use crate::{
     error::{Error, FileKind, FileOperation, Result, same_cause},

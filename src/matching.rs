@@ -17,7 +17,7 @@
 //! 5. Otherwise none: a save adds a row.
 //!
 //! Among the rows that have a user name, user name and client id together are unique. A missing client id counts as a
-//! value. So a save that names a client never mixes two clients in one row.
+//! value. So a save never mixes two named clients in one row.
 //!
 //! A client without a user name whose refresh token rotates cannot be found by its old refresh token: give its token an
 //! `id`, and save by that.

@@ -43,6 +43,11 @@ impl Addition {
         Ok(Self { slot, label: unlock.slot_label().to_owned() })
     }
 
+    /// The id of the slot.
+    pub(super) fn id(&self) -> SlotId {
+        self.slot.id()
+    }
+
     pub(super) fn seal(self, store_id: &StoreId, store_key: &Key) -> Result<(Slot, SlotNote)> {
         let note = SlotNote { slot_id: self.slot.id(), label: self.label, created_at: Millis::now() };
         Ok((self.slot.seal(store_id, store_key)?, note))

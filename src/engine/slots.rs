@@ -10,8 +10,8 @@ use super::{
     draft::{Addition, Draft, check_label},
 };
 use crate::{
-    error::{Error, KeychainFailure, Result},
-    format::Header,
+    error::{Error, ErrorKind, KeychainFailure, Result},
+    format::{Header, StoreId},
     id::SlotId,
     secret::Key,
     slot::{KeySlot, SlotKind},
@@ -52,11 +52,12 @@ impl Engine {
     }
 
     pub(crate) fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
-        let (header, store_key) = self.next()?;
-        // Before a key is made for nothing.
-        header.check_room(unlock.slot_kind(None))?;
-        let new = self.make(unlock, &header, &store_key, None)?;
-        self.change_slots(|draft| draft.add_slot(new))
+        self.prepare_and_change(|header, store_key, prepared| {
+            // Before a key is made for nothing.
+            header.check_room(unlock.slot_kind(None))?;
+            let new = prepared.make(unlock, header, store_key, None)?;
+            Ok(|draft: &mut Draft<'_>| draft.add_slot(new))
+        })
     }
 
     pub(crate) fn remove_slot(&self, id: SlotId) -> Result<()> {
@@ -73,35 +74,37 @@ impl Engine {
         self.replace_slot_that(&new.clone().into(), |header| self.slot_of(&current, header))
     }
 
-    fn replace_slot_that(&self, unlock: &Unlock, find: impl FnOnce(&Header) -> Result<SlotId>) -> Result<SlotId> {
+    fn replace_slot_that(&self, unlock: &Unlock, find: impl Fn(&Header) -> Result<SlotId>) -> Result<SlotId> {
         check_label(unlock)?;
-        let (header, store_key) = self.next()?;
-        let id = find(&header)?;
-        let new = self.make(unlock, &header, &store_key, Some(kind_of(&header, id)?))?;
-        self.change_slots(|draft| draft.replace_slot(id, new))
+        self.prepare_and_change(|header, store_key, prepared| {
+            let id = find(header)?;
+            let new = prepared.make(unlock, header, store_key, Some(kind_of(header, id)?))?;
+            Ok(move |draft: &mut Draft<'_>| draft.replace_slot(id, new))
+        })
     }
 
     /// Exchanges the store key, and keeps the slots that are opened by what is given.
     pub(crate) fn rekey(&self, unlocks: &[&Unlock]) -> Result<()> {
         unlocks.iter().try_for_each(|unlock| check_label(unlock))?;
-        let (header, _) = self.next()?;
-        let store_key = Key::random()?;
-        let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
-        for &unlock in unlocks {
-            let id = self.slot_of(unlock, &header)?;
-            if kept.iter().all(|(other, _)| *other != id) {
-                kept.push((id, unlock));
+        self.prepare_and_change(|header, _, prepared| {
+            let store_key = Key::random()?;
+            let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
+            for &unlock in unlocks {
+                let id = self.slot_of(unlock, header)?;
+                if kept.iter().all(|(other, _)| *other != id) {
+                    kept.push((id, unlock));
+                }
             }
-        }
-        if kept.is_empty() {
-            return Err(Error::LastSlot);
-        }
-        // All of them are seen to be right before one key is made.
-        let kept = kept
-            .into_iter()
-            .map(|(id, unlock)| Ok((id, self.make(unlock, &header, &store_key, Some(kind_of(&header, id)?))?)));
-        let kept = kept.collect::<Result<Vec<_>>>()?;
-        self.change_slots(|draft| draft.rekey(store_key, kept))
+            if kept.is_empty() {
+                return Err(Error::LastSlot);
+            }
+            // All of them are seen to be right before one key is made.
+            let kept = kept
+                .into_iter()
+                .map(|(id, unlock)| Ok((id, prepared.make(unlock, header, &store_key, Some(kind_of(header, id)?))?)));
+            let kept = kept.collect::<Result<Vec<_>>>()?;
+            Ok(|draft: &mut Draft<'_>| draft.rekey(store_key, kept))
+        })
     }
 
     /// The slots that the keychain has keys for, although the file has no such slots.
@@ -131,10 +134,39 @@ impl Engine {
         Ok(opened.by)
     }
 
-    fn make(&self, unlock: &Unlock, header: &Header, key: &Key, replaced: Option<SlotKind>) -> Result<Addition> {
-        let new = Addition::make(unlock, header, key, replaced)?;
-        self.meet(unlock);
-        Ok(new)
+    /// Prepares new slots, and then changes the slots with them. If nothing is committed, the keys of the new slots are taken
+    /// out of the keychain again.
+    ///
+    /// A slot's key seals one store key only: if this handle has rekeyed the store since a slot was prepared, the slot is
+    /// given up and prepared again. Otherwise a machine that was cloned in between could seal two store keys with it.
+    fn prepare_and_change<R, C>(
+        &self,
+        mut prepare: impl FnMut(&Header, &Key, &mut Prepared<'_>) -> Result<C>,
+    ) -> Result<R>
+    where
+        C: FnOnce(&mut Draft<'_>) -> Result<R>,
+    {
+        loop {
+            let (header, store_key) = self.next()?;
+            let mut prepared = Prepared { engine: self, store_id: header.store_id, keys: Vec::new() };
+            let change = prepare(&header, &store_key, &mut prepared)?;
+            let changed = self.change_slots(|draft| {
+                if draft.header.key_id != header.key_id {
+                    return Ok(None);
+                }
+                change(draft).map(Some)
+            });
+            let is_committed = match &changed {
+                Ok(value) => value.is_some(),
+                Err(error) => error.kind() == ErrorKind::Incomplete,
+            };
+            if is_committed {
+                prepared.keys.clear();
+            }
+            if let Some(value) = changed? {
+                return Ok(value);
+            }
+        }
     }
 
     fn meet(&self, unlock: &Unlock) {
@@ -174,6 +206,31 @@ impl Engine {
         let (header, store_key) =
             self.read_state(|state| (state.next_header(self.path()), state.unlocked.store_key.clone()))?;
         Ok((header?, store_key))
+    }
+}
+
+/// The keys of new slots in keychains, which are taken out again unless the slots are committed.
+struct Prepared<'a> {
+    engine: &'a Engine,
+    store_id: StoreId,
+    keys: Vec<(Keychain, SlotId)>,
+}
+
+impl Prepared<'_> {
+    fn make(&mut self, unlock: &Unlock, header: &Header, key: &Key, replaced: Option<SlotKind>) -> Result<Addition> {
+        let new = Addition::make(unlock, header, key, replaced)?;
+        self.engine.meet(unlock);
+        self.keys.extend(unlock.as_keychain().map(|keychain| (keychain.clone(), new.id())));
+        Ok(new)
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        for (keychain, id) in self.keys.drain(..) {
+            // If the keychain fails, `keychain_orphans` lists the key.
+            let _ = keychain.forget(&self.store_id, id);
+        }
     }
 }
 

@@ -103,6 +103,15 @@ impl StoreFile {
         }
     }
 
+    /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see that
+    /// the path leads elsewhere.
+    pub(crate) fn leave_nothing(&self, lock: &Lock) {
+        if self.check_absent().is_ok() && lock.is_at_its_path() {
+            let _ = self.disk.remove(&beside(&self.path, QUEUE));
+            let _ = self.disk.remove(&lock.path);
+        }
+    }
+
     /// The lock, if it is free and nobody waits for it.
     fn try_lock(&self) -> Result<Option<Lock>> {
         let lock = self.open_lock(LOCK)?;

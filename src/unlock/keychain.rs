@@ -114,17 +114,22 @@ impl Keychain {
         let mut text = SecretBytes::new(vec![0; TEXT_LEN]);
         HEXLOWER.encode_mut(key.bytes(), &mut text);
         self.system.write(&self.service, &user(store_id, slot), text, self.deadline)?;
-        match self.key(store_id, slot) {
+        let kept = match self.key(store_id, slot) {
             Ok(read) if read == key => Ok(key),
             Ok(_) | Err(Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey }) => {
                 Err(KeychainFailure::Forgetful.error())
             }
             Err(error) => Err(error),
+        };
+        if kept.is_err() {
+            // No slot will refer to it.
+            let _ = self.forget(store_id, slot);
         }
+        kept
     }
 
     /// The key for a slot.
-    pub(super) fn key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
+    pub(crate) fn key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
         self.check_service()?;
         let text = self.system.read(&self.service, &user(store_id, slot), self.deadline)?;
         let mut key = Key::zeroed();

@@ -4,13 +4,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use keyring_core::{CredentialStore, Error as KeyringError, mock};
 use tempfile::TempDir;
-use tokenkeep::{Error, Keychain, KeychainFailure, Keystore, SlotId, SlotKind, TokenStore, Unlock, UnlockMethod};
+use tokenkeep::{
+    Error, Keychain, KeychainFailure, Keystore, KeystoreOptions, SlotId, SlotKind, TokenStore, Unlock, UnlockMethod,
+};
 
 use crate::{
     SERVICE,
@@ -242,6 +245,47 @@ pub(crate) fn wrong_keys() {
     assert!(matches!(no_slot, Error::NoSlotFor { method: UnlockMethod::Passphrase, .. }));
 }
 
+/// The store was never made: nothing could list its key, and a start on a full disk would leave one each time.
+pub(crate) fn failed_create() {
+    let place = Place::for_operation("create");
+    let directory = place.0.path().join("stores");
+    fs::create_dir(&directory).unwrap();
+    let (path, too_long) = (directory.join("tokens.keep"), directory.join("n".repeat(245)));
+    let small = KeystoreOptions::new().max_file_len(100);
+    let taken = directory.join("tokens.keep.lock");
+    let failures: [&dyn Fn() -> tokenkeep::Result<Keystore>; 3] = [
+        &|| small.create(&path, &place.unlock()),
+        // The temporary file has a longer name.
+        &|| Keystore::create(&too_long, &place.unlock()),
+        &|| {
+            fs::create_dir(&taken).unwrap();
+            let created = Keystore::create(&path, &place.unlock());
+            fs::remove_dir(&taken).unwrap();
+            created
+        },
+    ];
+    for (n, create) in failures.into_iter().enumerate() {
+        assert!(create().is_err(), "{n}");
+        assert_eq!(Folder::new(place.entries()).entries().len(), 0, "{n}");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "{n}");
+    }
+}
+
+/// A slot that was not committed leaves no key.
+pub(crate) fn failed_change_of_slots() {
+    let place = Place::for_operation("add");
+    let small = KeystoreOptions::new().max_file_len(fs::metadata(place.path()).unwrap().len());
+    let store = small.open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    assert!(matches!(store.add_slot(&place.unlock()), Err(Error::FileTooLarge { .. })));
+    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    let nothing = SlotId::from_str(&"00".repeat(16)).unwrap();
+    assert!(matches!(store.replace_slot(nothing, &place.unlock()), Err(Error::NoSuchSlot { .. })));
+    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
+    store.add_slot(&place.unlock()).unwrap();
+    assert_eq!(Folder::new(place.entries()).entries().len(), 1);
+}
+
 /// A keychain that takes keys and gives others back, or none.
 pub(crate) fn forgetful() {
     let place = Place::for_operation("add");
@@ -253,6 +297,7 @@ pub(crate) fn forgetful() {
     assert_eq!(place.bytes(), bytes);
     let path = place.0.path().join("new.keep");
     assert!(Keystore::create(&path, &keychain_in(forgetful).into()).is_err() && !path.exists());
+    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
     let nowhere = Arc::new(crate::credentials::Nowhere);
     let refused = store.add_slot(&keychain_in(nowhere).into()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");

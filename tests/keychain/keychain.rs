@@ -39,6 +39,8 @@ fn main() {
         trial("what_a_keychain_answers_is_told_apart_and_not_passed_on", faults::kinds_of_failure),
         trial("an_entry_with_a_wrong_key_opens_nothing_and_no_new_one_is_made", faults::wrong_keys),
         trial("a_keychain_that_does_not_keep_a_key_is_noticed_before_a_file_needs_it", faults::forgetful),
+        trial("failed_create_leaves_no_key_and_no_lock_file", faults::failed_create),
+        trial("failed_change_of_slots_leaves_no_key", faults::failed_change_of_slots),
         trial("one_file_has_a_slot_for_the_keychain_of_each_machine", faults::several_machines),
         trial("a_bad_entry_keeps_nobody_from_the_next_slot", faults::one_bad_entry),
         trial("stores_and_services_in_one_keychain_do_not_meet", faults::several_stores_and_services),

@@ -133,7 +133,7 @@ fn a_handle_is_not_told_of_its_own_rekeying() {
 
 fn made(engine: &Engine, unlock: &Unlock) -> Addition {
     let (header, store_key) = engine.next().unwrap();
-    engine.make(unlock, &header, &store_key, None).unwrap()
+    Addition::make(unlock, &header, &store_key, None).unwrap()
 }
 
 #[test]
@@ -226,6 +226,33 @@ fn keys_are_derived_before_the_lock_is_taken() {
         unlocked.unwrap();
         assert_eq!((before_the_lock, in_all), (derivations, derivations), "{n}");
     }
+}
+
+/// A machine that was cloned between the two could seal two store keys with the key of one slot.
+#[cfg(feature = "keychain")]
+#[test]
+fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
+    let engine = create(&folder);
+    let mut prepared_for = Vec::new();
+    let id = engine
+        .prepare_and_change(|header, store_key, prepared| {
+            let new = prepared.make(&keychain.clone().into(), header, store_key, None)?;
+            prepared_for.push((header.key_id, new.id()));
+            if prepared_for.len() == 1 {
+                engine.rekey(&[&unlock()])?;
+            }
+            Ok(|draft: &mut Draft<'_>| draft.add_slot(new))
+        })
+        .unwrap();
+    let [(before, given_up), (after, committed)] = prepared_for[..] else { panic!("{prepared_for:?}") };
+    assert_ne!(before, after);
+    assert_eq!(id, committed);
+    open(&folder, &keychain.clone().into()).unwrap();
+    let store_id = engine.read_state(|state| state.header.store_id).unwrap();
+    let gone = keychain.key(&store_id, given_up);
+    assert!(matches!(gone, Err(Error::Keychain { why: KeychainFailure::Missing })), "{gone:?}");
 }
 
 /// A power cut may bring the old file back, which needs the key.

@@ -22,12 +22,12 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// Each of several handles, as processes have them, takes one turn after the other. While a handle waits, no other handle
-/// has more than a few turns.
+/// has more than a few turns: more than one, because a busy machine may be slow to start the thread that waits.
 #[test]
 fn writers_take_turns() {
     const HANDLES: usize = 8;
     const TURNS: usize = 25;
-    const FEW: usize = 3;
+    const FEW: usize = 10;
     let directory = tempfile::tempdir().unwrap();
     drop(store_in(directory.path()));
     // Who had the lock, in order; and for each turn how many turns there had been when its handle began to wait.
@@ -43,7 +43,7 @@ fn writers_take_turns() {
                     let before = turns.lock().len();
                     let lock = file.lock(&wait(LONG)).unwrap();
                     turns.lock().push((handle, before));
-                    thread::sleep(Duration::from_millis(1));
+                    thread::sleep(Duration::from_millis(5));
                     drop(lock);
                 }
             });
@@ -98,7 +98,14 @@ fn handle_that_waits_again_waits_for_the_file_at_the_path() {
     assert!(matches!(waiting.lock(&wait(SHORT)), Err(Error::Busy { .. })));
     fs::remove_file(beside(holder.path(), LOCK)).unwrap();
     fs::remove_file(beside(holder.path(), QUEUE)).unwrap();
-    drop(waiting.lock(&wait(SHORT)).unwrap());
+    let newcomer = store_in(directory.path());
+    let held_now = newcomer.lock(&wait(SHORT)).unwrap();
+    thread::scope(|scope| {
+        let waited = scope.spawn(|| waiting.lock(&wait(Duration::from_secs(10))).map(drop));
+        thread::sleep(SHORT);
+        drop(held_now);
+        waited.join().unwrap().unwrap();
+    });
     drop(held);
 }
 
