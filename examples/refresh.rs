@@ -120,9 +120,7 @@ fn valid_token(
     }
     token.refresh_token().ok_or("sign in again: there is no refresh token")?;
     // A disk that is full or read-only is noticed before the refresh token is spent.
-    store.save_token(&token)?;
-    let token = store.find_stored(query)?.ok_or("the user has signed out")?;
-
+    store.check_writable()?;
     let response = request(&token)?;
     let lifetime = response.expires_in.map(Duration::from_secs);
     let expires_at = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));

@@ -29,7 +29,7 @@ use crate::{
 };
 use commit::Written;
 use draft::Addition;
-pub(crate) use inspect::verify_file;
+pub(crate) use inspect::{set_aside, verify_file};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
 use state::{Loaded, State, origin_of, prologue_of, sealed};

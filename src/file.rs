@@ -86,6 +86,7 @@ impl StoreFile {
         let resolved = resolve_new(&given)?;
         let file = Self::at(given, resolved, access, max_len, disk)?;
         file.check_absent()?;
+        access.check_may_create(&file.directory, &file.directory_metadata()?)?;
         Ok(file)
     }
 
@@ -161,8 +162,46 @@ impl StoreFile {
     }
 
     fn check_directory(&self) -> Result<()> {
-        let metadata = fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))?;
-        self.access.check_directory(&self.directory, &metadata)
+        self.access.check_directory(&self.directory, &self.directory_metadata()?)
+    }
+
+    fn directory_metadata(&self) -> Result<Metadata> {
+        fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))
+    }
+
+    /// That a replacement of the same length would succeed, as far as the system says so beforehand. Changes nothing.
+    pub(crate) fn check_replaceable(&self) -> Result<()> {
+        self.check_path()?;
+        self.check_writable()?;
+        self.check_lock_files()?;
+        let len = self.metadata()?.len();
+        self.check_len(len)?;
+        if access::is_mount_point(&self.path) {
+            return Err(Error::MountedFile { path: self.path.clone() });
+        }
+        access::check_room(&self.directory, len).map_err(failed(FileOperation::Write, &self.path))
+    }
+
+    /// Renames the file to a name that no file has, and returns that name.
+    pub(crate) fn set_aside(&self, lock: &Lock) -> Result<(PathBuf, Option<Unsynced>)> {
+        check_regular(&self.path, &self.metadata()?)?;
+        for number in 1_u32.. {
+            let aside = names::beside(&self.path, &format!(".aside-{number}"));
+            if fs::symlink_metadata(&aside).is_ok() {
+                continue;
+            }
+            if !lock.is_at_its_path() {
+                return Err(self.changed_meanwhile());
+            }
+            match self.disk.rename_new(&self.path, &aside) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                renamed => {
+                    renamed.map_err(failed(FileOperation::Replace, &self.path))?;
+                    return Ok((aside, self.sync_name()));
+                }
+            }
+        }
+        Err(Error::AlreadyExists { path: self.path.clone() })
     }
 
     /// The identity of the file that the given path leads to now, in one call to the system.
@@ -189,7 +228,7 @@ impl StoreFile {
             access::patiently(|| access::open_options().read(true).open(&self.path)).map_err(|error| {
                 match error.kind() {
                     io::ErrorKind::NotFound => missing(&self.path),
-                    _ => failed(FileOperation::Open, &self.path)(error),
+                    _ => access::not_opened(&self.path, error),
                 }
             })?;
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;

@@ -3,7 +3,11 @@
 mod options;
 mod slots;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use options::KeystoreOptions;
 
@@ -256,6 +260,59 @@ impl Keystore {
     /// Those of [`open`](Self::open) for which no key was derived.
     pub fn verify_file(path: impl AsRef<Path>) -> Result<FileStatus> {
         KeystoreOptions::new().verify_file(path)
+    }
+
+    /// Renames a file that cannot be opened, or whose secrets are lost, to a name that no file has, and returns that name:
+    /// `tokens.keep` becomes `tokens.keep.aside-1`. Then a new store can be created at the path, and nothing is lost that may
+    /// be repaired later. Handles that have the file open find no file any more. Waits for other writers like a save.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound), [`NotAFile`](crate::Error::NotAFile), [`Busy`](crate::Error::Busy), an
+    /// [`Io`](crate::Error::Io) if the directory cannot be written;
+    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) if the file was renamed and a power cut may undo that.
+    ///
+    /// ```
+    /// # use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tokens.keep");
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// std::fs::write(&path, "{}")?;
+    /// let store = match Keystore::open_or_create(&path, &unlock) {
+    ///     // Ask the user first: a backup may be at hand.
+    ///     Err(error) if error.kind() == ErrorKind::Damaged => {
+    ///         println!("{error}; the old file is {}", Keystore::set_aside(&path)?.display());
+    ///         Keystore::create(&path, &unlock)?
+    ///     }
+    ///     opened => opened?,
+    /// };
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_aside(path: impl AsRef<Path>) -> Result<PathBuf> {
+        KeystoreOptions::new().set_aside(path)
+    }
+
+    /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file, file
+    /// and directory may be written to, no lock file of another user is in the way, and the disk has room for another file
+    /// of the same length. Changes nothing, and takes some microseconds. Call it before a refresh token is spent that the
+    /// server accepts only once.
+    ///
+    /// It does not see quotas, a failing disk, or what happens after it.
+    ///
+    /// # Errors
+    ///
+    /// The error that the save would have, and the [common errors](#errors).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
+    /// store.check_writable()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check_writable(&self) -> Result<()> {
+        self.0.check_writable()
     }
 
     /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others

@@ -81,7 +81,7 @@ pub use method::UnlockMethod;
 pub use secret::Secret;
 pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;
-pub use status::{FileStatus, NotOffered, Status};
+pub use status::{FileStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
 pub use unlock::{Keychain, Passphrase, RecoveryKey, Unlock};

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::slot::KeySlot;
+use crate::{
+    error::{Error, ErrorKind},
+    slot::KeySlot,
+};
 
 /// The state of a store, from [`Keystore::status`](crate::Keystore::status). Its `Display` is fit for a support page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,30 @@ pub struct Status {
     pub mode: Option<u32>,
     /// What the file system does not offer to make a change durable.
     pub not_offered: Vec<NotOffered>,
+    /// Why a save would fail now, if it would: see [`Keystore::check_writable`](crate::Keystore::check_writable).
+    pub not_writable: Option<NotWritable>,
+}
+
+/// Why a save would fail: part of a [`Status`]. Its `Display` is the message of the error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotWritable {
+    /// The kind of the error.
+    pub kind: ErrorKind,
+    /// The message of the error.
+    pub message: String,
+}
+
+impl NotWritable {
+    pub(crate) fn of(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl fmt::Display for NotWritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 /// What [`Keystore::verify_file`](crate::Keystore::verify_file) reads from a file without a key. None of it is
@@ -74,6 +101,9 @@ impl fmt::Display for Status {
         for missing in &self.not_offered {
             write!(f, "\nnot offered: {missing}")?;
         }
+        if let Some(why) = &self.not_writable {
+            write!(f, "\ncannot save: {why}")?;
+        }
         Ok(())
     }
 }
@@ -98,6 +128,7 @@ mod tests {
             file_len: 4416,
             mode: Some(0o600),
             not_offered: vec![NotOffered::DirectorySync],
+            not_writable: Some(NotWritable::of(&Error::MountedFile { path: PathBuf::from("/home/ada/tokens.keep") })),
         }
     }
 
@@ -108,7 +139,9 @@ mod tests {
                     created_at: 2026-11-18T11:06:40.123Z }";
         let expected = format!(
             "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
-             opened_by: Some({slot}), file_len: 4416, mode: Some(384), not_offered: [DirectorySync] }}"
+             opened_by: Some({slot}), file_len: 4416, mode: Some(384), not_offered: [DirectorySync], \
+             not_writable: Some(NotWritable {{ kind: Invalid, message: \"/home/ada/tokens.keep is mounted by itself and \
+             cannot be replaced: mount its directory instead\" }}) }}"
         );
         assert_eq!(format!("{:?}", status()), expected);
     }
@@ -123,9 +156,10 @@ tokens:      2
 opened by:   passphrase \"laptop\"
 length:      4416 bytes
 mode:        0600
-not offered: syncing a directory: a power cut may undo a change, but never leaves a part of it";
+not offered: syncing a directory: a power cut may undo a change, but never leaves a part of it
+cannot save: /home/ada/tokens.keep is mounted by itself and cannot be replaced: mount its directory instead";
         assert_eq!(status().to_string(), expected);
-        let least = Status { opened_by: None, mode: None, not_offered: vec![], ..status() };
+        let least = Status { opened_by: None, mode: None, not_offered: vec![], not_writable: None, ..status() };
         assert_eq!(least.to_string().lines().count(), 5);
     }
 }

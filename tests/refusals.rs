@@ -14,8 +14,8 @@ use common::{Fixture, names_in, token, unlock};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 use tokenkeep::{
-    Error, FileFlaw, FileKind, Keystore, KeystoreOptions, Part, Passphrase, Token, TokenStore, Unlock, Unstorable,
-    testing::derivations,
+    Error, ErrorKind, FileFlaw, FileKind, Keystore, KeystoreOptions, Part, Passphrase, Token, TokenStore, Unlock,
+    Unstorable, testing::derivations,
 };
 
 type Open = fn(&Path, &Unlock) -> tokenkeep::Result<Keystore>;
@@ -121,7 +121,7 @@ fn a_file_that_is_not_a_keystore() {
 fn an_empty_file() {
     let (_directory, path) = file_of(b"");
     let message = assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Empty, .. }));
-    assert!(message.contains("restore it from a backup, or delete it"));
+    assert!(message.contains("restore it from a backup, or set it aside"));
 }
 
 #[test]
@@ -716,4 +716,35 @@ fn names_of_files_beside_a_store_are_refused() {
         }
     }
     assert_eq!(contents_of(directory), before);
+}
+
+/// A user who cannot open the store starts over, and the old file stays for a repair.
+#[test]
+fn file_that_cannot_be_opened_is_set_aside() {
+    for (n, content) in [&b" "[..], &[0; 4096], b"{\"tokens\": []}", b"\xEF\xBB\xBFtokens", b""].into_iter().enumerate()
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.keep");
+        fs::write(&path, content).unwrap();
+        common::set_mode(&path, 0o600);
+        for number in 1..=2 {
+            let error = Keystore::open_or_create(&path, &unlock()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{n}: {error}");
+            assert!(error.to_string().contains("Keystore::set_aside"), "{error}");
+            let aside = Keystore::set_aside(&path).unwrap();
+            assert!(aside.ends_with(format!("tokens.keep.aside-{number}")), "{}", aside.display());
+            assert_eq!(fs::read(&aside).unwrap(), content);
+            assert!(!path.exists());
+            let store = Keystore::create(&path, &unlock()).unwrap();
+            store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
+            fs::write(&path, content).unwrap();
+        }
+    }
+    let fixture = Fixture::new();
+    let aside = Keystore::set_aside(&fixture.path).unwrap();
+    assert!(matches!(fixture.store.get_tokens(), Err(Error::NotFound { .. })));
+    assert!(Keystore::open(&aside, &unlock()).is_ok());
+    assert!(matches!(Keystore::set_aside(&fixture.path), Err(Error::NotFound { .. })));
+    fs::create_dir(&fixture.path).unwrap();
+    assert!(matches!(Keystore::set_aside(&fixture.path), Err(Error::NotAFile { .. })));
 }

@@ -4,6 +4,7 @@ use std::{
     mem,
     sync::{Arc, atomic::Ordering},
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -19,11 +20,14 @@ use crate::{
     changes::Changes,
     codec::Encoding,
     error::{Error, Result},
-    file::{Held, Identity, Lock, Unsynced, Wait},
+    file::{Held, Lock, Unsynced, Wait},
     format::length,
     id::TokenId,
     seal::WORTH_A_THREAD,
 };
+
+/// How long a writer waits before it reads a file again that another program has changed or locked.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 
 /// The outcome of a write that is visible to all.
 #[derive(Debug)]
@@ -151,16 +155,17 @@ impl Engine {
         self.file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
         let delta = tokens.finish();
-        let mut identity = state.held.identity().cloned();
+        let mut opened = state.held.duplicate()?;
         let loaded = state.loaded();
         drop(state);
 
         let mut prepared = self.file.prepare(Some(lock), &sealed.parts())?;
         let replacement = loop {
-            match prepared.replace(lock, identity.as_ref()) {
+            match prepared.replace(lock, &opened) {
                 // A program may have changed the times of the file and nothing else.
                 Err(changed @ Error::ChangedMeanwhile { .. }) if lock.is_at_its_path() && !wait.left().is_zero() => {
-                    identity = self.identity_of(&loaded)?.ok_or(changed)?;
+                    thread::sleep(BETWEEN_ATTEMPTS.min(wait.left()));
+                    opened = self.reopen(&loaded)?.ok_or(changed)?;
                 }
                 replacement => break replacement?,
             }
@@ -176,14 +181,13 @@ impl Engine {
         Ok(Written { value, unsynced: replacement.unsynced })
     }
 
-    /// The identity of the file as it is now, if it holds the loaded state. The rows in memory stay as they are: changes
-    /// refer to their places.
-    fn identity_of(&self, loaded: &Loaded) -> Result<Option<Option<Identity>>> {
+    /// The file as it is now, if it holds the loaded state. The rows in memory stay as they are: changes refer to their
+    /// places.
+    fn reopen(&self, loaded: &Loaded) -> Result<Option<Held>> {
         let opened = self.file.open()?;
-        let identity = opened.identity().cloned();
         let mut bytes = read_all(&opened)?;
         let found = self.load(loaded, opened, &mut bytes)?;
-        Ok((found.header == loaded.header).then_some(identity))
+        Ok((found.header == loaded.header).then_some(found.held))
     }
 
     /// Syncs the state that is in memory, so that no power cut undoes what the caller relies on.

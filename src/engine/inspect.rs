@@ -1,14 +1,17 @@
 //! A store or a file looked at: verified, copied, described.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{Engine, Written, read_all, state::Loaded};
 use crate::{
     error::{Error, Result},
-    file::StoreFile,
+    file::{StoreFile, Wait},
     format::{self, Header},
     secret::SecretBytes,
-    status::{FileStatus, Status},
+    status::{FileStatus, NotWritable, Status},
 };
 
 impl Engine {
@@ -52,6 +55,12 @@ impl Engine {
         self.state.read().header.key_id != loaded.header.key_id
     }
 
+    /// That a save would succeed now, as far as the system says so beforehand.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_process()?;
+        self.file.check_replaceable()
+    }
+
     /// The state of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
         let (generation, tokens, opened_by) =
@@ -66,8 +75,16 @@ impl Engine {
             file_len: opened.len(),
             mode: opened.mode(),
             not_offered: self.file.not_offered()?,
+            not_writable: self.check_writable().err().map(|error| NotWritable::of(&error)),
         })
     }
+}
+
+/// Renames a file to a name that no file has.
+pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<PathBuf> {
+    let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
+    let (aside, unsynced) = file.set_aside(&lock)?;
+    Written { value: aside, unsynced }.confirmed(|_| None)
 }
 
 /// Checks a file as far as that is possible without a key.

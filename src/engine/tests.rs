@@ -79,9 +79,9 @@ fn users(engine: &Engine) -> Result<Vec<String>> {
 /// Replaces the file behind the engine's back.
 fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) {
     let lock = engine.file.lock(&now()).unwrap();
-    let identity = engine.file.identity().unwrap();
+    let opened = engine.file.open().unwrap().hold();
     let sealed = sealed(store_key, header, encoding).unwrap();
-    let _ = engine.file.prepare(Some(&lock), &sealed.parts()).unwrap().replace(&lock, identity.as_ref()).unwrap();
+    let _ = engine.file.prepare(Some(&lock), &sealed.parts()).unwrap().replace(&lock, &opened).unwrap();
 }
 
 fn generation(engine: &Engine) -> u64 {

@@ -32,10 +32,15 @@ impl fmt::Debug for Detail {
 #[non_exhaustive]
 pub enum FileFlaw {
     /// The file has no bytes at all.
-    #[error("is an empty file: restore it from a backup, or delete it to create a new keystore")]
+    #[error(
+        "is an empty file: restore it from a backup, or set it aside (Keystore::set_aside) and create a new keystore"
+    )]
     Empty,
     /// The file does not start as a keystore does.
-    #[error("is not a tokenkeep keystore: choose another path, or restore the keystore from a backup")]
+    #[error(
+        "is not a tokenkeep keystore: choose another path, restore the keystore from a backup, or set the file aside \
+             (Keystore::set_aside)"
+    )]
     NotAKeystore,
     /// The file was written in a version of the format that this library does not know.
     #[error("has format version {found}, and this application reads version 1 only: update the application")]
@@ -54,13 +59,19 @@ pub enum FileFlaw {
         bits: u32,
     },
     /// The file asks for a key derivation whose cost is out of bounds. No key was derived.
-    #[error("is damaged, its key derivation cost is out of bounds ({0}): restore the keystore from a backup")]
+    #[error(
+        "is damaged, its key derivation cost is out of bounds ({0}): restore the keystore from a backup, or set the \
+             file aside (Keystore::set_aside)"
+    )]
     KdfLimit(KdfLimit),
     /// The header's own checksum does not match: a disk or a transfer damaged the file.
-    #[error("has a damaged header: restore the keystore from a backup")]
+    #[error("has a damaged header: restore the keystore from a backup, or set the file aside (Keystore::set_aside)")]
     DamagedHeader,
     /// The file ends early.
-    #[error("is cut short to {found} of {expected} bytes: restore the keystore from a backup")]
+    #[error(
+        "is cut short to {found} of {expected} bytes: restore the keystore from a backup, or set the file aside \
+             (Keystore::set_aside)"
+    )]
     #[non_exhaustive]
     Truncated {
         /// How many bytes the file should have, as far as it says.
@@ -69,10 +80,16 @@ pub enum FileFlaw {
         found: u64,
     },
     /// The key is right, but header and contents are not what was sealed with it.
-    #[error("was changed or damaged after it was sealed: restore the keystore from a backup")]
+    #[error(
+        "was changed or damaged after it was sealed: restore the keystore from a backup, or set the file aside \
+             (Keystore::set_aside)"
+    )]
     Tampered,
     /// The file breaks a rule of the format: a faulty program wrote it, or something was appended to it.
-    #[error("is damaged or was written by a faulty program ({0}): restore the keystore from a backup")]
+    #[error(
+        "is damaged or was written by a faulty program ({0}): restore the keystore from a backup, or set the file \
+             aside (Keystore::set_aside)"
+    )]
     Malformed(Detail),
 }
 
@@ -379,6 +396,21 @@ pub enum UnsafePermissions {
     DirectoryMode {
         /// The permission bits.
         mode: u32,
+    },
+    /// The system does not let this process open the file, which belongs to another user.
+    #[error("belongs to user {owner}, who alone may open it: run as that user, or change its owner")]
+    #[non_exhaustive]
+    NotOurs {
+        /// The owner's user id.
+        owner: u32,
+    },
+    /// A store that is created in another user's directory would lock that user out: see
+    /// [`KeystoreOptions::in_directory_of_another_user`](crate::KeystoreOptions::in_directory_of_another_user).
+    #[error("is a directory of user {owner}, whom a new store would lock out: run as that user")]
+    #[non_exhaustive]
+    ForeignDirectory {
+        /// The owner's user id.
+        owner: u32,
     },
     /// A save would take the file away from its owner.
     #[error("belongs to user {owner}, whom a save would lock out: run as that user")]

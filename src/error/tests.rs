@@ -155,6 +155,8 @@ examples! { typos, RecoveryKeyTypo:
 examples! { permissions, UnsafePermissions:
     FileMode => [UnsafePermissions::FileMode { mode: 0o644 }],
     DirectoryMode => [UnsafePermissions::DirectoryMode { mode: 0o777 }],
+    NotOurs => [UnsafePermissions::NotOurs { owner: 1000 }],
+    ForeignDirectory => [UnsafePermissions::ForeignDirectory { owner: 1000 }],
     ForeignOwner => [UnsafePermissions::ForeignOwner { owner: 1000 }],
     ForeignLock => [UnsafePermissions::ForeignLock { owner: 1000 }],
     HardLinked => [UnsafePermissions::HardLinked { links: 2 }],
@@ -259,7 +261,7 @@ errors! {
     Unstorable => each(unstorable(), |why| Error::Unstorable { why }),
     UnsafePermissions => each(permissions(), |what| Error::UnsafePermissions {
         path: match what {
-            UnsafePermissions::DirectoryMode { .. } => directory(),
+            UnsafePermissions::DirectoryMode { .. } | UnsafePermissions::ForeignDirectory { .. } => directory(),
             UnsafePermissions::ForeignLock { .. } => directory().join("tokens.keep.lock"),
             _ => path(),
         },

@@ -12,10 +12,18 @@ use crate::error::{FileKind, Result};
 /// Whether permissions are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A file or directory that is open to others is refused.
+    /// A file or directory that is open to others is refused, and no store is created in a directory of another user.
     Checked,
+    /// As `Checked`, but a store may be created in a directory of another user.
+    CheckedAnywhere,
     /// For file systems that have no owners and modes, and show the same ones for everything.
     Unchecked,
+}
+
+impl Access {
+    pub(crate) fn is_checked(self) -> bool {
+        self != Self::Unchecked
+    }
 }
 
 #[cfg(unix)]
@@ -31,7 +39,7 @@ mod platform {
     use rustix::fs::{Dir, Mode, OFlags};
 
     use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
-    use crate::error::{Error, UnsafePermissions};
+    use crate::error::{Error, FileOperation, UnsafePermissions};
 
     /// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a note to
     /// the disk with the next file that is synced in the directory, while a save waits.
@@ -51,7 +59,7 @@ mod platform {
         pub(crate) fn check_readable(self, path: &Path, file: &Metadata) -> Result<()> {
             let ours = file.uid() == rustix::process::geteuid().as_raw();
             let mode = file.mode() & 0o7777;
-            if self == Self::Checked && ours && mode & READ_OR_WRITE_BY_OTHERS != 0 {
+            if self.is_checked() && ours && mode & READ_OR_WRITE_BY_OTHERS != 0 {
                 return Err(refuse(path, UnsafePermissions::FileMode { mode }));
             }
             Ok(())
@@ -59,7 +67,7 @@ mod platform {
 
         /// That replacing the file neither takes it from its owner nor parts it from its other names.
         pub(crate) fn check_writable(self, path: &Path, file: &Metadata) -> Result<()> {
-            if self == Self::Checked && file.uid() != rustix::process::geteuid().as_raw() {
+            if self.is_checked() && file.uid() != rustix::process::geteuid().as_raw() {
                 return Err(refuse(path, UnsafePermissions::ForeignOwner { owner: file.uid() }));
             }
             if file.nlink() > 1 {
@@ -71,11 +79,21 @@ mod platform {
         /// That a lock file belongs to us or to root, and that only its owner can open it.
         pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
             let (owner, mode) = (file.uid(), file.mode() & 0o7777);
-            if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
+            if self.is_checked() && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
                 return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
             }
-            if self == Self::Checked && mode & READ_OR_WRITE_BY_OTHERS != 0 {
+            if self.is_checked() && mode & READ_OR_WRITE_BY_OTHERS != 0 {
                 return Err(refuse(path, UnsafePermissions::FileMode { mode }));
+            }
+            Ok(())
+        }
+
+        /// That a new file in the directory belongs to the user whose directory it is, or the directory to root. A file that
+        /// root creates in a user's directory, as under `sudo`, locks that user out.
+        pub(crate) fn check_may_create(self, path: &Path, directory: &Metadata) -> Result<()> {
+            let owner = directory.uid();
+            if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
+                return Err(refuse(path, UnsafePermissions::ForeignDirectory { owner }));
             }
             Ok(())
         }
@@ -83,11 +101,52 @@ mod platform {
         /// That not everybody can put another file in place of ours.
         pub(crate) fn check_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
             let mode = directory.mode() & 0o7777;
-            if self == Self::Checked && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
+            if self.is_checked() && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
                 return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
             }
             Ok(())
         }
+    }
+
+    /// The error for a file that could not be opened: it names the owner, if that is another user who keeps us out.
+    pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
+        let owner = std::fs::symlink_metadata(path).ok().map(|file| file.uid());
+        let other = owner.filter(|owner| *owner != rustix::process::geteuid().as_raw());
+        match (cause.kind(), other) {
+            (io::ErrorKind::PermissionDenied, Some(owner)) => refuse(path, UnsafePermissions::NotOurs { owner }),
+            _ => Error::Io { operation: FileOperation::Open, path: path.to_owned(), cause },
+        }
+    }
+
+    /// That a new file can be put into the directory, as far as the system says so beforehand: it may be written to, and has
+    /// room for a file of that length in bytes. Quotas and failing disks are not seen.
+    pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
+        use rustix::{
+            fs::{AtFlags, CWD, accessat, statvfs},
+            io::Errno,
+        };
+        accessat(CWD, directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)?;
+        let disk = statvfs(directory)?;
+        let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+        // File systems without a limit on the number of files say that there are none.
+        let has_file = disk.f_files == 0 || disk.f_ffree > 0;
+        if !has_file || blocks.saturating_mul(disk.f_frsize) < len {
+            return Err(Errno::NOSPC.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the file is mounted by itself, so that it cannot be replaced, where the system tells.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_mount_point(path: &Path) -> bool {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_mount_point(_: &Path) -> bool {
+        false
     }
 
     fn refuse(path: &Path, what: UnsafePermissions) -> Error {
@@ -204,6 +263,7 @@ mod platform {
     use std::{fs, thread, time::Duration};
 
     use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
+    use crate::error::{Error, FileOperation};
 
     pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
         Ok(fs::read_dir(directory)?.map_while(|entry| Some(entry.ok()?.file_name())))
@@ -248,9 +308,26 @@ mod platform {
             Ok(())
         }
 
+        pub(crate) fn check_may_create(self, _: &Path, _: &Metadata) -> Result<()> {
+            Ok(())
+        }
+
         pub(crate) fn check_directory(self, _: &Path, _: &Metadata) -> Result<()> {
             Ok(())
         }
+    }
+
+    pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
+        Error::Io { operation: FileOperation::Open, path: path.to_owned(), cause }
+    }
+
+    /// Only whether there is such a directory.
+    pub(crate) fn check_room(directory: &Path, _: u64) -> io::Result<()> {
+        fs::metadata(directory).map(drop)
+    }
+
+    pub(crate) fn is_mount_point(_: &Path) -> bool {
+        false
     }
 
     pub(crate) fn make_private(_: &File, _: Access) -> io::Result<()> {
@@ -287,6 +364,6 @@ mod platform {
 }
 
 pub(crate) use platform::{
-    kind, lock_options, make_private, mode, names, offers_full_sync, open_directory, open_options, patiently,
-    rename_new, sync,
+    check_room, is_mount_point, kind, lock_options, make_private, mode, names, not_opened, offers_full_sync,
+    open_directory, open_options, patiently, rename_new, sync,
 };

@@ -103,6 +103,11 @@ impl StoreFile {
         }
     }
 
+    /// That nobody else can hold the lock files for ever, if there are any.
+    pub(super) fn check_lock_files(&self) -> Result<()> {
+        [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(suffix).map(drop))
+    }
+
     /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see that
     /// the path leads elsewhere.
     pub(crate) fn leave_nothing(&self, lock: &Lock) {
@@ -192,7 +197,7 @@ impl StoreFile {
         match access::patiently(|| options.open(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             opened => {
-                let file = opened.map_err(failed(FileOperation::Open, &path))?;
+                let file = opened.map_err(|error| access::not_opened(&path, error))?;
                 self.checked_lock(file, path).map(Some)
             }
         }

@@ -118,6 +118,15 @@ impl Held {
         self.0.as_ref().map_or(Ok(false), |opened| Ok(opened.read_start(bytes.len())? == bytes))
     }
 
+    /// The same file, with a handle that shares its lock.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        let duplicate = |opened: &Opened| {
+            let file = opened.file.try_clone().map_err(failed(FileOperation::Open, &opened.path))?;
+            Ok(Opened { file, identity: opened.identity.clone(), len: opened.len, path: opened.path.clone() })
+        };
+        self.0.as_ref().map(duplicate).transpose().map(Self)
+    }
+
     /// The open file, if it is held.
     pub(super) fn file(&self) -> Option<&File> {
         self.0.as_ref().map(|opened| &opened.file)

@@ -3,7 +3,7 @@
 use std::{fs::File, io, path::PathBuf};
 
 use super::{
-    Held, Identity, Lock, Opened, StoreFile, Unsynced, access, failed, identity,
+    Held, Lock, Opened, StoreFile, Unsynced, access, failed, identity,
     names::{beside, temporary_suffix},
     resolve_new,
 };
@@ -73,13 +73,19 @@ impl StoreFile {
 impl Prepared<'_> {
     /// Replaces the file, if it still is the one that was opened. Else, and if the lock does not keep others out any more,
     /// the error is [`Error::ChangedMeanwhile`], nothing was replaced, and the same call may succeed later.
-    pub(crate) fn replace(&mut self, lock: &Lock, opened: Option<&Identity>) -> Result<Replacement> {
+    pub(crate) fn replace(&mut self, lock: &Lock, opened: &Held) -> Result<Replacement> {
         let store = self.store;
+        // If a tool deletes the lock file, another writer may be as far as this one. The file that is to be replaced can be
+        // locked by one of them only, and whoever locks it later finds another file at the path.
+        let _replacing = match opened.file() {
+            Some(file) => Some(Replacing::begin(file).ok_or_else(|| store.changed_meanwhile())?),
+            None => None,
+        };
         check_lock(store, Some(lock))?;
         store.check_path()?;
         // Whoever takes the lock cannot have changed the file. For others this look has to do: no system renames over one
         // particular file only. A backup program that restores times may be at work all the while.
-        let is_opened = match (identity(&store.metadata()?), opened) {
+        let is_opened = match (identity(&store.metadata()?), opened.identity()) {
             (Some(found), Some(opened)) => found.has_same_bytes(opened),
             (found, opened) => found.is_none() && opened.is_none(),
         };
@@ -106,6 +112,23 @@ impl Prepared<'_> {
         });
         let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
         Replacement { held: Held::new(opened), unsynced: synced.err().map(|cause| store.unsynced(cause)) }
+    }
+}
+
+/// The lock on a file that is to be replaced, until it is dropped.
+struct Replacing<'a>(&'a File);
+
+impl<'a> Replacing<'a> {
+    /// `None` if another writer holds the lock, or the file system has none.
+    fn begin(file: &'a File) -> Option<Self> {
+        file.try_lock().ok().map(|()| Self(file))
+    }
+}
+
+impl Drop for Replacing<'_> {
+    fn drop(&mut self) {
+        // Explicitly: the handle that was loaded shares the lock.
+        let _ = self.0.unlock();
     }
 }
 

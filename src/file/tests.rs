@@ -46,9 +46,9 @@ fn now() -> Wait {
 
 /// Replaces the file as it is now.
 fn replace(file: &StoreFile, parts: &[&[u8]]) -> Result<Replacement> {
-    let identity = file.identity()?;
+    let opened = file.open()?.hold();
     let lock = lock(file);
-    file.prepare(Some(&lock), parts)?.replace(&lock, identity.as_ref())
+    file.prepare(Some(&lock), parts)?.replace(&lock, &opened)
 }
 
 fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
@@ -316,6 +316,36 @@ fn temporary_file_that_another_writer_removed_is_a_change_meanwhile() {
     let file = StoreFile::new(&folder.path().join("another"), Access::Checked, 1 << 20, disk).unwrap();
     let made = file.make(Some(&lock(&file)), &[b"new"]);
     assert!(matches!(made, Err(Error::ChangedMeanwhile { .. })), "{made:?}");
+}
+
+/// A tool deletes the lock file, and two writers are as far as the rename. Only one of them replaces the file.
+#[cfg(unix)]
+#[test]
+fn writers_with_different_lock_files_do_not_replace_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let first = existing(&path, Arc::new(Os));
+    let opened = first.open().unwrap().hold();
+    let lock_path = beside(first.path(), ".lock");
+    let other_path = path.clone();
+    let once = std::sync::atomic::AtomicBool::new(true);
+    let disk = Watched(move |call| {
+        // The first writer has looked at everything, and is about to rename.
+        if call == Call::Rename && once.swap(false, Ordering::SeqCst) {
+            fs::remove_file(&lock_path)?;
+            let second = existing(&other_path, Arc::new(Os));
+            // Or it would take the first one's temporary file for a stray.
+            second.until_sweep.store(9, Ordering::SeqCst);
+            let replaced = replace(&second, &[b"second"]);
+            assert!(matches!(replaced, Err(Error::ChangedMeanwhile { .. })), "{replaced:?}");
+        }
+        Ok(())
+    });
+    let file = existing(&path, Arc::new(disk));
+    let lock = lock(&file);
+    let _ = file.prepare(None, &[b"first"]).unwrap().replace(&lock, &opened).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"first");
+    replace(&existing(&path, Arc::new(Os)), &[b"third"]).unwrap();
 }
 
 #[cfg(unix)]

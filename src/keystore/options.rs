@@ -1,6 +1,11 @@
 //! How a store is opened and used, where the defaults do not fit.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::Keystore;
 use crate::{
@@ -63,6 +68,16 @@ impl KeystoreOptions {
         self
     }
 
+    /// Creates stores in directories of other users too: for an installer that gives the file to that user, and for a
+    /// container that runs as root on a directory of the host's user. Without this, creating a store as root in another
+    /// user's directory is refused, because the user could open neither the file nor the lock file.
+    pub fn in_directory_of_another_user(mut self) -> Self {
+        if self.access == Access::Checked {
+            self.access = Access::CheckedAnywhere;
+        }
+        self
+    }
+
     /// See [`Keystore::create`].
     ///
     /// # Errors
@@ -112,6 +127,15 @@ impl KeystoreOptions {
         }
     }
 
+    /// See [`Keystore::set_aside`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::set_aside`].
+    pub fn set_aside(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        engine::set_aside(&self.existing(path.as_ref())?, self.lock_timeout)
+    }
+
     /// See [`Keystore::verify_file`].
     ///
     /// # Errors
@@ -138,7 +162,7 @@ impl fmt::Debug for KeystoreOptions {
         f.debug_struct("KeystoreOptions")
             .field("lock_timeout", lock_timeout)
             .field("max_file_len", max_file_len)
-            .field("permission_checks", &(*access == Access::Checked))
+            .field("permission_checks", &access.is_checked())
             .finish()
     }
 }

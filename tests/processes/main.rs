@@ -53,6 +53,11 @@ fn main() {
         Trial::test("full_and_read_only_disks_and_mounted_files_are_told_and_nothing_is_lost", run(places::mounts)),
         Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
         Trial::test("what_killed_writers_left_goes_from_a_folder_of_another_user_too", run(places::foreign_folder)),
+        Trial::test("message_about_a_file_of_root_names_the_owner", run(places::files_of_root)),
+        Trial::test(
+            "root_creates_no_store_in_a_directory_of_a_user_unasked",
+            run(places::stores_of_root_in_directories_of_users),
+        ),
         Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
         Trial::test("default_access_control_list_opens_no_file", run(places::default_access_control_lists)),
         Trial::test("store_is_created_where_renameat2_is_refused", run(places::refused_renameat2)),

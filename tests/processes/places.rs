@@ -11,7 +11,9 @@ use std::{
     thread,
 };
 
-use tokenkeep::{Error, KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
+use tokenkeep::{
+    Error, KdfParams, Keystore, KeystoreOptions, Passphrase, Token, TokenStore, Unlock, UnsafePermissions,
+};
 
 use crate::{
     common::{Fixture, names_in, set_mode, token, unlock},
@@ -83,6 +85,8 @@ pub(crate) fn work(place: &str, directory: &Path) {
             // To the last byte, so that what is left depends on nobody's block size.
             let _ = fs::write(&filler, vec![1; 1 << 20]);
             let before = fs::read(&path).unwrap();
+            assert_io(store.check_writable(), ErrorKind::StorageFull);
+            assert_eq!(store.status().unwrap().not_writable.unwrap().kind, tokenkeep::ErrorKind::System);
             assert_io(save(&store, "grace"), ErrorKind::StorageFull);
             // With room for a part of the file.
             let file = fs::File::options().write(true).open(&filler).unwrap();
@@ -93,6 +97,8 @@ pub(crate) fn work(place: &str, directory: &Path) {
             assert_eq!(fs::read(&path).unwrap(), before);
             assert_eq!(names_in(directory), ["filler", "tokens.keep", "tokens.keep.lock"]);
             fs::remove_file(filler).unwrap();
+            store.check_writable().unwrap();
+            assert_eq!(store.status().unwrap().not_writable, None);
             save(&store, "grace").unwrap();
             assert_eq!(users(&path), 2);
         }
@@ -104,6 +110,7 @@ pub(crate) fn work(place: &str, directory: &Path) {
             drop(store);
             let store = Keystore::open(&path, &unlock()).unwrap();
             mount(&["-o", "remount,ro", at]);
+            assert_io(store.check_writable(), ErrorKind::ReadOnlyFilesystem);
             assert_io(save(&store, "grace"), ErrorKind::ReadOnlyFilesystem);
             assert_io(
                 Keystore::create(directory.join("new.keep"), &unlock()).map(|_| ()),
@@ -118,6 +125,7 @@ pub(crate) fn work(place: &str, directory: &Path) {
             fs::write(&path, b"").unwrap();
             mount(&["--bind", real.to_str().unwrap(), path.to_str().unwrap()]);
             let store = Keystore::open(&path, &unlock()).unwrap();
+            assert!(matches!(store.check_writable(), Err(Error::MountedFile { .. })));
             let error = save(&store, "grace").unwrap_err();
             assert!(error.to_string().contains("mount its directory instead"), "{error}");
             assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
@@ -126,6 +134,7 @@ pub(crate) fn work(place: &str, directory: &Path) {
         }
         "directory that cannot be written" => {
             let store = Keystore::open(&path, &unlock()).unwrap();
+            assert_io(store.check_writable(), ErrorKind::PermissionDenied);
             assert_io(save(&store, "grace"), ErrorKind::PermissionDenied);
             assert_io(Keystore::create(directory.join("new.keep"), &unlock()).map(|_| ()), ErrorKind::PermissionDenied);
             assert_eq!(store.get_tokens().unwrap().len(), 1);
@@ -135,6 +144,20 @@ pub(crate) fn work(place: &str, directory: &Path) {
             fs::write(directory.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
             save(&Keystore::open(&path, &unlock()).unwrap(), "ada").unwrap();
             assert_eq!(names_in(directory), ["tokens.keep", "tokens.keep.lock"]);
+        }
+        "file of root" => {
+            for refused in [Keystore::open(&path, &unlock()).map(drop), Keystore::verify_file(&path).map(drop)] {
+                let what = match refused.unwrap_err() {
+                    Error::UnsafePermissions { path: named, what, .. } if named.ends_with("tokens.keep") => what,
+                    other => panic!("expected UnsafePermissions, got {other:?}"),
+                };
+                assert!(matches!(what, UnsafePermissions::NotOurs { owner: 0, .. }), "{what:?}");
+            }
+            // A lock file that root has left beside a store of ours.
+            let own = directory.join("own.keep");
+            save(&Keystore::open(&own, &unlock()).unwrap(), "ada").unwrap_err();
+            let refused = Keystore::open(&own, &unlock()).unwrap().check_writable().unwrap_err();
+            assert!(refused.to_string().contains("own.keep.lock belongs to user 0"), "{refused}");
         }
         "umask" => {
             save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap();
@@ -181,6 +204,46 @@ pub(crate) fn unwritable_folder() {
     let before = fixture.bytes();
     behind(&AS_NOBODY, "directory that cannot be written", fixture.directory.path());
     assert_eq!((fixture.bytes(), names_in(fixture.directory.path()).len()), (before, 2));
+}
+
+/// What a first run under `sudo` leaves: the message names the owner.
+pub(crate) fn files_of_root() {
+    let directory = tempfile::tempdir().unwrap();
+    set_mode(directory.path(), 0o1777);
+    for name in ["tokens.keep", "own.keep"] {
+        save(&Keystore::create(directory.path().join(name), &unlock()).unwrap(), "ada").unwrap();
+    }
+    if let Err(error) = std::os::unix::fs::chown(directory.path().join("own.keep"), Some(NOBODY), Some(NOBODY)) {
+        assert!(env::var_os("CI").is_none(), "CI runs as root: {error}");
+        eprintln!("SKIPPED: only root can give a file to another user");
+        return;
+    }
+    behind(&AS_NOBODY, "file of root", directory.path());
+}
+
+/// As under `sudo`: the user could open neither the file nor the lock file.
+pub(crate) fn stores_of_root_in_directories_of_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, backup) = (directory.path().join("tokens.keep"), directory.path().join("backup.keep"));
+    if let Err(error) = std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)) {
+        assert!(env::var_os("CI").is_none(), "CI runs as root: {error}");
+        eprintln!("SKIPPED: only root can give a directory to another user");
+        return;
+    }
+    let is_refused = |refused: tokenkeep::Result<()>| match refused.unwrap_err() {
+        Error::UnsafePermissions { path, what: UnsafePermissions::ForeignDirectory { owner: NOBODY, .. }, .. } => {
+            assert_eq!(path, directory.path().canonicalize().unwrap());
+        }
+        other => panic!("expected ForeignDirectory, got {other:?}"),
+    };
+    is_refused(Keystore::create(&path, &unlock()).map(drop));
+    is_refused(Keystore::open_or_create(&path, &unlock()).map(drop));
+    assert_eq!(names_in(directory.path()), Vec::<String>::new());
+    let anywhere = KeystoreOptions::new().in_directory_of_another_user();
+    let store = anywhere.open_or_create(&path, &unlock()).unwrap();
+    save(&store, "ada").unwrap();
+    store.backup_to(&backup).unwrap();
+    is_refused(Keystore::open(&path, &unlock()).unwrap().backup_to(directory.path().join("another.keep")));
 }
 
 pub(crate) fn foreign_folder() {

@@ -3,7 +3,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tempfile::TempDir;
