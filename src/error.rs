@@ -1,6 +1,6 @@
 //! Everything that can go wrong, as one enum with nested reasons.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::{
     id::{SlotId, TokenId},
@@ -10,13 +10,12 @@ use crate::{
 mod kind;
 mod reasons;
 mod shared;
+mod unlocking;
 
 pub use kind::ErrorKind;
-pub use reasons::{
-    Detail, FileFlaw, FileKind, FileOperation, KdfCost, KdfLimit, KeychainFailure, Part, RecoveryKeyTypo, SlotLimit,
-    StoreOperation, UnlockFailure, UnsafePermissions, Unstorable,
-};
+pub use reasons::{Detail, FileFlaw, FileKind, FileOperation, Part, StoreOperation, UnsafePermissions, Unstorable};
 pub(crate) use shared::same_cause;
+pub use unlocking::{KdfCost, KdfLimit, KeychainFailure, RecoveryKeyTypo, SlotLimit, UnlockFailure};
 
 /// The result of every operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -181,7 +180,7 @@ pub enum Error {
         method: UnlockMethod,
     },
     /// [`Keystore::open_any`](crate::Keystore::open_any): each unlock method failed, or none was given.
-    #[error("{}", none_opened(path, failures))]
+    #[error("{}", unlocking::none_opened(path, failures))]
     #[non_exhaustive]
     NoneOpened {
         /// The keystore.
@@ -382,32 +381,6 @@ pub enum Error {
     /// An error of an application's own [`TokenStore`](crate::TokenStore); made with [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl Error {
-    /// Wraps an error of an application's own [`TokenStore`](crate::TokenStore). The caller makes sure that it holds no
-    /// secret.
-    ///
-    /// ```
-    /// let error = tokenkeep::Error::other("the cloud vault did not answer");
-    /// assert_eq!(error.to_string(), "the cloud vault did not answer");
-    /// ```
-    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other(error.into())
-    }
-
-    pub(crate) fn internal(detail: &'static str) -> Self {
-        Self::Internal(Detail::new(detail))
-    }
-}
-
-fn none_opened(path: &std::path::Path, failures: &[UnlockFailure]) -> impl fmt::Display {
-    let path = path.display();
-    if failures.is_empty() {
-        return format!("no unlock method was given for {path}: give at least one");
-    }
-    let failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    format!("no unlock method opens {path}: {}", failures.join("; "))
 }
 
 #[cfg(test)]

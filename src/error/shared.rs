@@ -1,10 +1,25 @@
-//! One failed write, reported to each caller whose change was in it.
+//! Errors made, and one failed write reported to each caller whose change was in it.
 
 use std::io;
 
-use super::Error;
+use super::{Detail, Error};
 
 impl Error {
+    /// Wraps an error of an application's own [`TokenStore`](crate::TokenStore). The caller makes sure that it holds no
+    /// secret.
+    ///
+    /// ```
+    /// let error = tokenkeep::Error::other("the cloud vault did not answer");
+    /// assert_eq!(error.to_string(), "the cloud vault did not answer");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    pub(crate) fn internal(detail: &'static str) -> Self {
+        Self::Internal(Detail::new(detail))
+    }
+
     /// The same error, for another caller whose change was in the same write.
     pub(crate) fn again(&self) -> Self {
         match self {

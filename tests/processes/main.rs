@@ -35,10 +35,10 @@ fn main() {
             ["hardening", how] => hardening::work(how == "hardened"),
             ["places", place, directory] => places::work(place, directory.as_ref()),
             ["torture", worker, path] => {
-                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Left)
+                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Left);
             }
             ["torture without locks", worker, path] => {
-                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Deleted)
+                torture::work(worker.parse().unwrap(), path.as_ref(), torture::LockFiles::Deleted);
             }
             ["waiting", worker, path] => waiting::work(worker, path.as_ref()),
             ["torture slots", worker, path] => torture_slots::work(worker.parse().unwrap(), path.as_ref()),

@@ -1,0 +1,145 @@
+//! Looking after a store: verifying, copying, setting aside, and describing it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Keystore, KeystoreOptions};
+use crate::{
+    error::Result,
+    status::{FileStatus, Status},
+};
+
+impl Keystore {
+    /// Reads the whole file again and verifies it: every byte, to the last token. Derives no key and takes no lock.
+    /// Takes as much memory as [`open`](Self::open), beside the tokens that are in memory already.
+    ///
+    /// # Errors
+    ///
+    /// The [common errors](#errors). The tokens in memory stay.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tokens.keep");
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// let store = Keystore::create(&path, &unlock)?;
+    /// store.verify()?;
+    ///
+    /// // Without a key: the file is a keystore, complete, and its header is undamaged.
+    /// let found = Keystore::verify_file(&path)?;
+    /// assert_eq!((found.format_version, found.generation), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(&self) -> Result<()> {
+        self.0.verify()
+    }
+
+    /// Checks a file without a key: it is a keystore, has the length that it says, and its header is undamaged. An
+    /// attacker who can write the file can pass this check; only [`verify`](Self::verify) checks what the file holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) for which no key was derived.
+    pub fn verify_file(path: impl AsRef<Path>) -> Result<FileStatus> {
+        KeystoreOptions::new().verify_file(path)
+    }
+
+    /// Renames a file that cannot be opened, or whose secrets are lost, to a name that no file has, and returns that name:
+    /// `tokens.keep` becomes `tokens.keep.aside-1`. Then a new store can be created at the path, and nothing is lost that may
+    /// be repaired later. Handles that have the file open find no file any more. Waits for other writers like a save.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Error::NotFound), [`NotAFile`](crate::Error::NotAFile), [`Busy`](crate::Error::Busy), an
+    /// [`Io`](crate::Error::Io) if the directory cannot be written;
+    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) if the file was renamed and a power cut may undo that.
+    ///
+    /// ```
+    /// # use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tokens.keep");
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// std::fs::write(&path, "{}")?;
+    /// let store = match Keystore::open_or_create(&path, &unlock) {
+    ///     // Ask the user first: a backup may be at hand.
+    ///     Err(error) if error.kind() == ErrorKind::Damaged => {
+    ///         println!("{error}; the old file is {}", Keystore::set_aside(&path)?.display());
+    ///         Keystore::create(&path, &unlock)?
+    ///     }
+    ///     opened => opened?,
+    /// };
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_aside(path: impl AsRef<Path>) -> Result<PathBuf> {
+        KeystoreOptions::new().set_aside(path)
+    }
+
+    /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file, file
+    /// and directory may be written to, no lock file of another user is in the way, and the disk has room for another file
+    /// of the same length. Changes nothing, and takes some microseconds. Call it before a refresh token is spent that the
+    /// server accepts only once.
+    ///
+    /// It does not see quotas, a failing disk, or what happens after it.
+    ///
+    /// # Errors
+    ///
+    /// The error that the save would have, and the [common errors](#errors).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
+    /// store.check_writable()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check_writable(&self) -> Result<()> {
+        self.0.check_writable()
+    }
+
+    /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others
+    /// write, is on the disk when this returns, and never replaces a file that exists. (Where the system has no rename
+    /// that guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and
+    /// writes the whole file; takes no lock. Names of files beside a store, such as `tokens.keep.lock`, are refused. A process that is killed during the call may leave a `.tmp` file beside
+    /// the copy, which can be deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyExists`](crate::Error::AlreadyExists), [`MissingDirectory`](crate::Error::MissingDirectory),
+    /// [`ReservedName`](crate::Error::ReservedName), and the [common errors](#errors).
+    ///
+    /// ```
+    /// # use tokenkeep::{Error, KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// # let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
+    /// let backup = directory.path().join("backup.keep");
+    /// store.backup_to(&backup)?;
+    /// assert!(matches!(store.backup_to(&backup), Err(Error::AlreadyExists { .. })));
+    /// Keystore::open(&backup, &unlock)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.0.backup_to(path.as_ref())
+    }
+
+    /// The state of the store for a support page: no secret, and of the tokens only their number. Syncs the directory
+    /// once to see whether the file system can.
+    ///
+    /// # Errors
+    ///
+    /// The [common errors](#errors).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// # let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
+    /// let status = store.status()?;
+    /// assert_eq!((status.tokens, status.generation), (0, 1));
+    /// println!("{status}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&self) -> Result<Status> {
+        self.0.status()
+    }
+}
