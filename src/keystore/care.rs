@@ -58,7 +58,8 @@ impl Keystore {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("tokens.keep");
     /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
-    /// std::fs::write(&path, "{}")?;
+    /// # Keystore::create(&path, &unlock)?;
+    /// std::fs::write(&path, "{}")?; // some other program
     /// let store = match Keystore::open_or_create(&path, &unlock) {
     ///     // Ask the user first: a backup may be at hand.
     ///     Err(error) if error.kind() == ErrorKind::Damaged => {
