@@ -57,6 +57,9 @@ pub(crate) struct StoreFile {
 /// listing a large directory takes longer than a save.
 const REPLACEMENTS_PER_SWEEP: u32 = 1000;
 
+/// How many files of one store may be set aside.
+const MOST_SET_ASIDE: u32 = 1000;
+
 /// A committed write that a power cut may undo.
 #[derive(Debug)]
 pub(crate) struct Unsynced {
@@ -184,8 +187,9 @@ impl StoreFile {
 
     /// Renames the file to a name that no file has, and returns that name.
     pub(crate) fn set_aside(&self, lock: &Lock) -> Result<(PathBuf, Option<Unsynced>)> {
+        self.check_path()?;
         check_regular(&self.path, &self.metadata()?)?;
-        for number in 1_u32.. {
+        for number in 1..=MOST_SET_ASIDE {
             let aside = names::beside(&self.path, &format!(".aside-{number}"));
             if fs::symlink_metadata(&aside).is_ok() {
                 continue;
@@ -246,10 +250,10 @@ impl StoreFile {
     /// Removes the temporary files that killed writers left, if it is time to. To be called under the lock: no other
     /// writer is at work then, and only a writer gives a file such a name. A failure is left to the next time.
     fn sweep(&self) {
-        let due = self.until_sweep.load(Ordering::Relaxed) == 0;
-        let left = if due { REPLACEMENTS_PER_SWEEP } else { self.until_sweep.load(Ordering::Relaxed) };
-        self.until_sweep.store(left.saturating_sub(1), Ordering::Relaxed);
-        let (true, Some(own)) = (due, self.path.file_name()) else { return };
+        let left = self.until_sweep.load(Ordering::Relaxed);
+        let next = left.checked_sub(1).unwrap_or(REPLACEMENTS_PER_SWEEP);
+        self.until_sweep.store(next, Ordering::Relaxed);
+        let (0, Some(own)) = (left, self.path.file_name()) else { return };
         let names = access::names(&self.directory).into_iter().flatten();
         for stray in names.filter(|name| names::is_temporary_of(own, name)).map(|name| self.directory.join(name)) {
             if fs::symlink_metadata(&stray).is_ok_and(|metadata| metadata.is_file()) {

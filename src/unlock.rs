@@ -6,6 +6,7 @@ mod recovery_key;
 
 use std::{fmt, path::Path};
 
+use keychain::Deadline;
 pub use keychain::Keychain;
 pub use passphrase::Passphrase;
 pub use recovery_key::RecoveryKey;
@@ -180,15 +181,14 @@ impl Unlock {
     /// the keychain, for each slot that it tries.
     pub(crate) fn open_slot(&self, header: &Header, path: &Path) -> Result<Unlocked> {
         let mut refusal = Error::NoSlotFor { path: path.to_owned(), method: self.method() };
+        let deadline = self.as_keychain().map(Keychain::start);
         for slot in &header.slots {
-            let Some(slot_key) = self.slot_key(&header.store_id, slot) else { continue };
-            let refused = match slot_key {
-                Ok(slot_key) => match seal::unwrap(slot, &header.store_id, &slot_key)? {
-                    Some(store_key) => return Ok(Unlocked { store_key, by: slot.id }),
-                    None => self.wrong(path),
-                },
-                Err(error) if concerns_one_slot(&error) => error,
-                Err(error) => return Err(error),
+            let refused = match self.open_one(&header.store_id, slot, deadline) {
+                None => continue,
+                Some(Ok(Some(store_key))) => return Ok(Unlocked { store_key, by: slot.id }),
+                Some(Ok(None)) => self.wrong(path),
+                Some(Err(error)) if concerns_one_slot(&error) => error,
+                Some(Err(error)) => return Err(error),
             };
             if says_least(&refusal) {
                 refusal = refused;
@@ -197,11 +197,19 @@ impl Unlock {
         Err(refusal)
     }
 
-    /// The key that this unlock method gives for a slot; `None` if the slot is for another method.
-    pub(crate) fn slot_key(&self, store_id: &StoreId, slot: &Slot) -> Option<Result<Key>> {
+    /// The store key from one slot; nothing if the slot is for another method, and `None` if the key is wrong.
+    fn open_one(&self, store_id: &StoreId, slot: &Slot, deadline: Option<Deadline>) -> Option<Result<Option<Key>>> {
+        let open = |slot_key: &Key| seal::unwrap(slot, store_id, slot_key);
+        if let (Method::Keychain(keychain), SlotKind::Keychain, Some(deadline)) = (&self.method, slot.kind, deadline) {
+            return Some(keychain.find_key(store_id, slot.id, deadline, open));
+        }
+        Some(self.slot_key(slot)?.and_then(|slot_key| open(&slot_key)))
+    }
+
+    /// The key that a passphrase or a recovery key gives for a slot; `None` if the slot is for another method.
+    pub(crate) fn slot_key(&self, slot: &Slot) -> Option<Result<Key>> {
         match (&self.method, slot.kind) {
             (Method::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => Some(passphrase.slot_key(kdf, &slot.salt)),
-            (Method::Keychain(keychain), SlotKind::Keychain) => Some(keychain.key(store_id, slot.id)),
             (Method::RecoveryKey(key), SlotKind::RecoveryKey) => Some(Ok(key.slot_key())),
             _ => None,
         }

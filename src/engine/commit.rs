@@ -119,7 +119,8 @@ impl Engine {
         wait: &Wait,
         commit: impl FnOnce(&mut Lead<'_>, &Lock) -> Result<R>,
     ) -> Result<R> {
-        // Before a lock file of ours is put where another user's would be expected.
+        // Before a lock file of ours is put where the path no longer leads, or where another user's would be expected.
+        self.file.check_path()?;
         self.file.check_writable()?;
         let lock = self.file.lock(wait)?;
         commit(&mut lead, &lock)
@@ -160,10 +161,14 @@ impl Engine {
         drop(state);
 
         let mut prepared = self.file.prepare(Some(lock), &sealed.parts())?;
+        let mut attempts = 0_u32..;
         let replacement = loop {
+            let may_repeat = attempts.next() == Some(0) || !wait.left().is_zero();
             match prepared.replace(lock, &opened) {
                 // A program may have changed the times of the file and nothing else.
-                Err(changed @ Error::ChangedMeanwhile { .. }) if lock.is_at_its_path() && !wait.left().is_zero() => {
+                Err(changed @ Error::ChangedMeanwhile { .. })
+                    if may_repeat && lock.is_at_its_path() && prepared.is_there() =>
+                {
                     thread::sleep(BETWEEN_ATTEMPTS.min(wait.left()));
                     opened = self.reopen(&loaded)?.ok_or(changed)?;
                 }
@@ -176,7 +181,7 @@ impl Engine {
         (state.prologue, state.is_unsynced) = (prologue, replacement.unsynced.is_some());
         (state.header, state.notes, state.unlocked) = (header, notes, unlocked);
         let replaced = mem::replace(&mut state.held, replacement.held);
-        drop(state);
+        drop((state, opened));
         self.close(replaced);
         Ok(Written { value, unsynced: replacement.unsynced })
     }
@@ -188,13 +193,6 @@ impl Engine {
         let mut bytes = read_all(&opened)?;
         let found = self.load(loaded, opened, &mut bytes)?;
         Ok((found.header == loaded.header).then_some(found.held))
-    }
-
-    /// Syncs the state that is in memory, so that no power cut undoes what the caller relies on.
-    pub(super) fn sync_loaded(&self) -> Result<Option<Unsynced>> {
-        let state = self.state.read();
-        self.file.sync_contents(&state.held)?;
-        Ok(self.file.sync_name())
     }
 
     /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as long

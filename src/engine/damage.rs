@@ -52,7 +52,7 @@ fn sample(path: &Path) -> Sample {
     let of_keychain: Vec<_> = texts("keychain_keys").iter().map(|text| key_of(text)).collect();
     let opens = |slot: &format::Slot, key: &Key| seal::unwrap(slot, &header.store_id, key).unwrap().is_some();
     let slots = header.slots.iter().map(|slot| {
-        let mut keys = unlocks.iter().filter_map(|unlock| unlock.slot_key(&header.store_id, slot)).map(Result::unwrap);
+        let mut keys = unlocks.iter().filter_map(|unlock| unlock.slot_key(slot)).map(Result::unwrap);
         let key = keys.find(|key| opens(slot, key));
         let key = key.or_else(|| of_keychain.iter().find(|key| opens(slot, key)).cloned());
         (slot.kind, key.expect("a secret for each slot is beside the file"))

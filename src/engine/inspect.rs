@@ -82,6 +82,8 @@ impl Engine {
 
 /// Renames a file to a name that no file has.
 pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<PathBuf> {
+    // Before a lock file of ours is put where another user's would be expected.
+    file.check_writable()?;
     let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
     let (aside, unsynced) = file.set_aside(&lock)?;
     Written { value: aside, unsynced }.confirmed(|_| None)

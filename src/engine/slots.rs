@@ -6,7 +6,7 @@
 use std::mem;
 
 use super::{
-    Engine, State, Written,
+    Engine, State,
     draft::{Addition, Draft, check_label},
 };
 use crate::{
@@ -124,7 +124,7 @@ impl Engine {
             return Err(Error::NotAnOrphan { id });
         }
         // No power cut brings the slot back after this, whichever process removed it.
-        Written { value: (), unsynced: self.sync_loaded()? }.confirmed(|()| None)?;
+        self.commit(|_| Ok(()))?.confirmed(|()| None)?;
         if keychain.forget(&store_id, id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
     }
 
@@ -150,22 +150,22 @@ impl Engine {
             let (header, store_key) = self.next()?;
             let mut prepared = Prepared { engine: self, store_id: header.store_id, keys: Vec::new() };
             let change = prepare(&header, &store_key, &mut prepared)?;
+            let mut is_rekeyed = false;
             let changed = self.change_slots(|draft| {
-                if draft.header.key_id != header.key_id {
-                    return Ok(None);
+                is_rekeyed = draft.header.key_id != header.key_id;
+                if is_rekeyed {
+                    return Err(Error::Rekeyed { path: self.path().to_owned() });
                 }
-                change(draft).map(Some)
+                change(draft)
             });
-            let is_committed = match &changed {
-                Ok(value) => value.is_some(),
-                Err(error) => error.kind() == ErrorKind::Incomplete,
-            };
-            if is_committed {
+            if is_rekeyed {
+                continue;
+            }
+            if changed.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Incomplete) {
+                // The slots are committed.
                 prepared.keys.clear();
             }
-            if let Some(value) = changed? {
-                return Ok(value);
-            }
+            return changed;
         }
     }
 

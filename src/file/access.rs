@@ -76,10 +76,10 @@ mod platform {
             Ok(())
         }
 
-        /// That a lock file belongs to us or to root, and that only its owner can open it.
+        /// That a lock file is ours, and that only we can open it.
         pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
             let (owner, mode) = (file.uid(), file.mode() & 0o7777);
-            if self.is_checked() && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
+            if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
                 return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
             }
             if self.is_checked() && mode & READ_OR_WRITE_BY_OTHERS != 0 {
@@ -88,8 +88,8 @@ mod platform {
             Ok(())
         }
 
-        /// That a new file in the directory belongs to the user whose directory it is, or the directory to root. A file that
-        /// root creates in a user's directory, as under `sudo`, locks that user out.
+        /// That the directory belongs to this user or to root. A file that root creates in a user's directory, as under `sudo`,
+        /// locks that user out.
         pub(crate) fn check_may_create(self, path: &Path, directory: &Metadata) -> Result<()> {
             let owner = directory.uid();
             if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
@@ -269,8 +269,8 @@ mod platform {
         Ok(fs::read_dir(directory)?.map_while(|entry| Some(entry.ok()?.file_name())))
     }
 
-    /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that is in
-    /// ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
+    /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that conflicts
+    /// with ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
     pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         for pause in [1, 2, 5, 10, 20, 50, 100, 200, 300, 300] {
             match attempt() {

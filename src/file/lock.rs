@@ -1,9 +1,11 @@
 //! One writer at a time: a lock file beside the store, and a queue of those who wait for it.
 //!
 //! The lock is the kernel's (`flock` on Unix, `LockFileEx` on Windows): it ends with the process that holds it. The kernel
-//! keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock files: who
-//! has to wait waits for the queue first, and gives the queue up when it has the lock; and whoever sees that somebody
-//! holds the queue waits too. A writer that takes one turn after the other is then behind all who waited before.
+//! keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock files. A
+//! writer that has to wait locks the queue first, and gives up the queue when it has the lock. A writer that finds the queue
+//! locked joins it. So a writer that takes one turn after the other is behind all who waited before.
+//!
+//! A process that is stopped may hold the queue while nobody holds the lock. So those who wait look at the lock now and then.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -55,12 +57,16 @@ pub(crate) struct Lock {
 }
 
 /// The request of one handle for the lock, while it waits. It keeps its place in the queue if its caller gives up, so that
-/// the handle's next caller goes on from there.
+/// the handle's next caller goes on from there. A handle has one caller at a time: the thread that leads its writers.
 #[derive(Debug, Default)]
 pub(super) struct Line(Mutex<Option<Arc<Request>>>);
 
+/// The requests of handles that were dropped while they waited. The next handle of the same store goes on from there, so
+/// that a program which opens a handle for each operation does not start a thread for each.
+static ABANDONED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
+
 /// A thread that waits for the lock, because the system has no lock with a deadline. If the lock is never given up the
-/// thread stays until the process ends; there is one for each lock file at most.
+/// thread stays until the process ends.
 #[derive(Debug)]
 struct Request {
     place: Mutex<Place>,
@@ -80,8 +86,11 @@ enum Place {
     },
     First(Result<Lock>),
     /// The lock was handed over, or given up because nobody wanted it.
-    Left,
+    Done,
 }
+
+/// How long a caller waits for its turn before it looks whether the lock is free all the same.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 impl StoreFile {
     /// Waits until this is the only writer.
@@ -103,7 +112,7 @@ impl StoreFile {
         }
     }
 
-    /// That nobody else can hold the lock files for ever, if there are any.
+    /// That nobody else can hold a lock file for ever. Checks the lock files that exist.
     pub(super) fn check_lock_files(&self) -> Result<()> {
         [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(suffix).map(drop))
     }
@@ -126,6 +135,12 @@ impl StoreFile {
         try_lock(|| lock.file.try_lock(), &lock.path).map(|locked| locked.then_some(lock))
     }
 
+    /// The lock, if it is free.
+    fn try_lock_past_queue(&self) -> Result<Option<Lock>> {
+        let lock = self.open_lock(LOCK)?;
+        try_lock(|| lock.file.try_lock(), &lock.path).map(|locked| locked.then_some(lock))
+    }
+
     fn is_queue_empty(&self) -> Result<bool> {
         let Some(queue) = self.open_existing_lock(QUEUE)? else { return Ok(true) };
         // Shared, so that two who look see no queue in each other.
@@ -136,18 +151,30 @@ impl StoreFile {
     fn wait_in_line(&self, wait: &Wait) -> Result<Option<Lock>> {
         let request = {
             let mut waiting = self.line.0.lock();
+            if waiting.is_none() {
+                *waiting = self.abandoned();
+            }
             if !waiting.as_ref().is_some_and(|request| request.is_waiting()) {
                 *waiting = self.request()?;
             }
             waiting.clone()
         };
         match request {
-            Some(request) => request.lock(wait),
+            Some(request) => request.lock(wait, || self.try_lock_past_queue()),
             None => {
                 thread::sleep(WITHOUT_THREAD.min(wait.left()));
-                Ok(None)
+                self.try_lock_past_queue()
             }
         }
+    }
+
+    /// A request for the lock of this store that a dropped handle has left.
+    fn abandoned(&self) -> Option<Arc<Request>> {
+        let path = beside(&self.path, LOCK);
+        let mut abandoned = ABANDONED.lock();
+        abandoned.retain(|request| request.is_waiting());
+        let place = abandoned.iter().position(|request| request.path == path)?;
+        Some(abandoned.swap_remove(place))
     }
 
     /// A request; `None` if the system has no thread for it.
@@ -172,15 +199,17 @@ impl StoreFile {
 
     /// A lock file before it is locked, and made if there is none.
     fn open_lock(&self, suffix: &str) -> Result<Lock> {
+        let path = beside(&self.path, suffix);
+        let mut attempts = 0..10;
         loop {
             if let Some(lock) = self.open_existing_lock(suffix)? {
                 return Ok(lock);
             }
-            let path = beside(&self.path, suffix);
             let mut options = access::lock_options();
             options.read(true).write(true).create_new(true);
             match access::patiently(|| options.open(&path)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // Another process has just created it. (On Windows it may also be a link that leads nowhere.)
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts.next().is_some() => {}
                 opened => {
                     let file = opened.map_err(failed(FileOperation::Create, &path))?;
                     access::make_private(&file, self.access).map_err(failed(FileOperation::Create, &path))?;
@@ -218,20 +247,23 @@ impl Request {
         matches!(*self.place.lock(), Place::Waiting { .. }) && leads_to(&self.path, self.identity.as_ref())
     }
 
-    /// The lock, once it is ours; `None` if it was given up before this call.
-    fn lock(&self, wait: &Wait) -> Result<Option<Lock>> {
+    /// The lock, once it is ours; `None` if it was given up before this call. `look` takes the lock if it is free, past a
+    /// process that is stopped at the head of the queue.
+    fn lock(&self, wait: &Wait, look: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
         let mut place = self.place.lock();
         loop {
-            match mem::replace(&mut *place, Place::Left) {
+            match mem::replace(&mut *place, Place::Done) {
                 Place::First(locked) => return locked.map(Some),
-                Place::Left => return Ok(None),
-                Place::Waiting { .. } => {
-                    let is_wanted = !wait.left().is_zero();
-                    *place = Place::Waiting { is_wanted };
-                    if !is_wanted {
-                        return Err(wait.busy());
-                    }
-                    self.moved.wait_for(&mut place, wait.left());
+                Place::Done => return Ok(None),
+                Place::Waiting { .. } => *place = Place::Waiting { is_wanted: true },
+            }
+            let slice = BETWEEN_LOOKS.min(wait.left());
+            let has_waited = self.moved.wait_for(&mut place, slice).timed_out();
+            if has_waited && matches!(*place, Place::Waiting { .. }) {
+                let found = look();
+                if !matches!(found, Ok(None)) || wait.left().is_zero() {
+                    *place = Place::Waiting { is_wanted: false };
+                    return found?.map_or_else(|| Err(wait.busy()), |lock| Ok(Some(lock)));
                 }
             }
         }
@@ -242,7 +274,7 @@ impl Request {
         let mut place = self.place.lock();
         *place = match *place {
             Place::Waiting { is_wanted: true } => Place::First(locked),
-            _ => Place::Left,
+            _ => Place::Done,
         };
         self.moved.notify_all();
     }
@@ -282,6 +314,12 @@ fn leads_to(path: &Path, opened: Option<&Identity>) -> bool {
     let Some(opened) = opened else { return true };
     let at_path = fs::symlink_metadata(path).ok().as_ref().and_then(identity);
     at_path.is_some_and(|at_path| opened.is_same_file(&at_path))
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        ABANDONED.lock().extend(self.0.get_mut().take().filter(|request| request.is_waiting()));
+    }
 }
 
 impl Drop for Lock {

@@ -118,7 +118,7 @@ impl Held {
         self.0.as_ref().map_or(Ok(false), |opened| Ok(opened.read_start(bytes.len())? == bytes))
     }
 
-    /// The same file, with a handle that shares its lock.
+    /// The same file with another handle. A lock that is taken through either handle is held by both.
     pub(crate) fn duplicate(&self) -> Result<Self> {
         let duplicate = |opened: &Opened| {
             let file = opened.file.try_clone().map_err(failed(FileOperation::Open, &opened.path))?;

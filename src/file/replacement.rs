@@ -1,6 +1,10 @@
 //! A new file: written under a temporary name, synced, and then renamed to the name of the store.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::PathBuf,
+};
 
 use super::{
     Held, Lock, Opened, StoreFile, Unsynced, access, failed, identity,
@@ -77,9 +81,11 @@ impl Prepared<'_> {
         let store = self.store;
         // If a tool deletes the lock file, another writer may be as far as this one. The file that is to be replaced can be
         // locked by one of them only, and whoever locks it later finds another file at the path.
-        let _replacing = match opened.file() {
-            Some(file) => Some(Replacing::begin(file).ok_or_else(|| store.changed_meanwhile())?),
-            None => None,
+        let _replacing = match opened.file().map(|file| (file, file.try_lock())) {
+            Some((_, Err(TryLockError::WouldBlock))) => return Err(store.changed_meanwhile()),
+            Some((file, Ok(()))) => Some(Replacing(file)),
+            // Some file systems lock no file that is open for reading only. The lock file is what keeps writers apart.
+            Some((_, Err(TryLockError::Error(_)))) | None => None,
         };
         check_lock(store, Some(lock))?;
         store.check_path()?;
@@ -102,6 +108,11 @@ impl Prepared<'_> {
         Ok(self.renamed())
     }
 
+    /// Whether the temporary file is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.store.disk.look(&self.temporary).is_ok()
+    }
+
     /// Syncs the new name.
     fn renamed(&mut self) -> Replacement {
         let store = self.store;
@@ -117,13 +128,6 @@ impl Prepared<'_> {
 
 /// The lock on a file that is to be replaced, until it is dropped.
 struct Replacing<'a>(&'a File);
-
-impl<'a> Replacing<'a> {
-    /// `None` if another writer holds the lock, or the file system has none.
-    fn begin(file: &'a File) -> Option<Self> {
-        file.try_lock().ok().map(|()| Self(file))
-    }
-}
 
 impl Drop for Replacing<'_> {
     fn drop(&mut self) {

@@ -7,7 +7,10 @@
 #[cfg_attr(not(feature = "keychain"), path = "keychain/absent.rs")]
 mod system;
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use data_encoding::HEXLOWER;
 
@@ -22,6 +25,35 @@ use system::System;
 /// Some calls wait for a person who is asked to unlock the keychain.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// By when a keychain has to answer all questions of one operation.
+#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    most: Duration,
+}
+
+#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
+impl Deadline {
+    fn left(&self) -> Duration {
+        self.most.saturating_sub(self.started.elapsed())
+    }
+
+    fn missed(&self) -> Error {
+        KeychainFailure::TimedOut { after: self.most }.error()
+    }
+}
+
+/// Which entries of one name are asked for. A copy of a keyring makes a second one.
+#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
+#[derive(Debug, Clone, Copy)]
+enum Entries {
+    /// All that can be read without asking a person.
+    Unlocked,
+    /// The one at this place among those that a person has to unlock.
+    Locked(usize),
+}
+
 /// A key is kept as hexadecimal text: some keychains change bytes that are none (KWallet replaces what is not UTF-8, and a line
 /// end in a secret makes a GNOME keyring without a password unreadable).
 const TEXT_LEN: usize = 2 * Key::LEN;
@@ -31,9 +63,9 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 /// keychain on macOS, the Credential Manager on Windows. `docs/keychain.md` says what each of them protects from, and
 /// when it asks the user.
 ///
-/// Each question to the keychain has a [deadline](Self::deadline). Opening a store asks for one key for each key slot
-/// of a keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only ever made
-/// for a new slot, and deleted only after the slot is gone.
+/// All questions of one operation to the keychain have one [deadline](Self::deadline). Opening a store asks for one key for
+/// each key slot of a keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only
+/// ever made for a new slot, and deleted only after the slot is gone, or if the slot was not committed.
 ///
 /// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
 ///
@@ -78,7 +110,7 @@ impl Keychain {
         Self { system: System::default(), service: service.into(), deadline: DEADLINE }
     }
 
-    /// How long one question to the keychain may take, 30 s if not set: the keychain may ask a person to unlock it.
+    /// How long one operation may wait for the keychain, 30 s if not set: the keychain may ask a person to unlock it.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -113,34 +145,64 @@ impl Keychain {
         // On the heap: it is moved to the thread that asks, and a text that moves leaves copies behind.
         let mut text = SecretBytes::new(vec![0; TEXT_LEN]);
         HEXLOWER.encode_mut(key.bytes(), &mut text);
-        self.system.write(&self.service, &user(store_id, slot), text, self.deadline)?;
-        let kept = match self.key(store_id, slot) {
-            Ok(read) if read == key => Ok(key),
-            Ok(_) | Err(Error::Keychain { why: KeychainFailure::Missing | KeychainFailure::WrongKey }) => {
-                Err(KeychainFailure::Forgetful.error())
-            }
-            Err(error) => Err(error),
+        let deadline = self.start();
+        self.system.write(&self.service, &user(store_id, slot), text, deadline)?;
+        let is_kept = self.find_key(store_id, slot, deadline, |read| Ok((*read == key).then_some(())));
+        let kept = match is_kept {
+            Ok(Some(())) => return Ok(key),
+            Ok(None) | Err(Error::Keychain { why: KeychainFailure::Missing }) => KeychainFailure::Forgetful.error(),
+            Err(error) => error,
         };
-        if kept.is_err() {
-            // No slot will refer to it.
-            let _ = self.forget(store_id, slot);
-        }
-        kept
+        // No slot will refer to it.
+        let _ = self.forget_by(store_id, slot, deadline);
+        Err(kept)
     }
 
-    /// The key for a slot.
-    pub(crate) fn key(&self, store_id: &StoreId, slot: SlotId) -> Result<Key> {
+    /// The deadline of an operation that begins now.
+    pub(crate) fn start(&self) -> Deadline {
+        Deadline { started: Instant::now(), most: self.deadline }
+    }
+
+    /// What `open` makes of the first key for a slot that opens it; `None` if there are entries and none opens it. A copy
+    /// of a keyring makes a second entry of the same name: those that are unlocked are tried first, and a person is asked
+    /// to unlock others only if none of them opens the slot.
+    pub(crate) fn find_key<T>(
+        &self,
+        store_id: &StoreId,
+        slot: SlotId,
+        deadline: Deadline,
+        mut open: impl FnMut(&Key) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         self.check_service()?;
-        let text = self.system.read(&self.service, &user(store_id, slot), self.deadline)?;
-        let mut key = Key::zeroed();
-        let is_key = text.len() == TEXT_LEN && HEXLOWER.decode_mut(&text, key.bytes_mut()).is_ok();
-        if is_key { Ok(key) } else { Err(KeychainFailure::WrongKey.error()) }
+        let user = user(store_id, slot);
+        let mut is_missing = true;
+        for entries in std::iter::once(Entries::Unlocked).chain((0..).map(Entries::Locked)) {
+            let texts = self.system.read(&self.service, &user, entries, deadline)?;
+            if texts.is_empty() && matches!(entries, Entries::Locked(_)) {
+                break;
+            }
+            is_missing &= texts.is_empty();
+            for text in texts {
+                let mut key = Key::zeroed();
+                if text.len() == TEXT_LEN
+                    && HEXLOWER.decode_mut(&text, key.bytes_mut()).is_ok()
+                    && let Some(found) = open(&key)?
+                {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        if is_missing { Err(KeychainFailure::Missing.error()) } else { Ok(None) }
     }
 
     /// Takes a slot's entry out; `false` if there is none.
     pub(crate) fn forget(&self, store_id: &StoreId, slot: SlotId) -> Result<bool> {
+        self.forget_by(store_id, slot, self.start())
+    }
+
+    fn forget_by(&self, store_id: &StoreId, slot: SlotId, deadline: Deadline) -> Result<bool> {
         self.check_service()?;
-        match self.system.delete(&self.service, &user(store_id, slot), self.deadline) {
+        match self.system.delete(&self.service, &user(store_id, slot), deadline) {
             Err(Error::Keychain { why: KeychainFailure::Missing }) => Ok(false),
             deleted => deleted.map(|()| true),
         }
@@ -149,7 +211,7 @@ impl Keychain {
     /// The slots that there are entries for, of whatever state of the store.
     pub(crate) fn slots(&self, store_id: &StoreId) -> Result<Vec<SlotId>> {
         self.check_service()?;
-        let users = self.system.users(&self.service, self.deadline)?;
+        let users = self.system.users(&self.service, self.start())?;
         let store = format!("{}-", HEXLOWER.encode(store_id));
         let slot = |user: &String| HEXLOWER.decode(user.strip_prefix(&store)?.as_bytes()).ok()?.try_into().ok();
         Ok(users.iter().filter_map(slot).map(SlotId).collect())

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use keyring_core::{
@@ -176,6 +177,29 @@ impl CredentialStoreApi for Forgetful {
             entry.set_secret(&[b'0'; 64])?;
         }
         Ok(entry)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A keychain that takes a while for each answer.
+#[derive(Debug)]
+pub(crate) struct Slow(pub(crate) Folder, pub(crate) Duration);
+
+impl CredentialStoreApi for Slow {
+    fn vendor(&self) -> String {
+        "slow".to_owned()
+    }
+
+    fn id(&self) -> String {
+        self.0.id()
+    }
+
+    fn build(&self, service: &str, user: &str, _: Option<&HashMap<&str, &str>>) -> Result<Entry> {
+        thread::sleep(self.1);
+        self.0.build(service, user, None)
     }
 
     fn as_any(&self) -> &dyn Any {

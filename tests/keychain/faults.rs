@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
     str::FromStr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use keyring_core::{CredentialStore, Error as KeyringError, mock};
@@ -284,6 +284,24 @@ pub(crate) fn failed_change_of_slots() {
     assert_eq!(Folder::new(place.entries()).entries().len(), 0);
     store.add_slot(&place.unlock()).unwrap();
     assert_eq!(Folder::new(place.entries()).entries().len(), 1);
+}
+
+/// Seven slots, each of whose entries takes a while to read.
+pub(crate) fn one_deadline_for_all_slots() {
+    let place = Place::for_operation("add");
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    // Entries of another keychain, which this one has not: each slot is asked for.
+    let elsewhere = place.0.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for _ in 0..7 {
+        store.add_slot(&keychain_in(Folder::new(elsewhere.clone()).store()).into()).unwrap();
+    }
+    let slow = Arc::new(crate::credentials::Slow(Folder::new(place.entries()), Duration::from_secs(1)));
+    let started = Instant::now();
+    let refused = Keystore::open(place.path(), &keychain_in(slow).into()).unwrap_err();
+    let took = started.elapsed();
+    assert!(matches!(refused, Error::Keychain { why: KeychainFailure::TimedOut { .. }, .. }), "{refused:?}");
+    assert!(took < Duration::from_secs(4), "{took:?} for seven slots of a second, and the deadline is 400 ms");
 }
 
 /// A keychain that takes keys and gives others back, or none.

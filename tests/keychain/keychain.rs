@@ -39,6 +39,7 @@ fn main() {
         trial("what_a_keychain_answers_is_told_apart_and_not_passed_on", faults::kinds_of_failure),
         trial("an_entry_with_a_wrong_key_opens_nothing_and_no_new_one_is_made", faults::wrong_keys),
         trial("a_keychain_that_does_not_keep_a_key_is_noticed_before_a_file_needs_it", faults::forgetful),
+        trial("one_deadline_holds_for_all_slots", faults::one_deadline_for_all_slots),
         trial("failed_create_leaves_no_key_and_no_lock_file", faults::failed_create),
         trial("failed_change_of_slots_leaves_no_key", faults::failed_change_of_slots),
         trial("one_file_has_a_slot_for_the_keychain_of_each_machine", faults::several_machines),
@@ -55,6 +56,8 @@ fn main() {
             secret_service::entry_is_as_documented,
         ),
         trial("what_is_wrong_with_a_secret_service_is_told_apart_in_time", secret_service::failures_are_told_apart),
+        trial("copies_of_an_entry_lock_nobody_out", secret_service::copies_lock_nobody_out),
+        trial("secret_service_that_dies_or_refuses_is_unavailable", secret_service::deaths_are_no_timeouts),
         trial("a_secret_service_that_was_restarted_is_found_again", secret_service::restarted_daemon_is_found),
         trial("a_keychain_answers_inside_and_outside_of_runtimes", secret_service::works_in_and_out_of_runtimes),
     ]);

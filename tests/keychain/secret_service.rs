@@ -92,7 +92,6 @@ impl Kept {
             Err(Error::Keychain { why, .. }) => why,
             other => panic!("expected a keychain's failure, got {other:?}"),
         };
-        let unlock = || Unlock::from(Keychain::new(SERVICE).deadline(Duration::from_secs(1)));
         let first = why(Keystore::open(self.path(), &unlock()));
         assert_eq!(why(Keystore::open_or_create(self.path(), &unlock())), first);
         // Not even where no file is: what cannot keep the key is not given a store to keep.
@@ -137,6 +136,8 @@ pub(crate) fn work(job: &str, arguments: &[&str]) {
             store.save_token(&token().user_name("grace").access_token("a").build()).unwrap();
         }
         ("failures", _) => failures(),
+        ("copies", _) => copies(),
+        ("deaths", _) => deaths(),
         ("restart", _) => restart(),
         ("runtimes", _) => runtimes(),
         other => panic!("no such job: {other:?}"),
@@ -301,6 +302,87 @@ fn process_of_the_service() -> String {
     let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
     let told = run("dbus-send", &[&call[..], &asked].concat());
     told.split_whitespace().last().unwrap().to_owned()
+}
+
+pub(crate) fn copies_lock_nobody_out() {
+    in_a_session(&["secret service", "copies"]);
+}
+
+/// What is left behind when somebody copies the file of a keyring, or restores one beside the other.
+fn copies() {
+    let kept = Kept::new();
+    let user = kept.user();
+    let store = |secret: &[u8], extra: &str| {
+        let arguments =
+            ["store", "--label=copy", "service", SERVICE, "username", &user, "copy", extra].map(str::to_owned);
+        let mut tool = Command::new("secret-tool").args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        tool.stdin.take().unwrap().write_all(secret).unwrap();
+        assert!(tool.wait().unwrap().success());
+    };
+    // Two more items of that name, both unlocked: one with another key, one with something else.
+    store("ab".repeat(32).as_bytes(), "1");
+    store(b"something else", "2");
+    assert_eq!(entries(), 3);
+    assert_eq!(Keystore::open(kept.path(), &unlock()).unwrap().get_tokens().unwrap().len(), 1);
+    kept.store.try_unlock(&unlock()).unwrap();
+
+    // The file of the keyring is copied, and the daemon restarted: the copy is locked.
+    let keyrings = PathBuf::from(std::env::var_os("XDG_DATA_HOME").unwrap()).join("keyrings");
+    run("kill", &["-KILL", &process_of_the_service()]);
+    fs::copy(keyrings.join("login.keyring"), keyrings.join("login_copy.keyring")).unwrap();
+    let mut daemon = Command::new("gnome-keyring-daemon")
+        .args(["--replace", "--unlock", "--components=secrets"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    daemon.stdin.take().unwrap().write_all(b"test-pw").unwrap();
+    assert!(daemon.wait().unwrap().success());
+    let is_back = |store: &dyn Fn() -> tokenkeep::Result<Keystore>| {
+        (0..100).find_map(|_| {
+            thread::sleep(Duration::from_millis(100));
+            store().ok()
+        })
+    };
+    let opened = is_back(&|| Keystore::open(kept.path(), &unlock())).expect("the copy locks the user out");
+    assert_eq!(opened.get_tokens().unwrap().len(), 1);
+    let call = ["--session", "--print-reply", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets"];
+    let search = ["org.freedesktop.Secret.Service.SearchItems", &format!("dict:string:string:username,{user}")];
+    let found = run("dbus-send", &[&call[..], &search].concat());
+    assert_eq!(found.matches("object path").count(), 6, "three items and their copies: {found}");
+}
+
+pub(crate) fn deaths_are_no_timeouts() {
+    in_a_session(&["secret service", "deaths"]);
+}
+
+/// The service is killed while it is asked, and a bus refuses the connection.
+fn deaths() {
+    let kept = Kept::new();
+    let daemon = process_of_the_service();
+    run("kill", &["-STOP", &daemon]);
+    let killer = {
+        let daemon = daemon.clone();
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(500));
+            run("kill", &["-KILL", &daemon]);
+        })
+    };
+    let long = Unlock::from(Keychain::new(SERVICE).deadline(Duration::from_secs(20)));
+    let killed = Keystore::open(kept.path(), &long).unwrap_err();
+    killer.join().unwrap();
+    assert!(matches!(killed, Error::Keychain { why: KeychainFailure::Unavailable, .. }), "{killed:?}");
+
+    // A peer that hangs up as soon as it is spoken to.
+    let socket = kept.folder.path().join("refusing");
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || listener.incoming().map(drop).count());
+    let mut job = this_program_with(&["secret service at", kept.path().to_str().unwrap()]);
+    let address = format!("unix:path={}", socket.display());
+    let told = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(String::from_utf8(told.stdout).unwrap(), "Unavailable");
 }
 
 pub(crate) fn restarted_daemon_is_found() {

@@ -108,6 +108,20 @@ fn link_that_is_exchanged_during_a_save_is_noticed() {
     assert_eq!(after, before);
 }
 
+/// The old directory is left as it is, or is gone.
+#[test]
+fn no_lock_file_is_put_where_the_path_no_longer_leads() {
+    let (directory, path) = releases();
+    let engine = open_at(&path, Arc::new(Os));
+    let old = directory.path().join("41");
+    switch(directory.path());
+    assert!(matches!(save(&engine, "ada"), Err(Error::PathChanged { .. })));
+    assert!(!old.join("s.keep.lock").exists());
+    fs::remove_dir_all(&old).unwrap();
+    assert!(matches!(save(&engine, "ada"), Err(Error::PathChanged { .. })));
+    assert!(matches!(users(&engine), Err(Error::PathChanged { .. })));
+}
+
 #[test]
 fn save_where_a_link_became_a_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -251,7 +251,7 @@ fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
     assert_eq!(id, committed);
     open(&folder, &keychain.clone().into()).unwrap();
     let store_id = engine.read_state(|state| state.header.store_id).unwrap();
-    let gone = keychain.key(&store_id, given_up);
+    let gone = keychain.find_key(&store_id, given_up, keychain.start(), |_| Ok(Some(())));
     assert!(matches!(gone, Err(Error::Keychain { why: KeychainFailure::Missing })), "{gone:?}");
 }
 

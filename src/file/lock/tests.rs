@@ -89,6 +89,38 @@ fn handle_that_waits_again_needs_no_second_thread() {
     drop(impatient.lock(&wait(LONG)).unwrap());
 }
 
+/// A process that is stopped while it waits holds the queue and no lock.
+#[test]
+fn stopped_process_in_the_queue_blocks_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stopped, other) = (store_in(directory.path()), store_in(directory.path()));
+    let queue = stopped.open_lock(QUEUE).unwrap();
+    queue.file.lock().unwrap();
+    drop(other.lock(&wait(LONG)).unwrap());
+    drop(other.lock(&wait(LONG)).unwrap());
+    assert!(matches!(other.lock(&wait(Duration::ZERO)), Err(Error::Busy { .. })));
+}
+
+/// A program opens a handle for each operation while another process holds the lock.
+#[test]
+fn handles_that_wait_in_vain_share_one_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let holder = store_in(directory.path());
+    let held = holder.lock(&wait(SHORT)).unwrap();
+    let waiting = || {
+        let path = beside(holder.path(), LOCK);
+        ABANDONED.lock().iter().filter(|request| request.path == path).count()
+    };
+    for _ in 0..5 {
+        let handle = store_in(directory.path());
+        assert!(matches!(handle.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+        drop(handle);
+        assert_eq!(waiting(), 1);
+    }
+    drop(held);
+    drop(store_in(directory.path()).lock(&wait(LONG)).unwrap());
+}
+
 /// A tool deletes the lock file while a handle waits: others lock a new one, and the handle has to join them.
 #[test]
 fn handle_that_waits_again_waits_for_the_file_at_the_path() {

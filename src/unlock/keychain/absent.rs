@@ -1,7 +1,6 @@
 //! In place of a keychain, where the library is built without the feature.
 
-use std::time::Duration;
-
+use super::{Deadline, Entries};
 use crate::{
     error::{KeychainFailure, Result},
     secret::SecretBytes,
@@ -15,19 +14,19 @@ impl System {
         true
     }
 
-    pub(super) fn write(&self, _: &str, _: &str, _: SecretBytes, _: Duration) -> Result<()> {
+    pub(super) fn write(&self, _: &str, _: &str, _: SecretBytes, _: Deadline) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn read(&self, _: &str, _: &str, _: Duration) -> Result<SecretBytes> {
+    pub(super) fn read(&self, _: &str, _: &str, _: Entries, _: Deadline) -> Result<Vec<SecretBytes>> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn delete(&self, _: &str, _: &str, _: Duration) -> Result<()> {
+    pub(super) fn delete(&self, _: &str, _: &str, _: Deadline) -> Result<()> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 
-    pub(super) fn users(&self, _: &str, _: Duration) -> Result<Vec<String>> {
+    pub(super) fn users(&self, _: &str, _: Deadline) -> Result<Vec<String>> {
         Err(KeychainFailure::NotCompiledIn.error())
     }
 }

@@ -1,7 +1,7 @@
 //! The system's keychain, through the keyring project's crates: the only file that names them.
 //!
 //! Keychains hang, ask people, and are restarted. So each call makes a connection of its own, on a plain thread without a
-//! runtime, and is given up after its deadline. The process-wide store of `keyring-core` is the application's, and stays
+//! runtime, and is given up at the deadline of its operation. The process-wide store of `keyring-core` is the application's, and stays
 //! as it is.
 
 use std::{
@@ -17,6 +17,7 @@ use std::{
 use keyring_core::{CredentialStore, Entry, Error as KeyringError};
 use zeroize::Zeroize;
 
+use super::{Deadline, Entries};
 use crate::{
     error::{KeychainFailure, Result},
     secret::SecretBytes,
@@ -40,44 +41,70 @@ impl System {
         }
     }
 
-    pub(super) fn write(&self, service: &str, user: &str, text: SecretBytes, deadline: Duration) -> Result<()> {
-        self.ask(service, user, deadline, move |entry| entry.set_secret(&text))
+    pub(super) fn write(&self, service: &str, user: &str, text: SecretBytes, deadline: Deadline) -> Result<()> {
+        let (given, service, user) = (self.given.clone(), service.to_owned(), user.to_owned());
+        within(deadline, move || match &given {
+            Some(store) => store.build(&service, &user, None)?.set_secret(&text),
+            None => native::entry(&service, &user)?.set_secret(&text),
+        })
     }
 
-    pub(super) fn read(&self, service: &str, user: &str, deadline: Duration) -> Result<SecretBytes> {
-        // Wiped even if it comes when nobody waits for it any more.
-        self.ask(service, user, deadline, |entry| entry.get_secret().map(SecretBytes::new))
+    /// The secrets of the entries of that name; none if there are none.
+    pub(super) fn read(
+        &self,
+        service: &str,
+        user: &str,
+        entries: Entries,
+        deadline: Deadline,
+    ) -> Result<Vec<SecretBytes>> {
+        let (given, service, user) = (self.given.clone(), service.to_owned(), user.to_owned());
+        within(deadline, move || match &given {
+            Some(store) => secrets_of(&store.build(&service, &user, None)?, entries),
+            None => native::secrets(&service, &user, entries),
+        })
     }
 
-    pub(super) fn delete(&self, service: &str, user: &str, deadline: Duration) -> Result<()> {
-        self.ask(service, user, deadline, Entry::delete_credential)
+    /// Deletes all entries of that name.
+    pub(super) fn delete(&self, service: &str, user: &str, deadline: Deadline) -> Result<()> {
+        let (given, service, user) = (self.given.clone(), service.to_owned(), user.to_owned());
+        within(deadline, move || {
+            let entry = match &given {
+                Some(store) => store.build(&service, &user, None)?,
+                None => native::entry(&service, &user)?,
+            };
+            match entry.delete_credential() {
+                Err(KeyringError::Ambiguous(copies)) => copies.iter().try_for_each(Entry::delete_credential),
+                deleted => deleted,
+            }
+        })
     }
 
     /// The users of all entries of a service.
-    pub(super) fn users(&self, service: &str, deadline: Duration) -> Result<Vec<String>> {
+    pub(super) fn users(&self, service: &str, deadline: Deadline) -> Result<Vec<String>> {
         let (given, service) = (self.given.clone(), service.to_owned());
         within(deadline, move || {
-            let entries = match given {
+            let entries = match &given {
                 Some(store) => store.search(&HashMap::from([("service", service.as_str())]))?,
                 None => native::store()?.search(&native::all_of(&service))?,
             };
             Ok(entries.iter().filter_map(|entry| user_of(entry.get_specifiers()?, &service)).collect())
         })
     }
+}
 
-    /// Asks something of one entry.
-    fn ask<R: Send + 'static>(
-        &self,
-        service: &str,
-        user: &str,
-        deadline: Duration,
-        question: impl FnOnce(&Entry) -> keyring_core::Result<R> + Send + 'static,
-    ) -> Result<R> {
-        let (given, service, user) = (self.given.clone(), service.to_owned(), user.to_owned());
-        within(deadline, move || match given {
-            Some(store) => question(&store.build(&service, &user, None)?),
-            None => question(&native::entry(&service, &user)?),
-        })
+/// The secrets of an entry, and of its copies where a keychain has several of one name.
+fn secrets_of(entry: &Entry, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
+    if matches!(entries, Entries::Locked(_)) {
+        // The keychain unlocks what it has to when it is read.
+        return Ok(Vec::new());
+    }
+    match entry.get_secret() {
+        Ok(secret) => Ok(vec![SecretBytes::new(secret)]),
+        Err(KeyringError::NoEntry) => Ok(Vec::new()),
+        Err(KeyringError::Ambiguous(copies)) if !copies.is_empty() => {
+            copies.iter().map(|copy| copy.get_secret().map(SecretBytes::new)).collect()
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -88,32 +115,57 @@ fn user_of((found, user): (String, String), service: &str) -> Option<String> {
     name.strip_suffix(service)?.strip_suffix('.').map(str::to_owned)
 }
 
-/// The answer, if it comes in time. A call that hangs goes on hanging, on a thread that nobody waits for.
+/// The answer, if it comes in time. A call that hangs goes on hanging, on a thread that is left behind.
 fn within<R: Send + 'static>(
-    deadline: Duration,
-    call: impl FnOnce() -> keyring_core::Result<R> + Send + 'static,
+    deadline: Deadline,
+    call: impl Fn() -> keyring_core::Result<R> + Send + 'static,
 ) -> Result<R> {
     let (tell, told) = mpsc::sync_channel(1);
-    let asking = move || {
-        let started = Instant::now();
-        // Nobody listens after the deadline.
-        let _ = tell.send(call().map_err(|error| failure(error, started.elapsed()).error()));
+    let asking = move || loop {
+        let asked = Instant::now();
+        match call().map_err(|error| failure(error, asked.elapsed())) {
+            // The bus gives up sooner than the caller.
+            Err(Failure::NoReply) if !deadline.left().is_zero() => {}
+            Err(Failure::NoReply) => break Err(deadline.missed()),
+            Err(Failure::Final(why)) => break Err(why.error()),
+            Ok(answer) => break Ok(answer),
+        }
     };
-    let thread = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
-    let thread = thread.map_err(|_| KeychainFailure::Unavailable.error())?;
-    let answer = told.recv_timeout(deadline);
-    if matches!(answer, Err(RecvTimeoutError::Timeout)) {
-        return Err(KeychainFailure::TimedOut { after: deadline }.error());
+    // What a thread of a keyring crate does as it ends may take long too. So another thread waits for its end, after which
+    // nothing is left behind, and this thread waits for that one until the deadline.
+    let waiting = move || {
+        let asked = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
+        let answer = match asked.map(thread::JoinHandle::join) {
+            Ok(Ok(answer)) => answer,
+            // It has panicked.
+            Ok(Err(_)) => Err(KeychainFailure::Broken.error()),
+            Err(_) => Err(KeychainFailure::Unavailable.error()),
+        };
+        // Nobody listens after the deadline.
+        let _ = tell.send(answer);
+    };
+    let waiting = thread::Builder::new().name("keychain".to_owned()).spawn(waiting);
+    let waiting = waiting.map_err(|_| KeychainFailure::Unavailable.error())?;
+    match told.recv_timeout(deadline.left()) {
+        Err(RecvTimeoutError::Timeout) => Err(deadline.missed()),
+        answer => {
+            let _ = waiting.join();
+            answer.unwrap_or(Err(KeychainFailure::Broken.error()))
+        }
     }
-    // It has answered or panicked, and leaves nothing behind.
-    let _ = thread.join();
-    answer.unwrap_or(Err(KeychainFailure::Broken.error()))
+}
+
+/// What a failed call says.
+enum Failure {
+    Final(KeychainFailure),
+    /// The bus has waited for an answer, for as long as it does. The same call may be answered later.
+    NoReply,
 }
 
 /// Errors of the keyring crates may hold the secret: nothing of them is passed on, and what they hold is wiped.
-fn failure(error: KeyringError, after: Duration) -> KeychainFailure {
-    match error {
-        KeyringError::PlatformFailure(error) => native::failure(&*error, after),
+fn failure(error: KeyringError, after: Duration) -> Failure {
+    Failure::Final(match error {
+        KeyringError::PlatformFailure(error) => return native::failure(&*error, after),
         KeyringError::NoDefaultStore => KeychainFailure::Unavailable,
         KeyringError::NoStorageAccess(_) => KeychainFailure::Locked,
         KeyringError::NoEntry => KeychainFailure::Missing,
@@ -122,14 +174,19 @@ fn failure(error: KeyringError, after: Duration) -> KeychainFailure {
             KeychainFailure::Broken
         }
         _ => KeychainFailure::Broken,
-    }
+    })
 }
 
 type PlatformError = dyn std::error::Error + Send + Sync;
 
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
 mod native {
+    use dbus_secret_service::{EncryptionType, Error as ServiceError, Item, SecretService};
+
     use super::*;
+
+    /// For how long the bus waits for an answer, a little less than it says (2 s).
+    const NO_REPLY_AFTER: Duration = Duration::from_millis(1900);
 
     /// The Secret Service: GNOME Keyring, KWallet, KeePassXC.
     pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
@@ -146,19 +203,35 @@ mod native {
         HashMap::from([("service", service)])
     }
 
-    /// The bus waits 2 s for an answer, and may only then learn of a lock.
-    pub(super) fn failure(error: &PlatformError, after: Duration) -> KeychainFailure {
-        use dbus_secret_service::Error as ServiceError;
+    /// The secrets of all unlocked items of that name, or of one locked item, for which a person may be asked.
+    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
+        let platform = |error: ServiceError| KeyringError::PlatformFailure(Box::new(error));
+        let bus = SecretService::connect(EncryptionType::Dh).map_err(platform)?;
+        let found = bus.search_items(HashMap::from([("service", service), ("username", user)])).map_err(platform)?;
+        let items = match entries {
+            Entries::Unlocked => found.unlocked,
+            Entries::Locked(place) => found.locked.into_iter().skip(place).take(1).collect(),
+        };
+        let secret = |item: &Item<'_>| {
+            if matches!(entries, Entries::Locked(_)) {
+                item.unlock()?;
+            }
+            item.get_secret().map(SecretBytes::new)
+        };
+        items.iter().map(secret).collect::<Result<_, _>>().map_err(platform)
+    }
 
-        match error.downcast_ref::<ServiceError>() {
+    pub(super) fn failure(error: &PlatformError, after: Duration) -> Failure {
+        Failure::Final(match error.downcast_ref::<ServiceError>() {
             Some(ServiceError::Locked | ServiceError::Prompt) => KeychainFailure::Locked,
             Some(ServiceError::Dbus(error)) => match error.name() {
-                Some("org.freedesktop.DBus.Error.NoReply") => KeychainFailure::TimedOut { after },
+                // Sooner than the bus gives up waiting: the connection was refused or has dropped.
+                Some("org.freedesktop.DBus.Error.NoReply") if after >= NO_REPLY_AFTER => return Failure::NoReply,
                 Some("org.freedesktop.Secret.Error.IsLocked") => KeychainFailure::Locked,
                 _ => KeychainFailure::Unavailable,
             },
             _ => KeychainFailure::Unavailable,
-        }
+        })
     }
 }
 
@@ -175,13 +248,17 @@ mod native {
         store()?.build(service, user, None)
     }
 
+    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
+        secrets_of(&entry(service, user)?, entries)
+    }
+
     pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
         HashMap::from([("service", service)])
     }
 
     /// It does not tell a person who refuses from a keychain that does not work.
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
-        KeychainFailure::Unavailable
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
+        Failure::Final(KeychainFailure::Unavailable)
     }
 }
 
@@ -199,13 +276,17 @@ mod native {
         store()?.build(service, user, Some(&HashMap::from([("persistence", "Local")])))
     }
 
+    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
+        secrets_of(&entry(service, user)?, entries)
+    }
+
     /// It searches by a pattern of names, not by service.
     pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
         HashMap::new()
     }
 
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
-        KeychainFailure::Unavailable
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
+        Failure::Final(KeychainFailure::Unavailable)
     }
 }
 
@@ -222,18 +303,23 @@ mod native {
         Err(KeyringError::NoDefaultStore)
     }
 
+    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
+        secrets_of(&entry(service, user)?, entries)
+    }
+
     pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
         HashMap::new()
     }
 
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> KeychainFailure {
-        KeychainFailure::Unavailable
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
+        Failure::Final(KeychainFailure::Unavailable)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     /// Windows takes a name apart at the last dot, whichever service it was made for.
     #[test]
@@ -249,11 +335,35 @@ mod tests {
         assert_eq!(user("xcom.example.app", "1-2"), None);
     }
 
+    fn deadline(most: Duration) -> Deadline {
+        Deadline { started: Instant::now(), most }
+    }
+
+    /// A crate may leave something in a thread that takes its time to end.
+    #[test]
+    fn thread_that_does_not_end_does_not_extend_the_deadline() {
+        let started = Instant::now();
+        let answer = within(deadline(Duration::from_millis(200)), || {
+            thread_local!(static SLOW: Slow = const { Slow });
+            SLOW.with(|_| Ok(()))
+        });
+        assert!(matches!(answer, Err(Error::Keychain { why: KeychainFailure::TimedOut { .. } })), "{answer:?}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    }
+
+    struct Slow;
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_secs(30));
+        }
+    }
+
     #[test]
     fn a_thread_that_has_answered_is_gone() {
         let (tell, told) = mpsc::channel();
-        let answer = within(Duration::from_secs(10), move || {
-            let on_exit = OnExit(tell);
+        let answer = within(deadline(Duration::from_secs(10)), move || {
+            let on_exit = OnExit(tell.clone());
             thread_local!(static AT_THE_END: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
             AT_THE_END.set(Some(on_exit));
             Ok(())
