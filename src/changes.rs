@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
+#[cfg(feature = "import")]
+use crate::batch::{Row, Target};
 use crate::{
     codec,
     error::{Error, Result, Unstorable},
@@ -19,7 +21,7 @@ pub(crate) struct Changes<'a> {
 }
 
 /// What the changes come to, apart from the rows that they are made on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Delta {
     /// All of the rows are gone.
     cleared: bool,
@@ -38,6 +40,17 @@ impl<'a> Changes<'a> {
     /// The view without the changes.
     pub(crate) fn undone(&self) -> Self {
         Self::new(self.base)
+    }
+
+    /// Makes several changes; after an error none of them is made.
+    #[cfg(feature = "import")]
+    pub(crate) fn all_or_nothing<R>(&mut self, make: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let before = self.delta.clone();
+        let made = make(self);
+        if made.is_err() {
+            self.delta = before;
+        }
+        made
     }
 
     /// Merges the token into the row it means, or adds it.
@@ -156,6 +169,17 @@ impl Rows for Changes<'_> {
         let row = |place| self.delta.put.get(place).or_else(|| self.base.get(place));
         let places = self.places(criterion).into_iter();
         Ok(places.filter_map(|place| Some((place, row(place)?.clone()))).collect())
+    }
+}
+
+#[cfg(feature = "import")]
+impl Target for Changes<'_> {
+    fn find_stored(&mut self, query: &Token) -> Result<Option<Token>> {
+        matching::find_stored(self, query)
+    }
+
+    fn save(&mut self, row: &Row, _before: Option<&Token>) -> Result<TokenId> {
+        Changes::save(self, &row.token)
     }
 }
 

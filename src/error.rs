@@ -7,11 +7,15 @@ use crate::{
     method::UnlockMethod,
 };
 
+mod import;
 mod kind;
 mod reasons;
 mod shared;
 mod unlocking;
 
+#[cfg(feature = "import")]
+pub(crate) use import::located;
+pub use import::{ImportColumn, ImportFlaw};
 pub use kind::ErrorKind;
 pub use reasons::{Detail, FileFlaw, FileKind, FileOperation, Part, StoreOperation, UnsafePermissions, Unstorable};
 pub(crate) use shared::same_cause;
@@ -111,7 +115,8 @@ pub enum Error {
         path: PathBuf,
         /// The length in bytes that the file has, or would have.
         size: u64,
-        /// The limit in bytes: [`KeystoreOptions::max_file_len`](crate::KeystoreOptions::max_file_len).
+        /// The limit in bytes: [`KeystoreOptions::max_file_len`](crate::KeystoreOptions::max_file_len), or that of an
+        /// import's options.
         limit: u64,
     },
 
@@ -353,6 +358,35 @@ pub enum Error {
         path: PathBuf,
         /// The system's error.
         cause: io::Error,
+    },
+    /// A file cannot be imported as it is (feature `import`). Nothing was stored.
+    #[error("cannot import {}: {}", path.display(), import::located(*line, *column, why))]
+    #[non_exhaustive]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// The line that the row starts in; the header is line 1. `None`: the flaw is one of the whole file.
+        line: Option<u64>,
+        /// The column, if the flaw is in one.
+        column: Option<ImportColumn>,
+        /// What is wrong.
+        why: ImportFlaw,
+    },
+    /// An import failed in the middle, and some of its rows could not be taken back. A [`Keystore`](crate::Keystore)
+    /// and a [`MemoryStore`](crate::MemoryStore) never get there.
+    #[error(
+        "the import of {} failed, and its {} stay in the store: delete these tokens, or import again; {cause}",
+        path.display(),
+        import::lines(lines)
+    )]
+    #[non_exhaustive]
+    ImportIncomplete {
+        /// The file.
+        path: PathBuf,
+        /// The lines of the rows that may still be in the store.
+        lines: Vec<u64>,
+        /// Why the import failed.
+        cause: Box<Error>,
     },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: try again")]

@@ -8,6 +8,8 @@ use std::{fmt, path::Path, sync::Arc};
 
 pub use options::KeystoreOptions;
 
+#[cfg(feature = "import")]
+use crate::batch::{Batch, Saved};
 use crate::{
     engine::Engine, error::Result, id::TokenId, index::Index, matching, snapshot::Snapshot, store::TokenStore,
     token::Token, unlock::Unlock,
@@ -263,6 +265,13 @@ impl TokenStore for Keystore {
     fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
         let id = id.clone();
         self.0.write(move |changes| changes.delete_if(&id, revision))?.confirmed(|_| None)
+    }
+
+    #[cfg(feature = "import")]
+    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
+        let batch = batch.clone();
+        let written = self.0.write(move |changes| changes.all_or_nothing(|changes| batch.save_into(changes)));
+        Some(written.and_then(|written| written.confirmed(|_| None)))
     }
 }
 

@@ -22,6 +22,10 @@
 //
 // The layers, from the top down. A file imports from its own layer or from a lower one; tests/layers.rs checks that.
 
+// Layer 6: what moves tokens in from elsewhere.
+#[cfg(feature = "import")]
+pub mod import;
+
 // Layer 5: what applications open.
 mod keystore;
 mod memory;
@@ -34,7 +38,10 @@ mod engine;
 mod changes;
 mod index;
 
-// Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others.
+// Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others, except that a
+// store takes a batch.
+#[cfg(feature = "import")]
+mod batch;
 mod codec;
 mod file;
 pub mod matching;
@@ -66,8 +73,9 @@ pub mod fuzzing;
 pub mod testing;
 
 pub use error::{
-    Detail, Error, ErrorKind, FileFlaw, FileKind, FileOperation, KdfCost, KdfLimit, KeychainFailure, Part,
-    RecoveryKeyTypo, Result, SlotLimit, StoreOperation, UnlockFailure, UnsafePermissions, Unstorable,
+    Detail, Error, ErrorKind, FileFlaw, FileKind, FileOperation, ImportColumn, ImportFlaw, KdfCost, KdfLimit,
+    KeychainFailure, Part, RecoveryKeyTypo, Result, SlotLimit, StoreOperation, UnlockFailure, UnsafePermissions,
+    Unstorable,
 };
 #[cfg(unix)]
 pub use hardening::harden_process;

@@ -7,6 +7,8 @@ use std::{
 
 use parking_lot::RwLock;
 
+#[cfg(feature = "import")]
+use crate::batch::{Batch, Saved};
 use crate::{
     changes::Changes,
     error::Result,
@@ -99,5 +101,10 @@ impl TokenStore for MemoryStore {
 
     fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
         self.write(|changes| changes.delete_if(id, revision))
+    }
+
+    #[cfg(feature = "import")]
+    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
+        Some(self.write(|changes| changes.all_or_nothing(|changes| batch.save_into(changes))))
     }
 }

@@ -1,5 +1,7 @@
 //! The contract of the six operations, and of those that build on them.
 
+#[cfg(feature = "import")]
+use crate::batch::{Batch, Saved};
 use crate::{
     error::{Error, Result, StoreOperation},
     id::TokenId,
@@ -160,5 +162,15 @@ pub trait TokenStore: Send + Sync {
     fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
         let _ = (id, revision);
         Err(Error::Unsupported { operation: StoreOperation::DeleteTokenIf })
+    }
+
+    /// Saves a batch as one change. `None`: this store has no such operation, and the import saves row by row.
+    ///
+    /// For the stores of this crate only: nobody else can make a batch or name its type.
+    #[cfg(feature = "import")]
+    #[doc(hidden)]
+    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
+        let _ = batch;
+        None
     }
 }

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::{Error, FileFlaw, KeychainFailure};
+use super::{Error, FileFlaw, ImportFlaw, KeychainFailure};
 
 /// What a caller does next about an [`Error`]: its [`kind`](Error::kind).
 ///
 /// | kind | variants | what to do |
 /// |---|---|---|
-/// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan` | create it, or look again |
+/// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan`, `Import` (no file) | create it, or look again |
 /// | `AlreadyExists` | `AlreadyExists` | open it, or choose another path |
 /// | `Damaged` | `BadFile` (other than a newer format) | restore the file from a backup |
 /// | `Unsupported` | `BadFile` (newer format), `Unsupported` | update the application, or use another store |
@@ -19,8 +19,8 @@ use super::{Error, FileFlaw, KeychainFailure};
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
 /// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
-/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `NoGenerationLeft` | change what the application asks for |
-/// | `Incomplete` | `DurabilityUnknown`, `KeyLeft` | the change was made; something that follows it failed |
+/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft` | change what the application asks for |
+/// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
 /// | `Internal` | `Internal` | report the bug |
 /// | `Other` | `Other` | the store's own error says |
@@ -82,7 +82,8 @@ impl Error {
             | Self::MissingDirectory { .. }
             | Self::NoSuchToken
             | Self::NoSuchSlot { .. }
-            | Self::NotAnOrphan { .. } => ErrorKind::NotFound,
+            | Self::NotAnOrphan { .. }
+            | Self::Import { why: ImportFlaw::NoFile, .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::BadFile {
                 flaw: FileFlaw::UnsupportedVersion { .. } | FileFlaw::UnsupportedFeature { .. }, ..
@@ -123,8 +124,11 @@ impl Error {
             | Self::Ambiguous { .. }
             | Self::TooLarge { .. }
             | Self::Unstorable { .. }
+            | Self::Import { .. }
             | Self::NoGenerationLeft { .. } => ErrorKind::Invalid,
-            Self::DurabilityUnknown { .. } | Self::KeyLeft { .. } => ErrorKind::Incomplete,
+            Self::DurabilityUnknown { .. } | Self::KeyLeft { .. } | Self::ImportIncomplete { .. } => {
+                ErrorKind::Incomplete
+            }
             Self::Io { cause, .. } => match cause.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
                 _ => ErrorKind::System,

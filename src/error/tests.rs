@@ -162,6 +162,56 @@ examples! { permissions, UnsafePermissions:
     HardLinked => [UnsafePermissions::HardLinked { links: 2 }],
 }
 
+examples! { columns, ImportColumn:
+    Id => [ImportColumn::Id],
+    UserName => [ImportColumn::UserName],
+    ClientId => [ImportColumn::ClientId],
+    ClientSecret => [ImportColumn::ClientSecret],
+    RefreshToken => [ImportColumn::RefreshToken],
+    AccessToken => [ImportColumn::AccessToken],
+    GrantToken => [ImportColumn::GrantToken],
+    ExpiryTime => [ImportColumn::ExpiryTime],
+    RedirectUrl => [ImportColumn::RedirectUrl],
+    ApiDomain => [ImportColumn::ApiDomain],
+}
+
+examples! { import_flaws, ImportFlaw:
+    NoFile => [ImportFlaw::NoFile],
+    NotUtf8 => [ImportFlaw::NotUtf8 { offset: 114 }],
+    Empty => [ImportFlaw::Empty],
+    UnknownColumn => [ImportFlaw::UnknownColumn { number: 2 }],
+    RepeatedColumn => [ImportFlaw::RepeatedColumn],
+    BrokenQuotes => [ImportFlaw::BrokenQuotes],
+    TooManyRows => [ImportFlaw::TooManyRows { limit: 100_000 }],
+    TooManyAlike => [ImportFlaw::TooManyAlike { limit: 100 }],
+    TooFewFields => [ImportFlaw::TooFewFields { found: 4, expected: 10 }],
+    TooManyFields => [ImportFlaw::TooManyFields { found: 11, expected: 10 }],
+    BadExpiry => [ImportFlaw::BadExpiry],
+    SameId => [ImportFlaw::SameId { line: 2 }],
+    SameToken => [ImportFlaw::SameToken { line: 2 }],
+    IdTaken => [ImportFlaw::IdTaken],
+    Ambiguous => [ImportFlaw::Ambiguous { count: 2 }],
+    Unstorable => [ImportFlaw::Unstorable(Unstorable::NothingToStore)],
+    TooLarge => [ImportFlaw::TooLarge { size: 65_537, limit: 65_536 }],
+}
+
+/// Where in a file a flaw is.
+fn place_of(why: ImportFlaw) -> (Option<u64>, Option<ImportColumn>) {
+    match why {
+        ImportFlaw::NoFile | ImportFlaw::NotUtf8 { .. } | ImportFlaw::Empty | ImportFlaw::TooManyRows { .. } => {
+            (None, None)
+        }
+        ImportFlaw::UnknownColumn { .. } => (Some(1), None),
+        ImportFlaw::RepeatedColumn => (Some(1), Some(ImportColumn::UserName)),
+        ImportFlaw::TooManyAlike { .. } => (Some(103), Some(ImportColumn::UserName)),
+        ImportFlaw::BadExpiry => (Some(3), Some(ImportColumn::ExpiryTime)),
+        ImportFlaw::SameId { .. } | ImportFlaw::IdTaken => (Some(3), Some(ImportColumn::Id)),
+        ImportFlaw::Ambiguous { .. } => (Some(3), Some(ImportColumn::ClientId)),
+        ImportFlaw::TooLarge { .. } => (Some(3), Some(ImportColumn::RedirectUrl)),
+        _ => (Some(3), None),
+    }
+}
+
 /// Lists of errors that are made from all reasons of an enum.
 macro_rules! errors {
     ($($variant:ident => $examples:expr,)+) => {
@@ -271,6 +321,23 @@ errors! {
         id: None,
         path: directory(),
         cause: cause(FileOperation::Sync),
+    }],
+    Import => each(import_flaws(), |why| {
+        let (line, column) = place_of(why);
+        Error::Import { path: directory().join("tokens.csv"), line, column, why }
+    })
+    .into_iter()
+    .chain(each(columns(), |column| Error::Import {
+        path: directory().join("tokens.csv"),
+        line: Some(3),
+        column: Some(column),
+        why: ImportFlaw::TooLarge { size: 65_537, limit: 65_536 },
+    }))
+    .collect(),
+    ImportIncomplete => vec![Error::ImportIncomplete {
+        path: directory().join("tokens.csv"),
+        lines: vec![2, 3],
+        cause: Box::new(Error::other("the cloud vault did not answer")),
     }],
     Random => vec![Error::Random],
     Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: cause(operation) }),
