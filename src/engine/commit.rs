@@ -39,7 +39,7 @@ pub(crate) struct Written<R> {
 }
 
 impl<R> Written<R> {
-    /// The value, if the write is durable; else the error for that, with the id of the saved token that the value names.
+    /// The value, if the write is durable; else the error for that, with the id of the saved token.
     pub(crate) fn confirmed(self, saved: impl FnOnce(&R) -> Option<TokenId>) -> Result<R> {
         match self.unsynced {
             None => Ok(self.value),
@@ -49,8 +49,9 @@ impl<R> Written<R> {
 }
 
 impl Engine {
-    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. What other
-    /// threads have waiting is committed with them. An error of the change itself leaves no trace. It may be made twice.
+    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. Changes
+    /// of other threads that wait are committed with them. An error of the change itself leaves no trace. The change may
+    /// be made twice.
     pub(crate) fn write<R: Send + 'static>(
         &self,
         mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
@@ -195,8 +196,8 @@ impl Engine {
         Ok((found.header == loaded.header).then_some(found.held))
     }
 
-    /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as long
-    /// as writing them did. So a thread does it if there are many, unless one is still at it: then this thread does. (A
+    /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as
+    /// long as writing them did. So a thread closes a large file, unless one is still at it: then this thread does. (A
     /// forked child has no such thread, so nothing here waits for one.)
     fn close(&self, replaced: Held) {
         if replaced.len() < length(WORTH_A_THREAD) || self.is_closing.swap(true, Ordering::SeqCst) {

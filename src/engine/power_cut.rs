@@ -70,11 +70,11 @@ impl Disk for Recording {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.note(Os.rename_new(from, to), Asked::Rename(name(from), name(to)))
     }
-    fn open_directory(&self, folder: &Path) -> io::Result<Option<File>> {
-        Os.open_directory(folder)
+    fn open_directory(&self, directory: &Path) -> io::Result<Option<File>> {
+        Os.open_directory(directory)
     }
-    fn sync_directory(&self, folder: &File) -> io::Result<()> {
-        self.note(Os.sync_directory(folder), Asked::SyncDirectory)
+    fn sync_directory(&self, directory: &File) -> io::Result<()> {
+        self.note(Os.sync_directory(directory), Asked::SyncDirectory)
     }
     fn look(&self, path: &Path) -> io::Result<()> {
         Os.look(path)

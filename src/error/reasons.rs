@@ -26,7 +26,8 @@ impl fmt::Debug for Detail {
     }
 }
 
-/// What is wrong with a file: the reason in [`Error::BadFile`]. `docs/format.md`, *Reading*, has the same classes.
+/// What is wrong with a file: the reason in [`Error::BadFile`](crate::Error::BadFile). `docs/format.md`, *Reading*, has
+/// the same classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileFlaw {
@@ -98,7 +99,7 @@ impl FileFlaw {
     }
 }
 
-/// What a path leads to that is not a regular file: the reason in [`Error::NotAFile`].
+/// What a path leads to that is not a regular file: the reason in [`Error::NotAFile`](crate::Error::NotAFile).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileKind {
@@ -119,7 +120,7 @@ pub enum FileKind {
     Device,
 }
 
-/// What was being done to a file or directory: part of [`Error::Io`].
+/// What was being done to a file or directory: part of [`Error::Io`](crate::Error::Io).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileOperation {
@@ -152,7 +153,8 @@ pub enum FileOperation {
     Lock,
 }
 
-/// An operation of a [`TokenStore`](crate::TokenStore) that not every store has: the reason in [`Error::Unsupported`].
+/// An operation of a [`TokenStore`](crate::TokenStore) that not every store has: the reason in
+/// [`Error::Unsupported`](crate::Error::Unsupported).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreOperation {
@@ -164,7 +166,7 @@ pub enum StoreOperation {
     DeleteTokenIf,
 }
 
-/// What is too large: the reason in [`Error::TooLarge`].
+/// What is too large: the reason in [`Error::TooLarge`](crate::Error::TooLarge).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Part {
@@ -218,7 +220,7 @@ pub enum Part {
     Label,
 }
 
-/// Why a token cannot be stored: the reason in [`Error::Unstorable`].
+/// Why a token cannot be stored: the reason in [`Error::Unstorable`](crate::Error::Unstorable).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unstorable {
@@ -237,7 +239,8 @@ pub enum Unstorable {
     NoIdLeft,
 }
 
-/// What is unsafe about a file or directory: the reason in [`Error::UnsafePermissions`].
+/// What is unsafe about a file or directory: the reason in
+/// [`Error::UnsafePermissions`](crate::Error::UnsafePermissions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnsafePermissions {

@@ -278,8 +278,17 @@ pub(crate) fn at_another_bus(path: &Path) {
     print!("{first:?}");
 }
 
-/// Starts the daemon anew and unlocked, and waits until other programs find the entry again.
+/// Starts the daemon again, unlocked, and waits until other programs find the entry.
 fn unlocked_daemon(user: &str) {
+    start_daemon();
+    let found = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        looked_up(user).len() == 64
+    });
+    assert!(found, "the daemon did not come back");
+}
+
+fn start_daemon() {
     let mut daemon = Command::new("gnome-keyring-daemon")
         .args(["--replace", "--unlock", "--components=secrets"])
         .stdin(Stdio::piped())
@@ -289,11 +298,6 @@ fn unlocked_daemon(user: &str) {
         .unwrap();
     daemon.stdin.take().unwrap().write_all(b"test-pw").unwrap();
     assert!(daemon.wait().unwrap().success());
-    let found = (0..100).any(|_| {
-        thread::sleep(Duration::from_millis(100));
-        looked_up(user).len() == 64
-    });
-    assert!(found, "the daemon did not come back");
 }
 
 /// The number of the daemon's process, as the bus knows it.
@@ -330,15 +334,7 @@ fn copies() {
     let keyrings = PathBuf::from(std::env::var_os("XDG_DATA_HOME").unwrap()).join("keyrings");
     run("kill", &["-KILL", &process_of_the_service()]);
     fs::copy(keyrings.join("login.keyring"), keyrings.join("login_copy.keyring")).unwrap();
-    let mut daemon = Command::new("gnome-keyring-daemon")
-        .args(["--replace", "--unlock", "--components=secrets"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    daemon.stdin.take().unwrap().write_all(b"test-pw").unwrap();
-    assert!(daemon.wait().unwrap().success());
+    start_daemon();
     let is_back = |store: &dyn Fn() -> tokenkeep::Result<Keystore>| {
         (0..100).find_map(|_| {
             thread::sleep(Duration::from_millis(100));

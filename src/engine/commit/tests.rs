@@ -255,7 +255,7 @@ fn file_that_cannot_be_synced_is_written_again() {
     assert_eq!(users(&open(&directory)).unwrap(), 1);
 }
 
-/// What XFS does after it has shut down: the sync of the directory is a success, and whoever asks for metadata gets EIO.
+/// After a shutdown XFS calls the sync of a directory a success, and a question for metadata ends in EIO.
 #[test]
 fn metadata_error_after_a_sync_means_unknown_durability() {
     let directory = tempfile::tempdir().unwrap();
