@@ -54,6 +54,9 @@
 //! that token is left as it is, and the report has the row under `kept`. With [`StoredTokens::Overwrite`] the row is
 //! merged into it: what the row leaves unset stays.
 //!
+//! A row that has only a refresh token, and no id, user name or client id, means no stored token: a second import adds it
+//! again.
+//!
 //! A row whose id is that of a stored token with another user name or client is refused. Two rows that mean one token
 //! are refused too.
 //!
