@@ -45,7 +45,7 @@ impl Deadline {
 }
 
 /// Which entries of one name are asked for. A copy of a keyring makes a second one.
-#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
+#[allow(dead_code, reason = "only the Secret Service has locked entries of its own")]
 #[derive(Debug, Clone, Copy)]
 enum Entries {
     /// All that can be read without asking a person.

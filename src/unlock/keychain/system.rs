@@ -156,6 +156,7 @@ fn within<R: Send + 'static>(
 }
 
 /// What a failed call says.
+#[allow(dead_code, reason = "only a bus gives up sooner than the caller")]
 enum Failure {
     Final(KeychainFailure),
     /// The bus has waited for an answer, for as long as it does. The same call may be answered later.
