@@ -4,8 +4,8 @@
 //!     cargo run --example desktop
 //!     cargo run --example desktop -- /path/to/tokens.keep
 //!
-//! Without a path it works in a directory of its own, and takes its entry out of the keychain again at the end. With a path
-//! it keeps the store: start it again, with and without a keychain.
+//! Without a path it works in a directory of its own, and takes its entry out of the keychain again at the end. With a
+//! path it keeps the store: start it again, with and without a keychain.
 
 use std::{
     env,
@@ -91,8 +91,8 @@ fn create(path: &Path) -> Result<Keystore, Box<dyn Error>> {
     }
 }
 
-/// Adds a key slot for the keychain as it is now, in the place of the one that has failed. Without a keychain the user is
-/// asked again at the next start.
+/// Adds a key slot for the keychain as it is now, in the place of the one that has failed. Without a keychain the user
+/// is asked again at the next start.
 fn use_keychain_from_now_on(store: &Keystore) -> Result<(), Box<dyn Error>> {
     let old = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain);
     let added = match old {

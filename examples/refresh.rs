@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example refresh
 //!
-//! The server is part of this program. Like many real ones it rotates refresh tokens: each is valid once, and using an old
-//! one revokes the whole sign-in. `valid_token` is the code of the README.
+//! The server is part of this program. Like many real ones it rotates refresh tokens: each is valid once, and using an
+//! old one revokes the whole sign-in. `valid_token` is the code of the README.
 
 use std::{
     env,
@@ -99,8 +99,8 @@ struct Unsaved {
     _lock: File,
 }
 
-/// Returns the stored token, or refreshes it if it expires within a minute. `rejected` is the access token that an API has
-/// just answered with 401, if any.
+/// Returns the stored token, or refreshes it if it expires within a minute. `rejected` is the access token that an API
+/// has just answered with 401, if any.
 fn valid_token(
     store: &Keystore,
     query: &Token,
@@ -170,8 +170,8 @@ fn request(server: &str, token: &Token) -> Result<Response, Box<dyn Error>> {
     }
 }
 
-/// Answers until it is stopped; returns how many refreshes there were. Each access token has expired at once, but for the
-/// last one.
+/// Answers until it is stopped; returns how many refreshes there were. Each access token has expired at once, but for
+/// the last one.
 fn serve(listener: &TcpListener) -> std::io::Result<usize> {
     let (mut refreshes, mut is_revoked) = (0, false);
     for stream in listener.incoming() {

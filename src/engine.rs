@@ -46,8 +46,8 @@ pub(crate) struct Engine {
     keychains: Mutex<Vec<Keychain>>,
     /// Whose turn it is to write, while that thread waits for other processes too.
     writers: Writers,
-    /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer than
-    /// that takes, never while waiting for a lock, and never while a key is derived.
+    /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer
+    /// than that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
     /// Whether a thread is closing a large file that was replaced.
@@ -199,8 +199,8 @@ impl Engine {
         if self.state.read().rolled_back {
             return Err(self.rolled_back());
         }
-        // The times of files are coarse, so the prologue is compared even where they say that nothing has changed. Where
-        // they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
+        // The times of files are coarse, so the prologue is compared even where they say that nothing has changed.
+        // Where they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
         if let Some(state) = self.fresh_state()?
             && state.held.starts_with(&state.prologue)?
         {
@@ -223,8 +223,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store. They are
-    /// decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
+    /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
+    /// They are decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
         let (header, header_bytes, body) = Header::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
         let Loaded { unlocked, header: loaded } = loaded;

@@ -80,8 +80,8 @@ pub enum Error {
         /// What the path leads to.
         found: FileKind,
     },
-    /// The name is one that the library gives to files beside a store (`.lock`, `.queue`, `.claims`, and temporary files):
-    /// another store could take the file for its own. Nothing was written.
+    /// The name is one that the library gives to files beside a store (`.lock`, `.queue`, `.claims`, and temporary
+    /// files): another store could take the file for its own. Nothing was written.
     #[error("{} has a name that is reserved for files beside a keystore: choose another name", path.display())]
     #[non_exhaustive]
     ReservedName {
@@ -402,7 +402,8 @@ pub enum Error {
         /// The system's error.
         cause: io::Error,
     },
-    /// The keystore was saved 2^64 - 1 times, which takes longer than a computer lasts: a faulty program counted wrongly.
+    /// The keystore was saved 2^64 - 1 times, which takes longer than a computer lasts: a faulty program counted
+    /// wrongly.
     #[error("{} has no number left for its next save: copy its tokens into a new keystore", path.display())]
     #[non_exhaustive]
     NoGenerationLeft {

@@ -37,11 +37,11 @@ use crate::{
 /// Where a store's file is, and on what terms it is used.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
-    /// The path that the caller gave, made absolute. A directory or a link on the way may be exchanged while the store is
-    /// open, so each reload and each save looks where the path leads.
+    /// The path that the caller gave, made absolute. A directory or a link on the way may be exchanged while the store
+    /// is open, so each reload and each save looks where the path leads.
     given: PathBuf,
-    /// Where `given` led when the file was opened, with every symbolic link resolved: a replacement replaces the file and
-    /// never a link.
+    /// Where `given` led when the file was opened, with every symbolic link resolved: a replacement replaces the file
+    /// and never a link.
     path: PathBuf,
     directory: PathBuf,
     access: Access,
@@ -53,8 +53,8 @@ pub(crate) struct StoreFile {
     until_sweep: AtomicU32,
 }
 
-/// A handle looks for the temporary files of killed writers with its first replacement, and then with each of this number:
-/// listing a large directory takes longer than a save.
+/// A handle looks for the temporary files of killed writers with its first replacement, and then with each of this
+/// number: listing a large directory takes longer than a save.
 const REPLACEMENTS_PER_SWEEP: u32 = 1000;
 
 /// How many files of one store may be set aside.
@@ -262,8 +262,8 @@ impl StoreFile {
         }
     }
 
-    /// Syncs the bytes of a file that was loaded. After a failure the system may have dropped some of them, and would call
-    /// a second try a success: only a new file helps.
+    /// Syncs the bytes of a file that was loaded. After a failure the system may have dropped some of them, and would
+    /// call a second try a success: only a new file helps.
     pub(crate) fn sync_contents(&self, held: &Held) -> Result<()> {
         let synced = match held.file() {
             Some(file) => self.disk.sync(file),
@@ -275,8 +275,8 @@ impl StoreFile {
         synced.map_err(failed(FileOperation::Sync, &self.path))
     }
 
-    /// Syncs the name of the file. With a new handle of the directory: the system may call anything a success on a handle
-    /// that has failed before.
+    /// Syncs the name of the file. With a new handle of the directory: the system may call anything a success on a
+    /// handle that has failed before.
     pub(crate) fn sync_name(&self) -> Option<Unsynced> {
         self.open_and_sync_directory().err().map(|cause| self.unsynced(cause))
     }

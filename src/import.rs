@@ -54,8 +54,8 @@
 //! that token is left as it is, and the report has the row under `kept`. With [`StoredTokens::Overwrite`] the row is
 //! merged into it: what the row leaves unset stays.
 //!
-//! A row that has only a refresh token, and no id, user name or client id, means no stored token: a second import adds it
-//! again.
+//! A row that has only a refresh token, and no id, user name or client id, means no stored token: a second import adds
+//! it again.
 //!
 //! A row whose id is that of a stored token with another user name or client is refused. Two rows that mean one token
 //! are refused too.
@@ -76,12 +76,13 @@
 
 mod csv;
 mod fields;
+mod one_by_one;
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 pub use crate::batch::{BadRows, StoredTokens};
 use crate::{
-    batch::{Batch, Outcome, Refusal, Row, Saved, Target},
+    batch::{Batch, Outcome, Refusal, Row, Saved},
     error::{self, Error, ImportColumn, ImportFlaw, Result},
     file::{Access, Os, StoreFile},
     id::TokenId,
@@ -245,7 +246,7 @@ pub fn import_zoho_csv(
         return Err(Refusal { column, why }.error(path, line));
     }
     let batch = Batch { path: Arc::from(path), rows: rows.into(), bad_rows, stored_tokens };
-    let saved = store.save_batch(&batch).unwrap_or_else(|| save_one_by_one(store, &batch))?;
+    let saved = store.save_batch(&batch).unwrap_or_else(|| one_by_one::save(store, &batch))?;
 
     let mut report = ImportReport::default();
     for Saved { line, outcome } in saved {
@@ -349,61 +350,4 @@ fn add(scratch: &MemoryStore, lines: &mut HashMap<TokenId, u64>, row: &Row) -> R
     let id = scratch.save_token(&row.token).map_err(refused)?;
     lines.insert(id, row.line);
     Ok(())
-}
-
-/// Saves a batch in a store that cannot save several tokens as one change, and takes back what was saved if it fails.
-fn save_one_by_one(store: &dyn TokenStore, batch: &Batch) -> Result<Vec<Saved>> {
-    let mut saving = OneByOne { store, saved: Vec::new() };
-    let saved = batch.save_into(&mut saving);
-    saved.map_err(|cause| {
-        let lines = saving.take_back();
-        if lines.is_empty() {
-            return cause;
-        }
-        Error::ImportIncomplete { path: batch.path.to_path_buf(), lines, cause: Box::new(cause) }
-    })
-}
-
-struct OneByOne<'a> {
-    store: &'a dyn TokenStore,
-    saved: Vec<Undo>,
-}
-
-/// How a row that was saved is taken back.
-struct Undo {
-    line: u64,
-    id: TokenId,
-    before: Option<Token>,
-}
-
-impl Target for OneByOne<'_> {
-    fn find_stored(&mut self, query: &Token) -> Result<Option<Token>> {
-        self.store.find_stored(query)
-    }
-
-    fn save(&mut self, row: &Row, before: Option<&Token>) -> Result<TokenId> {
-        let saved = self.store.save_token(&row.token);
-        if let Ok(id) | Err(Error::DurabilityUnknown { id: Some(id), .. }) = &saved {
-            self.saved.push(Undo { line: row.line, id: id.clone(), before: before.cloned() });
-        }
-        saved
-    }
-}
-
-impl OneByOne<'_> {
-    /// Takes back what was saved, the latest first. Returns the lines of the rows that may still be there.
-    fn take_back(self) -> Vec<u64> {
-        let Self { store, saved } = self;
-        let is_left = |undo: &Undo| match &undo.before {
-            Some(before) => store.replace_token(&before.without_revision()).is_err(),
-            // Only as it was saved: a token that somebody else has saved since then is theirs.
-            None => match store.delete_token_if(&undo.id, 1) {
-                Err(Error::Unsupported { .. }) => store.delete_token(&undo.id).is_err(),
-                deleted => deleted.is_err(),
-            },
-        };
-        let mut lines: Vec<_> = saved.iter().rev().filter(|undo| is_left(undo)).map(|undo| undo.line).collect();
-        lines.sort_unstable();
-        lines
-    }
 }

@@ -42,17 +42,17 @@ use crate::{
 /// - **Every operation on key slots** derives keys or asks the keychain in the same way, before it takes the lock. Then
 ///   it waits and writes like a save.
 ///
-/// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they have
-/// some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for as long
-/// as they run, and `backup_to` the file's length more.
+/// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they
+/// have some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for
+/// as long as they run, and `backup_to` the file's length more.
 ///
 /// # Forked processes
 ///
 /// A child process that was forked has to open the store itself: its parent's handle ends in
 /// [`Forked`](crate::Error::Forked). Two things are beyond the library. A child that is the first process of a new
 /// process namespace may have the process id of its parent; then the parent's handle is not recognised there, and must
-/// not be used. And a child shares the locks that its parent holds: if the parent is killed during a save, others end in
-/// [`Busy`](crate::Error::Busy) until the child ends or starts another program.
+/// not be used. And a child shares the locks that its parent holds: if the parent is killed during a save, others end
+/// in [`Busy`](crate::Error::Busy) until the child ends or starts another program.
 ///
 /// # Errors
 ///

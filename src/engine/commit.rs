@@ -50,8 +50,8 @@ impl<R> Written<R> {
 
 impl Engine {
     /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. Changes
-    /// of other threads that wait are committed with them. An error of the change itself leaves no trace. The change may
-    /// be made twice.
+    /// of other threads that wait are committed with them. An error of the change itself leaves no trace. The change
+    /// may be made twice.
     pub(crate) fn write<R: Send + 'static>(
         &self,
         mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
@@ -162,9 +162,8 @@ impl Engine {
         drop(state);
 
         let mut prepared = self.file.prepare(Some(lock), &sealed.parts())?;
-        let mut attempts = 0_u32..;
+        let mut may_repeat = true;
         let replacement = loop {
-            let may_repeat = attempts.next() == Some(0) || !wait.left().is_zero();
             match prepared.replace(lock, &opened) {
                 // A program may have changed the times of the file and nothing else.
                 Err(changed @ Error::ChangedMeanwhile { .. })
@@ -172,6 +171,7 @@ impl Engine {
                 {
                     thread::sleep(BETWEEN_ATTEMPTS.min(wait.left()));
                     opened = self.reopen(&loaded)?.ok_or(changed)?;
+                    may_repeat = !wait.left().is_zero();
                 }
                 replacement => break replacement?,
             }

@@ -36,7 +36,8 @@ pub(super) struct Addition {
 }
 
 impl Addition {
-    /// For a store with that header and key, in the place of a slot of that kind or in none. May derive a key or ask the keychain.
+    /// For a store with that header and key, in the place of a slot of that kind or in none. May derive a key or ask
+    /// the keychain.
     pub(super) fn make(unlock: &Unlock, header: &Header, store_key: &Key, replaced: Option<SlotKind>) -> Result<Self> {
         check_label(unlock)?;
         let slot = unlock.new_slot(header, store_key, replaced)?;

@@ -28,8 +28,8 @@ impl Engine {
         Written { value: (), unsynced }.confirmed(|()| None)
     }
 
-    /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts them in
-    /// place.
+    /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts
+    /// them in place.
     fn read_verified<T>(&self, keep: impl Fn(&SecretBytes) -> T) -> Result<T> {
         self.check_process()?;
         loop {

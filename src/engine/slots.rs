@@ -6,11 +6,11 @@
 use std::mem;
 
 use super::{
-    Engine, State,
+    Engine, State, Written,
     draft::{Addition, Draft, check_label},
 };
 use crate::{
-    error::{Error, ErrorKind, KeychainFailure, Result},
+    error::{Error, KeychainFailure, Result},
     format::{Header, StoreId},
     id::SlotId,
     secret::Key,
@@ -52,16 +52,16 @@ impl Engine {
     }
 
     pub(crate) fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
-        self.prepare_and_change(|header, store_key, prepared| {
+        self.prepare_and_change(|header, store_key, new_keys| {
             // Before a key is made for nothing.
             header.check_room(unlock.slot_kind(None))?;
-            let new = prepared.make(unlock, header, store_key, None)?;
+            let new = new_keys.make(unlock, header, store_key, None)?;
             Ok(|draft: &mut Draft<'_>| draft.add_slot(new))
         })
     }
 
     pub(crate) fn remove_slot(&self, id: SlotId) -> Result<()> {
-        self.change_slots(|draft| draft.remove_slot(id))
+        self.forget_gone(self.commit_slots(|draft| draft.remove_slot(id))?)
     }
 
     pub(crate) fn replace_slot(&self, id: SlotId, unlock: &Unlock) -> Result<SlotId> {
@@ -76,9 +76,9 @@ impl Engine {
 
     fn replace_slot_that(&self, unlock: &Unlock, find: impl Fn(&Header) -> Result<SlotId>) -> Result<SlotId> {
         check_label(unlock)?;
-        self.prepare_and_change(|header, store_key, prepared| {
+        self.prepare_and_change(|header, store_key, new_keys| {
             let id = find(header)?;
-            let new = prepared.make(unlock, header, store_key, Some(kind_of(header, id)?))?;
+            let new = new_keys.make(unlock, header, store_key, Some(kind_of(header, id)?))?;
             Ok(move |draft: &mut Draft<'_>| draft.replace_slot(id, new))
         })
     }
@@ -86,7 +86,7 @@ impl Engine {
     /// Exchanges the store key, and keeps the slots that are opened by what is given.
     pub(crate) fn rekey(&self, unlocks: &[&Unlock]) -> Result<()> {
         unlocks.iter().try_for_each(|unlock| check_label(unlock))?;
-        self.prepare_and_change(|header, _, prepared| {
+        self.prepare_and_change(|header, _, new_keys| {
             let store_key = Key::random()?;
             let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
             for &unlock in unlocks {
@@ -101,7 +101,7 @@ impl Engine {
             // All of them are seen to be right before one key is made.
             let kept = kept
                 .into_iter()
-                .map(|(id, unlock)| Ok((id, prepared.make(unlock, header, &store_key, Some(kind_of(header, id)?))?)));
+                .map(|(id, unlock)| Ok((id, new_keys.make(unlock, header, &store_key, Some(kind_of(header, id)?))?)));
             let kept = kept.collect::<Result<Vec<_>>>()?;
             Ok(|draft: &mut Draft<'_>| draft.rekey(store_key, kept))
         })
@@ -134,38 +134,41 @@ impl Engine {
         Ok(opened.by)
     }
 
-    /// Prepares new slots, and then changes the slots with them. If nothing is committed, the keys of the new slots are taken
-    /// out of the keychain again.
+    /// Prepares new slots, and then changes the slots with them. If nothing is committed, the keys of the new slots are
+    /// taken out of the keychain again.
     ///
-    /// A slot's key seals one store key only: if this handle has rekeyed the store since a slot was prepared, the slot is
-    /// given up and prepared again. Otherwise a machine that was cloned in between could seal two store keys with it.
+    /// A slot's key seals one store key only: if this handle has rekeyed the store since a slot was prepared, the slot
+    /// is given up and prepared again. Otherwise a machine that was cloned in between could seal two store keys with
+    /// it.
     fn prepare_and_change<R, C>(
         &self,
-        mut prepare: impl FnMut(&Header, &Key, &mut Prepared<'_>) -> Result<C>,
+        mut prepare: impl FnMut(&Header, &Key, &mut NewKeys<'_>) -> Result<C>,
     ) -> Result<R>
     where
         C: FnOnce(&mut Draft<'_>) -> Result<R>,
     {
         loop {
             let (header, store_key) = self.next()?;
-            let mut prepared = Prepared { engine: self, store_id: header.store_id, keys: Vec::new() };
-            let change = prepare(&header, &store_key, &mut prepared)?;
+            let mut new_keys = NewKeys { engine: self, store_id: header.store_id, made: Vec::new() };
             let mut is_rekeyed = false;
-            let changed = self.change_slots(|draft| {
-                is_rekeyed = draft.header.key_id != header.key_id;
-                if is_rekeyed {
-                    return Err(Error::Rekeyed { path: self.path().to_owned() });
-                }
-                change(draft)
+            let committed = prepare(&header, &store_key, &mut new_keys).and_then(|change| {
+                self.commit_slots(|draft| {
+                    is_rekeyed = draft.header.key_id != header.key_id;
+                    if is_rekeyed {
+                        return Err(Error::Rekeyed { path: self.path().to_owned() });
+                    }
+                    change(draft)
+                })
             });
-            if is_rekeyed {
-                continue;
+            match committed {
+                Ok(committed) => return self.forget_gone(committed),
+                Err(error) => {
+                    new_keys.forget();
+                    if !is_rekeyed {
+                        return Err(error);
+                    }
+                }
             }
-            if changed.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Incomplete) {
-                // The slots are committed.
-                prepared.keys.clear();
-            }
-            return changed;
         }
     }
 
@@ -178,14 +181,19 @@ impl Engine {
         }
     }
 
-    /// Changes slots. The keys of those that are gone are taken out of the keychain once nothing, not even a power cut, brings
-    /// the slots back.
-    fn change_slots<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<R> {
-        let written = self.commit(|draft| {
+    /// Commits changed slots. After an error nothing was committed.
+    fn commit_slots<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<SlotChange<R>>> {
+        self.commit(|draft| {
             let value = change(draft)?;
-            Ok((value, draft.header.store_id, mem::take(&mut draft.gone_of_keychain)))
-        });
-        let (value, store_id, gone) = written?.confirmed(|_| None)?;
+            let (store_id, gone) = (draft.header.store_id, mem::take(&mut draft.gone_of_keychain));
+            Ok(SlotChange { value, store_id, gone })
+        })
+    }
+
+    /// Takes the keys of slots that are gone out of the keychain, once nothing, not even a power cut, brings the slots
+    /// back.
+    fn forget_gone<R>(&self, committed: Written<SlotChange<R>>) -> Result<R> {
+        let SlotChange { value, store_id, gone } = committed.confirmed(|_| None)?;
         let keychains = self.keychains.lock().clone();
         let mut left = None;
         for (keychain, id) in keychains.iter().flat_map(|keychain| gone.iter().map(move |id| (keychain, *id))) {
@@ -209,26 +217,33 @@ impl Engine {
     }
 }
 
-/// The keys of new slots in keychains, which are taken out again unless the slots are committed.
-struct Prepared<'a> {
-    engine: &'a Engine,
+/// A change of slots that was committed.
+struct SlotChange<R> {
+    value: R,
     store_id: StoreId,
-    keys: Vec<(Keychain, SlotId)>,
+    /// Slots that are no longer, but whose keys are in a keychain.
+    gone: Vec<SlotId>,
 }
 
-impl Prepared<'_> {
+/// The keys of new slots in keychains.
+struct NewKeys<'a> {
+    engine: &'a Engine,
+    store_id: StoreId,
+    made: Vec<(Keychain, SlotId)>,
+}
+
+impl NewKeys<'_> {
     fn make(&mut self, unlock: &Unlock, header: &Header, key: &Key, replaced: Option<SlotKind>) -> Result<Addition> {
         let new = Addition::make(unlock, header, key, replaced)?;
         self.engine.meet(unlock);
-        self.keys.extend(unlock.as_keychain().map(|keychain| (keychain.clone(), new.id())));
+        self.made.extend(unlock.as_keychain().map(|keychain| (keychain.clone(), new.id())));
         Ok(new)
     }
-}
 
-impl Drop for Prepared<'_> {
-    fn drop(&mut self) {
-        for (keychain, id) in self.keys.drain(..) {
-            // If the keychain fails, `keychain_orphans` lists the key.
+    /// Takes the keys out of the keychains again: no slot was committed that needs them. If a keychain fails,
+    /// `keychain_orphans` lists the key.
+    fn forget(self) {
+        for (keychain, id) in self.made {
             let _ = keychain.forget(&self.store_id, id);
         }
     }

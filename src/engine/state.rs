@@ -27,8 +27,8 @@ pub(super) struct State {
     pub(super) index: Arc<Index>,
     /// An older or diverging state was seen at the path. This handle goes no further.
     pub(super) rolled_back: bool,
-    /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may have
-    /// been killed before it could, so this is so of every state that was loaded.
+    /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may
+    /// have been killed before it could, so this is so of every state that was loaded.
     pub(super) is_unsynced: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The threads of one handle that want to write: one of them leads, and commits the changes of all who wait as one.
 //!
-//! So that many threads cost one replacement and not one each (group commit). No thread returns before the replacement with
-//! its change is on the disk, or has failed.
+//! So that many threads cost one replacement and not one each (group commit). No thread returns before the replacement
+//! with its change is on the disk, or has failed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,8 +94,8 @@ impl Writers {
         ticket
     }
 
-    /// Waits for the turn to write, or until the change of that ticket has been committed by whoever had it. If neither comes in
-    /// time, that change is never made.
+    /// Waits for the turn to write, or until the change of that ticket has been committed by whoever had it. If neither
+    /// comes in time, that change is never made.
     pub(super) fn turn(&self, own: Ticket, wait: &Wait) -> Result<Turn<'_>> {
         let mut queue = self.queue.lock();
         loop {
@@ -142,8 +142,8 @@ impl Writers {
 }
 
 impl Lead<'_> {
-    /// Commits all changes that wait, and says what became of one's own. An error of the commit is an error of each change:
-    /// nothing is tried a second time, so that a full or failing disk costs all of them one attempt together.
+    /// Commits all changes that wait, and says what became of one's own. An error of the commit is an error of each
+    /// change: nothing is tried a second time, so that a full or failing disk costs all of them one attempt together.
     pub(super) fn commit_all(&mut self, commit: impl FnOnce(&mut [Change]) -> Result<Group>) -> Committed {
         let waiting = mem::take(&mut self.writers.queue.lock().waiting);
         let (tickets, mut changes): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();

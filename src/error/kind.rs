@@ -25,8 +25,8 @@ use super::{Error, FileFlaw, ImportFlaw, KeychainFailure};
 /// | `Internal` | `Internal` | report the bug |
 /// | `Other` | `Other` | the store's own error says |
 ///
-/// `NoneOpened` has the kind of one of its failures: `WrongSecret` if any of them has that kind, because asking again may
-/// help; else that of the first failure with another kind than `NoKeySlot`; else `NoKeySlot`.
+/// `NoneOpened` has the kind of one of its failures: `WrongSecret` if any of them has that kind, because asking again
+/// may help; else that of the first failure with another kind than `NoKeySlot`; else `NoKeySlot`.
 ///
 /// ```
 /// use tokenkeep::{ErrorKind, MemoryStore, Token, TokenStore};

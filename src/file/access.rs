@@ -41,8 +41,8 @@ mod platform {
     use super::{Access, File, FileKind, Metadata, OpenOptions, OsString, Path, Result, io};
     use crate::error::{Error, FileOperation, UnsafePermissions};
 
-    /// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a note to
-    /// the disk with the next file that is synced in the directory, while a save waits.
+    /// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a
+    /// note to the disk with the next file that is synced in the directory, while a save waits.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const UNNOTED: OFlags = OFlags::NOATIME;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -88,8 +88,8 @@ mod platform {
             Ok(())
         }
 
-        /// That the directory belongs to this user or to root. A file that root creates in a user's directory, as under `sudo`,
-        /// locks that user out.
+        /// That the directory belongs to this user or to root. A file that root creates in a user's directory, as under
+        /// `sudo`, locks that user out.
         pub(crate) fn check_may_create(self, path: &Path, directory: &Metadata) -> Result<()> {
             let owner = directory.uid();
             if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
@@ -118,8 +118,8 @@ mod platform {
         }
     }
 
-    /// That a new file can be put into the directory, as far as the system says so beforehand: it may be written to, and has
-    /// room for a file of that length in bytes. Quotas and failing disks are not seen.
+    /// That a new file can be put into the directory, as far as the system says so beforehand: it may be written to,
+    /// and has room for a file of that length in bytes. Quotas and failing disks are not seen.
     pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
         use rustix::{
             fs::{AtFlags, CWD, accessat, statvfs},
@@ -153,7 +153,8 @@ mod platform {
         Error::UnsafePermissions { path: path.to_owned(), what }
     }
 
-    /// Options to open a file of ours with: no link is followed, nothing is waited for, and what is made is for us alone.
+    /// Options to open a file of ours with: no link is followed, nothing is waited for, and what is made is for us
+    /// alone.
     pub(crate) fn open_options() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -161,7 +162,8 @@ mod platform {
         options
     }
 
-    /// Gives a new file of ours the mode 0600, if the umask or an access control list of the directory gave it another one.
+    /// Gives a new file of ours the mode 0600, if the umask or an access control list of the directory gave it another
+    /// one.
     pub(crate) fn make_private(file: &File, access: Access) -> io::Result<()> {
         if file.metadata()?.mode() & 0o777 == PRIVATE {
             return Ok(());
@@ -172,8 +174,8 @@ mod platform {
         }
     }
 
-    /// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it nor
-    /// opens it.
+    /// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it
+    /// nor opens it.
     pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
         let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
         OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
@@ -208,8 +210,8 @@ mod platform {
         Ok(true)
     }
 
-    /// Syncs with F_FULLFSYNC, which brings the disk's own cache to the disk too; `false` where the file system does not
-    /// have that. Any other failure is one of the sync, and not to be tried again.
+    /// Syncs with F_FULLFSYNC, which brings the disk's own cache to the disk too; `false` where the file system does
+    /// not have that. Any other failure is one of the sync, and not to be tried again.
     #[cfg(target_vendor = "apple")]
     pub(crate) fn offers_full_sync(file: &File) -> io::Result<bool> {
         use rustix::{
@@ -269,8 +271,8 @@ mod platform {
         Ok(fs::read_dir(directory)?.map_while(|entry| Some(entry.ok()?.file_name())))
     }
 
-    /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that conflicts
-    /// with ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
+    /// Tries for about a second while another program, such as a virus scanner, has the file open in a way that
+    /// conflicts with ours: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
     pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         for pause in [1, 2, 5, 10, 20, 50, 100, 200, 300, 300] {
             match attempt() {

@@ -1,11 +1,12 @@
 //! One writer at a time: a lock file beside the store, and a queue of those who wait for it.
 //!
-//! The lock is the kernel's (`flock` on Unix, `LockFileEx` on Windows): it ends with the process that holds it. The kernel
-//! keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock files. A
-//! writer that has to wait locks the queue first, and gives up the queue when it has the lock. A writer that finds the queue
-//! locked joins it. So a writer that takes one turn after the other is behind all who waited before.
+//! The lock is the kernel's (`flock` on Unix, `LockFileEx` on Windows): it ends with the process that holds it. The
+//! kernel keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock
+//! files. A writer that has to wait locks the queue first, and gives up the queue when it has the lock. A writer that
+//! finds the queue locked joins it. So a writer that takes one turn after the other is behind all who waited before.
 //!
-//! A process that is stopped may hold the queue while nobody holds the lock. So those who wait look at the lock now and then.
+//! A process that is stopped may hold the queue while nobody holds the lock. So those who wait look at the lock now and
+//! then.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -56,13 +57,14 @@ pub(crate) struct Lock {
     path: PathBuf,
 }
 
-/// The request of one handle for the lock, while it waits. It keeps its place in the queue if its caller gives up, so that
-/// the handle's next caller goes on from there. A handle has one caller at a time: the thread that leads its writers.
+/// The request of one handle for the lock, while it waits. It keeps its place in the queue if its caller gives up, so
+/// that the handle's next caller goes on from there. A handle has one caller at a time: the thread that leads its
+/// writers.
 #[derive(Debug, Default)]
 pub(super) struct Line(Mutex<Option<Arc<Request>>>);
 
-/// The requests of handles that were dropped while they waited. The next handle of the same store goes on from there, so
-/// that a program which opens a handle for each operation does not start a thread for each.
+/// The requests of handles that were dropped while they waited. The next handle of the same store goes on from there,
+/// so that a program which opens a handle for each operation does not start a thread for each.
 static ABANDONED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 
 /// A thread that waits for the lock, because the system has no lock with a deadline. If the lock is never given up the
@@ -76,9 +78,6 @@ struct Request {
     path: PathBuf,
 }
 
-/// How long a writer that gets no thread waits before it looks at the lock again.
-const WITHOUT_THREAD: Duration = Duration::from_millis(1);
-
 #[derive(Debug)]
 enum Place {
     Waiting {
@@ -89,14 +88,17 @@ enum Place {
     Done,
 }
 
+/// How long a writer that gets no thread waits before it looks at the lock again.
+const WITHOUT_THREAD: Duration = Duration::from_millis(1);
+
 /// How long a caller waits for its turn before it looks whether the lock is free all the same.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 impl StoreFile {
     /// Waits until this is the only writer.
     ///
-    /// The library never renames or removes a lock file. A tool may do so, after which others lock another file than
-    /// ours: the lock counts only while the path leads to the file that was locked.
+    /// Once there is a store the library never renames or removes its lock file. A tool may do so, after which others
+    /// lock another file than ours: the lock counts only while the path leads to the file that was locked.
     pub(crate) fn lock(&self, wait: &Wait) -> Result<Lock> {
         loop {
             let lock = match self.try_lock()? {
@@ -117,8 +119,8 @@ impl StoreFile {
         [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(suffix).map(drop))
     }
 
-    /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see that
-    /// the path leads elsewhere.
+    /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see
+    /// that the path leads elsewhere.
     pub(crate) fn leave_nothing(&self, lock: &Lock) {
         if self.check_absent().is_ok() && lock.is_at_its_path() {
             let _ = self.disk.remove(&beside(&self.path, QUEUE));
@@ -232,7 +234,7 @@ impl StoreFile {
         }
     }
 
-    /// That nobody else can open the lock file: whoever can open it can hold it for ever.
+    /// That no other user can open the lock file, and so hold the lock for ever.
     fn checked_lock(&self, file: File, path: PathBuf) -> Result<Lock> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &path))?;
         check_regular(&path, &metadata)?;
@@ -247,8 +249,8 @@ impl Request {
         matches!(*self.place.lock(), Place::Waiting { .. }) && leads_to(&self.path, self.identity.as_ref())
     }
 
-    /// The lock, once it is ours; `None` if it was given up before this call. `look` takes the lock if it is free, past a
-    /// process that is stopped at the head of the queue.
+    /// The lock, once it is ours; `None` if it was given up before this call. `look` takes the lock if it is free, past
+    /// a process that is stopped at the head of the queue.
     fn lock(&self, wait: &Wait, look: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
         let mut place = self.place.lock();
         loop {

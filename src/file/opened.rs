@@ -22,13 +22,14 @@ pub(crate) struct Opened {
     path: PathBuf,
 }
 
-/// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a path
-/// that leads to that number leads to this file. `None` where files have no identity: there an open file would only be in the
-/// way of its own replacement.
+/// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a
+/// path that leads to that number leads to this file. `None` where files have no identity: there an open file would
+/// only be in the way of its own replacement.
 #[derive(Debug)]
 pub(crate) struct Held(Option<Opened>);
 
-/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from outside.
+/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from
+/// outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -44,8 +45,8 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    /// Whether both are of one file with the same bytes. Who writes to a file changes the time of its last modification;
-    /// who changes its mode, its owner or the time of its last access changes only `changed`.
+    /// Whether both are of one file with the same bytes. Who writes to a file changes the time of its last
+    /// modification; who changes its mode, its owner or the time of its last access changes only `changed`.
     pub(super) fn has_same_bytes(&self, other: &Self) -> bool {
         let Self { device, inode, len, modified, changed: _ } = self;
         (device, inode, len, modified) == (&other.device, &other.inode, &other.len, &other.modified)

@@ -50,8 +50,8 @@ impl StoreFile {
         Ok(prepared.renamed())
     }
 
-    /// Writes a temporary file of these parts, one after the other, and syncs it. Errors name the path of the store: the
-    /// temporary file has a random name and is removed.
+    /// Writes a temporary file of these parts, one after the other, and syncs it. Errors name the path of the store:
+    /// the temporary file has a random name and is removed.
     pub(crate) fn prepare(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Prepared<'_>> {
         if lock.is_some() {
             self.sweep();
@@ -75,12 +75,12 @@ impl StoreFile {
 }
 
 impl Prepared<'_> {
-    /// Replaces the file, if it still is the one that was opened. Else, and if the lock does not keep others out any more,
-    /// the error is [`Error::ChangedMeanwhile`], nothing was replaced, and the same call may succeed later.
+    /// Replaces the file, if it still is the one that was opened. Else, and if the lock does not keep others out any
+    /// more, the error is [`Error::ChangedMeanwhile`], nothing was replaced, and the same call may succeed later.
     pub(crate) fn replace(&mut self, lock: &Lock, opened: &Held) -> Result<Replacement> {
         let store = self.store;
-        // If a tool deletes the lock file, another writer may be as far as this one. The file that is to be replaced can be
-        // locked by one of them only, and whoever locks it later finds another file at the path.
+        // If a tool deletes the lock file, another writer may be as far as this one. Only one of the two can lock the
+        // file that is to be replaced; the other one then finds another file at the path.
         let _replacing = match opened.file().map(|file| (file, file.try_lock())) {
             Some((_, Err(TryLockError::WouldBlock))) => return Err(store.changed_meanwhile()),
             Some((file, Ok(()))) => Some(Replacing(file)),
@@ -89,8 +89,8 @@ impl Prepared<'_> {
         };
         check_lock(store, Some(lock))?;
         store.check_path()?;
-        // Whoever takes the lock cannot have changed the file. For others this look has to do: no system renames over one
-        // particular file only. A backup program that restores times may be at work all the while.
+        // A writer that takes the lock cannot have changed the file. For other programs this look has to do: no system
+        // renames over one particular file only. A backup program that restores times may be at work all the while.
         let is_opened = match (identity(&store.metadata()?), opened.identity()) {
             (Some(found), Some(opened)) => found.has_same_bytes(opened),
             (found, opened) => found.is_none() && opened.is_none(),

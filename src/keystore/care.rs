@@ -43,9 +43,10 @@ impl Keystore {
         KeystoreOptions::new().verify_file(path)
     }
 
-    /// Renames a file that cannot be opened, or whose secrets are lost, to a name that no file has, and returns that name:
-    /// `tokens.keep` becomes `tokens.keep.aside-1`. Then a new store can be created at the path, and nothing is lost that may
-    /// be repaired later. Handles that have the file open find no file any more. Waits for other writers like a save.
+    /// Renames a file that cannot be opened, or whose secrets are lost, to a name that no file has, and returns that
+    /// name: `tokens.keep` becomes `tokens.keep.aside-1`. Then a new store can be created at the path, and nothing is
+    /// lost that may be repaired later. Handles that have the file open find no file any more. Waits for other writers
+    /// like a save.
     ///
     /// # Errors
     ///
@@ -74,10 +75,10 @@ impl Keystore {
         KeystoreOptions::new().set_aside(path)
     }
 
-    /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file, file
-    /// and directory may be written to, no lock file of another user is in the way, and the disk has room for another file
-    /// of the same length. Changes nothing, and takes some microseconds. Call it before a refresh token is spent that the
-    /// server accepts only once.
+    /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file,
+    /// file and directory may be written to, no lock file of another user is in the way, and the disk has room for
+    /// another file of the same length. Changes nothing, and takes some microseconds. Call it before a refresh token is
+    /// spent that the server accepts only once.
     ///
     /// It does not see quotas, a failing disk, or what happens after it.
     ///
@@ -100,8 +101,8 @@ impl Keystore {
     /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others
     /// write, is on the disk when this returns, and never replaces a file that exists. (Where the system has no rename
     /// that guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and
-    /// writes the whole file; takes no lock. Names of files beside a store, such as `tokens.keep.lock`, are refused. A process that is killed during the call may leave a `.tmp` file beside
-    /// the copy, which can be deleted.
+    /// writes the whole file; takes no lock. Names of files beside a store, such as `tokens.keep.lock`, are refused. A
+    /// process that is killed during the call may leave a `.tmp` file beside the copy, which can be deleted.
     ///
     /// # Errors
     ///

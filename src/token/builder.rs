@@ -77,8 +77,9 @@ macro_rules! texts {
 
 texts! { String, str, as_deref:
     /// Whose token it is. User name and client id together identify a stored token. Names are compared byte for byte:
-    /// `Ada@example.com` and `ada@example.com` are two users, and so are the composed and the decomposed form of `é` (NFC
-    /// and NFD). An application that takes names from several sources normalizes them first, in saves and in queries.
+    /// `Ada@example.com` and `ada@example.com` are two users, and so are the composed and the decomposed form of `é`
+    /// (NFC and NFD). An application that takes names from several sources normalizes them first, in saves and in
+    /// queries.
     user_name maybe_user_name;
     /// The application's identifier at the authorization server (RFC 6749, 2.2). Never leave it out where one user
     /// signs in at two providers: it tells the two tokens apart.

@@ -1,7 +1,7 @@
 //! The operating system's keychain as the way to a store's key.
 //!
-//! An entry holds the 32 bytes that one slot is opened with, in hexadecimal, and nothing else. It is in the keychain before a file refers
-//! to it, and is taken out by what removed its slot, after that.
+//! An entry holds the 32 bytes that one slot is opened with, in hexadecimal, and nothing else. It is in the keychain
+//! before a file refers to it, and is taken out by what removed its slot, after that.
 
 #[cfg_attr(feature = "keychain", path = "keychain/system.rs")]
 #[cfg_attr(not(feature = "keychain"), path = "keychain/absent.rs")]
@@ -54,8 +54,8 @@ enum Entries {
     Locked(usize),
 }
 
-/// A key is kept as hexadecimal text: some keychains change bytes that are none (KWallet replaces what is not UTF-8, and a line
-/// end in a secret makes a GNOME keyring without a password unreadable).
+/// A key is kept as hexadecimal text: some keychains change bytes that are none (KWallet replaces what is not UTF-8,
+/// and a line end in a secret makes a GNOME keyring without a password unreadable).
 const TEXT_LEN: usize = 2 * Key::LEN;
 
 /// A key in the operating system's keychain as an [unlock method](crate::Unlock): nobody types anything once the user
@@ -63,9 +63,9 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 /// keychain on macOS, the Credential Manager on Windows. `docs/keychain.md` says what each of them protects from, and
 /// when it asks the user.
 ///
-/// All questions of one operation to the keychain have one [deadline](Self::deadline). Opening a store asks for one key for
-/// each key slot of a keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key is only
-/// ever made for a new slot, and deleted only after the slot is gone, or if the slot was not committed.
+/// All questions of one operation to the keychain have one [deadline](Self::deadline). Opening a store asks for one key
+/// for each key slot of a keychain, up to the one that opens. Making a key slot writes a key and reads it back. A key
+/// is only ever made for a new slot, and deleted only after the slot is gone, or if the slot was not committed.
 ///
 /// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
 ///
@@ -163,9 +163,9 @@ impl Keychain {
         Deadline { started: Instant::now(), most: self.deadline }
     }
 
-    /// What `open` makes of the first key for a slot that opens it; `None` if there are entries and none opens it. A copy
-    /// of a keyring makes a second entry of the same name: those that are unlocked are tried first, and a person is asked
-    /// to unlock others only if none of them opens the slot.
+    /// What `open` makes of the first key for a slot that opens it; `None` if there are entries and none opens it. A
+    /// copy of a keyring makes a second entry of the same name: those that are unlocked are tried first, and a person
+    /// is asked to unlock others only if none of them opens the slot.
     pub(crate) fn find_key<T>(
         &self,
         store_id: &StoreId,

@@ -15,10 +15,10 @@ const ARGON2ID: &[u8; 22] = b"tokenkeep v1 argon2id\0";
 /// A passphrase as an [unlock method](crate::Unlock). It is wiped from memory when its last clone is dropped; cloning
 /// it copies no secret, and its `Debug` hides it.
 ///
-/// The passphrase is used byte for byte as given: a byte order mark at its start and a line end after it count, so remove
-/// them from a passphrase that is read from a file. Normalize text that is typed on several systems first (NFKC, as NIST
-/// SP 800-63B-4, 3.1.1.2, advises). Creating and opening a store derive a key from it with Argon2id (RFC 9106), at the
-/// time and memory of the slot's [`KdfParams`]. An empty passphrase is refused.
+/// The passphrase is used byte for byte as given: a byte order mark at its start and a line end after it count, so
+/// remove them from a passphrase that is read from a file. Normalize text that is typed on several systems first (NFKC,
+/// as NIST SP 800-63B-4, 3.1.1.2, advises). Creating and opening a store derive a key from it with Argon2id (RFC 9106),
+/// at the time and memory of the slot's [`KdfParams`]. An empty passphrase is refused.
 ///
 /// ```
 /// use tokenkeep::{KdfParams, Passphrase, Unlock};

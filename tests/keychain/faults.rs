@@ -1,4 +1,5 @@
-//! A keychain that fails, hangs, panics or takes the process with it, once at each of the questions that an operation asks.
+//! A keychain that fails, hangs, panics or takes the process with it, once at each of the questions that an operation
+//! asks.
 
 use std::{
     fs,

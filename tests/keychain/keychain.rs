@@ -1,7 +1,7 @@
 //! Stores whose key is in a keychain: one that tests can break, and a real Secret Service in a session of its own.
 //!
-//! Tests start this program again, as the processes that are stopped and inside such a session; the job is in an environment
-//! variable.
+//! Tests start this program again, as the processes that are stopped and inside such a session; the job is in an
+//! environment variable.
 
 #[path = "../common/mod.rs"]
 mod common;

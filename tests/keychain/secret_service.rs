@@ -1,5 +1,5 @@
-//! A real Secret Service: GNOME Keyring on a session bus of its own (`tests/keychain/session`), and what else may be found in its
-//! place.
+//! A real Secret Service: GNOME Keyring on a session bus of its own (`tests/keychain/session`), and what else may be
+//! found in its place.
 
 use std::{
     fs,

@@ -141,9 +141,9 @@ fn a_slot_id_that_repeats_is_not_put_into_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let new = made(&engine, &recovery_key());
-    engine.change_slots(|draft| draft.add_slot(new.clone())).unwrap();
+    let _ = engine.commit_slots(|draft| draft.add_slot(new.clone())).unwrap();
     let bytes = fs::read(at(&folder)).unwrap();
-    assert!(matches!(engine.change_slots(|draft| draft.add_slot(new)), Err(Error::Internal(_))));
+    assert!(matches!(engine.commit_slots(|draft| draft.add_slot(new)), Err(Error::Internal(_))));
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
 
@@ -155,7 +155,7 @@ fn a_slot_is_sealed_with_the_key_that_the_store_has_when_it_is_committed() {
     let key = recovery_key();
     let new = made(&engine, &key);
     engine.rekey(&[&unlock()]).unwrap();
-    engine.change_slots(|draft| draft.add_slot(new)).unwrap();
+    let _ = engine.commit_slots(|draft| draft.add_slot(new)).unwrap();
     for way in [&key, &unlock()] {
         open(&folder, way).unwrap().verify().unwrap();
     }
@@ -169,7 +169,7 @@ fn a_slot_that_went_while_its_successor_was_made_is_not_replaced_nor_another_one
     let new = made(&engine, &recovery_key());
     open(&folder, &unlock()).unwrap().remove_slot(gone).unwrap();
     let bytes = fs::read(at(&folder)).unwrap();
-    let refused = engine.change_slots(|draft| draft.replace_slot(gone, new));
+    let refused = engine.commit_slots(|draft| draft.replace_slot(gone, new));
     assert!(matches!(refused, Err(Error::NoSuchSlot { id }) if id == gone));
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
@@ -237,8 +237,8 @@ fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
     let engine = create(&folder);
     let mut prepared_for = Vec::new();
     let id = engine
-        .prepare_and_change(|header, store_key, prepared| {
-            let new = prepared.make(&keychain.clone().into(), header, store_key, None)?;
+        .prepare_and_change(|header, store_key, new_keys| {
+            let new = new_keys.make(&keychain.clone().into(), header, store_key, None)?;
             prepared_for.push((header.key_id, new.id()));
             if prepared_for.len() == 1 {
                 engine.rekey(&[&unlock()])?;
@@ -253,6 +253,28 @@ fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
     let store_id = engine.read_state(|state| state.header.store_id).unwrap();
     let gone = keychain.find_key(&store_id, given_up, keychain.start(), |_| Ok(Some(())));
     assert!(matches!(gone, Err(Error::Keychain { why: KeychainFailure::Missing })), "{gone:?}");
+}
+
+/// The slot is in the file, so the key has to stay, although a power cut may undo the change.
+#[cfg(all(unix, feature = "keychain"))]
+#[test]
+fn slot_whose_durability_is_unknown_keeps_its_key() {
+    use crate::{
+        engine::tests::open_with,
+        file::{Call, Watched},
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
+    let unlock = Unlock::from(keychain);
+    drop(create(&folder));
+    let disk = Watched(|call| match call {
+        Call::SyncDirectory => Err(std::io::Error::other("on fire")),
+        _ => Ok(()),
+    });
+    let engine = open_with(&folder, Arc::new(disk));
+    assert!(matches!(engine.add_slot(&unlock), Err(Error::DurabilityUnknown { .. })));
+    open(&folder, &unlock).unwrap();
 }
 
 /// A power cut may bring the old file back, which needs the key.

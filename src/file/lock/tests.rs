@@ -21,8 +21,8 @@ fn wait(most: Duration) -> Wait {
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Each of several handles, as processes have them, takes one turn after the other. While a handle waits, no other handle
-/// has more than a few turns: more than one, because a busy machine may be slow to start the thread that waits.
+/// Each of several handles, as processes have them, takes one turn after the other. While a handle waits, no other
+/// handle has more than a few turns: more than one, because a busy machine may be slow to start the thread that waits.
 #[test]
 fn writers_take_turns() {
     const HANDLES: usize = 8;

@@ -1,8 +1,8 @@
 //! The system's keychain, through the keyring project's crates: the only file that names them.
 //!
-//! Keychains hang, ask people, and are restarted. So each call makes a connection of its own, on a plain thread without a
-//! runtime, and is given up at the deadline of its operation. The process-wide store of `keyring-core` is the application's, and stays
-//! as it is.
+//! Keychains hang, ask people, and are restarted. So each call makes a connection of its own, on a plain thread without
+//! a runtime, and is given up at the deadline of its operation. The process-wide store of `keyring-core` is the
+//! application's, and stays as it is.
 
 use std::{
     collections::HashMap,
@@ -108,8 +108,8 @@ fn secrets_of(entry: &Entry, entries: Entries) -> keyring_core::Result<Vec<Secre
     }
 }
 
-/// The user of an entry, if it is the service's. Windows has one name for both, which it takes apart at the last dot: put together
-/// again, it ends in the service.
+/// The user of an entry, if it is the service's. Windows has one name for both, which it takes apart at the last dot:
+/// put together again, it ends in the service.
 fn user_of((found, user): (String, String), service: &str) -> Option<String> {
     let name = format!("{user}.{found}");
     name.strip_suffix(service)?.strip_suffix('.').map(str::to_owned)
@@ -125,14 +125,14 @@ fn within<R: Send + 'static>(
         let asked = Instant::now();
         match call().map_err(|error| failure(error, asked.elapsed())) {
             // The bus gives up sooner than the caller.
-            Err(Failure::NoReply) if !deadline.left().is_zero() => {}
-            Err(Failure::NoReply) => break Err(deadline.missed()),
-            Err(Failure::Final(why)) => break Err(why.error()),
+            Err(None) if !deadline.left().is_zero() => {}
+            Err(None) => break Err(deadline.missed()),
+            Err(Some(why)) => break Err(why.error()),
             Ok(answer) => break Ok(answer),
         }
     };
-    // What a thread of a keyring crate does as it ends may take long too. So another thread waits for its end, after which
-    // nothing is left behind, and this thread waits for that one until the deadline.
+    // What a thread of a keyring crate does as it ends may take long too. So another thread waits for its end, after
+    // which nothing is left behind, and this thread waits for that one until the deadline.
     let waiting = move || {
         let asked = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
         let answer = match asked.map(thread::JoinHandle::join) {
@@ -155,17 +155,11 @@ fn within<R: Send + 'static>(
     }
 }
 
-/// What a failed call says.
-#[allow(dead_code, reason = "only a bus gives up sooner than the caller")]
-enum Failure {
-    Final(KeychainFailure),
-    /// The bus has waited for an answer, for as long as it does. The same call may be answered later.
-    NoReply,
-}
-
-/// Errors of the keyring crates may hold the secret: nothing of them is passed on, and what they hold is wiped.
-fn failure(error: KeyringError, after: Duration) -> Failure {
-    Failure::Final(match error {
+/// What a call says that failed after that time; `None` if the bus has waited for an answer for as long as it does, and
+/// the same call may be answered later. Errors of the keyring crates may hold the secret: nothing of them is passed on,
+/// and what they hold is wiped.
+fn failure(error: KeyringError, after: Duration) -> Option<KeychainFailure> {
+    Some(match error {
         KeyringError::PlatformFailure(error) => return native::failure(&*error, after),
         KeyringError::NoDefaultStore => KeychainFailure::Unavailable,
         KeyringError::NoStorageAccess(_) => KeychainFailure::Locked,
@@ -222,12 +216,12 @@ mod native {
         items.iter().map(secret).collect::<Result<_, _>>().map_err(platform)
     }
 
-    pub(super) fn failure(error: &PlatformError, after: Duration) -> Failure {
-        Failure::Final(match error.downcast_ref::<ServiceError>() {
+    pub(super) fn failure(error: &PlatformError, after: Duration) -> Option<KeychainFailure> {
+        Some(match error.downcast_ref::<ServiceError>() {
             Some(ServiceError::Locked | ServiceError::Prompt) => KeychainFailure::Locked,
             Some(ServiceError::Dbus(error)) => match error.name() {
                 // Sooner than the bus gives up waiting: the connection was refused or has dropped.
-                Some("org.freedesktop.DBus.Error.NoReply") if after >= NO_REPLY_AFTER => return Failure::NoReply,
+                Some("org.freedesktop.DBus.Error.NoReply") if after >= NO_REPLY_AFTER => return None,
                 Some("org.freedesktop.Secret.Error.IsLocked") => KeychainFailure::Locked,
                 _ => KeychainFailure::Unavailable,
             },
@@ -258,8 +252,8 @@ mod native {
     }
 
     /// It does not tell a person who refuses from a keychain that does not work.
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
-        Failure::Final(KeychainFailure::Unavailable)
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
+        Some(KeychainFailure::Unavailable)
     }
 }
 
@@ -286,8 +280,8 @@ mod native {
         HashMap::new()
     }
 
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
-        Failure::Final(KeychainFailure::Unavailable)
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
+        Some(KeychainFailure::Unavailable)
     }
 }
 
@@ -312,8 +306,8 @@ mod native {
         HashMap::new()
     }
 
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Failure {
-        Failure::Final(KeychainFailure::Unavailable)
+    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
+        Some(KeychainFailure::Unavailable)
     }
 }
 
