@@ -25,7 +25,7 @@ const CALLS: usize = 5;
 /// How often the access token expires.
 const EXPIRIES: usize = 3;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), BoxError> {
     let mut arguments = env::args().skip(1);
     if let (Some(directory), Some(server)) = (arguments.next(), arguments.next()) {
         return use_token(Path::new(&directory), &server);
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// An application asks for the passphrase, and leaves the cost at its default.
-fn open(directory: &Path) -> Result<Keystore, Box<dyn Error>> {
+fn open(directory: &Path) -> Result<Keystore, BoxError> {
     let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
     Ok(Keystore::open_or_create(directory.join("tokens.keep"), &unlock)?)
 }
@@ -68,7 +68,7 @@ fn query() -> Token {
 }
 
 /// One of the processes: some API calls, each with a token that is valid.
-fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
+fn use_token(directory: &Path, server: &str) -> Result<(), BoxError> {
     let store = open(directory)?;
     for _ in 0..CALLS {
         let lock_file = directory.join("refresh.lock");
@@ -82,6 +82,9 @@ fn use_token(directory: &Path, server: &str) -> Result<(), Box<dyn Error>> {
     }
     Ok(())
 }
+
+/// An error that can be passed to another thread, as `spawn_blocking` does.
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What the token endpoint answers (RFC 6749, 5.1).
 struct Response {
@@ -106,8 +109,8 @@ fn valid_token(
     query: &Token,
     rejected: Option<&Secret>,
     lock_file: &Path,
-    request: impl FnOnce(&Token) -> Result<Response, Box<dyn Error>>,
-) -> Result<Token, Box<dyn Error>> {
+    request: impl FnOnce(&Token) -> Result<Response, BoxError>,
+) -> Result<Token, BoxError> {
     // One refresh at a time, in all threads and processes. The lock ends when `lock` is dropped, or the process dies.
     let lock = File::options().read(true).append(true).create(true).open(lock_file)?;
     lock.lock()?;
@@ -119,30 +122,45 @@ fn valid_token(
         return Ok(token);
     }
     token.refresh_token().ok_or("sign in again: there is no refresh token")?;
-    // A disk that is full or read-only is noticed before the refresh token is spent.
+    // Most disks that cannot take the answer are noticed before the refresh token is spent. (A quota is not.)
     store.check_writable()?;
     let response = request(&token)?;
+
     let lifetime = response.expires_in.map(Duration::from_secs);
     let expires_at = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));
-    let fresh = query.to_builder().access_token(response.access_token).maybe_expires_at(expires_at);
-    let fresh = fresh.maybe_refresh_token(response.refresh_token).build();
-    match save(store, &fresh) {
-        Ok(()) => store.find_stored(query)?.ok_or_else(|| "the user has signed out".into()),
-        Err(error) => Err(Unsaved { token: fresh, error, _lock: lock }.into()),
+    let fresh = |token: &Token| {
+        let builder = token.to_builder().access_token(response.access_token.as_str()).maybe_expires_at(expires_at);
+        builder.maybe_refresh_token(response.refresh_token.as_deref()).build()
+    };
+    match save(store, query, &token, fresh) {
+        Ok(saved) => saved.ok_or_else(|| "the user has signed out".into()),
+        Err(error) => Err(Unsaved { token: fresh(query), error, _lock: lock }.into()),
     }
 }
 
-/// Saves what the server answered, and tries again while other writers are at work.
-fn save(store: &Keystore, fresh: &Token) -> tokenkeep::Result<()> {
-    for _ in 0..5 {
-        match store.save_token(fresh) {
-            Err(error) if error.is_retryable() => thread::sleep(Duration::from_millis(50)),
-            // The token was saved, even if the disk has not confirmed it.
-            Err(error) if error.kind() == ErrorKind::Incomplete => return Ok(()),
-            saved => return saved.map(drop),
+/// Saves what `fresh` makes of the stored token, unless the user has signed out, or in again, since `old` was read. Tries
+/// again while other changes come first.
+fn save(
+    store: &Keystore,
+    query: &Token,
+    old: &Token,
+    fresh: impl Fn(&Token) -> Token,
+) -> tokenkeep::Result<Option<Token>> {
+    let mut attempts = 0;
+    loop {
+        let Some(stored) = store.find_stored(query)? else { return Ok(None) };
+        if stored.refresh_token() != old.refresh_token() {
+            return Ok(Some(stored));
+        }
+        attempts += 1;
+        match store.save_token(&fresh(&stored)) {
+            Err(tokenkeep::Error::Conflict { .. } | tokenkeep::Error::NoSuchToken) if attempts < 5 => {}
+            Err(error) if error.is_retryable() && attempts < 5 => thread::sleep(Duration::from_millis(50)),
+            // The token was saved, even if the disk has not confirmed it (`Incomplete`).
+            Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
+            _ => return store.find_stored(query),
         }
     }
-    store.save_token(fresh).map(drop)
 }
 
 impl fmt::Display for Unsaved {
@@ -154,7 +172,7 @@ impl fmt::Display for Unsaved {
 impl Error for Unsaved {}
 
 /// The refresh request: a line with the refresh token, answered by a line with the new tokens and the lifetime.
-fn request(server: &str, token: &Token) -> Result<Response, Box<dyn Error>> {
+fn request(server: &str, token: &Token) -> Result<Response, BoxError> {
     let refresh_token = token.refresh_token().ok_or("no refresh token")?.expose_secret();
     let mut stream = TcpStream::connect(server)?;
     writeln!(stream, "{refresh_token}")?;

@@ -67,7 +67,7 @@ fn refresh_of_the_readme_is_that_of_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let example = fs::read_to_string(root.join("examples/refresh.rs")).unwrap();
-    let start = readme.find("/// What the token endpoint answers").unwrap();
+    let start = readme.find("/// An error that can be passed to another thread").unwrap();
     let code = readme[start..].split("```").next().unwrap();
     assert!(code.contains("fn valid_token("));
     assert!(example.contains(code), "not in the example:\n{code}");

@@ -350,7 +350,7 @@ fn document() -> String {
     let mut text = String::from(
         "# Error messages\n\n\
          One example of each message, by variant of `Error`, with the error's kind and whether the same call may\n\
-         succeed later although nothing else is done about the error. A test compares this page with what the\n\
+         succeed later although nobody does anything about the error. A test compares this page with what the\n\
          library produces (`each_variant_has_the_message_of_the_document`).\n",
     );
     for (variant, examples) in errors() {

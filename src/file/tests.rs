@@ -271,6 +271,28 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     assert!(matches!(refused, Err(Error::NotAFile { found: FileKind::Pipe, .. })), "{refused:?}");
 }
 
+/// As a backup program restores it. A change of the modification time may be one of the bytes.
+#[cfg(unix)]
+#[test]
+fn changed_access_time_is_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = private_file(folder.path(), b"old");
+    let file = existing(&path, Arc::new(Os));
+    let lock = lock(&file);
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    let touched = |times: fs::FileTimes| {
+        let opened = file.open().unwrap().hold();
+        let mut prepared = file.prepare(Some(&lock), &[b"new"]).unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_times(times).unwrap();
+        prepared.replace(&lock, &opened).map(|_| ())
+    };
+    let refused = touched(fs::FileTimes::new().set_modified(long_ago));
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    touched(fs::FileTimes::new().set_accessed(long_ago)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+}
+
 /// Another user who may write to the parent directory exchanges the directory while a save is at work.
 #[cfg(unix)]
 #[test]

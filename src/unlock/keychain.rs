@@ -69,8 +69,8 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 ///
 /// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
 ///
-/// A store that a keychain opens needs a second unlock method for the day when the keychain is gone. This function
-/// works on the first start and on every later one, with and without a keychain:
+/// This function works on every start of a system that has a keychain, and on every start of a system that has none. For
+/// the day when the keychain is lost the store needs a second unlock method, as in the README's program.
 ///
 /// ```
 /// use std::path::Path;
