@@ -201,6 +201,11 @@ fn token_to_json(token: &Token) -> Value {
         "grant_token": secret(token.grant_token()),
         "id_token": secret(token.id_token()),
         "expires_at": token.expires_at().map(to_millis),
+        "received_at": token.received_at().map(to_millis),
+        "refresh_expires_at": token.refresh_expires_at().map(to_millis),
+        "rejected_at": token.rejected_at().map(to_millis),
+        "retry_at": token.retry_at().map(to_millis),
+        "failed_refreshes": token.failed_refreshes(),
         "redirect_url": token.redirect_url(),
         "api_domain": token.api_domain(),
         "token_type": token.token_type(),
@@ -230,6 +235,11 @@ fn token_from_json(value: &Value) -> Option<Token> {
         .token_type(text("token_type"))
         .scopes(value["scopes"].as_array()?.iter().filter_map(Value::as_str))
         .maybe_expires_at(time("expires_at"))
+        .maybe_received_at(time("received_at"))
+        .maybe_refresh_expires_at(time("refresh_expires_at"))
+        .maybe_rejected_at(time("rejected_at"))
+        .maybe_retry_at(time("retry_at"))
+        .failed_refreshes(u32::try_from(value["failed_refreshes"].as_u64()?).ok()?)
         .stored(origin(), time("created_at")?, time("updated_at")?, value["revision"].as_u64()?);
     for (name, attribute) in value["attributes"].as_object()? {
         token = token.attribute(name.as_str(), attribute.as_str()?);
@@ -260,6 +270,11 @@ mod tests {
             .user_name("ada")
             .refresh_token("r")
             .expires_at(from_millis(1_795_000_000_123))
+            .received_at(from_millis(1))
+            .refresh_expires_at(from_millis(2))
+            .rejected_at(from_millis(3))
+            .retry_at(from_millis(4))
+            .failed_refreshes(5)
             .scopes(["b", "a"])
             .attribute("k", "v");
         JsonStore::open(&path).unwrap().save_token(&token.build()).unwrap();

@@ -27,6 +27,18 @@
 //! row with the same user name and client id, where a missing client id counts as a value; else none. So a plain loop
 //! copies a store into an empty one, row by row.
 //!
+//! A save and a find lay the token over the row that it means: what the token sets wins, what it leaves unset stays.
+//! Scopes are one field, and attributes are laid over name by name. A replacement clears what the token leaves unset.
+//! Some fields belong to the access token or the refresh token, in all three:
+//!
+//! - Where the access token becomes another one, `received_at` is what the token laid over says. It is cleared if that
+//!   says nothing, or merely inherited the time: it was read from a store, and its time is the row's.
+//! - Where the refresh token becomes another one, the same holds for `refresh_expires_at`.
+//! - Where either becomes another one that is present, `rejected_at`, `retry_at` and `failed_refreshes` are cleared.
+//! - In a merge, a `failed_refreshes` of 0 is unset.
+//!
+//! A token that repeats the stored tokens changes none of them. A new row is stored as given.
+//!
 //! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
 //! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in
 //! it:
@@ -71,6 +83,7 @@ use crate::{
     error::{Error, Result, Unstorable},
     id::{Origin, TokenId},
     secret::Secret,
+    time::Millis,
     token::{Expiry, Fields, Stored, Token},
 };
 
@@ -295,7 +308,8 @@ pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -
         Some(revision) => of_revision(rows, token.id(), revision)?,
         None => token.id().map(|id| by_id(rows, id)).transpose()?.flatten().ok_or(Error::NoSuchToken)?,
     };
-    write(rows, Some(place), token, row.fields(), now)
+    let settled = settle(row.fields(), token.fields(), token.fields().clone()).into();
+    write(rows, Some(place), &settled, row.fields(), now)
 }
 
 /// The place of the row that `delete_token_if` deletes; `None` if no row has that id.
@@ -324,7 +338,7 @@ fn overlay(row: &Token, over: &Token) -> Token {
     fn text<T: Clone>(over: &Option<T>, row: &Option<T>) -> Option<T> {
         over.as_ref().or(row.as_ref()).cloned()
     }
-    let row = row.fields();
+    let (row, over) = (row.fields(), over.fields());
     let Fields {
         id: _,
         user_name,
@@ -335,13 +349,18 @@ fn overlay(row: &Token, over: &Token) -> Token {
         grant_token,
         id_token,
         expires_at,
+        received_at,
+        refresh_expires_at,
+        rejected_at,
+        retry_at,
+        failed_refreshes,
         redirect_url,
         api_domain,
         token_type,
         scopes,
         attributes,
         stored: _,
-    } = over.fields();
+    } = over;
     let attributes = row.attributes.iter().chain(attributes);
     let merged = Fields {
         id: row.id.clone(),
@@ -353,6 +372,11 @@ fn overlay(row: &Token, over: &Token) -> Token {
         grant_token: text(grant_token, &row.grant_token),
         id_token: text(id_token, &row.id_token),
         expires_at: if *expires_at == Expiry::Unset { row.expires_at } else { *expires_at },
+        received_at: received_at.or(row.received_at),
+        refresh_expires_at: refresh_expires_at.or(row.refresh_expires_at),
+        rejected_at: rejected_at.or(row.rejected_at),
+        retry_at: retry_at.or(row.retry_at),
+        failed_refreshes: if *failed_refreshes == 0 { row.failed_refreshes } else { *failed_refreshes },
         redirect_url: text(redirect_url, &row.redirect_url),
         api_domain: text(api_domain, &row.api_domain),
         token_type: text(token_type, &row.token_type),
@@ -360,7 +384,32 @@ fn overlay(row: &Token, over: &Token) -> Token {
         attributes: attributes.map(|(name, value)| (name.clone(), value.clone())).collect(),
         stored: row.stored,
     };
-    merged.into()
+    settle(row, over, merged).into()
+}
+
+/// What becomes of the fields that belong to an access token or a refresh token, in the result of laying a token over a
+/// row or of putting it in the row's place.
+fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields {
+    // A token that was read has the row's time, which says nothing of a token that it did not have then.
+    let own = |over_time: Option<Millis>, row_time: Option<Millis>| {
+        over_time.filter(|time| over.stored.is_none() || Some(*time) != row_time)
+    };
+    let access_changed = result.access_token != row.access_token;
+    let refresh_changed = result.refresh_token != row.refresh_token;
+    if access_changed {
+        result.received_at = own(over.received_at, row.received_at);
+    }
+    if refresh_changed {
+        result.refresh_expires_at = own(over.refresh_expires_at, row.refresh_expires_at);
+    }
+    let new_access = access_changed && result.access_token.is_some();
+    let new_refresh = refresh_changed && result.refresh_token.is_some();
+    if new_access || new_refresh {
+        result.rejected_at = None;
+        result.retry_at = None;
+        result.failed_refreshes = 0;
+    }
+    result
 }
 
 /// The row to write: the token's own fields, with the id, the age and the next revision of the row it follows.

@@ -65,6 +65,12 @@ pub(crate) struct Fields {
     pub(crate) grant_token: Option<Secret>,
     pub(crate) id_token: Option<Secret>,
     pub(crate) expires_at: Expiry,
+    pub(crate) received_at: Option<Millis>,
+    pub(crate) refresh_expires_at: Option<Millis>,
+    pub(crate) rejected_at: Option<Millis>,
+    pub(crate) retry_at: Option<Millis>,
+    /// In a row. 0: none, and in a merge the number is unset.
+    pub(crate) failed_refreshes: u32,
     pub(crate) redirect_url: Option<Box<str>>,
     pub(crate) api_domain: Option<Box<str>>,
     pub(crate) token_type: Option<Box<str>>,
@@ -209,6 +215,12 @@ impl Token {
         Some(expiry.time().duration_since(now).unwrap_or_default())
     }
 
+    /// How many refreshes have failed in a row; 0 if none has failed since the tokens were saved.
+    #[must_use]
+    pub fn failed_refreshes(&self) -> u32 {
+        self.0.failed_refreshes
+    }
+
     /// What the access token may be used for, in the order given, without duplicates (RFC 6749, 3.3).
     #[must_use]
     pub fn scopes(&self) -> &[String] {
@@ -295,6 +307,11 @@ impl Fields {
             grant_token,
             id_token,
             expires_at,
+            received_at,
+            refresh_expires_at,
+            rejected_at,
+            retry_at,
+            failed_refreshes,
             redirect_url,
             api_domain,
             token_type,
@@ -332,6 +349,19 @@ impl Fields {
             Expiry::Unset => {}
             Expiry::Unknown => _ = shown.field("expires_at", &format_args!("unknown")),
             Expiry::At(time) => _ = shown.field("expires_at", time),
+        }
+        for (name, time) in [
+            ("received_at", received_at),
+            ("refresh_expires_at", refresh_expires_at),
+            ("rejected_at", rejected_at),
+            ("retry_at", retry_at),
+        ] {
+            if let Some(time) = time {
+                shown.field(name, time);
+            }
+        }
+        if *failed_refreshes > 0 {
+            shown.field("failed_refreshes", failed_refreshes);
         }
         if !scopes.is_empty() {
             shown.field("scopes", scopes);

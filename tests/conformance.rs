@@ -504,6 +504,48 @@ fn a_store_that_ignores_an_unknown_expiry_is_noticed() {
     assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("an unknown expiry clears it"));
 }
 
+/// A store whose saves put a field of the row before back in, if they cleared it.
+#[track_caller]
+fn assert_keeping_is_noticed(save: fn(&MemoryStore, &Token) -> Result<TokenId>, rule: &str) {
+    let said = complaint(Faulty { save, ..Faulty::sound() });
+    assert!(said.contains(rule), "{said}");
+}
+
+macro_rules! keeping {
+    ($reader:ident) => {
+        |store, token| {
+            let before = store.find_stored(token)?.map(|row| row.$reader()).unwrap_or_default();
+            let id = store.save_token(token)?;
+            let after = store.find_token_by_id(&id)?.unwrap().$reader();
+            if before != Default::default() && after == Default::default() {
+                let kept = common::token().id(id.clone());
+                store.save_token(&keeping!(@ kept $reader before).build())?;
+            }
+            Ok(id)
+        }
+    };
+    (@ $kept:ident failed_refreshes $before:ident) => { $kept.failed_refreshes($before) };
+    (@ $kept:ident received_at $before:ident) => { $kept.maybe_received_at($before) };
+    (@ $kept:ident refresh_expires_at $before:ident) => { $kept.maybe_refresh_expires_at($before) };
+    (@ $kept:ident rejected_at $before:ident) => { $kept.maybe_rejected_at($before) };
+    (@ $kept:ident retry_at $before:ident) => { $kept.maybe_retry_at($before) };
+}
+
+#[test]
+fn a_store_that_keeps_what_belongs_to_another_token_is_noticed() {
+    assert_keeping_is_noticed(keeping!(received_at), "does not inherit the time of receipt");
+    assert_keeping_is_noticed(keeping!(refresh_expires_at), "does not inherit the expiry");
+    assert_keeping_is_noticed(keeping!(rejected_at), "clears what was known of refreshing");
+    assert_keeping_is_noticed(keeping!(retry_at), "clears what was known of refreshing");
+    assert_keeping_is_noticed(keeping!(failed_refreshes), "clears what was known of refreshing");
+}
+
+#[test]
+fn a_store_that_loses_failures_is_noticed() {
+    let save = |store: &MemoryStore, token: &Token| store.save_token(&token.to_builder().failed_refreshes(0).build());
+    assert!(complaint(Faulty { save, ..Faulty::sound() }).contains("reads back as saved"));
+}
+
 #[test]
 fn a_store_that_clears_an_unset_expiry_is_noticed() {
     let save = |store: &MemoryStore, token: &Token| match token.expires_at() {

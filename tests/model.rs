@@ -46,9 +46,18 @@ fn row() -> impl Strategy<Value = Row> {
         1 => Just(Expiry::Unknown),
         3 => (0..5_000_u64).prop_map(Expiry::At),
     ];
-    (texts, expiry, scopes, attributes).prop_map(|(texts, expiry, scopes, attributes)| Row {
+    let time = |name: &'static str| {
+        prop::option::weighted(0.3, 0..3_u64).prop_map(move |millis| millis.map(|millis| (name, millis)))
+    };
+    let times = [time("received_at"), time("refresh_expires_at"), time("rejected_at"), time("retry_at")];
+    let times = times.to_vec().prop_map(|times| times.into_iter().flatten().collect());
+    let failed = prop_oneof![3 => Just(0), 1 => 1..3_u32];
+    let row = (texts, expiry, times, failed, scopes, attributes);
+    row.prop_map(|(texts, expiry, times, failed_refreshes, scopes, attributes)| Row {
         texts,
         expiry,
+        times,
+        failed_refreshes,
         scopes,
         attributes,
         revision: 0,

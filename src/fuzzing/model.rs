@@ -14,6 +14,9 @@ use crate::{Error, Origin, Result, Token, TokenBuilder, TokenId, TokenStore, Uns
 pub struct Row {
     pub texts: BTreeMap<&'static str, String>,
     pub expiry: Expiry,
+    /// The other times by name, in milliseconds since 1970.
+    pub times: BTreeMap<&'static str, u64>,
+    pub failed_refreshes: u32,
     pub scopes: Vec<String>,
     pub attributes: BTreeMap<String, String>,
     /// Of a row: how often it was saved. Of what is to be saved: the revision that it carries; 0 if it carries none.
@@ -54,10 +57,34 @@ impl Row {
         if over.expiry != Expiry::Unset {
             self.expiry = over.expiry;
         }
+        self.times.extend(over.times.clone());
+        if over.failed_refreshes > 0 {
+            self.failed_refreshes = over.failed_refreshes;
+        }
         if !over.scopes.is_empty() {
             self.scopes.clone_from(&over.scopes);
         }
         self.attributes.extend(over.attributes.clone());
+    }
+
+    /// What becomes of times and failures where this row follows another, because the given token was saved.
+    fn follow_tokens(&mut self, before: &Self, given: &Self) {
+        let was_read = given.revision > 0 || given.is_of_other_store;
+        for (token, time) in [("access_token", "received_at"), ("refresh_token", "refresh_expires_at")] {
+            if self.get(token) == before.get(token) {
+                continue;
+            }
+            let inherited = was_read && given.times.get(time) == before.times.get(time);
+            if inherited || !given.times.contains_key(time) {
+                self.times.remove(time);
+            }
+        }
+        let is_new = |token| self.has(token) && !self.has_same(token, before);
+        if is_new("access_token") || is_new("refresh_token") {
+            self.times.remove("rejected_at");
+            self.times.remove("retry_at");
+            self.failed_refreshes = 0;
+        }
     }
 
     /// A row knows that it has no expiry.
@@ -74,6 +101,7 @@ impl Row {
     /// Sets on the builder what this row sets.
     fn set_on(&self, mut builder: TokenBuilder) -> TokenBuilder {
         let text = |name| self.get(name).cloned();
+        let time = |name| self.times.get(name).map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(*millis));
         builder = builder
             .maybe_id(text("id"))
             .maybe_user_name(text("user_name"))
@@ -85,7 +113,14 @@ impl Row {
             .maybe_id_token(text("id_token"))
             .maybe_redirect_url(text("redirect_url"))
             .maybe_api_domain(text("api_domain"))
-            .maybe_token_type(text("token_type"));
+            .maybe_token_type(text("token_type"))
+            .maybe_received_at(time("received_at"))
+            .maybe_refresh_expires_at(time("refresh_expires_at"))
+            .maybe_rejected_at(time("rejected_at"))
+            .maybe_retry_at(time("retry_at"));
+        if self.failed_refreshes > 0 {
+            builder = builder.failed_refreshes(self.failed_refreshes);
+        }
         for (name, value) in &self.attributes {
             builder = builder.attribute(name.clone(), value.clone());
         }
@@ -412,6 +447,7 @@ impl Model {
         if let Some(place) = place {
             let mut row = self.rows[place].clone();
             row.lay_over(token);
+            row.follow_tokens(&self.rows[place], token);
             self.put(place, row)?;
             return Ok(self.rows[place].get("id").expect("a row has an id").clone());
         }
@@ -429,7 +465,9 @@ impl Model {
 
     fn replace(&mut self, token: &Row) -> Result<Row, Refusal> {
         let place = if token.revision > 0 { self.of_revision(token)? } else { self.of_id(token)? };
-        self.put(place, token.clone())?;
+        let mut row = token.clone();
+        row.follow_tokens(&self.rows[place], token);
+        self.put(place, row)?;
         Ok(self.rows[place].clone())
     }
 
@@ -452,6 +490,7 @@ impl Model {
 fn assert_is_laid_over(row: &Row, query: &Row, found: &Token) {
     let mut laid_over = row.clone();
     laid_over.lay_over(query);
+    laid_over.follow_tokens(row, query);
     if laid_over == *row {
         row.assert_is(found);
     } else {

@@ -175,6 +175,8 @@ fn rule_5_takes_no_row() {
 fn full(end: &str, expiry: Expiry) -> Token {
     let text = |name: &str| Some(format!("{name} {end}").into_boxed_str());
     let secret = |name: &str| Some(Secret::from(format!("{name} {end}")));
+    let number: u32 = end.parse().unwrap();
+    let time = |offset: u64| Millis::new(u64::from(number) * 10 + offset);
     let fields = Fields {
         id: Some(format!("id {end}").into()),
         user_name: text("user"),
@@ -185,6 +187,11 @@ fn full(end: &str, expiry: Expiry) -> Token {
         grant_token: secret("grant"),
         id_token: secret("id token"),
         expires_at: expiry,
+        received_at: time(1),
+        refresh_expires_at: time(2),
+        rejected_at: time(3),
+        retry_at: time(4),
+        failed_refreshes: number,
         redirect_url: text("url"),
         api_domain: text("domain"),
         token_type: text("type"),
@@ -209,6 +216,11 @@ fn assert_same_content(one: &Token, other: &Token) {
         grant_token,
         id_token,
         expires_at,
+        received_at,
+        refresh_expires_at,
+        rejected_at,
+        retry_at,
+        failed_refreshes,
         redirect_url,
         api_domain,
         token_type,
@@ -225,11 +237,21 @@ fn assert_same_content(one: &Token, other: &Token) {
     assert_eq!(*grant_token, other.grant_token);
     assert_eq!(*id_token, other.id_token);
     assert!(*expires_at == other.expires_at);
+    assert_eq!(*received_at, other.received_at);
+    assert_eq!(*refresh_expires_at, other.refresh_expires_at);
+    assert_eq!(*rejected_at, other.rejected_at);
+    assert_eq!(*retry_at, other.retry_at);
+    assert_eq!(*failed_refreshes, other.failed_refreshes);
     assert_eq!(*redirect_url, other.redirect_url);
     assert_eq!(*api_domain, other.api_domain);
     assert_eq!(*token_type, other.token_type);
     assert_eq!(*scopes, other.scopes);
     assert_eq!(*attributes, other.attributes);
+}
+
+/// The token without what its access token and refresh token clear where they are new.
+fn unmarked(token: &Token) -> Token {
+    Fields { rejected_at: None, retry_at: None, failed_refreshes: 0, ..token.fields().clone() }.into()
 }
 
 #[test]
@@ -238,7 +260,7 @@ fn overlay_loses_no_field() {
     let empty = row("7").access_token("").build();
 
     let laid = overlay(&empty, &one);
-    assert_same_content(&laid, &one);
+    assert_same_content(&laid, &unmarked(&one));
     assert_eq!((laid.id(), laid.revision()), (empty.id(), Some(4)), "the id and what a store sets stay the row's");
 
     let kept = overlay(&one, &token().id("7").build());
@@ -246,7 +268,7 @@ fn overlay_loses_no_field() {
     assert_eq!((kept.id(), kept.revision()), (one.id(), None));
 
     let replaced = overlay(&one, &two);
-    assert_same_content(&replaced, &two);
+    assert_same_content(&replaced, &unmarked(&two));
     assert_eq!(replaced.id(), one.id());
 }
 
@@ -266,6 +288,122 @@ fn overlay_keeps_sets_or_clears_the_expiry() {
     assert_eq!(expiry(token().access_token("b")), Some(at(1)));
     assert_eq!(expiry(token().expires_at(at(2))), Some(at(2)));
     assert_eq!(expiry(token().expiry_unknown()), None);
+}
+
+/// A row with tokens, and all that belongs to them.
+fn marked() -> TokenBuilder {
+    let row = row("1").refresh_token("r").received_at(at(11)).refresh_expires_at(at(12));
+    row.rejected_at(at(13)).retry_at(at(14)).failed_refreshes(3)
+}
+
+type Marks = ([Option<u64>; 4], u32);
+
+fn marks(token: &Token) -> Marks {
+    let fields = token.fields();
+    let times = [fields.received_at, fields.refresh_expires_at, fields.rejected_at, fields.retry_at];
+    (times.map(|time| time.map(Millis::get)), fields.failed_refreshes)
+}
+
+const ALL: Marks = ([Some(11), Some(12), Some(13), Some(14)], 3);
+
+/// What becomes of the marks in a save and a find of that token.
+#[track_caller]
+fn assert_merged(token: TokenBuilder, expected: Marks) {
+    let mut shelf = Shelf::of([marked()]);
+    let token = token.build();
+    assert_eq!(marks(&shelf.save(&token).unwrap().token), expected, "a save of {token:?}");
+    assert_eq!(marks(&find(&mut shelf, &token).unwrap().unwrap()), expected, "a find of {token:?}");
+}
+
+/// What becomes of the marks in a replacement.
+#[track_caller]
+fn assert_replaced(token: TokenBuilder, expected: Marks) {
+    let write = replace(&mut Shelf::of([marked()]), &token.build(), at(9)).unwrap();
+    assert_eq!(marks(&write.token), expected, "{:?}", write.token);
+}
+
+/// A token by id without a revision.
+fn by_id_1() -> TokenBuilder {
+    token().id("1")
+}
+
+#[test]
+fn a_save_that_changes_no_token_lays_marks_over_and_keeps_them() {
+    assert_merged(by_id_1().attribute("k", "v"), ALL);
+    assert_merged(by_id_1().access_token("a").refresh_token("r").attribute("k", "v"), ALL);
+    assert_merged(marked().attribute("k", "v"), ALL);
+    let other = || by_id_1().received_at(at(21)).refresh_expires_at(at(22)).rejected_at(at(23)).retry_at(at(24));
+    assert_merged(other(), ([Some(21), Some(22), Some(23), Some(24)], 3));
+    assert_merged(other().failed_refreshes(4), ([Some(21), Some(22), Some(23), Some(24)], 4));
+}
+
+#[test]
+fn another_access_token_has_its_own_time_of_receipt() {
+    let refreshed = |received| ([received, Some(12), None, None], 0);
+    assert_merged(by_id_1().access_token("b"), refreshed(None));
+    assert_merged(by_id_1().access_token("b").received_at(at(21)), refreshed(Some(21)));
+    // A token that was built from nothing says it itself.
+    assert_merged(by_id_1().access_token("b").received_at(at(11)), refreshed(Some(11)));
+    assert_merged(marked().access_token("b"), refreshed(None));
+    assert_merged(marked().access_token("b").received_at(at(21)), refreshed(Some(21)));
+    assert_replaced(marked().access_token("b"), refreshed(None));
+    assert_replaced(marked().access_token("b").received_at(at(21)), refreshed(Some(21)));
+    assert_replaced(marked().access_token(""), ([None, Some(12), Some(13), Some(14)], 3));
+}
+
+#[test]
+fn another_refresh_token_has_its_own_expiry() {
+    let rotated = |expiry| ([Some(11), expiry, None, None], 0);
+    assert_merged(by_id_1().refresh_token("s"), rotated(None));
+    assert_merged(by_id_1().refresh_token("s").refresh_expires_at(at(22)), rotated(Some(22)));
+    assert_merged(by_id_1().refresh_token("s").refresh_expires_at(at(12)), rotated(Some(12)));
+    assert_merged(marked().refresh_token("s"), rotated(None));
+    assert_merged(marked().refresh_token("s").refresh_expires_at(at(22)), rotated(Some(22)));
+    assert_replaced(marked().refresh_token("s"), rotated(None));
+    assert_replaced(marked().refresh_token("s").refresh_expires_at(at(22)), rotated(Some(22)));
+    assert_replaced(marked().refresh_token(""), ([Some(11), None, Some(13), Some(14)], 3));
+}
+
+#[test]
+fn another_token_clears_what_was_said_of_refreshing() {
+    let said = |token: TokenBuilder| token.rejected_at(at(23)).retry_at(at(24)).failed_refreshes(9);
+    for token in [by_id_1().access_token("b"), marked().access_token("b")] {
+        assert_merged(said(token.clone()), ([None, Some(12), None, None], 0));
+        assert_merged(said(token.refresh_token("s")), ([None, None, None, None], 0));
+    }
+    assert_replaced(said(by_id_1().access_token("b").refresh_token("r")), ([None; 4], 0));
+    assert_replaced(said(by_id_1().access_token("a").refresh_token("s")), ([None; 4], 0));
+}
+
+#[test]
+fn a_replacement_that_changes_no_token_clears_marks_that_it_leaves_unset() {
+    let same = || by_id_1().access_token("a").refresh_token("r");
+    assert_replaced(same(), ([None; 4], 0));
+    assert_replaced(same().retry_at(at(24)).failed_refreshes(1), ([None, None, None, Some(24)], 1));
+    assert_replaced(marked(), ALL);
+}
+
+#[test]
+fn a_new_row_keeps_its_marks_as_given() {
+    assert_eq!(marks(&Shelf(vec![]).save(&marked().build().without_revision()).unwrap().token), ALL);
+    let of_another_store = marked().stored(Origin::of("another"), at(1), at(2), 4).build();
+    assert_eq!(marks(&Shelf(vec![]).save(&of_another_store).unwrap().token), ALL);
+}
+
+#[test]
+fn a_find_that_changes_nothing_keeps_marks_and_revision() {
+    let mut shelf = Shelf::of([marked()]);
+    let row = shelf.0[0].clone();
+    for (query, revision) in [
+        (by_id_1().access_token("a").refresh_token("r"), Some(4)),
+        (by_id_1().retry_at(at(14)).failed_refreshes(3), Some(4)),
+        (by_id_1().received_at(at(21)), None),
+        (by_id_1().failed_refreshes(4), None),
+    ] {
+        let found = find(&mut shelf, &query.build()).unwrap().unwrap();
+        assert_eq!(found.revision(), revision);
+        assert_eq!(found == row, revision.is_some());
+    }
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 use super::{Check, by_id, find, in_threads, refused, row, save, stored, token};
 use crate::{Error, Origin, Secret, Token, TokenBuilder, TokenId, TokenStore, Unstorable};
 
-pub(super) const CHECKS: [Check; 10] = [
+pub(super) const CHECKS: [Check; 11] = [
     a_token_reads_back_as_saved,
     the_store_sets_age_and_revision,
     a_save_keeps_what_the_token_leaves_unset,
     a_find_lays_the_query_over_the_row,
     an_expiry_is_kept_set_or_cleared,
+    times_and_failures_follow_the_tokens,
     a_token_without_tokens_is_not_added,
     limits_are_kept,
     an_id_is_never_chosen_twice,
@@ -31,6 +32,11 @@ fn full() -> TokenBuilder {
         .grant_token("grant")
         .id_token("id token")
         .expires_at(at(1_795_000_000_123))
+        .received_at(at(1_794_000_000_001))
+        .refresh_expires_at(at(1_796_000_000_002))
+        .rejected_at(at(1_794_000_000_003))
+        .retry_at(at(1_794_000_000_004))
+        .failed_refreshes(5)
         .redirect_url("https://app.example/cb?a=1,2&b=山")
         .api_domain("https://api.example")
         .token_type("Bearer")
@@ -67,7 +73,7 @@ fn the_store_sets_age_and_revision(store: &dyn TokenStore) {
     assert!(first.created_at() > Some(before), "the store sets the time of creation, whatever the token says");
     assert_eq!(first.created_at(), first.updated_at(), "a first save is when the row was created and updated");
 
-    save(store, token().id(id.clone()).access_token("next"));
+    save(store, token().id(id.clone()).id_token("next"));
     let second = row(store, &id);
     assert_eq!(second.revision(), Some(2), "each save is the next revision");
     assert_eq!(second.created_at(), first.created_at(), "a row keeps the time of its creation");
@@ -78,7 +84,7 @@ fn a_save_keeps_what_the_token_leaves_unset(store: &dyn TokenStore) {
     let id = save(store, full());
     let before = row(store, &id);
     let change =
-        |row: TokenBuilder| row.access_token("fresh").scopes(["only"]).attribute("region", "us").attribute("k", "v");
+        |row: TokenBuilder| row.id_token("fresh").scopes(["only"]).attribute("region", "us").attribute("k", "v");
     save(store, change(token().id(id.clone())));
     let after = row(store, &id);
     assert_eq!(before.created_at(), after.created_at(), "a row keeps the time of its creation");
@@ -110,13 +116,49 @@ fn an_expiry_is_kept_set_or_cleared(store: &dyn TokenStore) {
     assert_eq!(row(store, &id).expires_at(), None, "so does a save over a revision");
 }
 
+fn times_and_failures_follow_the_tokens(store: &dyn TokenStore) {
+    let marks = |row: &Token| (row.rejected_at(), row.retry_at(), row.failed_refreshes());
+    let times = |row: &Token| (row.received_at(), row.refresh_expires_at());
+    let id = save(store, token().access_token("a").refresh_token("r").received_at(at(1)).refresh_expires_at(at(2)));
+    let saved = |change: TokenBuilder| {
+        save(store, change.id(id.clone()));
+        row(store, &id)
+    };
+    let marked = |token: TokenBuilder| token.rejected_at(at(3)).retry_at(at(4)).failed_refreshes(5);
+    let (all, none) = ((Some(at(3)), Some(at(4)), 5), (None, None, 0));
+
+    assert_eq!(marks(&saved(marked(token()))), all, "a save that changes no token sets what it says of refreshing");
+    let same = saved(token().access_token("a").refresh_token("r").attribute("k", "v"));
+    assert_eq!(marks(&same), all, "a save that repeats the stored tokens keeps what is known of refreshing");
+    assert_eq!(times(&same), (Some(at(1)), Some(at(2))), "a save that repeats the stored tokens keeps their times");
+    let same = saved(same.to_builder().attribute("k", "w"));
+    assert_eq!(marks(&same), all, "so does a save over a revision");
+
+    let query = token().id(id.clone()).access_token("b").build();
+    let laid_over = store.find_token(&query).expect("find_token").expect("found by its id");
+    assert_eq!(times(&laid_over), (None, Some(at(2))), "a find lays another access token over the row like a save");
+
+    let refreshed = saved(token().access_token("b"));
+    assert_eq!(marks(&refreshed), none, "a save of another access token clears what was known of refreshing");
+    assert_eq!(times(&refreshed), (None, Some(at(2))), "another access token does not inherit the time of receipt");
+    let refreshed = saved(token().access_token("c").received_at(at(6)));
+    assert_eq!(times(&refreshed), (Some(at(6)), Some(at(2))), "another access token brings its time of receipt");
+
+    saved(marked(token()));
+    let rotated = saved(token().refresh_token("s"));
+    assert_eq!(marks(&rotated), none, "a save of another refresh token clears what was known of refreshing");
+    assert_eq!(times(&rotated), (Some(at(6)), None), "another refresh token does not inherit the expiry");
+    let rotated = saved(token().refresh_token("t").refresh_expires_at(at(7)));
+    assert_eq!(times(&rotated), (Some(at(6)), Some(at(7))), "another refresh token brings its expiry");
+}
+
 fn a_find_lays_the_query_over_the_row(store: &dyn TokenStore) {
     let id = save(store, full());
     let before = row(store, &id);
     // What was read from a store has an expiry that is known to be unknown, unless it sets one.
     let expiry = before.expires_at().expect("a token reads back as saved");
     let elsewhere = || token().id(id.clone()).expires_at(expiry).stored(Origin::of("another store"), at(0), at(0), 9);
-    let change = |row: TokenBuilder| row.access_token("mine").scopes(["s"]).attribute("k", "v");
+    let change = |row: TokenBuilder| row.id_token("mine").scopes(["s"]).attribute("k", "v");
     let laid_over = change(before.to_builder()).build().without_revision();
     assert_eq!(
         find(store, change(elsewhere())),

@@ -3,13 +3,13 @@
 use std::{
     sync::{Barrier, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{Check, by_id, found, in_threads, refused, row, save, stored, supported, token};
 use crate::{Error, MemoryStore, Secret, Token, TokenId, TokenStore, Unstorable};
 
-pub(super) const CHECKS: [Check; 9] = [
+pub(super) const CHECKS: [Check; 10] = [
     a_read_token_saves_over_its_revision_only,
     a_deleted_token_is_not_brought_back,
     a_revision_decides_before_the_user_name,
@@ -19,6 +19,7 @@ pub(super) const CHECKS: [Check; 9] = [
     threads_lose_no_save_over_a_revision,
     a_replacement_clears_and_keeps_to_its_revision,
     a_delete_keeps_to_its_revision,
+    other_tokens_inherit_no_times,
 ];
 
 #[track_caller]
@@ -166,7 +167,10 @@ fn a_replacement_clears_and_keeps_to_its_revision(store: &dyn TokenStore) {
     assert_gone(answer, "a replacement needs an id");
     let replace = |token: Token| store.replace_token(&token);
     let full = token().user_name("ada").client_id("c").client_secret("s").refresh_token("r").attribute("k", "v");
-    let id = save(store, full.scopes(["x"]).expires_in(Duration::from_secs(60)));
+    let id = save(
+        store,
+        full.access_token("z").received_at(SystemTime::UNIX_EPOCH).scopes(["x"]).expires_in(Duration::from_secs(60)),
+    );
     let grace = save(store, token().user_name("grace").client_id("c").access_token("a"));
     let read = row(store, &id);
 
@@ -186,6 +190,8 @@ fn a_replacement_clears_and_keeps_to_its_revision(store: &dyn TokenStore) {
 
     let bare = replace(token().id(id.clone()).client_id("d").access_token("b").build());
     let bare = bare.expect("a token without a revision replaces whatever is stored, and may change the client");
+    let unmarked = bare.received_at().is_none() && bare.retry_at().is_none() && bare.failed_refreshes() == 0;
+    assert!(unmarked, "a replacement clears what it leaves unset");
     let cleared = bare.user_name().is_none() && bare.client_secret().is_none() && bare.expires_at().is_none();
     assert!(cleared && bare.scopes().is_empty(), "a replacement clears what it leaves unset");
     assert_eq!(stored(store).first(), Some(&bare), "a replaced row keeps its place");
@@ -209,6 +215,13 @@ fn a_replacement_clears_and_keeps_to_its_revision(store: &dyn TokenStore) {
     assert_gone(replace(read), "a replacement does not bring a deleted token back");
 
     race(store, |changed| store.replace_token(changed).map(drop), "a replacement of a revision is atomic");
+
+    let times = token().access_token("b").received_at(SystemTime::UNIX_EPOCH).refresh_token("r");
+    let id = save(store, times.refresh_expires_at(SystemTime::UNIX_EPOCH));
+    let replaced = replace(row(store, &id).to_builder().access_token("c").refresh_token("s").build());
+    let replaced = replaced.expect("a token that was read replaces its revision");
+    let times = (replaced.received_at(), replaced.refresh_expires_at());
+    assert_eq!(times, (None, None), "a replacement by other tokens inherits no times of the tokens before");
 }
 
 fn a_delete_keeps_to_its_revision(store: &dyn TokenStore) {
@@ -256,4 +269,17 @@ fn a_delete_keeps_to_its_revision(store: &dyn TokenStore) {
         );
         store.delete_token(&id).expect("delete_token");
     }
+}
+
+fn other_tokens_inherit_no_times(store: &dyn TokenStore) {
+    let new = || token().access_token("a").refresh_token("r").received_at(SystemTime::UNIX_EPOCH);
+    let id = save(store, new().refresh_expires_at(SystemTime::UNIX_EPOCH));
+    save(store, row(store, &id).to_builder().attribute("k", "v"));
+    let same = row(store, &id);
+    assert!(same.received_at().is_some(), "a save over a revision that changes no token keeps the time of receipt");
+    assert!(same.refresh_expires_at().is_some(), "a save over a revision that changes no token keeps the expiry");
+    save(store, same.to_builder().access_token("b").refresh_token("s"));
+    let other = row(store, &id);
+    let times = (other.received_at(), other.refresh_expires_at());
+    assert_eq!(times, (None, None), "a save over a revision inherits no times of the tokens before");
 }

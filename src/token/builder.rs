@@ -15,10 +15,40 @@ use crate::{
 
 /// Makes a [`Token`]. Setting a field to an empty text clears it.
 ///
-/// Each setter has a `maybe_` form that takes an `Option`, for responses with optional fields. `None` leaves the field
-/// as it is, with one exception: [`maybe_expires_in`](Self::maybe_expires_in) and
+/// Each setter of a field that may be absent has a `maybe_` form that takes an `Option`, for responses with optional
+/// fields. `None` leaves the field as it is, with one exception: [`maybe_expires_in`](Self::maybe_expires_in) and
 /// [`maybe_expires_at`](Self::maybe_expires_at) make the expiry unknown, because a response that names no lifetime must
 /// not inherit the one of the access token before.
+///
+/// Some fields belong to an access token or a refresh token, and a merge treats them with it. A token *changes* in a
+/// save, a replacement or a find if the result has another value than the row. A save that repeats the stored tokens
+/// changes none.
+///
+/// - Where the access token changes, [`received_at`](Self::received_at) is what the saved token says. It is cleared if
+///   the saved token says nothing. It is also cleared if it was merely inherited, which means that the saved token was
+///   read from a store (it carries a revision) and has the time that the row has.
+/// - Where the refresh token changes, the same holds for [`refresh_expires_at`](Self::refresh_expires_at).
+/// - Where a save brings another access token or another refresh token, [`rejected_at`](Self::rejected_at),
+///   [`retry_at`](Self::retry_at) and [`failed_refreshes`](Self::failed_refreshes) are cleared, whatever the saved
+///   token says.
+/// - Otherwise they are fields like others: what is set is laid over the row, what is unset keeps the row's, and
+///   [`replace_token`](crate::TokenStore::replace_token) clears what is unset. A new row is stored as given.
+///
+/// ```
+/// # use std::time::{Duration, SystemTime};
+/// # use tokenkeep::{MemoryStore, Token, TokenStore};
+/// # let store = MemoryStore::new();
+/// let (now, ada) = (SystemTime::now(), || Token::builder().user_name("ada"));
+/// store.save_token(&ada().refresh_token("r1").refresh_expires_in(Duration::from_secs(86_400)).build())?;
+/// store.save_token(&ada().retry_at(now + Duration::from_secs(30)).failed_refreshes(2).build())?;
+/// let read = store.find_stored(&ada().build())?.unwrap();
+/// assert!(read.refresh_expires_at().is_some() && read.failed_refreshes() == 2);
+///
+/// store.save_token(&read.to_builder().refresh_token("r2").build())?; // nothing is known of the new token
+/// let read = store.find_stored(&ada().build())?.unwrap();
+/// assert_eq!((read.refresh_expires_at(), read.retry_at(), read.failed_refreshes()), (None, None, 0));
+/// # Ok::<(), tokenkeep::Error>(())
+/// ```
 ///
 /// The builder refuses nothing: a save checks whether a token can be stored, and its limits (64 KiB for a field, 256
 /// KiB for a token).
@@ -105,6 +135,52 @@ texts! { Secret, Secret, as_ref:
     id_token maybe_id_token;
 }
 
+/// The reader of a time and its two setters, with one documentation.
+macro_rules! times {
+    ($($(#[$doc:meta])+ $name:ident $maybe_name:ident;)+) => {
+        impl Token {
+            $($(#[$doc])+
+            #[must_use]
+            pub fn $name(&self) -> Option<SystemTime> {
+                self.fields().$name.map(Millis::time)
+            })+
+        }
+        impl TokenBuilder {
+            $($(#[$doc])+
+            ///
+            /// The time is cut to whole milliseconds. A time before 1970 or after 9999 is moved to the nearer end.
+            pub fn $name(mut self, time: SystemTime) -> Self {
+                self.0.$name = Some(time.into());
+                self
+            }
+
+            $(#[$doc])+
+            ///
+            /// `None` leaves the field as it is.
+            pub fn $maybe_name(self, time: Option<SystemTime>) -> Self {
+                match time {
+                    Some(time) => self.$name(time),
+                    None => self,
+                }
+            })+
+        }
+    };
+}
+
+times! {
+    /// When the access token was issued to us. A save that changes the access token clears it, unless the save brings a
+    /// time of its own.
+    received_at maybe_received_at;
+    /// When the refresh token expires. A save that changes the refresh token clears it, unless the save brings a time
+    /// of its own.
+    refresh_expires_at maybe_refresh_expires_at;
+    /// When the server refused the refresh token: the user has to sign in again. A save that brings another access
+    /// token or another refresh token clears it.
+    rejected_at maybe_rejected_at;
+    /// No refresh before this time. A save that brings another access token or another refresh token clears it.
+    retry_at maybe_retry_at;
+}
+
 impl TokenBuilder {
     pub(super) fn of(fields: Fields) -> Self {
         Self(fields)
@@ -180,6 +256,28 @@ impl TokenBuilder {
     /// ```
     pub fn expiry_unknown(mut self) -> Self {
         self.0.expires_at = Expiry::Unknown;
+        self
+    }
+
+    /// How long the refresh token lasts from now on, see [`refresh_expires_at`](Self::refresh_expires_at).
+    pub fn refresh_expires_in(mut self, lifetime: Duration) -> Self {
+        self.0.refresh_expires_at = Some(Millis::now().after(lifetime));
+        self
+    }
+
+    /// How long the refresh token lasts from now on, see [`refresh_expires_at`](Self::refresh_expires_at). `None`
+    /// leaves the field as it is.
+    pub fn maybe_refresh_expires_in(self, lifetime: Option<Duration>) -> Self {
+        match lifetime {
+            Some(lifetime) => self.refresh_expires_in(lifetime),
+            None => self,
+        }
+    }
+
+    /// How many refreshes have failed in a row. 0 is unset: a save that says 0 keeps the number that is stored. A save
+    /// that brings another access token or another refresh token sets it to 0.
+    pub fn failed_refreshes(mut self, count: u32) -> Self {
+        self.0.failed_refreshes = count;
         self
     }
 

@@ -25,6 +25,11 @@ fn maybe_setters_leave_a_field_as_it_is_without_a_value() {
         .maybe_access_token(none::<&str>())
         .maybe_grant_token(none::<&str>())
         .maybe_id_token(none::<&str>())
+        .maybe_received_at(None)
+        .maybe_refresh_expires_at(None)
+        .maybe_rejected_at(None)
+        .maybe_retry_at(None)
+        .maybe_refresh_expires_in(None)
         .maybe_redirect_url(none::<&str>())
         .maybe_api_domain(none::<&str>())
         .maybe_token_type(none::<&str>())
@@ -42,12 +47,21 @@ fn maybe_setters_leave_a_field_as_it_is_without_a_value() {
         .maybe_grant_token(Some("g"))
         .maybe_id_token(Some("i"))
         .maybe_expires_at(Some(SystemTime::UNIX_EPOCH))
+        .maybe_received_at(Some(at(1)))
+        .maybe_refresh_expires_at(Some(at(2)))
+        .maybe_rejected_at(Some(at(3)))
+        .maybe_retry_at(Some(at(4)))
+        .failed_refreshes(5)
         .maybe_redirect_url(Some("l"))
         .maybe_api_domain(Some("d"))
         .maybe_token_type(Some("t"))
         .maybe_scopes(Some(["z"]))
         .maybe_attribute("k", Some("v"));
     assert_eq!(set.build(), token);
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// A token with every field that an application sets.
@@ -62,6 +76,11 @@ fn full() -> Token {
         .grant_token("g")
         .id_token("i")
         .expires_at(SystemTime::UNIX_EPOCH)
+        .received_at(at(1))
+        .refresh_expires_at(at(2))
+        .rejected_at(at(3))
+        .retry_at(at(4))
+        .failed_refreshes(5)
         .redirect_url("l")
         .api_domain("d")
         .token_type("t")
@@ -88,6 +107,11 @@ fn lifetimes_count_from_now() {
     let token = Token::builder().expires_in(Duration::from_secs(3600)).build();
     let lasts = token.expires_at().unwrap().duration_since(before).unwrap();
     assert!((3600..3610).contains(&lasts.as_secs()), "{lasts:?}");
+    let token = Token::builder().refresh_expires_in(Duration::from_secs(3600)).build();
+    let lasts = token.refresh_expires_at().unwrap().duration_since(before).unwrap();
+    assert!((3600..3610).contains(&lasts.as_secs()), "{lasts:?}");
+    let longest = Token::builder().maybe_refresh_expires_in(Some(Duration::MAX)).build();
+    assert_eq!(longest.refresh_expires_at(), Some(SystemTime::UNIX_EPOCH + Duration::from_millis(Millis::MAX)));
     let longest = Token::builder().maybe_expires_in(Some(Duration::MAX)).build();
     assert_eq!(longest.expires_at(), Some(SystemTime::UNIX_EPOCH + Duration::from_millis(Millis::MAX)));
 }
@@ -111,6 +135,14 @@ fn times_are_cut_to_milliseconds_and_kept_between_1970_and_9999() {
     assert_eq!(kept(epoch + Duration::from_micros(1_999)), epoch + Duration::from_millis(1));
     assert_eq!(kept(epoch - Duration::from_secs(1)), epoch);
     assert_eq!(kept(epoch + Duration::from_secs(1 << 38)), epoch + Duration::from_millis(Millis::MAX));
+}
+
+#[test]
+fn each_time_and_number_is_read_back() {
+    let token = full();
+    let times = [token.received_at(), token.refresh_expires_at(), token.rejected_at(), token.retry_at()];
+    assert_eq!(times, [1, 2, 3, 4].map(|seconds| Some(at(seconds))));
+    assert_eq!(token.failed_refreshes(), 5);
 }
 
 #[test]
@@ -142,7 +174,10 @@ fn debug_shows_fields_for_a_reader_and_hides_user_and_secrets() {
         shown,
         "Token { id: \"1\", user_name: ***, client_secret: ***, refresh_token: ***, access_token: ***, \
          grant_token: ***, id_token: ***, attributes: ***, client_id: \"c\", redirect_url: \"l\", \
-         api_domain: \"d\", token_type: \"t\", expires_at: 1970-01-01T00:00:00.000Z, scopes: [\"z\"], \
+         api_domain: \"d\", token_type: \"t\", expires_at: 1970-01-01T00:00:00.000Z, \
+         received_at: 1970-01-01T00:00:01.000Z, refresh_expires_at: 1970-01-01T00:00:02.000Z, \
+         rejected_at: 1970-01-01T00:00:03.000Z, retry_at: 1970-01-01T00:00:04.000Z, failed_refreshes: 5, \
+         scopes: [\"z\"], \
          created_at: 1970-01-01T00:00:00.000Z, updated_at: 1970-01-01T00:00:00.000Z, revision: 7 }"
     );
     assert_eq!(format!("{token:?}"), format!("TokenBuilder{}", &shown["Token".len()..]));
