@@ -119,7 +119,7 @@ impl<'a> Changes<'a> {
     /// What the rows with the changes take in a payload, in bytes.
     pub(crate) fn records_len(&self) -> u64 {
         let Delta { cleared, gone, put } = &self.delta;
-        let gone_len = codec::records_len(gone.iter().filter_map(|place| self.base.get(*place)));
+        let gone_len = codec::records_len("", gone.iter().filter_map(|place| self.base.get(*place)));
         let kept = if *cleared { 0 } else { self.base.records_len().saturating_sub(gone_len) };
         kept.saturating_add(put.records_len())
     }

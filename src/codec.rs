@@ -6,15 +6,15 @@
 
 mod encoding;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bincode::Options;
-pub(crate) use encoding::{Encoding, records_len};
+pub(crate) use encoding::{Encoding, Prelude, records_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::FileFlaw,
-    format::{BLOCK, length},
+    format::{BLOCK, Header, Mark, TAG_LEN, length},
     id::{Origin, SlotId, TokenId},
     secret::Secret,
     time::Millis,
@@ -29,6 +29,8 @@ const SCHEMA: u32 = 1;
 pub(crate) const MAX_LABEL_LEN: usize = 256;
 /// The plaintext starts with the payload's length.
 const LENGTH_LEN: usize = 4;
+/// The name of a namespace may have this many bytes.
+const MAX_NAMESPACE_LEN: usize = 256;
 
 /// Everything the body holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +39,10 @@ pub(crate) struct Contents {
     pub(crate) next_id: u64,
     /// One for each slot of the header, in its order.
     pub(crate) notes: Vec<SlotNote>,
-    /// In the order first saved.
-    pub(crate) tokens: Vec<Token>,
+    /// The states that the file replaced, the oldest first.
+    pub(crate) ancestors: Vec<Mark>,
+    /// The tokens of each namespace, in the order first saved. The default namespace has an empty name.
+    pub(crate) tokens: BTreeMap<Box<str>, Vec<Token>>,
 }
 
 /// What is known of a slot that the header does not show.
@@ -57,6 +61,9 @@ struct Payload<'a> {
     next_id: u64,
     #[serde(borrow)]
     notes: Vec<Note<'a>>,
+    ancestors: Vec<Ancestor>,
+    /// Reserved for a journal.
+    record_tags: Vec<[u8; 8]>,
     #[serde(borrow)]
     records: Vec<Record<'a>>,
 }
@@ -69,8 +76,16 @@ struct Note<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Ancestor {
+    salt: [u8; 8],
+    /// Reserved for a journal.
+    record_count: u32,
+    tag: [u8; 8],
+}
+
+#[derive(Serialize, Deserialize)]
 struct Record<'a> {
-    /// Empty in this version.
+    /// Empty for the default namespace.
     namespace: &'a str,
     id: &'a str,
     user_name: Option<&'a str>,
@@ -81,6 +96,11 @@ struct Record<'a> {
     grant_token: Option<&'a str>,
     id_token: Option<&'a str>,
     expires_at: Option<u64>,
+    received_at: Option<u64>,
+    refresh_expires_at: Option<u64>,
+    rejected_at: Option<u64>,
+    retry_at: Option<u64>,
+    failures: u32,
     redirect_url: Option<&'a str>,
     api_domain: Option<&'a str>,
     token_type: Option<&'a str>,
@@ -103,41 +123,52 @@ fn options(limit: u64) -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
-/// The contents of a plaintext whose tag has been verified. The tokens carry revisions of that store.
-pub(crate) fn decode(plaintext: &[u8], store: Origin) -> Result<Contents> {
-    let payload = unpad(plaintext)?;
+/// The contents of a plaintext whose tag has been verified, in a file with that header. The tokens carry revisions of
+/// that store.
+pub(crate) fn decode(plaintext: &[u8], header: &Header, store: Origin) -> Result<Contents> {
+    let payload = unpad(plaintext, header.len())?;
     let payload: Payload<'_> = options(length(payload.len()))
         .deserialize(payload)
         .map_err(|_| malformed("its payload is not what bincode writes"))?;
     if payload.schema != SCHEMA {
         return Err(malformed("its payload has an unknown schema"));
     }
+    if payload.ancestors.len() != header.ancestor_count() {
+        return Err(malformed("its ancestors do not fit its generation"));
+    }
+    if !payload.record_tags.is_empty() {
+        return Err(malformed("it has tags of a journal's records"));
+    }
     let contents = Contents {
         next_id: payload.next_id,
         notes: payload.notes.iter().map(slot_note_of).collect::<Result<_>>()?,
-        tokens: payload.records.into_iter().map(|record| token_of(record, store)).collect::<Result<_>>()?,
+        ancestors: payload.ancestors.iter().map(mark_of).collect::<Result<_>>()?,
+        tokens: by_namespace(payload.records, store)?,
     };
     check_together(&contents)?;
     Ok(contents)
 }
 
-/// Padmé (Nikitin et al., PETS 2019) of the length and its prefix, rounded up to whole blocks: what a file's size tells
-/// of its contents is little.
-pub(crate) fn padded_len(payload_len: u64) -> Option<usize> {
+/// The length of a plaintext with a payload of that length, after a header of that length: Padmé (Nikitin et al., PETS
+/// 2019) of the payload and its prefix, and then as much as rounds the file up to whole blocks. So a file's size says
+/// little about its contents.
+pub(crate) fn padded_len(header_len: usize, payload_len: u64) -> Option<usize> {
     let len = payload_len.checked_add(length(LENGTH_LEN))?;
     // Below its leading bit, 2^exponent, the length keeps as many bits as it takes to write the exponent.
     let exponent = len.checked_ilog2()?;
     let kept = exponent.checked_ilog2()?.checked_add(1)?;
     let step = 1_u64.checked_shl(exponent.checked_sub(kept)?)?;
     let padme = len.checked_next_multiple_of(step)?;
-    usize::try_from(padme.checked_next_multiple_of(length(BLOCK))?).ok()
+    let around = length(header_len).checked_add(length(TAG_LEN))?;
+    let file_len = padme.checked_add(around)?.checked_next_multiple_of(length(BLOCK))?;
+    usize::try_from(file_len.checked_sub(around)?).ok()
 }
 
-fn unpad(plaintext: &[u8]) -> Result<&[u8]> {
+fn unpad(plaintext: &[u8], header_len: usize) -> Result<&[u8]> {
     let wrong = || malformed("its plaintext is not padded as its length asks");
     let (len, rest) = plaintext.split_first_chunk::<LENGTH_LEN>().ok_or_else(wrong)?;
     let len = u32::from_le_bytes(*len);
-    if padded_len(len.into()) != Some(plaintext.len()) {
+    if padded_len(header_len, len.into()) != Some(plaintext.len()) {
         return Err(wrong());
     }
     let (payload, padding) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)).ok_or_else(wrong)?;
@@ -154,10 +185,32 @@ fn slot_note_of(note: &Note<'_>) -> Result<SlotNote> {
     Ok(SlotNote { slot_id: SlotId(note.slot_id), label: note.label.to_owned(), created_at: millis(note.created_at)? })
 }
 
-fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
-    if !record.namespace.is_empty() {
-        return Err(malformed("a token is in an unknown namespace"));
+fn mark_of(ancestor: &Ancestor) -> Result<Mark> {
+    let Ancestor { salt, record_count, tag } = *ancestor;
+    if record_count == 0 { Ok(Mark { salt, tag }) } else { Err(malformed("an ancestor has records of a journal")) }
+}
+
+fn by_namespace(records: Vec<Record<'_>>, origin: Origin) -> Result<BTreeMap<Box<str>, Vec<Token>>> {
+    if !records.is_sorted_by_key(|record| record.namespace) {
+        return Err(malformed("its records are not in the order of their namespaces"));
     }
+    let mut tokens = BTreeMap::new();
+    let mut records = records.into_iter().peekable();
+    while let Some(first) = records.next() {
+        let name = first.namespace;
+        if name.len() > MAX_NAMESPACE_LEN {
+            return Err(malformed("a token's namespace is longer than 256 bytes"));
+        }
+        let mut of_namespace = vec![token_of(first, origin)?];
+        while let Some(record) = records.next_if(|record| record.namespace == name) {
+            of_namespace.push(token_of(record, origin)?);
+        }
+        tokens.insert(Box::from(name), of_namespace);
+    }
+    Ok(tokens)
+}
+
+fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
     check_order(&record)?;
     if record.revision == 0 {
         return Err(malformed("a token's revision is zero"));
@@ -172,6 +225,11 @@ fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
         grant_token: text(record.grant_token)?,
         id_token: text(record.id_token)?,
         expires_at: record.expires_at.map(millis).transpose()?.into(),
+        received_at: record.received_at.map(millis).transpose()?,
+        refresh_expires_at: record.refresh_expires_at.map(millis).transpose()?,
+        rejected_at: record.rejected_at.map(millis).transpose()?,
+        retry_at: record.retry_at.map(millis).transpose()?,
+        failed_refreshes: record.failures,
         redirect_url: text(record.redirect_url)?,
         api_domain: text(record.api_domain)?,
         token_type: text(record.token_type)?,
@@ -208,17 +266,18 @@ fn check_together(contents: &Contents) -> Result<()> {
     if !(TokenId::FIRST..=TokenId::LAST + 1).contains(&contents.next_id) {
         return Err(malformed("its next id is out of range"));
     }
-    let count = contents.tokens.len();
-    let (mut ids, mut users) = (HashSet::with_capacity(count), HashSet::with_capacity(count));
-    for token in &contents.tokens {
-        if !token.id().is_some_and(|id| ids.insert(id)) {
-            return Err(malformed("two tokens have one id"));
-        }
-        if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
-            return Err(malformed("two tokens have one user name and client id"));
-        }
-        if token.id().and_then(TokenId::number).is_some_and(|number| number >= contents.next_id) {
-            return Err(malformed("a token has an id that is yet to be chosen"));
+    for tokens in contents.tokens.values() {
+        let (mut ids, mut users) = (HashSet::with_capacity(tokens.len()), HashSet::with_capacity(tokens.len()));
+        for token in tokens {
+            if !token.id().is_some_and(|id| ids.insert(id)) {
+                return Err(malformed("two tokens have one id"));
+            }
+            if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
+                return Err(malformed("two tokens have one user name and client id"));
+            }
+            if token.id().and_then(TokenId::number).is_some_and(|number| number >= contents.next_id) {
+                return Err(malformed("a token has an id that is yet to be chosen"));
+            }
         }
     }
     Ok(())

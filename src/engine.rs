@@ -18,7 +18,7 @@ use std::{
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
-    codec::Encoding,
+    codec::{Encoding, Prelude},
     error::{Error, Result},
     file::{Opened, Replacement, StoreFile, Unsynced, Wait},
     format::{self, Header, PROLOGUE_LEN},
@@ -32,7 +32,7 @@ use draft::Addition;
 pub(crate) use inspect::{set_aside, verify_file};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Loaded, State, origin_of, prologue_of, sealed};
+use state::{Lineage, Loaded, State, origin_of, prologue_of, sealed};
 use writers::Writers;
 
 /// An open store.
@@ -94,7 +94,8 @@ impl Engine {
         header.slots.push(slot);
         let notes = vec![note];
         let index = Index::empty(origin_of(&header));
-        let encoding = Encoding::new(index.next_id(), &notes, iter::empty(), 0)?;
+        let prelude = Prelude { next_id: index.next_id(), notes: &notes, ancestors: &[] };
+        let encoding = Encoding::new(header.len(), prelude, iter::empty(), 0)?;
         file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
 
@@ -106,8 +107,19 @@ impl Engine {
         let Replacement { held, unsynced } = made?;
         drop(lock);
 
-        let (prologue, index, is_unsynced) = (prologue_of(sealed), Arc::new(index), unsynced.is_some());
-        let state = State { held, unlocked, prologue, header, notes, index, rolled_back: false, is_unsynced };
+        let lineage = Lineage::first(header.mark(&sealed.tag));
+        let state = State {
+            held,
+            unlocked,
+            prologue: prologue_of(sealed),
+            header,
+            notes,
+            index: Arc::new(index),
+            others: Arc::default(),
+            lineage,
+            refused: None,
+            is_unsynced: unsynced.is_some(),
+        };
         Ok((Self::new(file, &[unlock], lock_timeout, state), unsynced))
     }
 
@@ -178,10 +190,6 @@ impl Engine {
         self.read_state(|state| state.index.clone())
     }
 
-    fn rolled_back(&self) -> Error {
-        Error::RolledBack { path: self.path().to_owned() }
-    }
-
     fn check_process(&self) -> Result<()> {
         if self.process == process::id() { Ok(()) } else { Err(Error::Forked { path: self.path().to_owned() }) }
     }
@@ -190,14 +198,14 @@ impl Engine {
     fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
         let identity = self.file.identity()?;
         let state = self.state.read();
-        let is_fresh = identity.is_some() && identity.as_ref() == state.held.identity() && !state.rolled_back;
+        let is_fresh = identity.is_some() && identity.as_ref() == state.held.identity() && state.refused.is_none();
         Ok(is_fresh.then_some(state))
     }
 
     /// Reloads the file if it is not the one in memory. To be called behind the gate.
     fn refresh(&self) -> Result<()> {
-        if self.state.read().rolled_back {
-            return Err(self.rolled_back());
+        if let Some(refused) = self.state.read().refused {
+            return Err(refused.error(self.path()));
         }
         // The times of files are coarse, so the prologue is compared even where they say that nothing has changed.
         // Where they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
@@ -227,20 +235,16 @@ impl Engine {
     /// They are decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
         let (header, header_bytes, body) = Header::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
-        let Loaded { unlocked, header: loaded } = loaded;
-        if header.store_id != loaded.store_id {
+        if header.store_id != loaded.header.store_id {
             return Err(Error::Replaced { path: self.path().to_owned() });
         }
-        if header.key_id != loaded.key_id {
+        if header.key_id != loaded.header.key_id {
             return Err(Error::Rekeyed { path: self.path().to_owned() });
         }
-        let newest = State::load(unlocked.clone(), opened, header, header_bytes, body)?;
-        // Only now is the generation known to be one that we wrote.
-        if newest.header.generation < loaded.generation
-            || (newest.header.generation == loaded.generation && newest.header.body_salt != loaded.body_salt)
-        {
-            self.state.write().rolled_back = true;
-            return Err(self.rolled_back());
+        let newest = State::load(loaded.unlocked.clone(), opened, header, header_bytes, body)?;
+        if let Some(refused) = loaded.refuses(&newest) {
+            self.state.write().refused = Some(refused);
+            return Err(refused.error(self.path()));
         }
         Ok(newest)
     }

@@ -293,13 +293,25 @@ pub enum Error {
         /// The keystore.
         path: PathBuf,
     },
-    /// The path leads to an older state of the keystore, or to another history of it, than this handle has seen.
+    /// The path leads to an older state of the keystore than this handle has seen.
     #[error(
-        "{} is an older or diverging copy now: restore the newer file, or open it again to accept this copy",
+        "{} is an older copy now: restore the newer file, or open it again to accept this copy",
         path.display()
     )]
     #[non_exhaustive]
     RolledBack {
+        /// The keystore.
+        path: PathBuf,
+    },
+    /// The path leads to a newer state of the keystore that does not include the state that this handle has seen: two
+    /// copies of the file were both saved to, and each has changes that the other lacks.
+    #[error(
+        "{} is a copy that was saved to separately, and lacks changes of this one: restore the right file, or open it \
+         again to accept this copy",
+        path.display()
+    )]
+    #[non_exhaustive]
+    Diverged {
         /// The keystore.
         path: PathBuf,
     },

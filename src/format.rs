@@ -27,8 +27,10 @@ const MAX_SLOTS: usize = 8;
 const MAX_PASSPHRASE_SLOTS: usize = 4;
 const ARGON2_VERSION: u8 = 0x13;
 pub(crate) const TAG_LEN: usize = 16;
-/// A plaintext is padded to a multiple of this.
+/// A file is padded to a multiple of this.
 pub(crate) const BLOCK: usize = 4096;
+/// The longest list of ancestors.
+pub(crate) const MAX_ANCESTORS: usize = 64;
 const BODY_COMMITMENT: std::ops::Range<usize> = 88..120;
 
 pub(crate) type StoreId = [u8; 16];
@@ -46,6 +48,13 @@ pub(crate) struct Header {
     pub(crate) body_commitment: Commitment,
     pub(crate) key_id: KeyId,
     pub(crate) slots: Vec<Slot>,
+}
+
+/// What tells one state of a store from any other: the starts of its body's salt and of the tag of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) salt: [u8; 8],
+    pub(crate) tag: [u8; 8],
 }
 
 /// One way to the store key.
@@ -155,9 +164,9 @@ impl Header {
 
     /// What the fields of a header must be together.
     fn check_rules(&self) -> Result<()> {
-        let body_len = usize::try_from(self.body_len).unwrap_or(usize::MAX);
-        let plaintext_len = body_len.saturating_sub(TAG_LEN);
-        if plaintext_len == 0 || !plaintext_len.is_multiple_of(BLOCK) {
+        // The sum may wrap: 2^64 is a multiple of a block. Such a file is then refused as truncated.
+        let file_len = self.body_len.wrapping_add(length(self.len()));
+        if self.body_len <= length(TAG_LEN) || !file_len.is_multiple_of(length(BLOCK)) {
             return Err(FileFlaw::malformed("its body has a length that no padding gives"));
         }
         if self.generation == 0 {
@@ -190,9 +199,24 @@ impl Header {
         self.slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Passphrase(_))).count()
     }
 
-    /// How long a file with this header's slots and a plaintext of that length is.
+    /// The length of the header.
+    pub(crate) fn len(&self) -> usize {
+        expected_len(self.slots.len())
+    }
+
+    /// The length of a file with this header's slots and a plaintext of that length.
     pub(crate) fn file_len(&self, plaintext_len: usize) -> u64 {
-        length(expected_len(self.slots.len()).saturating_add(TAG_LEN).saturating_add(plaintext_len))
+        length(self.len().saturating_add(TAG_LEN).saturating_add(plaintext_len))
+    }
+
+    /// The length of the list of ancestors in a file of this generation.
+    pub(crate) fn ancestor_count(&self) -> usize {
+        usize::try_from(self.generation.saturating_sub(1)).unwrap_or(usize::MAX).min(MAX_ANCESTORS)
+    }
+
+    /// The mark of the state with this header and a body with that tag.
+    pub(crate) fn mark(&self, tag: &[u8]) -> Mark {
+        Mark { salt: start_of(&self.body_salt), tag: start_of(tag) }
     }
 
     /// The header's bytes, with its check.
@@ -236,6 +260,10 @@ impl Header {
         }
         out
     }
+}
+
+fn start_of(bytes: &[u8]) -> [u8; 8] {
+    bytes.first_chunk().copied().unwrap_or_default()
 }
 
 const RESERVED: FileFlaw = FileFlaw::malformed("reserved bytes are not zero");

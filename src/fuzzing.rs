@@ -73,20 +73,29 @@ fn recheck(file: &mut [u8]) -> bool {
     true
 }
 
-/// A payload, with and without its padding: what is decoded is encoded as the same bytes again.
+/// A payload, with and without its padding, in a file of the first generation and of a later one: what is decoded is
+/// encoded as the same bytes again.
 pub fn payload(bytes: &[u8]) {
-    assert_encodes_back(bytes);
-    let len = u32::try_from(bytes.len()).expect("less than 4 GiB");
-    let mut plaintext = vec![0; codec::padded_len(len.into()).expect("less than 4 GiB")];
-    plaintext[..4].copy_from_slice(&len.to_le_bytes());
-    plaintext[4..4 + bytes.len()].copy_from_slice(bytes);
-    assert_encodes_back(&plaintext);
+    for generation in [1, 3] {
+        let header = header_of(generation);
+        assert_encodes_back(bytes, &header);
+        let len = u32::try_from(bytes.len()).expect("less than 4 GiB");
+        let mut plaintext = vec![0; codec::padded_len(header.len(), len.into()).expect("less than 4 GiB")];
+        plaintext[..4].copy_from_slice(&len.to_le_bytes());
+        plaintext[4..4 + bytes.len()].copy_from_slice(bytes);
+        assert_encodes_back(&plaintext, &header);
+    }
 }
 
-fn assert_encodes_back(plaintext: &[u8]) {
-    match codec::decode(plaintext, Origin::of("fuzzing")) {
+fn header_of(generation: u64) -> Header {
+    let (body_salt, body_commitment, slots) = ([0; 32], [0; 32], Vec::new());
+    Header { store_id: [0; 16], generation, body_len: 0, body_salt, body_commitment, key_id: [0; 8], slots }
+}
+
+fn assert_encodes_back(plaintext: &[u8], header: &Header) {
+    match codec::decode(plaintext, header, Origin::of("fuzzing")) {
         Ok(contents) => {
-            let encoded = codec::Encoding::of(&contents).and_then(|encoding| encoding.plaintext());
+            let encoded = codec::Encoding::of(header.len(), &contents).and_then(|encoding| encoding.plaintext());
             assert_eq!(encoded.expect("what was decoded can be encoded"), plaintext);
         }
         Err(FileFlaw::Malformed(_)) => {}

@@ -77,7 +77,7 @@ impl Index {
     pub(crate) fn new(origin: Origin, next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
         let rows = Rows((0..).zip(tokens).collect());
         let tables = Tables::of(&rows);
-        let records_len = codec::records_len(rows.tokens());
+        let records_len = codec::records_len("", rows.tokens());
         Self { origin, rows, tables, records_len, next_id }
     }
 
@@ -138,7 +138,7 @@ impl Index {
     pub(crate) fn put(&mut self, place: Place, token: Token) {
         self.remove(place);
         self.tables.enter(&self.rows, place, &token);
-        self.records_len = self.records_len.saturating_add(codec::records_len([&token]));
+        self.records_len = self.records_len.saturating_add(codec::records_len("", [&token]));
         self.rows.insert(place, token);
     }
 
@@ -146,7 +146,7 @@ impl Index {
     pub(crate) fn remove(&mut self, place: Place) {
         let Some(token) = self.rows.get(place) else { return };
         self.tables.strike(&self.rows, place, token);
-        self.records_len = self.records_len.saturating_sub(codec::records_len([token]));
+        self.records_len = self.records_len.saturating_sub(codec::records_len("", [token]));
         self.rows.remove(place);
     }
 }

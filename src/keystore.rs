@@ -60,7 +60,8 @@ use crate::{
 /// anything; then nothing is written, and the tokens in memory stay. In addition, any operation can end in:
 ///
 /// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
-///   [`RolledBack`](crate::Error::RolledBack): the file is no later state of what was opened;
+///   [`RolledBack`](crate::Error::RolledBack), [`Diverged`](crate::Error::Diverged): the file is no later state of what
+///   was opened (after more than 64 replacements a handle cannot tell, and takes the file for a later state);
 /// - [`PathChanged`](crate::Error::PathChanged): a directory or a link on the way to the file was exchanged;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;

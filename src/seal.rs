@@ -60,7 +60,7 @@ fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], generation: u64
 
 /// Puts the store key into a slot, under the key that the slot's own way of unlocking gives.
 pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_key: &Key) -> Result<()> {
-    let (key, commitment) = wrapping_key(slot, store_id, slot_key)?;
+    let (key, commitment) = wrapping_key(slot, store_id, &key_id(store_key)?, slot_key)?;
     let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
     wrapped.copy_from_slice(store_key.bytes());
     tag.copy_from_slice(&aead_seal(key.bytes(), NONCE, &[], wrapped)?);
@@ -68,9 +68,9 @@ pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_ke
     Ok(())
 }
 
-/// The store key out of a slot, or `None` if this is not the slot's key.
-pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<Option<Key>> {
-    let (key, commitment) = wrapping_key(slot, store_id, slot_key)?;
+/// The store key out of a slot of that header, or `None` if this is not the slot's key.
+pub(crate) fn unwrap(slot: &Slot, header: &Header, slot_key: &Key) -> Result<Option<Key>> {
+    let (key, commitment) = wrapping_key(slot, &header.store_id, &header.key_id, slot_key)?;
     if !is_equal(&commitment, &slot.commitment) {
         return Ok(None);
     }
@@ -81,15 +81,16 @@ pub(crate) fn unwrap(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<
     Ok(Some(store_key))
 }
 
-fn wrapping_key(slot: &Slot, store_id: &StoreId, slot_key: &Key) -> Result<(Key, Commitment)> {
-    derive(&slot.salt, slot_key, &[SLOT, store_id, &slot.bound_bytes()])
+/// Bound to the store key by its id: a slot's key never wraps two store keys under one wrapping key.
+fn wrapping_key(slot: &Slot, store_id: &StoreId, key_id: &KeyId, slot_key: &Key) -> Result<(Key, Commitment)> {
+    derive(&slot.salt, slot_key, &[SLOT, store_id, key_id, &slot.bound_bytes()])
 }
 
 /// A file, part by part.
 pub(crate) struct Sealed {
     pub(crate) header: Vec<u8>,
     ciphertext: Vec<u8>,
-    tag: [u8; TAG_LEN],
+    pub(crate) tag: [u8; TAG_LEN],
 }
 
 impl Sealed {
@@ -126,7 +127,7 @@ fn seal_with(store_key: &Key, header: &mut Header, len: usize, write: Write<'_>,
 fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> {
     if plaintext.len() < WORTH_A_THREAD {
         write(plaintext, &mut |_| {})?;
-        return Ok(digest(&SHA256, plaintext));
+        return Ok(leaving_no_trace(|| digest(&SHA256, plaintext)));
     }
     let hash = thread::scope(|scope| {
         let (sender, parts) = mpsc::channel::<&[u8]>();
@@ -141,7 +142,7 @@ fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> 
         Ok(hashing.ok().and_then(|hashing| hashing.join().ok()))
     })?;
     // If the system had no thread for it.
-    Ok(hash.unwrap_or_else(|| digest(&SHA256, plaintext)))
+    Ok(hash.unwrap_or_else(|| leaving_no_trace(|| digest(&SHA256, plaintext))))
 }
 
 /// Decrypts a body in place; `None` if body and header are not what was sealed with that key.

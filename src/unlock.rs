@@ -13,7 +13,7 @@ pub use recovery_key::RecoveryKey;
 
 use crate::{
     error::{Error, KeychainFailure, Result, UnlockFailure},
-    format::{Header, Slot, StoreId},
+    format::{Header, KeyId, Slot, StoreId},
     id::SlotId,
     method::UnlockMethod,
     seal,
@@ -95,6 +95,8 @@ pub(crate) struct Unlocked {
 pub(crate) struct NewSlot {
     slot: Slot,
     slot_key: Key,
+    /// Which store key the slot was prepared for.
+    key_id: KeyId,
 }
 
 impl NewSlot {
@@ -106,8 +108,11 @@ impl NewSlot {
         self.slot.kind
     }
 
-    /// The slot, with the store key in it.
+    /// The slot, with the store key in it. A slot that was prepared for another store key is refused.
     pub(crate) fn seal(mut self, store_id: &StoreId, store_key: &Key) -> Result<Slot> {
+        if self.key_id != seal::key_id(store_key)? {
+            return Err(Error::internal("a key slot was prepared for another store key"));
+        }
         seal::wrap(&mut self.slot, store_id, &self.slot_key, store_key)?;
         Ok(self.slot)
     }
@@ -174,7 +179,7 @@ impl Unlock {
             }
         };
         let slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
-        Ok(NewSlot { slot, slot_key })
+        Ok(NewSlot { slot, slot_key, key_id: seal::key_id(store_key)? })
     }
 
     /// The store key, from the first slot that this unlock method opens in the file at the path. Derives a key, or asks
@@ -183,7 +188,7 @@ impl Unlock {
         let mut refusal = Error::NoSlotFor { path: path.to_owned(), method: self.method() };
         let deadline = self.as_keychain().map(Keychain::start);
         for slot in &header.slots {
-            let refused = match self.open_one(&header.store_id, slot, deadline) {
+            let refused = match self.open_one(header, slot, deadline) {
                 None => continue,
                 Some(Ok(Some(store_key))) => return Ok(Unlocked { store_key, by: slot.id }),
                 Some(Ok(None)) => self.wrong(path),
@@ -198,10 +203,10 @@ impl Unlock {
     }
 
     /// The store key from one slot; nothing if the slot is for another method, and `None` if the key is wrong.
-    fn open_one(&self, store_id: &StoreId, slot: &Slot, deadline: Option<Deadline>) -> Option<Result<Option<Key>>> {
-        let open = |slot_key: &Key| seal::unwrap(slot, store_id, slot_key);
+    fn open_one(&self, header: &Header, slot: &Slot, deadline: Option<Deadline>) -> Option<Result<Option<Key>>> {
+        let open = |slot_key: &Key| seal::unwrap(slot, header, slot_key);
         if let (Method::Keychain(keychain), SlotKind::Keychain, Some(deadline)) = (&self.method, slot.kind, deadline) {
-            return Some(keychain.find_key(store_id, slot.id, deadline, open));
+            return Some(keychain.find_key(&header.store_id, slot.id, deadline, open));
         }
         Some(self.slot_key(slot)?.and_then(|slot_key| open(&slot_key)))
     }

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 #[cfg(any(test, feature = "__fuzzing"))]
 use super::Contents;
-use super::{Attribute, LENGTH_LEN, Note, Record, SCHEMA, SlotNote, options, padded_len};
+use super::{Ancestor, Attribute, LENGTH_LEN, Note, Record, SCHEMA, SlotNote, options, padded_len};
 use crate::{
     error::{Error, Result},
-    format::length,
+    format::{Mark, length},
     secret::Secret,
     time::Millis,
     token::{Fields, Stored, Token},
@@ -23,26 +23,40 @@ use crate::{
 pub(crate) struct Encoding<'a> {
     /// The payload up to its first record.
     start: Vec<u8>,
-    tokens: Vec<&'a Token>,
+    /// Each with the name of its namespace.
+    tokens: Vec<(&'a str, &'a Token)>,
     payload_len: u64,
     padded_len: usize,
 }
 
+/// What a payload has before its records.
+#[derive(Clone, Copy)]
+pub(crate) struct Prelude<'a> {
+    pub(crate) next_id: u64,
+    pub(crate) notes: &'a [SlotNote],
+    pub(crate) ancestors: &'a [Mark],
+}
+
 impl<'a> Encoding<'a> {
-    /// The caller keeps the [`records_len`] of the tokens, so that nobody has to look at each of them.
+    /// The plaintext after a header of that length. The tokens come with the names of their namespaces, in the order of
+    /// the names. The caller keeps the [`records_len`] of the tokens, so that nobody has to look at each of them.
     pub(crate) fn new(
-        next_id: u64,
-        notes: &[SlotNote],
-        tokens: impl Iterator<Item = &'a Token>,
+        header_len: usize,
+        prelude: Prelude<'_>,
+        tokens: impl Iterator<Item = (&'a str, &'a Token)>,
         records_len: u64,
     ) -> Result<Self> {
+        let Prelude { next_id, notes, ancestors } = prelude;
         let tokens: Vec<_> = tokens.collect();
         let notes: Vec<_> = notes.iter().map(note_of).collect();
+        let ancestors: Vec<_> = ancestors.iter().map(ancestor_of).collect();
+        let record_tags: &[[u8; 8]] = &[];
         // A list is its length and then its items.
-        let start = options(u64::MAX).serialize(&(SCHEMA, next_id, notes, length(tokens.len())));
+        let start = (SCHEMA, next_id, notes, ancestors, record_tags, length(tokens.len()));
+        let start = options(u64::MAX).serialize(&start);
         let start = start.map_err(|_| unencodable())?;
         let payload_len = length(start.len()).saturating_add(records_len);
-        let padded_len = padded_len(payload_len).unwrap_or(usize::MAX);
+        let padded_len = padded_len(header_len, payload_len).unwrap_or(usize::MAX);
         Ok(Self { start, tokens, payload_len, padded_len })
     }
 
@@ -59,8 +73,8 @@ impl<'a> Encoding<'a> {
             u32::try_from(self.payload_len).map_err(|_| Error::internal("a payload of more than 4 GiB"))?.to_le_bytes();
         [&prefix[..], &self.start].into_iter().try_for_each(|part| room.write_all(part)).map_err(|_| unencodable())?;
         // Records are made one at a time, and never are all in memory.
-        for token in &self.tokens {
-            options(u64::MAX).serialize_into(&mut room, &record_of(token)?).map_err(|_| unencodable())?;
+        for (namespace, token) in &self.tokens {
+            options(u64::MAX).serialize_into(&mut room, &record_of(namespace, token)?).map_err(|_| unencodable())?;
         }
         let written = all.saturating_sub(room.zeros.len()).saturating_add(room.written);
         if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
@@ -73,9 +87,11 @@ impl<'a> Encoding<'a> {
 
 #[cfg(any(test, feature = "__fuzzing"))]
 impl<'a> Encoding<'a> {
-    pub(crate) fn of(contents: &'a Contents) -> Result<Self> {
-        let Contents { next_id, notes, tokens } = contents;
-        Self::new(*next_id, notes, tokens.iter(), records_len(tokens))
+    pub(crate) fn of(header_len: usize, contents: &'a Contents) -> Result<Self> {
+        let Contents { next_id, notes, ancestors, tokens } = contents;
+        let len = tokens.iter().map(|(name, tokens)| records_len(name, tokens)).sum();
+        let tokens = tokens.iter().flat_map(|(name, tokens)| tokens.iter().map(move |token| (&**name, token)));
+        Self::new(header_len, Prelude { next_id: *next_id, notes, ancestors }, tokens, len)
     }
 
     pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
@@ -84,10 +100,11 @@ impl<'a> Encoding<'a> {
     }
 }
 
-/// What the tokens take in a payload, in bytes.
-pub(crate) fn records_len<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
+/// What the tokens of a namespace take in a payload, in bytes.
+pub(crate) fn records_len<'a>(namespace: &str, tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
     // One that cannot be encoded is refused when it is to be.
-    let lens = tokens.into_iter().map(|token| record_of(token).and_then(|record| size(&record)).unwrap_or_default());
+    let len = |token| record_of(namespace, token).and_then(|record| size(&record)).unwrap_or_default();
+    let lens = tokens.into_iter().map(len);
     lens.fold(0, u64::saturating_add)
 }
 
@@ -142,7 +159,12 @@ fn note_of(note: &SlotNote) -> Note<'_> {
     Note { slot_id: note.slot_id.0, label: &note.label, created_at: note.created_at.get() }
 }
 
-fn record_of(token: &Token) -> Result<Record<'_>> {
+fn ancestor_of(mark: &Mark) -> Ancestor {
+    let Mark { salt, tag } = *mark;
+    Ancestor { salt, record_count: 0, tag }
+}
+
+fn record_of<'a>(namespace: &'a str, token: &'a Token) -> Result<Record<'a>> {
     fn secret(secret: &Option<Secret>) -> Option<&str> {
         secret.as_ref().map(Secret::expose_secret)
     }
@@ -156,6 +178,11 @@ fn record_of(token: &Token) -> Result<Record<'_>> {
         grant_token,
         id_token,
         expires_at,
+        received_at,
+        refresh_expires_at,
+        rejected_at,
+        retry_at,
+        failed_refreshes,
         redirect_url,
         api_domain,
         token_type,
@@ -167,7 +194,7 @@ fn record_of(token: &Token) -> Result<Record<'_>> {
         return Err(Error::internal("a token has no id or no revision"));
     };
     Ok(Record {
-        namespace: "",
+        namespace,
         id: id.as_str(),
         user_name: user_name.as_deref(),
         client_id: client_id.as_deref(),
@@ -177,6 +204,11 @@ fn record_of(token: &Token) -> Result<Record<'_>> {
         grant_token: secret(grant_token),
         id_token: secret(id_token),
         expires_at: expires_at.at().map(Millis::get),
+        received_at: received_at.map(Millis::get),
+        refresh_expires_at: refresh_expires_at.map(Millis::get),
+        rejected_at: rejected_at.map(Millis::get),
+        retry_at: retry_at.map(Millis::get),
+        failures: *failed_refreshes,
         redirect_url: redirect_url.as_deref(),
         api_domain: api_domain.as_deref(),
         token_type: token_type.as_deref(),

@@ -1,8 +1,30 @@
+use std::time::{Duration, SystemTime};
+
 use super::*;
 use crate::token::Expiry;
 
 fn origin() -> Origin {
     Origin::of("a file")
+}
+
+/// Of a file of that generation.
+pub(super) fn header(generation: u64) -> Header {
+    let (body_salt, body_commitment, slots) = ([0; 32], [0; 32], Vec::new());
+    Header { store_id: [0; 16], generation, body_len: 0, body_salt, body_commitment, key_id: [0; 8], slots }
+}
+
+/// The length of such a header.
+pub(super) const HEADER_LEN: usize = 160;
+
+/// A plaintext of one block less what is around it.
+pub(super) const ONE_BLOCK: usize = BLOCK - HEADER_LEN - TAG_LEN;
+
+fn decode(plaintext: &[u8], origin: Origin) -> Result<Contents> {
+    super::decode(plaintext, &header(1), origin)
+}
+
+fn padded_len(payload_len: u64) -> Option<usize> {
+    super::padded_len(HEADER_LEN, payload_len)
 }
 
 pub(super) fn token(id: &str) -> Fields {
@@ -17,11 +39,13 @@ pub(super) fn token(id: &str) -> Fields {
 
 pub(super) fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
     let note = SlotNote { slot_id: SlotId([7; 16]), label: "laptop".into(), created_at: Millis::new(1).unwrap() };
-    Contents { next_id: 100, notes: vec![note], tokens: tokens.into_iter().map(Token::from).collect() }
+    let tokens: Vec<_> = tokens.into_iter().map(Token::from).collect();
+    let tokens = if tokens.is_empty() { BTreeMap::new() } else { BTreeMap::from([("".into(), tokens)]) };
+    Contents { next_id: 100, notes: vec![note], ancestors: vec![], tokens }
 }
 
 fn encoded(contents: &Contents) -> Vec<u8> {
-    Encoding::of(contents).unwrap().plaintext().unwrap()
+    Encoding::of(HEADER_LEN, contents).unwrap().plaintext().unwrap()
 }
 
 #[track_caller]
@@ -44,6 +68,11 @@ fn record(id: &str) -> Record<'_> {
         grant_token: None,
         id_token: None,
         expires_at: None,
+        received_at: None,
+        refresh_expires_at: None,
+        rejected_at: None,
+        retry_at: None,
+        failures: 0,
         redirect_url: None,
         api_domain: None,
         token_type: None,
@@ -56,7 +85,7 @@ fn record(id: &str) -> Record<'_> {
 }
 
 fn payload(records: Vec<Record<'_>>) -> Payload<'_> {
-    Payload { schema: SCHEMA, next_id: 100, notes: vec![], records }
+    Payload { schema: SCHEMA, next_id: 100, notes: vec![], ancestors: vec![], record_tags: vec![], records }
 }
 
 fn decoded(payload: &Payload<'_>) -> Result<Contents> {
@@ -91,13 +120,19 @@ fn contents_read_back_and_encode_to_the_same_bytes() {
         .access_token("access")
         .grant_token("grant")
         .id_token("id token")
+        .expires_in(Duration::from_secs(1))
+        .received_at(SystemTime::now())
+        .refresh_expires_in(Duration::from_secs(2))
+        .rejected_at(SystemTime::UNIX_EPOCH)
+        .retry_at(SystemTime::now())
+        .failed_refreshes(u32::MAX)
         .redirect_url("https://app.example/cb")
         .api_domain("https://api.example")
         .token_type("Bearer")
         .scopes(["b", "a"])
         .attribute("z", "1")
         .attribute("a", "2");
-    let full = full.stored(origin(), std::time::SystemTime::UNIX_EPOCH, std::time::SystemTime::now(), 9);
+    let full = full.stored(origin(), SystemTime::UNIX_EPOCH, SystemTime::now(), 9);
     for contents in [contents([]), contents([token("1"), token("2")]), contents([full.build().fields().clone()])] {
         let bytes = encoded(&contents);
         let read = decode(&bytes, origin()).unwrap();
@@ -108,7 +143,17 @@ fn contents_read_back_and_encode_to_the_same_bytes() {
 
 #[test]
 fn the_payload_is_laid_out_as_the_document_says() {
-    let plaintext = encoded(&contents([Fields { scopes: vec!["s".into()], ..token("1") }]));
+    let timed = Fields {
+        scopes: vec!["s".into()],
+        expires_at: Expiry::At(Millis::new(11).unwrap()),
+        received_at: Millis::new(12),
+        refresh_expires_at: Millis::new(13),
+        rejected_at: Millis::new(14),
+        retry_at: Millis::new(15),
+        failed_refreshes: 16,
+        ..token("1")
+    };
+    let plaintext = encoded(&contents([timed]));
     let mut expected = vec![];
     expected.extend_from_slice(&1_u32.to_le_bytes()); // schema
     expected.extend_from_slice(&100_u64.to_le_bytes()); // next id
@@ -117,6 +162,7 @@ fn the_payload_is_laid_out_as_the_document_says() {
     expected.extend_from_slice(&6_u64.to_le_bytes());
     expected.extend_from_slice(b"laptop");
     expected.extend_from_slice(&1_u64.to_le_bytes());
+    expected.extend_from_slice(&[0; 16]); // no ancestors, no tags of a journal's records
     expected.extend_from_slice(&1_u64.to_le_bytes()); // one record
     expected.extend_from_slice(&0_u64.to_le_bytes()); // namespace ""
     expected.extend_from_slice(&1_u64.to_le_bytes());
@@ -125,7 +171,13 @@ fn the_payload_is_laid_out_as_the_document_says() {
     expected.push(1); // access token
     expected.extend_from_slice(&6_u64.to_le_bytes());
     expected.extend_from_slice(b"access");
-    expected.extend_from_slice(&[0; 6]); // grant token, id token, expiry, redirect URL, API domain, token type
+    expected.extend_from_slice(&[0; 2]); // grant token, id token
+    for time in [11_u64, 12, 13, 14, 15] {
+        expected.push(1); // expiry, received, refresh expiry, rejected, retry
+        expected.extend_from_slice(&time.to_le_bytes());
+    }
+    expected.extend_from_slice(&16_u32.to_le_bytes()); // failures
+    expected.extend_from_slice(&[0; 3]); // redirect URL, API domain, token type
     expected.extend_from_slice(&1_u64.to_le_bytes()); // one scope
     expected.extend_from_slice(&1_u64.to_le_bytes());
     expected.extend_from_slice(b"s");
@@ -136,7 +188,7 @@ fn the_payload_is_laid_out_as_the_document_says() {
     let (len, rest) = plaintext.split_at(4);
     assert_eq!(len, u32::try_from(expected.len()).unwrap().to_le_bytes());
     assert_eq!(rest[..expected.len()], expected);
-    assert_eq!(plaintext.len(), 4096);
+    assert_eq!(plaintext.len(), ONE_BLOCK);
 }
 
 /// The examples of the paper, for lengths where no rounding to blocks hides them.
@@ -144,16 +196,22 @@ fn the_payload_is_laid_out_as_the_document_says() {
 fn padding_follows_padme_and_whole_blocks() {
     for (payload_len, padded) in [
         (0, 4096),
-        (4092, 4096),
-        (4093, 8192),
-        (131_068, 131_072),
-        (131_069, 135_168),     // 2^17 + 1: steps of 2^(17 - 5)
-        (1_000_000, 1_015_808), // 1,000,004: steps of 2^(19 - 5)
-        (9_000_000, 9_175_040), // steps of 2^(23 - 5)
+        // Padmé gives 3,968 for 3,841 to 3,968, and 4,096 up to that: with header and tag more than a block.
+        (3836, 4096),
+        (3837, 8192),
+        (4092, 8192),
+        (131_068, 135_168),
+        (131_069, 139_264),     // 2^17 + 1: steps of 2^(17 - 5)
+        (1_000_000, 1_019_904), // 1,000,004: steps of 2^(19 - 5)
+        (9_000_000, 9_179_136), // steps of 2^(23 - 5)
     ] {
-        assert_eq!(padded_len(payload_len), Some(padded), "{payload_len}");
+        assert_eq!(padded_len(payload_len), Some(padded - HEADER_LEN - TAG_LEN), "{payload_len}");
     }
     assert_eq!(padded_len(u64::MAX), None);
+    assert_eq!(super::padded_len(usize::MAX, 0), None);
+    // Just as much as there is room for: no block more.
+    assert_eq!(super::padded_len(4096 - 16 - 1024, 1020), Some(1024));
+    assert_eq!(super::padded_len(4096 - 16 - 1023, 1020), Some(1024 + 4095));
 }
 
 #[test]
@@ -168,14 +226,14 @@ fn padding_costs_at_most_an_eighth_and_a_block() {
 fn a_plaintext_has_exactly_its_padding() {
     let good = encoded(&contents([token("1")]));
     let mut longer = good.to_vec();
-    longer.resize(8192, 0);
+    longer.resize(ONE_BLOCK + 4096, 0);
     let mut nonzero = good.to_vec();
-    nonzero[4095] = 1;
+    nonzero[ONE_BLOCK - 1] = 1;
     let mut beyond = good.to_vec();
-    beyond[..4].copy_from_slice(&4093_u32.to_le_bytes());
+    beyond[..4].copy_from_slice(&u32::try_from(ONE_BLOCK - 3).unwrap().to_le_bytes());
     let mut endless = good.to_vec();
     endless[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-    for wrong in [&longer[..], &nonzero, &beyond, &endless, &good[..4095], &good[..3], &[]] {
+    for wrong in [&longer[..], &nonzero, &beyond, &endless, &good[..ONE_BLOCK - 1], &good[..3], &[]] {
         assert_malformed(decode(wrong, origin()), "padded");
     }
 }
@@ -190,8 +248,8 @@ fn bytes_after_the_payload_are_refused() {
 #[test]
 fn lengths_that_promise_more_than_there_is_cost_nothing() {
     let bytes = options(u64::MAX).serialize(&payload(vec![])).unwrap();
-    // The counts of notes and of records.
-    for at in [12, 20] {
+    // The counts of notes, of ancestors, of record tags and of records.
+    for at in [12, 20, 28, 36] {
         for count in [u64::MAX, 1 << 40, 1] {
             let mut bomb = bytes.clone();
             bomb[at..at + 8].copy_from_slice(&count.to_le_bytes());
@@ -223,7 +281,6 @@ fn every_rule_of_the_domain_is_held() {
     assert_refuses("next id", |payload| payload.next_id = TokenId::LAST + 2);
     assert!(decoded(&Payload { next_id: TokenId::LAST + 1, ..payload(vec![record("1")]) }).is_ok(), "none is left");
     assert_refuses("yet to be chosen", |payload| payload.next_id = 2);
-    assert_refuses("namespace", |payload| payload.records[0].namespace = "other");
     assert_refuses("one id", |payload| payload.records[1].id = "1");
     assert_refuses("one user name and client id", |payload| {
         payload.records.iter_mut().for_each(|row| row.user_name = Some("ada"));
@@ -231,12 +288,70 @@ fn every_rule_of_the_domain_is_held() {
     assert_refuses("revision", |payload| payload.records[0].revision = 0);
     assert_refuses("could not have been saved", |payload| payload.records[0].access_token = None);
     assert_refuses("year 9999", |payload| payload.records[0].expires_at = Some(253_402_300_800_000));
+    assert_refuses("year 9999", |payload| payload.records[0].received_at = Some(253_402_300_800_000));
+    assert_refuses("year 9999", |payload| payload.records[0].refresh_expires_at = Some(253_402_300_800_000));
+    assert_refuses("year 9999", |payload| payload.records[0].rejected_at = Some(253_402_300_800_000));
+    assert_refuses("year 9999", |payload| payload.records[0].retry_at = Some(253_402_300_800_000));
     assert_refuses("year 9999", |payload| payload.records[0].created_at = u64::MAX);
     assert_refuses("year 9999", |payload| payload.records[0].updated_at = u64::MAX);
     assert_refuses("a scope twice", |payload| payload.records[0].scopes = vec!["a", "b", "a"]);
     let attribute = |name| Attribute { name, value: "v" };
     assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("b"), attribute("a")]);
     assert_refuses("out of order", |payload| payload.records[0].attributes = vec![attribute("a"), attribute("a")]);
+}
+
+#[test]
+fn namespaces_are_kept_apart_and_in_order() {
+    let rows = |rows: &[(&'static str, &'static str)]| {
+        let row = |(namespace, id): &(&'static str, &'static str)| Record {
+            namespace,
+            user_name: Some("ada"),
+            client_id: Some(id),
+            ..record(id)
+        };
+        decoded(&payload(rows.iter().map(row).collect()))
+    };
+    let read = rows(&[("", "1"), ("a", "1"), ("a", "2"), ("\u{FFFD}", "1"), ("\u{10000}", "1")]).unwrap();
+    let counts: Vec<_> = read.tokens.iter().map(|(name, tokens)| (&**name, tokens.len())).collect();
+    assert_eq!(counts, [("", 1), ("a", 2), ("\u{FFFD}", 1), ("\u{10000}", 1)]);
+    let order = "in the order of their namespaces";
+    assert_malformed(rows(&[("a", "1"), ("", "1")]), order);
+    assert_malformed(rows(&[("a", "1"), ("b", "1"), ("a", "2")]), order);
+    assert_malformed(rows(&[("\u{10000}", "1"), ("\u{FFFD}", "1")]), order);
+    assert_malformed(rows(&[("a", "1"), ("a", "1")]), "one id");
+    assert_malformed(rows(&[("a", "99"), ("b", "100")]), "yet to be chosen");
+    let (longest, longer) = ("n".repeat(256), "n".repeat(257));
+    let named = |namespace| decoded(&payload(vec![Record { namespace, ..record("1") }]));
+    assert_eq!(named(&longest).unwrap().tokens.len(), 1);
+    assert_malformed(named(&longer), "longer than 256 bytes");
+}
+
+#[test]
+fn ancestors_fit_the_generation() {
+    let ancestor = || Ancestor { salt: [1; 8], record_count: 0, tag: [2; 8] };
+    let of_generation = |generation, count| {
+        let payload = Payload { ancestors: (0..count).map(|_| ancestor()).collect(), ..payload(vec![record("1")]) };
+        super::decode(&padded(&options(u64::MAX).serialize(&payload).unwrap()), &header(generation), origin())
+    };
+    for (generation, count) in [(1, 0), (2, 1), (64, 63), (65, 64), (66, 64), (u64::MAX, 64)] {
+        let read = of_generation(generation, count).unwrap();
+        assert_eq!(read.ancestors, vec![Mark { salt: [1; 8], tag: [2; 8] }; count]);
+        assert_malformed(of_generation(generation, count + 1), "ancestors");
+        if count > 0 {
+            assert_malformed(of_generation(generation, count - 1), "ancestors");
+        }
+    }
+}
+
+#[test]
+fn room_for_a_journal_is_empty() {
+    assert_refuses("a journal", |payload| payload.record_tags = vec![[0; 8]]);
+    let payload = Payload {
+        ancestors: vec![Ancestor { salt: [1; 8], record_count: 1, tag: [2; 8] }],
+        ..payload(vec![record("1")])
+    };
+    let plaintext = padded(&options(u64::MAX).serialize(&payload).unwrap());
+    assert_malformed(super::decode(&plaintext, &header(2), origin()), "a journal");
 }
 
 #[test]
@@ -251,14 +366,14 @@ fn one_user_name_may_have_several_clients_but_each_once() {
         decoded(&payload(rows.collect()))
     };
     let read = of_clients(&[Some("one"), Some("other"), None]).unwrap();
-    let clients: Vec<_> = read.tokens.iter().map(Token::client_id).collect();
+    let clients: Vec<_> = read.tokens[""].iter().map(Token::client_id).collect();
     assert_eq!(clients, [Some("one"), Some("other"), None]);
     for twice in [[Some("one"), None, Some("one")], [None, Some("one"), None]] {
         assert_malformed(of_clients(&twice), "one user name and client id");
     }
     // Rows without a user name may share a client.
     let nameless = |id| Record { client_id: Some("one"), ..record(id) };
-    assert_eq!(decoded(&payload(vec![nameless("1"), nameless("2")])).unwrap().tokens.len(), 2);
+    assert_eq!(decoded(&payload(vec![nameless("1"), nameless("2")])).unwrap().tokens[""].len(), 2);
 }
 
 /// Public clients have none, and other clients rotate it.
@@ -274,7 +389,7 @@ fn client_secret_does_not_tell_two_rows_apart() {
 #[test]
 fn decoded_tokens_carry_the_revision_of_their_store() {
     let read = decoded(&payload(vec![record("1")])).unwrap();
-    let token = &read.tokens[0];
+    let token = &read.tokens[""][0];
     assert_eq!(token.revision_in(origin()), Some(3));
     assert_eq!(token.revision_in(Origin::of("another file")), None);
 }
@@ -282,7 +397,7 @@ fn decoded_tokens_carry_the_revision_of_their_store() {
 #[test]
 fn an_expiry_that_is_not_stored_is_unknown() {
     let read = decoded(&payload(vec![record("1"), Record { expires_at: Some(7), ..record("2") }])).unwrap();
-    let expiries: Vec<_> = read.tokens.iter().map(|token| token.fields().expires_at).collect();
+    let expiries: Vec<_> = read.tokens[""].iter().map(|token| token.fields().expires_at).collect();
     assert!(expiries == [Expiry::Unknown, Expiry::At(Millis::new(7).unwrap())]);
 }
 

@@ -13,12 +13,11 @@ use super::{
     Engine,
     draft::Draft,
     read_all,
-    state::{Loaded, prologue_of, sealed},
+    state::{Lineage, Loaded, prologue_of, sealed},
     writers::{Change, Committed, Group, Lead, Turn},
 };
 use crate::{
     changes::Changes,
-    codec::Encoding,
     error::{Error, Result},
     file::{Held, Lock, Unsynced, Wait},
     format::length,
@@ -152,10 +151,12 @@ impl Engine {
                 return Ok(Written { value, unsynced });
             }
         }
-        let Draft { tokens, mut header, notes, unlocked, .. } = draft;
-        let encoding = Encoding::new(tokens.next_id(), &notes, tokens.iter(), tokens.records_len())?;
+        let encoding = draft.encoding()?;
+        let mut header = draft.header.clone();
         self.file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
+        let sealed = sealed(&draft.unlocked.store_key, &mut header, &encoding)?;
+        drop(encoding);
+        let Draft { tokens, ancestors, notes, unlocked, .. } = draft;
         let delta = tokens.finish();
         let mut opened = state.held.duplicate()?;
         let loaded = state.loaded();
@@ -176,11 +177,12 @@ impl Engine {
                 replacement => break replacement?,
             }
         };
+        let lineage = Lineage::next(ancestors, header.mark(&sealed.tag));
         let prologue = prologue_of(sealed);
         let mut state = self.state.write();
         delta.apply(Arc::make_mut(&mut state.index));
         (state.prologue, state.is_unsynced) = (prologue, replacement.unsynced.is_some());
-        (state.header, state.notes, state.unlocked) = (header, notes, unlocked);
+        (state.header, state.notes, state.unlocked, state.lineage) = (header, notes, unlocked, lineage);
         let replaced = mem::replace(&mut state.held, replacement.held);
         drop((state, opened));
         self.close(replaced);

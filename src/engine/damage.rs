@@ -27,11 +27,13 @@ struct Sample {
 }
 
 fn samples() -> Vec<Sample> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let samples: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|end| end == "keep")).map(|path| sample(&path)).collect();
-    assert_eq!(samples.len(), 10);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let samples = entries.filter(|path| path.extension().is_some_and(|end| end == "keep"));
+    // These are built as the others are, and take long: one is large, one costs much to unlock.
+    let samples = samples.filter(|path| !path.ends_with("boundaries.keep") && !path.ends_with("costs.keep"));
+    let samples: Vec<_> = samples.map(|path| sample(&path)).collect();
+    assert_eq!(samples.len(), 13);
     samples
 }
 
@@ -50,7 +52,7 @@ fn sample(path: &Path) -> Sample {
         texts("recovery_keys").into_iter().map(|text| Unlock::from(text.parse::<RecoveryKey>().unwrap()));
     let unlocks: Vec<_> = passphrases.chain(recovery_keys).collect();
     let of_keychain: Vec<_> = texts("keychain_keys").iter().map(|text| key_of(text)).collect();
-    let opens = |slot: &format::Slot, key: &Key| seal::unwrap(slot, &header.store_id, key).unwrap().is_some();
+    let opens = |slot: &format::Slot, key: &Key| seal::unwrap(slot, &header, key).unwrap().is_some();
     let slots = header.slots.iter().map(|slot| {
         let mut keys = unlocks.iter().filter_map(|unlock| unlock.slot_key(slot)).map(Result::unwrap);
         let key = keys.find(|key| opens(slot, key));
@@ -84,7 +86,7 @@ fn refusal(file: &mut [u8], kind: SlotKind, key: &Key) -> Refusal {
         Err(flaw) => return Bad(flaw),
     };
     let mut slots = header.slots.iter().filter(|slot| slot.kind.method() == kind.method());
-    match slots.find_map(|slot| seal::unwrap(slot, &header.store_id, key).unwrap()) {
+    match slots.find_map(|slot| seal::unwrap(slot, &header, key).unwrap()) {
         Some(store_key) => Bad(unseal(&store_key, &header, bytes, body).unwrap().map(|_| ()).expect_err("it opened")),
         None => WrongKey,
     }
@@ -106,8 +108,8 @@ fn is_expected(at: usize, used: usize, kind_at: Option<SlotKind>, error: &Refusa
             16..24 => matches!(error, Bad(FileFlaw::Truncated { .. } | FileFlaw::Malformed(_))),
             24..28 => matches!(error, Bad(FileFlaw::UnsupportedFeature { .. })),
             28..32 => matches!(error, Bad(FileFlaw::Malformed(_))),
-            // The store's id, which every slot is bound to.
-            32..48 => matches!(error, WrongKey),
+            // The ids of the store and of its key, which every slot is bound to.
+            32..48 | 120..128 => matches!(error, WrongKey),
             // The generation: zero is none.
             48..56 => matches!(error, Bad(FileFlaw::Tampered | FileFlaw::Malformed(_))),
             _ => matches!(error, Bad(FileFlaw::Tampered)),

@@ -1,13 +1,13 @@
 //! The next state of a store, as far as a change decides it.
 
-use std::{iter, path::Path};
+use std::{iter, path::Path, sync::Arc};
 
-use super::State;
+use super::{State, state::OtherNamespaces};
 use crate::{
     changes::Changes,
-    codec::{Encoding, MAX_LABEL_LEN, SlotNote},
+    codec::{Encoding, MAX_LABEL_LEN, Prelude, SlotNote},
     error::{Error, Part, Result},
-    format::{Header, Slot, StoreId, length},
+    format::{Header, Mark, Slot, StoreId, length},
     id::SlotId,
     seal,
     secret::Key,
@@ -19,6 +19,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) tokens: Changes<'a>,
+    others: Arc<OtherNamespaces>,
+    /// The states that are replaced, the oldest first.
+    pub(super) ancestors: Vec<Mark>,
     pub(super) header: Header,
     /// One for each slot of the header, in its order.
     pub(super) notes: Vec<SlotNote>,
@@ -66,15 +69,35 @@ impl<'a> Draft<'a> {
     pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
         let header = state.next_header(path)?;
         let tokens = Changes::new(&state.index);
-        let (notes, unlocked) = (state.notes.clone(), state.unlocked.clone());
-        Ok(Self { tokens, header, notes, unlocked, gone_of_keychain: Vec::new() })
+        Ok(Self {
+            tokens,
+            others: state.others.clone(),
+            ancestors: state.lineage.next_ancestors(),
+            header,
+            notes: state.notes.clone(),
+            unlocked: state.unlocked.clone(),
+            gone_of_keychain: Vec::new(),
+        })
+    }
+
+    /// The plaintext that a commit would write.
+    pub(super) fn encoding(&self) -> Result<Encoding<'_>> {
+        let tokens = self.tokens.iter().map(|token| ("", token)).chain(self.others.iter());
+        Encoding::new(self.header.len(), self.prelude(), tokens, self.records_len())
+    }
+
+    fn prelude(&self) -> Prelude<'_> {
+        Prelude { next_id: self.tokens.next_id(), notes: &self.notes, ancestors: &self.ancestors }
+    }
+
+    fn records_len(&self) -> u64 {
+        self.tokens.records_len().saturating_add(self.others.records_len)
     }
 
     /// The length of the file that a commit would write.
     pub(super) fn file_len(&self) -> Result<u64> {
-        let Self { tokens, header, notes, .. } = self;
-        let without_records = Encoding::new(tokens.next_id(), notes, iter::empty(), tokens.records_len())?;
-        Ok(header.file_len(without_records.len()))
+        let without_records = Encoding::new(self.header.len(), self.prelude(), iter::empty(), self.records_len())?;
+        Ok(self.header.file_len(without_records.len()))
     }
 
     /// Whether there is nothing to commit.
@@ -133,7 +156,7 @@ impl<'a> Draft<'a> {
         self.notes.remove(place)
     }
 
-    /// Seals a slot with the key that the store has now, whichever it had when the slot was made ready.
+    /// Seals a slot, which was prepared for the key that the store has now.
     fn insert(&mut self, place: usize, new: Addition) -> Result<SlotId> {
         self.header.check_room(new.slot.kind())?;
         let id = new.slot.id();

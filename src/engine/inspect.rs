@@ -34,8 +34,8 @@ impl Engine {
         self.check_process()?;
         loop {
             let state = self.state.read();
-            if state.rolled_back {
-                return Err(self.rolled_back());
+            if let Some(refused) = state.refused {
+                return Err(refused.error(self.path()));
             }
             let loaded = state.loaded();
             drop(state);

@@ -1,16 +1,17 @@
 //! What is in memory of a file: read from its bytes, and sealed to be the next one.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     codec::{self, Contents, Encoding, SlotNote},
     error::{Error, FileFlaw, Result},
     file::{Held, Opened},
-    format::{Header, PROLOGUE_LEN},
+    format::{Header, MAX_ANCESTORS, Mark, PROLOGUE_LEN, TAG_LEN},
     id::Origin,
     index::Index,
     seal::{self, Sealed},
     secret::Key,
+    token::Token,
     unlock::Unlocked,
 };
 
@@ -25,17 +26,103 @@ pub(super) struct State {
     pub(super) notes: Vec<SlotNote>,
     /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
     pub(super) index: Arc<Index>,
-    /// An older or diverging state was seen at the path. This handle goes no further.
-    pub(super) rolled_back: bool,
+    pub(super) others: Arc<OtherNamespaces>,
+    pub(super) lineage: Lineage,
+    /// A state that this handle must not adopt was seen at the path. This handle goes no further.
+    pub(super) refused: Option<Refused>,
     /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may
     /// have been killed before it could, so this is so of every state that was loaded.
     pub(super) is_unsynced: bool,
+}
+
+/// The tokens of all namespaces but the default one. Every save keeps them as they are.
+#[derive(Debug, Default)]
+pub(super) struct OtherNamespaces {
+    tokens: BTreeMap<Box<str>, Vec<Token>>,
+    /// What they take in a payload, in bytes.
+    pub(super) records_len: u64,
+}
+
+impl OtherNamespaces {
+    fn new(tokens: BTreeMap<Box<str>, Vec<Token>>) -> Self {
+        let records_len = tokens.iter().map(|(name, tokens)| codec::records_len(name, tokens));
+        Self { records_len: records_len.fold(0, u64::saturating_add), tokens }
+    }
+
+    /// The tokens, each with the name of its namespace, in the order of the names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Token)> {
+        self.tokens.iter().flat_map(|(name, tokens)| tokens.iter().map(move |token| (&**name, token)))
+    }
+}
+
+/// A state, and those that it replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Lineage {
+    pub(super) mark: Mark,
+    /// The oldest first.
+    ancestors: Vec<Mark>,
+}
+
+impl Lineage {
+    /// Of a new store.
+    pub(super) fn first(mark: Mark) -> Self {
+        Self { mark, ancestors: Vec::new() }
+    }
+
+    /// The ancestors of the state that replaces this one.
+    pub(super) fn next_ancestors(&self) -> Vec<Mark> {
+        let all = self.ancestors.iter().chain([&self.mark]).copied();
+        all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
+    }
+
+    pub(super) fn next(ancestors: Vec<Mark>, mark: Mark) -> Self {
+        Self { mark, ancestors }
+    }
+
+    /// The mark of the state that is so many generations older; `None` if the list does not reach back to it.
+    pub(super) fn ancestor(&self, generations: u64) -> Option<Mark> {
+        let Some(back) = generations.checked_sub(1) else { return Some(self.mark) };
+        self.ancestors.iter().rev().nth(usize::try_from(back).ok()?).copied()
+    }
+}
+
+/// Why a handle does not adopt the state that is at its path.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refused {
+    /// It is older than the handle's own.
+    RolledBack,
+    /// It does not descend from the handle's own.
+    Diverged,
+}
+
+impl Refused {
+    pub(super) fn error(self, path: &Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            Self::RolledBack => Error::RolledBack { path },
+            Self::Diverged => Error::Diverged { path },
+        }
+    }
 }
 
 /// The state that a reloaded file is compared with.
 pub(super) struct Loaded {
     pub(super) unlocked: Unlocked,
     pub(super) header: Header,
+    mark: Mark,
+}
+
+impl Loaded {
+    /// Whether a handle with this state must not adopt that one, which is of the same store and key. (Its generation is
+    /// authenticated by now.)
+    pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
+        let Some(generations) = found.header.generation.checked_sub(self.header.generation) else {
+            return Some(Refused::RolledBack);
+        };
+        // Without an entry the handle is too far behind to tell.
+        let is_other = found.lineage.ancestor(generations).is_some_and(|mark| mark != self.mark);
+        is_other.then_some(Refused::Diverged)
+    }
 }
 
 impl State {
@@ -46,18 +133,22 @@ impl State {
         header_bytes: &[u8],
         body: &mut [u8],
     ) -> Result<Self> {
+        let mark = header.mark(body.last_chunk::<TAG_LEN>().map_or(&[], |tag| tag));
         let unsealed = unseal(&unlocked.store_key, &header, header_bytes, body)?;
-        let contents = unsealed.map_err(|flaw| opened.bad(flaw))?;
+        let Contents { next_id, notes, ancestors, mut tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
         let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
-        let index = Arc::new(Index::new(origin_of(&header), contents.next_id, contents.tokens));
+        let of_default = tokens.remove("").unwrap_or_default();
+        let index = Arc::new(Index::new(origin_of(&header), next_id, of_default));
         Ok(Self {
             held: opened.hold(),
             unlocked,
             prologue,
             header,
-            notes: contents.notes,
+            notes,
             index,
-            rolled_back: false,
+            others: Arc::new(OtherNamespaces::new(tokens)),
+            lineage: Lineage { mark, ancestors },
+            refused: None,
             is_unsynced: true,
         })
     }
@@ -70,7 +161,7 @@ impl State {
     }
 
     pub(super) fn loaded(&self) -> Loaded {
-        Loaded { unlocked: self.unlocked.clone(), header: self.header.clone() }
+        Loaded { unlocked: self.unlocked.clone(), header: self.header.clone(), mark: self.lineage.mark }
     }
 }
 
@@ -94,7 +185,7 @@ pub(crate) fn unseal(
         }
         Ok(())
     };
-    let contents = codec::decode(plaintext, origin_of(header));
+    let contents = codec::decode(plaintext, header, origin_of(header));
     Ok(contents.and_then(|contents| is_of_header(&contents).map(|()| contents)))
 }
 
@@ -113,3 +204,6 @@ pub(super) fn prologue_of(sealed: Sealed) -> Vec<u8> {
     prologue.truncate(PROLOGUE_LEN);
     prologue
 }
+
+#[cfg(test)]
+mod tests;

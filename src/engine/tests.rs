@@ -71,7 +71,7 @@ pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
     engine.write(move |changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
 }
 
-fn users(engine: &Engine) -> Result<Vec<String>> {
+pub(super) fn users(engine: &Engine) -> Result<Vec<String>> {
     let tokens = engine.read(Index::tokens)?;
     Ok(tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect())
 }
@@ -269,26 +269,26 @@ fn a_forked_child_is_refused() {
 
 /// What a faulty writer with the right key might produce.
 #[test]
-fn notes_and_key_names_that_do_not_fit_are_malformed() {
+fn notes_that_do_not_fit_the_slots_are_malformed() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
-    let rewrite = |key_id, notes: &[SlotNote]| {
-        let mut header = Header { key_id, ..engine.state.read().header.clone() };
-        let encoding = Encoding::new(1, notes, iter::empty(), 0).unwrap();
+    let rewrite = |notes: &[SlotNote]| {
+        let mut header = engine.state.read().header.clone();
+        let prelude = Prelude { next_id: 1, notes, ancestors: &[] };
+        let encoding = Encoding::new(header.len(), prelude, iter::empty(), 0).unwrap();
         overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, &encoding);
         let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
         Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
     };
-    let (key_id, notes) = (engine.state.read().header.key_id, engine.state.read().notes.clone());
-    rewrite(key_id, &notes).unwrap();
+    let notes = engine.state.read().notes.clone();
+    rewrite(&notes).unwrap();
     let rule = |refused| match flaw(&folder, refused) {
         FileFlaw::Malformed(rule) => rule.to_string(),
         other => panic!("expected Malformed, got {other:?}"),
     };
-    assert!(rule(rewrite([0; 8], &notes)).contains("key id"));
-    assert!(rule(rewrite(key_id, &[])).contains("notes"));
+    assert!(rule(rewrite(&[])).contains("notes"));
     let other = SlotNote { slot_id: SlotId([0; 16]), ..notes[0].clone() };
-    assert!(rule(rewrite(key_id, &[other])).contains("notes"));
+    assert!(rule(rewrite(&[other])).contains("notes"));
 }
 
 /// A disk that cannot sync folders any more.

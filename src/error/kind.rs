@@ -18,7 +18,7 @@ use super::{Error, FileFlaw, ImportFlaw, KeychainFailure};
 /// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
-/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Forked` | open the keystore again |
+/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked` | open the keystore again |
 /// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
@@ -111,6 +111,7 @@ impl Error {
             | Self::PathChanged { .. }
             | Self::Rekeyed { .. }
             | Self::RolledBack { .. }
+            | Self::Diverged { .. }
             | Self::Forked { .. } => ErrorKind::Reopen,
             Self::EmptyPath
             | Self::NotAFile { .. }

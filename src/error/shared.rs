@@ -34,6 +34,7 @@ impl Error {
             Self::Replaced { path } => Self::Replaced { path: path.clone() },
             Self::PathChanged { path, opened } => Self::PathChanged { path: path.clone(), opened: opened.clone() },
             Self::Rekeyed { path } => Self::Rekeyed { path: path.clone() },
+            Self::Diverged { path } => Self::Diverged { path: path.clone() },
             Self::RolledBack { path } => Self::RolledBack { path: path.clone() },
             Self::ChangedMeanwhile { path } => Self::ChangedMeanwhile { path: path.clone() },
             Self::UnsafePermissions { path, what } => Self::UnsafePermissions { path: path.clone(), what: *what },

@@ -298,6 +298,7 @@ errors! {
     }],
     Rekeyed => vec![Error::Rekeyed { path: path() }],
     RolledBack => vec![Error::RolledBack { path: path() }],
+    Diverged => vec![Error::Diverged { path: path() }],
     ChangedMeanwhile => vec![Error::ChangedMeanwhile { path: path() }],
     Forked => vec![Error::Forked { path: path() }],
     TooLarge => each(parts(), |part| {

@@ -1,6 +1,6 @@
 //! Files that are changed field by field, by somebody who has everything but the keys.
 
-use std::{num::NonZeroU8, path::Path, sync::OnceLock};
+use std::{collections::BTreeMap, num::NonZeroU8, path::Path, sync::OnceLock};
 
 use arbitrary::Arbitrary;
 
@@ -9,7 +9,7 @@ use crate::{
     Error, FileFlaw, Origin, RecoveryKey, Token, Unlock,
     codec::{Contents, Encoding, SlotNote},
     engine,
-    format::{Header, PROLOGUE_LEN, SLOT_LEN, StoreId},
+    format::{Header, Mark, PROLOGUE_LEN, SLOT_LEN, StoreId},
     id::TokenId,
     seal,
     secret::Key,
@@ -176,8 +176,10 @@ impl Original {
         }
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
         let token = token.id(TokenId::from("1")).stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
-        let contents = Contents { next_id: 2, notes, tokens: vec![token] };
-        let encoding = Encoding::of(&contents)?;
+        let ancestors = vec![Mark { salt: [7; 8], tag: [8; 8] }; header.ancestor_count()];
+        let tokens = BTreeMap::from([(Box::from(""), vec![token])]);
+        let contents = Contents { next_id: 2, notes, ancestors, tokens };
+        let encoding = Encoding::of(header.len(), &contents)?;
         let sealed = seal::seal(&key, &mut header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))?;
         Ok(Sample { file: sealed.parts().concat(), contents })
     }
@@ -228,13 +230,16 @@ fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<Contents> {
 }
 
 /// The counts and lengths that the number of whole slots before the original's body asks for.
-fn fit(file: &mut [u8]) {
+fn fit(file: &mut Vec<u8>) {
     let body_len = Original::First.sample().file.len() - header_len(&Original::First.sample().file).expect("a header");
     let Some(len) = file.len().checked_sub(body_len).filter(|len| *len >= PROLOGUE_LEN) else { return };
     let slots = u16::try_from((len - PROLOGUE_LEN) / SLOT_LEN).expect("few slots");
     file[10..12].copy_from_slice(&slots.to_le_bytes());
     file[12..16].copy_from_slice(&u32::try_from(len).expect("a short file").to_le_bytes());
-    file[16..24].copy_from_slice(&u64::try_from(body_len).expect("a short file").to_le_bytes());
+    // A file ends with a block.
+    file.resize(file.len().next_multiple_of(4096), 0);
+    let body_len = u64::try_from(file.len() - len).expect("a short file");
+    file[16..24].copy_from_slice(&body_len.to_le_bytes());
 }
 
 impl Mutation {

@@ -50,6 +50,8 @@ struct Few {
     texts: [Option<bool>; 8],
     /// 0: the expiry is unknown.
     expires_at: Option<u8>,
+    times: [Option<bool>; 4],
+    failed_refreshes: Option<bool>,
     scopes: [bool; 2],
     attribute: Option<(bool, bool)>,
 }
@@ -64,6 +66,7 @@ const TEXTS: [&str; 8] = [
     "id_token",
     "api_domain",
 ];
+const TIMES: [&str; 4] = ["received_at", "refresh_expires_at", "rejected_at", "retry_at"];
 const IDS: [&str; 6] = ["1", "2", "3", "5", "id", "07"];
 
 fn id(number: u8) -> String {
@@ -82,6 +85,8 @@ impl Few {
                 Some(0) => Expiry::Unknown,
                 Some(millis) => Expiry::At(millis.into()),
             },
+            times: TIMES.iter().zip(self.times).filter_map(|(name, value)| Some((*name, u64::from(value?)))).collect(),
+            failed_refreshes: self.failed_refreshes.map_or(0, |more| 1 + u32::from(more)),
             scopes: scopes.map(|(scope, _)| scope.to_owned()).collect(),
             attributes: self.attribute.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect(),
             revision: 0,

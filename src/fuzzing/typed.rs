@@ -66,8 +66,31 @@ fn assert_read_or_refused(text: &str) -> Option<String> {
 /// The symbols without what does not matter, as `docs/format.md` tells it.
 fn plain(text: &str) -> String {
     let matters = |symbol: &char| {
-        let is_mark = !symbol.is_ascii() && !symbol.is_alphanumeric();
-        *symbol != '-' && !symbol.is_whitespace() && !is_mark
+        let ignored = [
+            ('\u{9}', '\u{D}'),
+            (' ', ' '),
+            ('-', '-'),
+            ('\u{85}', '\u{85}'),
+            ('\u{A0}', '\u{A0}'),
+            ('\u{AD}', '\u{AD}'),
+            ('\u{B7}', '\u{B7}'),
+            ('\u{2022}', '\u{2022}'),
+            ('\u{1680}', '\u{1680}'),
+            // Spaces, characters without a width, dashes, quotation marks.
+            ('\u{2000}', '\u{2015}'),
+            ('\u{2018}', '\u{201F}'),
+            ('\u{2028}', '\u{202F}'),
+            ('\u{2043}', '\u{2043}'),
+            ('\u{205F}', '\u{2060}'),
+            ('\u{2066}', '\u{2069}'),
+            ('\u{2212}', '\u{2212}'),
+            ('\u{3000}', '\u{3000}'),
+            ('\u{FE58}', '\u{FE58}'),
+            ('\u{FE63}', '\u{FE63}'),
+            ('\u{FEFF}', '\u{FEFF}'),
+            ('\u{FF0D}', '\u{FF0D}'),
+        ];
+        !ignored.iter().any(|(first, last)| (first..=last).contains(&symbol))
     };
     let symbols: Vec<char> = text.chars().filter(matters).map(|symbol| symbol.to_ascii_uppercase()).collect();
     let digit = |(place, symbol): (usize, char)| match symbol {

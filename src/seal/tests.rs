@@ -121,7 +121,11 @@ fn every_bit_of_a_small_body_matters() {
 fn a_slot_gives_the_store_key_to_its_own_key_in_its_own_store_only() {
     let mut slot = slot();
     wrap(&mut slot, &[3; 16], &key(1), &key(5)).unwrap();
-    let opened = |slot: &Slot, store: [u8; 16], by| unwrap(slot, &store, &key(by)).unwrap().map(|key| *key.bytes());
+    let key_id = key_id(&key(5)).unwrap();
+    let opened = |slot: &Slot, store_id: [u8; 16], by| {
+        unwrap(slot, &Header { store_id, key_id, ..header() }, &key(by)).unwrap().map(|key| *key.bytes())
+    };
+    assert!(matches!(unwrap(&slot, &Header { key_id: [9; 8], ..header() }, &key(1)), Ok(None)), "of another store key");
     assert_eq!(opened(&slot, [3; 16], 1), Some([5; 32]));
     assert_eq!(opened(&slot, [3; 16], 2), None);
     assert_eq!(opened(&slot, [4; 16], 1), None, "moved to another store");
@@ -266,10 +270,10 @@ fn opened_by_tag(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
-    let (ways, store_id) = ([key(1), key(2)], [3; 16]);
+    let (ways, header) = ([key(1), key(2)], header());
     for committed in [0, 1] {
         let mut slot = slot();
-        let derived = |way| wrapping_key(&slot, &store_id, way).unwrap();
+        let derived = |way| wrapping_key(&slot, &header.store_id, &header.key_id, way).unwrap();
         let [(one, one_commitment), (other, other_commitment)] = ways.each_ref().map(derived);
         let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
         tag.copy_from_slice(&make_tags_agree([&one, &other], &[], wrapped, 0..Key::LEN * 8));
@@ -277,7 +281,7 @@ fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
 
         let keys = [&one, &other].map(|key| opened_by_tag(key, &[], &slot.wrapped_key).expect("both tags verify"));
         assert_ne!(keys[0], keys[1]);
-        let opened = |way: usize| unwrap(&slot, &store_id, &ways[way]).unwrap().map(|key| key.bytes().to_vec());
+        let opened = |way: usize| unwrap(&slot, &header, &ways[way]).unwrap().map(|key| key.bytes().to_vec());
         assert_eq!(opened(committed).as_ref(), Some(&keys[committed]));
         assert_eq!(opened(1 - committed), None);
     }

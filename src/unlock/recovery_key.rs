@@ -157,10 +157,24 @@ impl fmt::Debug for RecoveryKey {
     }
 }
 
-/// What people and programs put between groups and around them: hyphens, spaces, and beyond ASCII whatever is neither a letter
-/// nor a digit, such as dashes and byte order marks.
+/// What people and programs put between groups and around them. A closed list, as in `docs/format.md`: the tables of
+/// Unicode change with its version, and a key must not.
 fn is_separator(symbol: char) -> bool {
-    symbol == '-' || symbol.is_whitespace() || !(symbol.is_ascii() || symbol.is_alphanumeric())
+    let is_white_space = matches!(
+        symbol,
+        '\u{9}'..='\u{D}' | ' ' | '\u{85}' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{2028}' | '\u{2029}'
+            | '\u{202F}' | '\u{205F}' | '\u{3000}'
+    );
+    let is_dash = matches!(
+        symbol,
+        '-' | '\u{AD}' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{FE58}' | '\u{FE63}' | '\u{FF0D}'
+    );
+    let has_no_width = matches!(
+        symbol,
+        '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'
+    );
+    let is_mark = matches!(symbol, '\u{B7}' | '\u{2018}'..='\u{201F}' | '\u{2022}');
+    is_white_space || is_dash || has_no_width || is_mark
 }
 
 fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {

@@ -1,17 +1,23 @@
 use super::{
-    super::tests::{contents, token},
+    super::tests::{HEADER_LEN, ONE_BLOCK, contents, token},
     *,
 };
 use crate::token::Fields;
+
+fn encoding(contents: &Contents, records_len: u64) -> Encoding<'_> {
+    let prelude = Prelude { next_id: 100, notes: &contents.notes, ancestors: &contents.ancestors };
+    let tokens = contents.tokens[""].iter().map(|token| ("", token));
+    Encoding::new(HEADER_LEN, prelude, tokens, records_len).unwrap()
+}
 
 /// So that it is refused as too long before any of it is made.
 #[test]
 fn the_length_of_a_plaintext_is_known_before_it_is_made() {
     let contents = contents([token("1")]);
-    let len = |records_len| Encoding::new(100, &contents.notes, contents.tokens.iter(), records_len).unwrap().len();
-    let records_len = records_len(&contents.tokens);
-    assert_eq!(len(records_len), 4096);
-    assert_eq!(len(records_len + 4096), 8192);
+    let len = |records_len| encoding(&contents, records_len).len();
+    let records_len = records_len("", &contents.tokens[""]);
+    assert_eq!(len(records_len), ONE_BLOCK);
+    assert_eq!(len(records_len + 4096), ONE_BLOCK + 4096);
     assert!(length(len(u32::MAX.into())) > u32::MAX.into(), "more than a payload can say of its length");
     assert_eq!(len(u64::MAX), usize::MAX, "more than can be counted");
 }
@@ -19,11 +25,8 @@ fn the_length_of_a_plaintext_is_known_before_it_is_made() {
 #[test]
 fn records_are_as_long_as_they_were_said_to_be_or_nothing_is_encoded() {
     let contents = contents([token("1"), token("2")]);
-    let encoded = |records_len| {
-        let encoding = Encoding::new(1, &contents.notes, contents.tokens.iter(), records_len).unwrap();
-        encoding.plaintext()
-    };
-    let records_len = records_len(&contents.tokens);
+    let encoded = |records_len| encoding(&contents, records_len).plaintext();
+    let records_len = records_len("", &contents.tokens[""]);
     assert!(encoded(records_len).is_ok());
     for wrong in [0, records_len - 1, records_len + 1, records_len + 8192] {
         assert!(matches!(encoded(wrong), Err(Error::Internal(_))), "{wrong} for {records_len}");
@@ -47,10 +50,11 @@ fn parts_are_handed_out_in_order_and_are_all_of_the_plaintext() {
     for (count, len) in [(1, 10), (1, 64 * 1024), (30, 5000), (5, 60_000)] {
         let token = |id: usize| Fields { access_token: Some("a".repeat(len).into()), ..token(&id.to_string()) };
         let contents = Contents { next_id: 100, ..contents((0..count).map(token)) };
-        let encoding = Encoding::of(&contents).unwrap();
+        let encoding = Encoding::of(HEADER_LEN, &contents).unwrap();
         let (mut plaintext, mut parts) = (vec![0; encoding.len()], Vec::new());
         encoding.write(&mut plaintext, |part| parts.push(part)).unwrap();
-        assert!(parts.iter().all(|part| part.len().is_multiple_of(64)), "{count} of {len}");
+        let (_, whole) = parts.split_last().unwrap();
+        assert!(whole.iter().all(|part| part.len().is_multiple_of(64)), "{count} of {len}");
         assert_eq!(parts.len(), encoding.len() / PART + 1, "{count} of {len}");
         assert_eq!(parts.concat(), encoding.plaintext().unwrap());
     }

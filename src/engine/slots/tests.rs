@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    Token,
     engine::tests::{at, create, flaw, now, save, unlock},
     error::FileFlaw,
     file::{Access, Os, StoreFile},
@@ -24,12 +25,15 @@ fn open(folder: &TempDir, unlock: &Unlock) -> Result<Engine> {
     Engine::open(file, unlock, Duration::from_secs(5))
 }
 
-/// The file with other slots in its header, and a check that fits.
+/// The file with other slots in its header, a check that fits, and a body of a length that fits.
 fn with_slots(bytes: &[u8], slots: impl FnOnce(&mut Vec<Slot>)) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let (mut header, _, body) = Header::parse(&mut bytes).unwrap();
     slots(&mut header.slots);
-    [&header.encode(), &*body].concat()
+    let mut body = body.to_vec();
+    body.resize((header.len() + body.len()).next_multiple_of(4096) - header.len(), 0);
+    header.body_len = body.len().try_into().unwrap();
+    [header.encode(), body].concat()
 }
 
 #[test]
@@ -47,8 +51,14 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
     for (place, slot) in old.slots.iter().enumerate() {
         // In the place of the slot that it was, then beside it.
         fs::write(at(&folder), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
-        for unlock in [&unlock(), &key] {
-            assert_eq!(flaw(&folder, open(&folder, unlock)), FileFlaw::Tampered, "{place}");
+        for (other, unlock) in [&unlock(), &key].into_iter().enumerate() {
+            let refused = open(&folder, unlock);
+            if other == place {
+                // A slot is bound to the store key that it holds.
+                assert!(matches!(refused, Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. })));
+            } else {
+                assert_eq!(flaw(&folder, refused), FileFlaw::Tampered, "{place}");
+            }
         }
         fs::write(at(&folder), with_slots(&new, |slots| slots.insert(0, slot.clone()))).unwrap();
         for unlock in [&unlock(), &key] {
@@ -56,7 +66,7 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
         }
     }
     fs::write(at(&folder), with_slots(&new, |slots| slots.clone_from(&old.slots))).unwrap();
-    assert_eq!(flaw(&folder, open(&folder, &key)), FileFlaw::Tampered);
+    assert!(matches!(open(&folder, &key), Err(Error::WrongRecoveryKey { .. })));
 }
 
 #[test]
@@ -147,18 +157,16 @@ fn a_slot_id_that_repeats_is_not_put_into_a_file() {
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
 
-/// Another thread gives the store another key while this one derives.
+/// Another thread gives the store another key while this one derives. `prepare_and_change` then starts again.
 #[test]
-fn a_slot_is_sealed_with_the_key_that_the_store_has_when_it_is_committed() {
+fn slot_prepared_for_another_store_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
-    let key = recovery_key();
-    let new = made(&engine, &key);
+    let new = made(&engine, &recovery_key());
     engine.rekey(&[&unlock()]).unwrap();
-    let _ = engine.commit_slots(|draft| draft.add_slot(new)).unwrap();
-    for way in [&key, &unlock()] {
-        open(&folder, way).unwrap().verify().unwrap();
-    }
+    let before = fs::read(at(&folder)).unwrap();
+    assert!(matches!(engine.commit_slots(|draft| draft.add_slot(new)), Err(Error::Internal(_))));
+    assert_eq!(fs::read(at(&folder)).unwrap(), before);
 }
 
 #[test]
@@ -186,8 +194,12 @@ fn replacing_another_slot_is_not_replacing_the_one_that_opened() {
 #[test]
 fn a_slot_that_would_make_the_file_too_long_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    drop(create(&folder));
+    // As much as leaves no room for another slot in the file's one block.
+    let token = Token::builder().access_token("x".repeat(3400)).build();
+    let saved = create(&folder).write(move |changes| changes.save(&token)).unwrap();
+    saved.confirmed(|_| None).unwrap();
     let len = fs::metadata(at(&folder)).unwrap().len();
+    assert_eq!(len, 4096);
     let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     assert!(matches!(engine.add_slot(&recovery_key()), Err(Error::FileTooLarge { .. })));
