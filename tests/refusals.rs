@@ -460,15 +460,22 @@ fn an_older_state_put_back_is_noticed_until_the_store_is_opened_again() {
 }
 
 #[test]
-fn another_history_of_the_same_length_is_noticed() {
-    let fixture = Fixture::new();
-    let common_past = fixture.bytes();
-    let save = |store: &Keystore, user: &str| store.save_token(&token().user_name(user).access_token("a").build());
-    save(&fixture.store, "ada").unwrap();
-    // From a copy of the past, another present.
-    fs::write(&fixture.path, common_past).unwrap();
-    save(&fixture.open(), "grace").unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })));
+fn another_history_of_any_length_is_noticed() {
+    for saves in [1, 2, 11, 64] {
+        let fixture = Fixture::new();
+        let common_past = fixture.bytes();
+        let save = |store: &Keystore, user: &str| store.save_token(&token().user_name(user).access_token("a").build());
+        save(&fixture.store, "ada").unwrap();
+        // From a copy of the past, another present.
+        fs::write(&fixture.path, common_past).unwrap();
+        let copy = fixture.open();
+        (0..saves).for_each(|n| drop(save(&copy, &format!("grace {n}")).unwrap()));
+        let file = fixture.bytes();
+        assert!(matches!(fixture.store.get_tokens(), Err(Error::Diverged { .. })), "{saves}");
+        assert!(matches!(save(&fixture.store, "lin"), Err(Error::Diverged { .. })), "{saves}");
+        assert_eq!(fixture.bytes(), file, "{saves}");
+        assert_eq!(fixture.open().get_tokens().unwrap().len(), saves);
+    }
 }
 
 /// A keystore with a token, and how one call fails on it. Returns the error, and the path that its message has to name.

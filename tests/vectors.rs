@@ -14,7 +14,9 @@ use std::{
 use common::{Fixture, PASSPHRASE, at_millis, token};
 use reader::Secret;
 use serde_json::{Value, json};
-use tokenkeep::{Error, Keystore, Origin, Passphrase, RecoveryKey, Token, TokenStore, Unlock};
+use tokenkeep::{
+    Error, Keystore, Origin, Passphrase, RecoveryKey, Token, TokenBuilder, TokenStore, Unlock, Unstorable,
+};
 
 /// The sample files, each with what is beside it.
 fn samples() -> Vec<(PathBuf, Value)> {
@@ -23,7 +25,7 @@ fn samples() -> Vec<(PathBuf, Value)> {
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
     let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
     let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
-    assert_eq!(samples.len(), 10);
+    assert_eq!(samples.len(), 15);
     samples
 }
 
@@ -32,10 +34,10 @@ fn secrets<'a>(expected: &'a Value, kind: &str) -> Vec<&'a str> {
     expected[kind].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect()
 }
 
-/// What a sample file holds, without the secrets that open it.
+/// What a sample file holds, without the secrets that open it and what comes of them on the way.
 fn contents(expected: &Value) -> Value {
     let mut contents = expected.clone();
-    contents.as_object_mut().unwrap().retain(|name, _| !SECRETS.contains(&name.as_str()));
+    contents.as_object_mut().unwrap().retain(|name, _| name != "values" && !SECRETS.contains(&name.as_str()));
     contents
 }
 
@@ -57,8 +59,21 @@ fn token_of(expected: &Value) -> Token {
         .api_domain(text("api_domain"))
         .token_type(text("token_type"))
         .scopes(expected["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()));
-    if let Some(time) = time("expires_at") {
-        token = token.expires_at(time);
+    type Set = fn(TokenBuilder, SystemTime) -> TokenBuilder;
+    let times: [(&str, Set); 5] = [
+        ("expires_at", |token, time| token.expires_at(time)),
+        ("received_at", |token, time| token.received_at(time)),
+        ("refresh_expires_at", |token, time| token.refresh_expires_at(time)),
+        ("rejected_at", |token, time| token.rejected_at(time)),
+        ("retry_at", |token, time| token.retry_at(time)),
+    ];
+    for (name, set) in times {
+        if let Some(time) = time(name) {
+            token = set(token, time);
+        }
+    }
+    if let Some(failures) = expected["failures"].as_u64() {
+        token = token.failed_refreshes(failures.try_into().unwrap());
     }
     for (name, value) in expected["attributes"].as_object().unwrap() {
         token = token.attribute(name.as_str(), value.as_str().unwrap());
@@ -77,7 +92,9 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
         common::set_mode(&path, 0o600);
         let passphrases = secrets(&expected, "passphrases").into_iter().map(|text| Unlock::from(Passphrase::new(text)));
         let recovery_keys = secrets(&expected, "recovery_keys").into_iter().map(common::unlock_with_paper);
-        let tokens: Vec<_> = expected["tokens"].as_array().unwrap().iter().map(token_of).collect();
+        // The other namespaces have stores of their own.
+        let tokens = expected["tokens"].as_array().unwrap().iter().filter(|token| token["namespace"].is_null());
+        let tokens: Vec<_> = tokens.map(token_of).collect();
         let mut store = None;
         for unlock in passphrases.chain(recovery_keys) {
             let opened = Keystore::open(&path, &unlock).unwrap();
@@ -94,7 +111,12 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
             assert!(matches!(Keystore::open(&path, &common::unlock()), Err(Error::NoSlotFor { .. })));
             continue;
         };
-        let next = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
+        let next = store.save_token(&token().user_name("one more").access_token("a").build());
+        if expected["next_id"] == json!(1_u64 << 63) {
+            assert!(matches!(next, Err(Error::Unstorable { why: Unstorable::NoIdLeft, .. })), "{next:?}");
+            continue;
+        }
+        let next = next.unwrap();
         assert_eq!(next.as_str(), expected["next_id"].to_string(), "{}", sample.display());
     }
 }
@@ -119,7 +141,55 @@ fn so_does_a_reader_written_from_the_document() {
         ];
         assert!(wrong.iter().all(|secret| reader::read(&file, secret).is_none()));
     }
-    assert_eq!(opened, 21);
+    assert_eq!(opened, 37);
+}
+
+#[test]
+fn a_save_keeps_the_records_of_other_namespaces() {
+    let (sample, expected) = samples().into_iter().find(|(path, _)| path.ends_with("two-namespaces.keep")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy.keep");
+    fs::copy(&sample, &path).unwrap();
+    common::set_mode(&path, 0o600);
+    let paper = secrets(&expected, "recovery_keys")[0];
+    let before = fs::read(&path).unwrap();
+    let store = Keystore::open(&path, &common::unlock_with_paper(paper)).unwrap();
+    let id = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
+
+    let read = reader::read(&fs::read(&path).unwrap(), &Secret::RecoveryKey(paper)).unwrap();
+    let (mut tokens, all) = (read["tokens"].as_array().unwrap().clone(), expected["tokens"].as_array().unwrap());
+    let new = all.iter().filter(|token| token["namespace"].is_null()).count();
+    assert_eq!(tokens.remove(new)["id"], id.as_str());
+    assert_eq!(&tokens, all);
+    let mark = reader::mark(&before);
+    let last = json!({"salt": reader::hex(&mark[..8]), "record_count": 0, "tag": reader::hex(&mark[12..])});
+    let ancestors = [&expected["ancestors"].as_array().unwrap()[1..], &[last]].concat();
+    assert_eq!(read["ancestors"], json!(ancestors));
+}
+
+#[test]
+fn the_values_that_no_sample_shows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
+    let values: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let list = |name: &str| values[name].as_array().unwrap();
+    for pair in list("padme") {
+        let [l, padded] = [0, 1].map(|n| usize::try_from(pair[n].as_u64().unwrap()).unwrap());
+        assert_eq!(reader::padme(l), padded, "{l}");
+    }
+    for salt in list("salts") {
+        let text = |name: &str| salt[name].as_str().unwrap();
+        let [store_key, random, purpose] = ["store_key", "random", "purpose"].map(|name| reader::unhex(text(name)));
+        let count = salt["count"].as_u64().unwrap();
+        let made = reader::salt(&store_key, text("label"), &random, count, &purpose);
+        assert_eq!(reader::hex(&made), text("salt"));
+    }
+    for known in list("recovery_keys") {
+        let (text, key) = (known["text"].as_str().unwrap(), known["key"].as_str());
+        let hex = |text: &str| reader::recovery_key(text).map(|key| reader::hex(&key));
+        assert_eq!(hex(text).as_deref(), key, "{text:?}");
+        let parsed = text.parse::<RecoveryKey>().ok();
+        assert_eq!(parsed.and_then(|parsed| hex(parsed.expose_secret())).as_deref(), key, "{text:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The bad files: for each its name, which says the one thing that is wrong with it, how it is made of the sound one,
 //! and what it is refused as. And the sound files that are made in the same way.
 
+use std::sync::LazyLock;
+
 use tokenkeep::{Error, FileFlaw, KdfCost, KeychainFailure};
 
-use crate::writer::{Draft, Note, Payload, Record, Slot, TEXTS_AFTER_EXPIRY, TEXTS_BEFORE_EXPIRY, recompute_check};
+use crate::writer::{
+    Ancestor, Draft, Note, Payload, Record, Slot, TEXTS_AFTER_TIMES, TEXTS_BEFORE_TIMES, TIMES, recompute_check,
+};
 
 pub(crate) const PASSPHRASE: &str = "canary passphrase";
 /// 00 01 … 1F, as `docs/format.md` spells it.
@@ -18,22 +22,34 @@ const AFTER_9999: u64 = 253_402_300_800_000;
 
 /// Sound, with a slot of each kind and two tokens, one of which has everything that a token can have.
 pub(crate) fn sound() -> Draft {
-    sound_with(vec![
+    sound_with(sound_slots())
+}
+
+fn sound_slots() -> Vec<Slot> {
+    vec![
         Slot::passphrase(0x11, PASSPHRASE),
         Slot::keychain(KEYCHAIN_SLOT_ID[0], key_from(0x20)),
         Slot::recovery_key(0x33, key_from(0)),
-    ])
+    ]
 }
 
-fn notes_on(slots: &[Slot]) -> Vec<Note<'static>> {
+pub(crate) fn notes_on(slots: &[Slot]) -> Vec<Note<'static>> {
     let note = |slot: &Slot| Note { slot_id: slot.slot_id, label: "a label", created_at: 1_800_000_000_000 };
     slots.iter().map(note).collect()
 }
 
 fn sound_with(slots: Vec<Slot>) -> Draft {
+    /// The file before it is the earlier one.
+    static ANCESTORS: LazyLock<Vec<Ancestor>> = LazyLock::new(|| {
+        let before = Ancestor::made_up(&STORE_ID, GENERATION - 1);
+        before.into_iter().chain([Ancestor::of(&earlier().seal())]).collect()
+    });
+    of_generation(GENERATION, &ANCESTORS, slots)
+}
+
+fn of_generation(generation: u64, ancestors: &[Ancestor], slots: Vec<Slot>) -> Draft {
     let notes = notes_on(&slots);
     let full = Record {
-        id: "1",
         texts: &[
             ("user_name", "ada"),
             ("client_id", "client"),
@@ -46,22 +62,24 @@ fn sound_with(slots: Vec<Slot>) -> Draft {
             ("api_domain", "https://api.example"),
             ("token_type", "Bearer"),
         ],
-        expires_at: Some(1_900_000_000_123),
+        times: &[
+            ("expires_at", 1_900_000_000_123),
+            ("received_at", 1_800_000_000_000),
+            ("refresh_expires_at", 1_950_000_000_456),
+            ("rejected_at", 1_800_000_050_000),
+            ("retry_at", 1_800_000_060_000),
+        ],
+        failures: 3,
         scopes: &["z.read", "a.write"],
         attributes: &[("account", "canary account"), ("region", "canary region")],
-        created_at: 1_800_000_000_001,
         updated_at: 1_800_000_000_002,
         revision: 2,
+        ..Record::new("1", &[])
     };
     let second = Record {
-        id: "7",
-        texts: &[("user_name", "grace"), ("refresh_token", "canary of grace")],
-        expires_at: None,
-        scopes: &[],
-        attributes: &[],
         created_at: 1_800_000_000_003,
         updated_at: 1_800_000_000_003,
-        revision: 1,
+        ..Record::new("7", &[("user_name", "grace"), ("refresh_token", "canary of grace")])
     };
     Draft {
         magic: [0x89, 0x54, 0x4B, 0x50, 0x0D, 0x0A, 0x1A, 0x0A],
@@ -72,13 +90,13 @@ fn sound_with(slots: Vec<Slot>) -> Draft {
         required_features: 0,
         reserved: [0; 4],
         store_id: STORE_ID,
-        generation: GENERATION,
+        generation,
         body_commitment: None,
         key_id: None,
         slots,
         store_key: STORE_KEY,
         body_store_key: None,
-        payload: Payload::new(8, &notes, &[full, second]),
+        payload: Payload::new(8, &notes, ancestors, &[full, second]),
         alter_plaintext: Box::new(|_| ()),
     }
 }
@@ -89,7 +107,8 @@ const STORE_KEY: [u8; 32] = [0xA5; 32];
 
 /// A sound state of the same store from before the bad files.
 pub(crate) fn earlier() -> Draft {
-    Draft { generation: GENERATION - 1, ..sound() }
+    let generation = GENERATION - 1;
+    of_generation(generation, &Ancestor::made_up(&STORE_ID, generation), sound_slots())
 }
 
 /// Sound ones that are one text away from the bad files with one user name and client id.
@@ -119,19 +138,10 @@ pub(crate) const PASSPHRASE_OF_TWO_CLIENTS: &str = "one user, two clients";
 /// user name.
 pub(crate) fn two_clients() -> Draft {
     let slots = vec![Slot::passphrase(0x44, PASSPHRASE_OF_TWO_CLIENTS), Slot::recovery_key(0x55, key_from(0))];
-    let record = |id, texts| Record {
-        id,
-        texts,
-        expires_at: None,
-        scopes: &[],
-        attributes: &[],
-        created_at: 1_800_000_000_001,
-        updated_at: 1_800_000_000_001,
-        revision: 1,
-    };
+    let record = Record::new;
     let records = [
         Record {
-            expires_at: Some(1_900_000_000_123),
+            times: &[("expires_at", 1_900_000_000_123)],
             updated_at: 1_800_000_000_002,
             revision: 2,
             ..record(
@@ -158,17 +168,18 @@ pub(crate) fn two_clients() -> Draft {
         record("5", &[("client_id", "public"), ("refresh_token", "refresh token without a user")]),
         record("6", &[("client_id", "public"), ("refresh_token", "another one without a user")]),
     ];
+    let (store_id, generation) = (*b"of two clients..", 6);
     Draft {
-        store_id: *b"of two clients..",
-        generation: 6,
+        store_id,
+        generation,
         store_key: [0xB6; 32],
-        payload: Payload::new(7, &notes_on(&slots), &records),
+        payload: Payload::new(7, &notes_on(&slots), &Ancestor::made_up(&store_id, generation), &records),
         slots,
         ..sound()
     }
 }
 
-fn key_from(first: u8) -> [u8; 32] {
+pub(crate) fn key_from(first: u8) -> [u8; 32] {
     std::array::from_fn(|n| first + u8::try_from(n).unwrap())
 }
 
@@ -246,8 +257,8 @@ impl Refusal {
             Self::DamagedHeader => "damaged",
             Self::UnsupportedFeature(_) => "unsupported feature",
             Self::Malformed(_) => "malformed",
-            Self::KdfLimit(..) => "costs outside their limits",
-            Self::Wrong | Self::NoEntry | Self::NoSuchSlot => "opens no slot",
+            Self::KdfLimit(..) => "cost out of bounds",
+            Self::Wrong | Self::NoEntry | Self::NoSuchSlot => "wrong secret",
             Self::Tampered => "tampered",
             Self::Replaced | Self::Rekeyed | Self::AlreadyThere => unreachable!("not what a reader tells"),
         }
@@ -347,7 +358,9 @@ const SLOT: usize = 144;
 const SLOTS: [(&str, usize); 3] = [("passphrase", 128), ("keychain", 128 + SLOT), ("recovery-key", 128 + 2 * SLOT)];
 const CHECK: usize = 128 + 3 * SLOT;
 const BODY: usize = CHECK + 32;
-const LEN: usize = BODY + 4096 + 16;
+const LEN: usize = 4096;
+/// And how long its plaintext is.
+const PLAINTEXT: usize = LEN - BODY - 16;
 
 pub(crate) fn catalogue() -> Vec<Row> {
     let parts = [
@@ -362,6 +375,7 @@ pub(crate) fn catalogue() -> Vec<Row> {
         padding(),
         shapes_of_the_payload(),
         ends_of_texts_and_lists(),
+        namespaces_and_lineage(),
         rules_of_the_store(),
         rules_of_a_record(),
     ];
@@ -435,7 +449,7 @@ fn lengths() -> Vec<Row> {
         ("one-too-small", 591),
         ("one-too-large", 593),
         ("a-slot-too-large", 736),
-        ("the-file", 4704),
+        ("the-file", 4096),
         ("huge", u32::MAX),
     ] {
         let file = sealed(|draft| draft.header_len = Some(header_len));
@@ -448,15 +462,19 @@ fn lengths() -> Vec<Row> {
         ("one-too-large", body_len + 1, no_padding),
         ("without-the-tag", body_len - 16, no_padding),
         ("largest", u64::MAX, no_padding),
-        ("largest-with-padding", u64::MAX - 4095 + 16, Truncated { expected: u64::MAX - 4095 + 16 + 592 }),
-        ("4-gib", (1 << 32) + 16, Truncated { expected: (1 << 32) + 16 + 592 }),
+        ("largest-with-padding", u64::MAX - 4095 - 592, Truncated { expected: u64::MAX - 4095 }),
+        // With the header it is 2^64.
+        ("with-header-overflows-64-bits", u64::MAX - 591, Truncated { expected: u64::MAX }),
+        ("4-gib", (1 << 32) - 592, Truncated { expected: 1 << 32 }),
+        // In 32 bits as long as it is.
+        ("4-gib-and-the-file", (1 << 32) + body_len, Truncated { expected: (1 << 32) + len }),
         ("a-block-too-large", body_len + 4096, Truncated { expected: len + 4096 }),
     ] {
         rows.push(unread(format!("body-len-{name}"), refusal, sealed(|draft| draft.body_len = Some(told))));
     }
-    let two_blocks = |draft: &mut Draft| {
-        draft.alter_plaintext = Box::new(|plaintext| plaintext.resize(8192, 0));
-        draft.body_len = Some(4096 + 16);
+    let two_blocks = move |draft: &mut Draft| {
+        draft.alter_plaintext = Box::new(|plaintext| plaintext.resize(PLAINTEXT + 4096, 0));
+        draft.body_len = Some(body_len);
     };
     rows.push(unread("body-len-a-block-too-small", Malformed("after its end"), sealed(two_blocks)));
     rows
@@ -611,6 +629,10 @@ fn changed_slots() -> Vec<Row> {
         let other = sealed(of_another_store)[*at..*at + SLOT].to_vec();
         let file = forged(|file| file[*at..*at + SLOT].copy_from_slice(&other));
         rows.push(tampered(format!("{name}-slot-of-another-store"), open, file));
+        let of_another_key = |draft: &mut Draft| draft.slots[way].key_id = Some(*b"another ");
+        let other = sealed(of_another_key)[*at..*at + SLOT].to_vec();
+        let file = forged(|file| file[*at..*at + SLOT].copy_from_slice(&other));
+        rows.push(tampered(format!("{name}-slot-of-another-key-id"), open, file));
     }
     let [(_, passphrase), (_, keychain), (_, recovery_key)] = SLOTS;
     rows.push(tampered("slot-with-more-passes", [Wrong, Tampered, Tampered], forged(put(passphrase + 8, [6, 0]))));
@@ -622,20 +644,37 @@ fn changed_slots() -> Vec<Row> {
         one[keychain..].swap_with_slice(&mut other[..SLOT]);
     });
     rows.push(tampered("slots-exchanged", [Tampered; 3], swapped));
-    let without_recovery_key = forged(|file| {
+    let without_recovery_key = |file: &mut Vec<u8>| {
         drop(file.drain(recovery_key..recovery_key + SLOT));
         put(10, [2, 0, 0xC0, 0x01])(file); // two slots in 448 bytes
+    };
+    let no_padding = Malformed("no padding gives");
+    rows.push(unread("slot-removed-and-the-file-shortened", no_padding, forged(without_recovery_key)));
+    let removed = forged(|file| {
+        without_recovery_key(file);
+        fit_body(file, BODY - SLOT);
     });
-    rows.push(tampered("slot-removed", [Tampered, Tampered, NoSuchSlot], without_recovery_key));
+    rows.push(tampered("slot-removed", [Tampered, Tampered, NoSuchSlot], removed));
     let mut slots = sound().slots;
     slots.push(Slot::recovery_key(0x44, key_from(0x40)));
     let added = Draft { slots, ..sound() }.seal()[CHECK..CHECK + SLOT].to_vec();
-    let with_another = forged(|file| {
+    let with_another = |file: &mut Vec<u8>| {
         drop(file.splice(CHECK..CHECK, added));
         put(10, [4, 0, 0xE0, 0x02])(file); // four slots in 736 bytes
+    };
+    rows.push(unread("slot-added-and-the-file-lengthened", no_padding, forged(with_another.clone())));
+    let added = forged(|file| {
+        with_another(file);
+        fit_body(file, BODY + SLOT);
     });
-    rows.push(tampered("slot-added", [Tampered; 3], with_another));
+    rows.push(tampered("slot-added", [Tampered; 3], added));
     rows
+}
+
+/// Makes the body as long as a file of one block has it after another header.
+fn fit_body(file: &mut Vec<u8>, header_len: usize) {
+    file.resize(LEN, 0);
+    put(16, u64::try_from(LEN - header_len).unwrap().to_le_bytes())(file);
 }
 
 /// What can be done to the prologue and the body without the store key, and what with one that is not the slots'.
@@ -648,7 +687,7 @@ fn changed_bodies() -> Vec<Row> {
         tampered("generation-lowered", [Tampered; 3], forged(put(48, [6]))),
         tampered("body-salt-changed", [Tampered; 3], forged(flipped(56))),
         tampered("body-commitment-changed", [Tampered; 3], forged(flipped(88))),
-        tampered("key-id-changed", [Tampered; 3], forged(flipped(120))).in_place(Rekeyed),
+        tampered("key-id-changed", [Wrong; 3], forged(flipped(120))).in_place(Rekeyed),
         tampered("body-first-bit-flipped", [Tampered; 3], damaged(flipped(BODY))),
         tampered("body-last-bit-flipped", [Tampered; 3], damaged(flipped(LEN - 17))),
         tampered("body-tag-changed", [Tampered; 3], damaged(flipped(LEN - 1))),
@@ -685,22 +724,41 @@ fn padding() -> Vec<Row> {
             let end = 4 + usize::try_from(length_of_payload(plaintext)).unwrap();
             plaintext[end] = 1;
         }),
-        plaintext("padding-last-byte", |plaintext| plaintext[4095] = 0x80),
-        plaintext("padding-a-block-too-long", |plaintext| plaintext.resize(8192, 0)),
-        plaintext("padding-a-block-too-short", |plaintext| {
-            put_length(plaintext, 5000);
+        plaintext("padding-last-byte", |plaintext| plaintext[PLAINTEXT - 1] = 0x80),
+        plaintext("padding-a-block-too-long", |plaintext| plaintext.resize(PLAINTEXT + 4096, 0)),
+        // It has room for the payload, but Padmé asks for more.
+        unlocked("padding-a-block-too-short", Malformed("not padded"), {
+            sealed(|draft| {
+                let to_grow = PLAINTEXT - 4 - draft.payload.len();
+                grow(&mut draft.payload, "record 0 access_token", to_grow);
+                draft.alter_plaintext = Box::new(|plaintext| plaintext.truncate(PLAINTEXT));
+            })
         }),
         // 65 whole blocks, where Padmé asks for 66.
-        plaintext("padding-to-blocks-alone", |plaintext| {
-            put_length(plaintext, (1 << 18) + 4096 - 4);
-            plaintext.resize((1 << 18) + 4096, 0);
+        unlocked("padding-to-blocks-alone", Malformed("not padded"), {
+            sealed(|draft| {
+                for secret in ["client_secret", "refresh_token", "access_token", "grant_token"] {
+                    draft.payload.set_text(&format!("record 0 {secret}"), "x".repeat(64_000));
+                }
+                let to_grow = (1 << 18) + 1 - 4 - draft.payload.len();
+                grow(&mut draft.payload, "record 1 refresh_token", to_grow);
+                draft.alter_plaintext = Box::new(|plaintext| plaintext.truncate(PLAINTEXT + (1 << 18)));
+            })
         })
         .frozen_if(false),
         plaintext("payload-length-0", |plaintext| put_length(plaintext, 0)),
-        plaintext("payload-length-one-more-than-there-is-room", |plaintext| put_length(plaintext, 4093)),
+        plaintext("payload-length-one-more-than-there-is-room", |plaintext| {
+            put_length(plaintext, u32::try_from(PLAINTEXT - 3).unwrap());
+        }),
         plaintext("payload-length-with-prefix-overflows-32-bits", |plaintext| put_length(plaintext, u32::MAX - 3)),
         plaintext("payload-length-largest", |plaintext| put_length(plaintext, u32::MAX)),
     ]
+}
+
+/// Makes a text longer.
+fn grow(payload: &mut Payload, piece: &str, by: usize) {
+    let len = usize::try_from(payload.get(&format!("{piece} length"))).unwrap();
+    payload.set_text(piece, "x".repeat(len + by));
 }
 
 fn length_of_payload(plaintext: &[u8]) -> u32 {
@@ -717,7 +775,10 @@ fn shapes_of_the_payload() -> Vec<Row> {
     let mut rows = vec![
         payload("payload-empty", NOT_BINCODE, |payload| payload.end_before("schema")),
         payload("payload-cut-after-schema", NOT_BINCODE, |payload| payload.end_before("next_id")),
-        payload("payload-cut-after-notes", NOT_BINCODE, |payload| payload.end_before("records")),
+        payload("payload-cut-after-notes", NOT_BINCODE, |payload| payload.end_before("ancestors")),
+        payload("payload-cut-after-ancestors", NOT_BINCODE, |payload| payload.end_before("record_tags")),
+        payload("payload-cut-after-record-tags", NOT_BINCODE, |payload| payload.end_before("records")),
+        payload("payload-cut-in-an-ancestor", NOT_BINCODE, |payload| payload.end_before("ancestor 5 tag")),
         payload("payload-cut-in-a-record", NOT_BINCODE, |payload| payload.end_before("record 1 expires_at option")),
         payload("payload-cut-in-a-text", NOT_BINCODE, |payload| {
             payload.end_before("record 1 refresh_token");
@@ -729,12 +790,16 @@ fn shapes_of_the_payload() -> Vec<Row> {
         payload("payload-with-a-byte-after-it", NOT_BINCODE, |payload| payload.append(&[0])),
         payload("payload-with-a-record-after-it", NOT_BINCODE, |payload| payload.repeat("record 1 ")),
     ];
-    for field in texts_and_time() {
+    for field in texts_and_times() {
         for option in [2, 255] {
             let row = payload(format!("option-{option}-{}", dashed(field)), NOT_BINCODE, |payload| {
                 payload.set(&format!("record 0 {field} option"), [option]);
             });
-            rows.push(row.frozen_if(option == 2 && ["user_name", "access_token", "expires_at"].contains(&field)));
+            rows.push(
+                row.frozen_if(
+                    option == 2 && (["user_name", "access_token"].contains(&field) || TIMES.contains(&field)),
+                ),
+            );
         }
     }
     for (name, piece) in texts() {
@@ -754,7 +819,7 @@ fn shapes_of_the_payload() -> Vec<Row> {
 
 /// Lengths and counts that are not those of what follows.
 fn ends_of_texts_and_lists() -> Vec<Row> {
-    let counts = ["notes", "records", "record 0 scopes", "record 0 attributes"];
+    let counts = ["notes", "ancestors", "record_tags", "records", "record 0 scopes", "record 0 attributes"];
     let counts = counts.map(|piece| (dashed(piece.trim_start_matches("record 0 ")), piece.to_owned()));
     let lengths = texts().into_iter().map(|(name, piece)| (name, format!("{piece} length")));
     let mut rows = Vec::new();
@@ -779,7 +844,9 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
             rows.push(row.frozen_if(is_frozen));
         }
     }
-    rows.extend(counts.map(|(name, piece)| {
+    // None is less than none.
+    let filled = counts.into_iter().filter(|(_, piece)| piece != "record_tags");
+    rows.extend(filled.map(|(name, piece)| {
         payload(format!("length-{name}-one-too-few"), NOT_BINCODE, |payload| {
             let told = payload.get(&piece) - 1;
             payload.set_number(&piece, told);
@@ -793,16 +860,82 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
     rows
 }
 
+const ONE_USER: &str = "two tokens have one user name and client id";
+
+fn namespaces_and_lineage() -> Vec<Row> {
+    let out_of_order = "its records are not in the order of their namespaces";
+    let wrong_number = "its ancestors do not fit its generation";
+    let too_long = "a token's namespace is longer than 256 bytes";
+    let of_a_journal = "an ancestor has records of a journal";
+    let tags = "it has tags of a journal's records";
+    let namespaces = |payload: &mut Payload, first: &str, second: &str| {
+        payload.set_text("record 0 namespace", first);
+        payload.set_text("record 1 namespace", second);
+    };
+    vec![
+        payload("namespace-too-long", too_long, |payload| payload.set_text("record 1 namespace", "n".repeat(257))),
+        payload("namespaces-out-of-order", out_of_order, |payload| namespaces(payload, "b", "a")),
+        payload("namespaces-default-not-first", out_of_order, |payload| namespaces(payload, "a", "")),
+        // As UTF-16 orders them.
+        payload("namespaces-in-another-order-of-characters", out_of_order, |payload| {
+            namespaces(payload, "\u{10000}", "\u{FFFD}");
+        }),
+        payload("namespace-in-two-groups", out_of_order, |payload| {
+            namespaces(payload, "a", "a");
+            payload.set_number("records", 3);
+            payload.repeat("record 1 ");
+            // The first of the two that have this name now.
+            payload.set_text("record 1 namespace", "b");
+        }),
+        payload("ancestors-none", wrong_number, |payload| {
+            payload.set_number("ancestors", 0);
+            payload.remove("ancestor ");
+        }),
+        payload("ancestors-one-too-few", wrong_number, |payload| {
+            payload.set_number("ancestors", 5);
+            payload.remove("ancestor 0 ");
+        }),
+        payload("ancestors-one-too-many", wrong_number, |payload| {
+            payload.set_number("ancestors", 7);
+            payload.repeat("ancestor 0 ");
+        }),
+        unlocked("ancestors-65", Malformed(wrong_number), {
+            let all = [Ancestor::made_up(&STORE_ID, 2), Ancestor::made_up(&STORE_ID, 66)].concat();
+            of_generation(66, &all, sound_slots()).seal()
+        }),
+        unlocked("ancestors-of-the-first-generation", Malformed(wrong_number), {
+            of_generation(1, &Ancestor::made_up(&STORE_ID, 2), sound_slots()).seal()
+        }),
+        payload("ancestor-with-a-record", of_a_journal, |payload| {
+            payload.set("ancestor 0 record_count", 1_u32.to_le_bytes());
+        }),
+        payload("last-ancestor-with-a-record", of_a_journal, |payload| {
+            payload.set("ancestor 5 record_count", (1_u32 << 31).to_le_bytes());
+        }),
+        payload("record-tags-one", tags, |payload| {
+            payload.set("record_tags", [&1_u64.to_le_bytes()[..], b"the tag."].concat());
+        }),
+    ]
+}
+
 fn rules_of_the_store() -> Vec<Row> {
     let notes_differ = "slots and the notes";
     let mut rows = vec![
         payload("schema-0", "unknown schema", |payload| payload.set("schema", 0_u32.to_le_bytes())),
         payload("schema-2", "unknown schema", |payload| payload.set("schema", 2_u32.to_le_bytes())),
-        payload("next-id-0", "next id", |payload| payload.set_number("next_id", 0)),
+        payload("next-id-0", "next id", |payload| {
+            payload.set_number("next_id", 0);
+            payload.set_number("records", 0);
+            payload.remove("record ");
+        }),
         payload("next-id-one-too-large", "next id", |payload| payload.set_number("next_id", (1 << 63) + 1)),
         payload("next-id-largest", "next id", |payload| payload.set_number("next_id", u64::MAX)),
         payload("next-id-taken", "yet to be chosen", |payload| payload.set_number("next_id", 7)),
         payload("next-id-before-one-that-is-taken", "yet to be chosen", |payload| payload.set_number("next_id", 2)),
+        payload("next-id-taken-in-another-namespace", "yet to be chosen", |payload| {
+            payload.set_text("record 1 namespace", "n");
+            payload.set_text("record 1 id", "8");
+        }),
         payload("id-largest-that-is-chosen", "yet to be chosen", |payload| {
             payload.set_text("record 1 id", "9223372036854775807");
         }),
@@ -821,12 +954,28 @@ fn rules_of_the_store() -> Vec<Row> {
         payload("notes-in-another-order", notes_differ, |payload| payload.swap("note 0 slot_id", "note 1 slot_id")),
         payload("note-of-another-slot", notes_differ, |payload| payload.set("note 1 slot_id", [0x44; 16])),
         payload("label-too-long", "longer than 256", |payload| payload.set_text("note 0 label", "x".repeat(257))),
-        payload("two-tokens-with-one-id", "one id", |payload| payload.set_text("record 1 id", "1")),
-        payload("two-tokens-with-one-user-name-and-client-id", "one user name and client id", |payload| {
+        payload("two-tokens-with-one-id", "two tokens have one id", |payload| payload.set_text("record 1 id", "1")),
+        payload("two-tokens-of-a-namespace-with-one-id", "two tokens have one id", |payload| {
+            payload.set_text("record 0 namespace", "n");
+            payload.set_text("record 1 namespace", "n");
+            payload.set_text("record 1 id", "1");
+        }),
+        payload("two-tokens-of-a-namespace-with-one-id-of-the-application", "two tokens have one id", |payload| {
+            for piece in ["record 0 namespace", "record 1 namespace", "record 0 id", "record 1 id"] {
+                payload.set_text(piece, "007");
+            }
+        }),
+        payload("two-tokens-of-a-namespace-with-one-user-name-and-client-id", ONE_USER, |payload| {
+            payload.set_text("record 0 namespace", "n");
+            payload.set_text("record 1 namespace", "n");
             payload.set_text("record 1 user_name", "ada");
             payload.fill_text("record 1 client_id", "client");
         }),
-        payload("two-tokens-with-one-user-name-and-no-client-id", "one user name and client id", |payload| {
+        payload("two-tokens-with-one-user-name-and-client-id", ONE_USER, |payload| {
+            payload.set_text("record 1 user_name", "ada");
+            payload.fill_text("record 1 client_id", "client");
+        }),
+        payload("two-tokens-with-one-user-name-and-no-client-id", ONE_USER, |payload| {
             payload.set_text("record 1 user_name", "ada");
             payload.clear_text("record 0 client_id");
         }),
@@ -834,6 +983,10 @@ fn rules_of_the_store() -> Vec<Row> {
     for (name, piece) in [
         ("note", "note 2 created_at"),
         ("expires-at", "record 0 expires_at"),
+        ("received-at", "record 0 received_at"),
+        ("refresh-expires-at", "record 0 refresh_expires_at"),
+        ("rejected-at", "record 0 rejected_at"),
+        ("retry-at", "record 0 retry_at"),
         ("created-at", "record 0 created_at"),
         ("updated-at", "record 1 updated_at"),
     ] {
@@ -848,29 +1001,36 @@ fn rules_of_the_store() -> Vec<Row> {
 fn rules_of_a_record() -> Vec<Row> {
     let unsavable = "could not have been saved";
     let mut rows = vec![
-        payload("namespace-unknown", "unknown namespace", |payload| payload.set_text("record 0 namespace", "n")),
         payload("revision-0", "revision is zero", |payload| payload.set_number("record 1 revision", 0)),
         payload("nothing-to-store", unsavable, |payload| payload.clear_text("record 1 refresh_token")),
+        payload("id-token-alone", unsavable, |payload| {
+            payload.clear_text("record 1 refresh_token");
+            payload.fill_text("record 1 id_token", "canary id token");
+        }),
         payload("scope-twice", "scope twice", |payload| payload.set_text("record 0 scope 1", "z.read")),
         payload("attributes-out-of-order", "out of order", |payload| {
             payload.set_text("record 0 attribute 0 name", "zone");
         }),
         payload("attribute-twice", "out of order", |payload| payload.set_text("record 0 attribute 1 name", "account")),
-        // The largest field has 64 KiB, and with it a token of 256 KiB has five.
+        // By one byte, in texts that are each as long as they may be.
         payload("token-of-more-than-256-kib", unsavable, |payload| {
-            for secret in ["client_secret", "refresh_token", "access_token", "grant_token", "id_token"] {
-                payload.set_text(&format!("record 0 {secret}"), "x".repeat(65_000));
+            let secrets = ["client_secret", "refresh_token", "access_token", "grant_token"];
+            let pieces = secrets.map(|secret| format!("record 0 {secret}"));
+            pieces.iter().for_each(|piece| payload.set_text(piece, ""));
+            let rest = (1 << 18) + 1 - 3 * 65_536 - payload.len_of_texts("record 0 ");
+            for (piece, len) in pieces.iter().zip([65_536, 65_536, 65_536, rest]) {
+                payload.set_text(piece, "x".repeat(len));
             }
-        })
-        .frozen_if(false),
+        }),
     ];
     let empty = "an empty text";
     for (name, piece) in texts().into_iter().filter(|(name, _)| !["label", "namespace"].contains(&name.as_str())) {
         let row = payload(format!("text-{name}-empty"), empty, |payload| payload.set_text(&piece, ""));
-        rows.push(row.frozen_if(is_example(&name)));
+        rows.push(row);
         let too_long =
             payload(format!("text-{name}-too-long"), unsavable, |payload| payload.set_text(&piece, "a".repeat(65_537)));
-        rows.push(too_long.frozen_if(false));
+        // They are large.
+        rows.push(too_long.frozen_if(name == "access-token"));
     }
     rows
 }
@@ -878,10 +1038,10 @@ fn rules_of_a_record() -> Vec<Row> {
 /// Each text that a payload has, and the piece that it is.
 fn texts() -> Vec<(String, String)> {
     let optional =
-        TEXTS_BEFORE_EXPIRY.iter().chain(&TEXTS_AFTER_EXPIRY).map(|field| (*field, format!("record 0 {field}")));
+        TEXTS_BEFORE_TIMES.iter().chain(&TEXTS_AFTER_TIMES).map(|field| (*field, format!("record 0 {field}")));
     let others = [
         ("label", "note 1 label"),
-        ("namespace", "record 0 namespace"),
+        ("namespace", "record 1 namespace"),
         ("id", "record 1 id"),
         ("scope", "record 0 scope 1"),
         ("attribute_name", "record 0 attribute 0 name"),
@@ -896,8 +1056,8 @@ fn is_example(text: &str) -> bool {
     ["label", "id", "user-name", "access-token", "scope", "attribute-name", "attribute-value"].contains(&text)
 }
 
-fn texts_and_time() -> impl Iterator<Item = &'static str> {
-    TEXTS_BEFORE_EXPIRY.into_iter().chain(["expires_at"]).chain(TEXTS_AFTER_EXPIRY)
+fn texts_and_times() -> impl Iterator<Item = &'static str> {
+    TEXTS_BEFORE_TIMES.into_iter().chain(TIMES).chain(TEXTS_AFTER_TIMES)
 }
 
 fn dashed(name: &str) -> String {

@@ -10,6 +10,7 @@ mod common;
 #[path = "../reader/mod.rs"]
 #[allow(unreachable_pub, reason = "a test's module, that uses a part of it")]
 mod reader;
+mod samples;
 #[path = "../writer/mod.rs"]
 mod writer;
 
@@ -28,8 +29,9 @@ use tokenkeep::{
     Error, KdfParams, Keychain, Keystore, Passphrase, Result, SlotId, TokenId, TokenStore, Unlock, testing::derivations,
 };
 
-use catalogue::{KEYCHAIN_KEY, PASSPHRASE, PASSPHRASE_OF_TWO_CLIENTS, RECOVERY_KEY, Refusal, Row, WAYS};
+use catalogue::{KEYCHAIN_KEY, PASSPHRASE, RECOVERY_KEY, Refusal, Row, WAYS};
 use common::{names_in, token};
+use samples::Sample;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -68,7 +70,7 @@ fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
-/// The bad files, what is beside them, and the sound ones as samples among the others.
+/// The bad files, the samples, what is beside them, and the values that no sample shows.
 fn write(rows: &[Row]) {
     let directory = vectors().join("bad");
     fs::create_dir_all(&directory).unwrap();
@@ -78,30 +80,21 @@ fn write(rows: &[Row]) {
     for row in rows.iter().filter(|row| row.is_frozen) {
         fs::write(directory.join(format!("{}.keep", row.name)), &row.file).unwrap();
     }
-    let json = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).unwrap());
-    fs::write(vectors().join("bad.json"), json(&beside(rows))).unwrap();
-    for (name, sample, secrets) in samples() {
-        let mut contents = reader::read(&sample, &reader::Secret::RecoveryKey(RECOVERY_KEY)).unwrap();
-        contents.as_object_mut().unwrap().extend(secrets.as_object().unwrap().clone());
-        fs::write(vectors().join(format!("{name}.json")), json(&contents)).unwrap();
-        fs::write(vectors().join(format!("{name}.keep")), sample).unwrap();
+    fs::write(vectors().join("bad.json"), json_text(&beside(rows))).unwrap();
+    fs::write(vectors().join("values.json"), json_text(&samples::values())).unwrap();
+    for Sample { name, file, beside } in samples::samples() {
+        fs::write(vectors().join(format!("{name}.json")), json_text(&beside)).unwrap();
+        fs::write(vectors().join(format!("{name}.keep")), file).unwrap();
     }
 }
 
-/// The sound files that the writer makes, each with its name and its secrets.
-fn samples() -> [(&'static str, Vec<u8>, Value); 2] {
-    let of_two_clients = json!({"passphrases": [PASSPHRASE_OF_TWO_CLIENTS], "recovery_keys": [RECOVERY_KEY]});
-    [("sound", catalogue::sound().seal(), secrets()), ("two-clients", catalogue::two_clients().seal(), of_two_clients)]
-}
-
-/// What opens all bad files, as it is written beside them.
-fn secrets() -> Value {
-    json!({"passphrases": [PASSPHRASE], "keychain_keys": [KEYCHAIN_KEY], "recovery_keys": [RECOVERY_KEY]})
+fn json_text(value: &Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
 }
 
 /// What is written beside the bad files: of each what it is refused as, with each kind of secret where that differs.
 fn beside(rows: &[Row]) -> Value {
-    let mut beside = secrets();
+    let mut beside = samples::secrets();
     for row in rows.iter().filter(|row| row.is_frozen) {
         let [passphrase, keychain, recovery_key] = row.open.map(Refusal::words);
         beside["refused"][&row.name] = if passphrase == keychain && keychain == recovery_key {
@@ -126,12 +119,17 @@ fn the_folder_is_the_catalogue() {
         assert!(frozen == row.file, "{} is not what is made now", row.name);
         size += frozen.len();
     }
-    assert!(size < 1_250_000, "{size} bytes are too many to carry along");
-    for (name, sample, _) in samples() {
-        assert!(fs::read(vectors().join(format!("{name}.keep"))).unwrap() == sample, "{name} is not what is made now");
+    assert!(size < 1_750_000, "{size} bytes are too many to carry along");
+    let is_written = |name: &str, expected: &Value| {
+        let text = fs::read_to_string(vectors().join(format!("{name}.json"))).unwrap();
+        assert!(text == json_text(expected), "{name}.json is not what is made now");
+    };
+    for Sample { name, file, beside } in samples::samples() {
+        assert!(fs::read(vectors().join(format!("{name}.keep"))).unwrap() == file, "{name} is not what is made now");
+        is_written(&name, &beside);
     }
-    let expected: Value = serde_json::from_slice(&fs::read(vectors().join("bad.json")).unwrap()).unwrap();
-    assert_eq!(expected, beside(&rows));
+    is_written("bad", &beside(&rows));
+    is_written("values", &samples::values());
 }
 
 fn no_two_are_the_same() {

@@ -14,7 +14,9 @@ use ring::{
     hmac,
 };
 
-use crate::reader::hkdf;
+use serde_json::{Value, json};
+
+use crate::reader::{hex, hkdf};
 
 /// A file that is yet to be sealed. Where a field is `None`, the file has what it should have there.
 pub(crate) struct Draft {
@@ -26,6 +28,7 @@ pub(crate) struct Draft {
     pub(crate) required_features: u32,
     pub(crate) reserved: [u8; 4],
     pub(crate) store_id: [u8; 16],
+    /// The payload has an ancestor for each generation before it, up to 64.
     pub(crate) generation: u64,
     pub(crate) body_commitment: Option<[u8; 32]>,
     pub(crate) key_id: Option<[u8; 8]>,
@@ -53,21 +56,32 @@ pub(crate) struct Slot {
     pub(crate) secret: SlotSecret,
     /// The store that it is bound to, if not to the one that it is in.
     pub(crate) store_id: Option<[u8; 16]>,
+    /// The store key that it is bound to by its id, if not to the one that it holds.
+    pub(crate) key_id: Option<[u8; 8]>,
+    /// Whether a passphrase is derived at a higher cost than the least. The bad files ask for absurd costs.
+    pub(crate) derives_at_any_cost: bool,
 }
 
 #[derive(Clone)]
 pub(crate) enum SlotSecret {
-    Passphrase(&'static str),
+    Passphrase(String),
     Key([u8; 32]),
+}
+
+/// What a slot is sealed with on the way.
+struct SlotValues {
+    k: [u8; 32],
+    wrapping_key: Vec<u8>,
+    commitment: Vec<u8>,
 }
 
 /// The least that is allowed.
 const LEAST_COST: [u32; 3] = [7168, 5, 1];
 
 impl Slot {
-    pub(crate) fn passphrase(slot_id: u8, passphrase: &'static str) -> Self {
+    pub(crate) fn passphrase(slot_id: u8, passphrase: impl Into<String>) -> Self {
         let [m_kib, t, p] = LEAST_COST;
-        let secret = SlotSecret::Passphrase(passphrase);
+        let secret = SlotSecret::Passphrase(passphrase.into());
         Self { kind: 1, argon2_version: 0x13, m_kib, t, p, ..Self::of_key(1, slot_id, secret) }
     }
 
@@ -80,8 +94,19 @@ impl Slot {
     }
 
     fn of_key(kind: u8, slot_id: u8, secret: SlotSecret) -> Self {
-        let (reserved, slot_id) = ([0; 2], [slot_id; 16]);
-        Self { kind, argon2_version: 0, reserved, m_kib: 0, t: 0, p: 0, slot_id, secret, store_id: None }
+        Self {
+            kind,
+            argon2_version: 0,
+            reserved: [0; 2],
+            m_kib: 0,
+            t: 0,
+            p: 0,
+            slot_id: [slot_id; 16],
+            secret,
+            store_id: None,
+            key_id: None,
+            derives_at_any_cost: false,
+        }
     }
 
     fn cost(&self) -> [u32; 3] {
@@ -89,52 +114,70 @@ impl Slot {
     }
 
     /// *Unlocking*, the other way round.
-    fn seal(&self, store_id: &[u8; 16], store_key: &[u8; 32]) -> Vec<u8> {
+    fn seal(&self, store_id: &[u8; 16], key_id: &[u8; 8], store_key: &[u8; 32]) -> (Vec<u8>, SlotValues) {
         // As for a slot of the first generation, so that it is the same in all others.
-        let salt = salt(store_key, b"tokenkeep v1 slot salt\0", &self.slot_id, 1, &self.slot_id);
+        let random = in_place_of_random_bytes(&self.slot_id);
+        let salt = salt(store_key, SLOT_SALT, &random, 1, &self.slot_id);
         let mut slot = vec![self.kind, self.argon2_version];
         slot.extend(self.reserved);
         slot.extend(self.cost().map(u32::to_le_bytes).concat());
         slot.extend(self.slot_id);
         slot.extend(salt);
-        let store_id = &self.store_id.unwrap_or(*store_id);
-        let derived = hkdf(&salt, &self.k(&salt), &[b"tokenkeep v1 slot\0", &store_id[..], &slot].concat(), 64);
-        slot.extend(&derived[32..]);
-        slot.extend(seal(&derived[..32], b"", store_key));
-        slot
+        let (store_id, key_id) = (self.store_id.unwrap_or(*store_id), self.key_id.unwrap_or(*key_id));
+        let k = self.k(&salt);
+        let derived = hkdf(&salt, &k, &[b"tokenkeep v1 slot\0", &store_id[..], &key_id, &slot].concat(), 64);
+        let (wrapping_key, commitment) = derived.split_at(32);
+        slot.extend(commitment);
+        slot.extend(seal(wrapping_key, b"", store_key));
+        (slot, SlotValues { k, wrapping_key: wrapping_key.to_vec(), commitment: commitment.to_vec() })
     }
 
     fn k(&self, salt: &[u8; 32]) -> [u8; 32] {
         /// Deriving is slow, and most files have one and the same slot.
-        static DERIVED: LazyLock<Mutex<HashMap<[u8; 32], [u8; 32]>>> = LazyLock::new(Mutex::default);
-        match self.secret {
-            SlotSecret::Key(key) => key,
-            // Who writes another cost does not mean it to be derived.
-            SlotSecret::Passphrase(_) if self.cost() != LEAST_COST => [0; 32],
-            SlotSecret::Passphrase(text) => *DERIVED.lock().unwrap().entry(*salt).or_insert_with(|| {
-                let [m_kib, t, p] = LEAST_COST;
-                let argon2 =
-                    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(m_kib, t, p, Some(32)).unwrap());
-                let mut k = [0; 32];
-                let salt = [b"tokenkeep v1 argon2id\0", &salt[..]].concat();
-                argon2.hash_password_into(text.as_bytes(), &salt, &mut k).unwrap();
-                k
-            }),
+        static DERIVED: LazyLock<Mutex<HashMap<Derived, [u8; 32]>>> = LazyLock::new(Mutex::default);
+        match &self.secret {
+            SlotSecret::Key(key) => *key,
+            SlotSecret::Passphrase(_) if self.cost() != LEAST_COST && !self.derives_at_any_cost => [0; 32],
+            SlotSecret::Passphrase(text) => {
+                let derive = || {
+                    let [m_kib, t, p] = self.cost();
+                    let params = Params::new(m_kib, t, p, Some(32)).unwrap();
+                    let salt = [b"tokenkeep v1 argon2id\0", &salt[..]].concat();
+                    let mut k = [0; 32];
+                    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+                    argon2.hash_password_into(text.as_bytes(), &salt, &mut k).unwrap();
+                    k
+                };
+                let of = (text.clone(), *salt, self.cost());
+                *DERIVED.lock().unwrap().entry(of).or_insert_with(derive)
+            }
         }
     }
 }
 
+/// A passphrase, a salt and a cost.
+type Derived = (String, [u8; 32], [u32; 3]);
+
 impl Draft {
-    /// *Salts*: the order of writing a file.
     pub(crate) fn seal(&self) -> Vec<u8> {
+        self.seal_with_values().0
+    }
+
+    /// *Salts*: the order of writing a file. The values are the `values` of *Samples*.
+    pub(crate) fn seal_with_values(&self) -> (Vec<u8>, Value) {
         let plaintext = self.plaintext();
         let body_key = self.body_store_key.unwrap_or(self.store_key);
-        let purpose = digest(&SHA256, &plaintext);
-        let salt = salt(&body_key, b"tokenkeep v1 body salt\0", b"body", self.generation, purpose.as_ref());
+        let plaintext_hash = digest(&SHA256, &plaintext);
+        let random = in_place_of_random_bytes(b"body");
+        let salt = salt(&body_key, BODY_SALT, &random, self.generation, plaintext_hash.as_ref());
 
+        let key_id = self.key_id();
         let mut header = self.prologue(length(plaintext.len() + 16), &salt);
+        let mut slots = Vec::new();
         for slot in &self.slots {
-            header.extend(slot.seal(&self.store_id, &self.store_key));
+            let (bytes, values) = slot.seal(&self.store_id, &key_id, &self.store_key);
+            header.extend(bytes);
+            slots.push(values);
         }
         let h = digest(&SHA256, &header);
         let derived = hkdf(&salt, &body_key, &[b"tokenkeep v1 body\0", h.as_ref()].concat(), 64);
@@ -142,13 +185,28 @@ impl Draft {
         header[88..120].copy_from_slice(&commitment);
         header.extend(digest(&SHA256, &header).as_ref());
         let body = seal(&derived[..32], &header, &plaintext);
-        [header, body].concat()
+        let of_slots = |value: fn(&SlotValues) -> &[u8]| -> Vec<_> { slots.iter().map(value).map(hex).collect() };
+        let values = json!({
+            "k": of_slots(|slot| &slot.k),
+            "wrapping_key": of_slots(|slot| &slot.wrapping_key),
+            "slot_commitment": of_slots(|slot| &slot.commitment),
+            "store_key": hex(&self.store_key),
+            "h": hex(h.as_ref()),
+            "body_key": hex(&derived[..32]),
+            "body_commitment": hex(&commitment),
+            "plaintext_hash": hex(plaintext_hash.as_ref()),
+        });
+        ([header, body].concat(), values)
+    }
+
+    fn key_id(&self) -> [u8; 8] {
+        let key_id = || hkdf(b"", &self.store_key, b"tokenkeep v1 key id\0", 8).try_into().unwrap();
+        self.key_id.unwrap_or_else(key_id)
     }
 
     /// *Layout*, with the body's commitment zero.
     fn prologue(&self, body_len: u64, body_salt: &[u8; 32]) -> Vec<u8> {
         let slots = self.slots.len();
-        let key_id = hkdf(b"", &self.store_key, b"tokenkeep v1 key id\0", 8);
         let mut prologue = self.magic.to_vec();
         prologue.extend(self.version.to_le_bytes());
         prologue.extend(self.slot_count.unwrap_or(u16::try_from(slots).unwrap()).to_le_bytes());
@@ -160,7 +218,7 @@ impl Draft {
         prologue.extend(self.generation.to_le_bytes());
         prologue.extend(body_salt);
         prologue.extend([0; 32]);
-        prologue.extend(self.key_id.map_or(key_id, |key_id| key_id.to_vec()));
+        prologue.extend(self.key_id());
         prologue
     }
 
@@ -169,13 +227,24 @@ impl Draft {
         let payload = self.payload.bytes();
         let mut plaintext = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
         plaintext.extend(&payload);
-        let l = plaintext.len();
-        let e = l.ilog2();
-        let step = 1 << (e - (e.ilog2() + 1));
-        plaintext.resize(l.next_multiple_of(step).next_multiple_of(4096), 0);
+        // The header before it and the tag after it.
+        let around = 160 + 144 * self.slots.len() + 16;
+        let mut n = padme(plaintext.len());
+        while !(around + n).is_multiple_of(4096) {
+            n += 1;
+        }
+        plaintext.resize(n, 0);
         (self.alter_plaintext)(&mut plaintext);
         plaintext
     }
+}
+
+/// The smallest multiple of 2^(E - S) that is not less than L.
+pub(crate) fn padme(l: usize) -> usize {
+    let e = l.ilog2();
+    let s = e.ilog2() + 1;
+    let step = 1 << (e - s);
+    l.div_ceil(step) * step
 }
 
 /// Writes a header's check anew, over whatever stands there.
@@ -185,12 +254,18 @@ pub(crate) fn recompute_check(file: &mut [u8]) {
     rest[..32].copy_from_slice(digest(&SHA256, content).as_ref());
 }
 
-fn salt(store_key: &[u8], label: &[u8], for_what: &[u8], generation: u64, purpose: &[u8]) -> [u8; 32] {
-    let salt_key = hmac::Key::new(hmac::HMAC_SHA256, &hkdf(b"", store_key, label, 32));
-    let in_place_of_random_bytes = digest(&SHA256, for_what);
-    let parts = [in_place_of_random_bytes.as_ref(), &generation.to_le_bytes()[..], purpose];
-    let salt = hmac::sign(&salt_key, &parts.concat());
+pub(crate) const BODY_SALT: &str = "tokenkeep v1 body salt\0";
+pub(crate) const SLOT_SALT: &str = "tokenkeep v1 slot salt\0";
+
+pub(crate) fn salt(store_key: &[u8], label: &str, random: &[u8; 32], count: u64, purpose: &[u8]) -> [u8; 32] {
+    let salt_key = hmac::Key::new(hmac::HMAC_SHA256, &hkdf(b"", store_key, label.as_bytes(), 32));
+    let salt = hmac::sign(&salt_key, &[&random[..], &count.to_le_bytes(), purpose].concat());
     salt.as_ref().try_into().unwrap()
+}
+
+/// The same each time.
+pub(crate) fn in_place_of_random_bytes(for_what: &[u8]) -> [u8; 32] {
+    digest(&SHA256, for_what).as_ref().try_into().unwrap()
 }
 
 fn seal(key: &[u8], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
@@ -214,11 +289,41 @@ pub(crate) struct Note<'a> {
     pub(crate) created_at: u64,
 }
 
+#[derive(Clone, Copy)]
+pub(crate) struct Ancestor {
+    pub(crate) salt: [u8; 8],
+    pub(crate) record_count: u32,
+    pub(crate) tag: [u8; 8],
+}
+
+impl Ancestor {
+    /// *Lineage*: the mark of a file.
+    pub(crate) fn of(file: &[u8]) -> Self {
+        let tag = file.len() - 16;
+        let bytes = |at: usize| file[at..at + 8].try_into().unwrap();
+        Self { salt: bytes(56), record_count: 0, tag: bytes(tag) }
+    }
+
+    /// The marks of files that nobody has, for the ancestors of this generation of a store.
+    pub(crate) fn made_up(store_id: &[u8; 16], generation: u64) -> Vec<Self> {
+        let made_up = |generation: u64| {
+            let bytes = digest(&SHA256, &[&store_id[..], &generation.to_le_bytes()].concat());
+            let (salt, rest) = bytes.as_ref().split_at(8);
+            Self { salt: salt.try_into().unwrap(), record_count: 0, tag: rest[..8].try_into().unwrap() }
+        };
+        (generation.saturating_sub(64).max(1)..generation).map(made_up).collect()
+    }
+}
+
+#[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
+    pub(crate) namespace: &'a str,
     pub(crate) id: &'a str,
     /// Those of the optional texts that it has.
     pub(crate) texts: &'a [(&'a str, &'a str)],
-    pub(crate) expires_at: Option<u64>,
+    /// Those of the optional times that it has.
+    pub(crate) times: &'a [(&'a str, u64)],
+    pub(crate) failures: u32,
     pub(crate) scopes: &'a [&'a str],
     pub(crate) attributes: &'a [(&'a str, &'a str)],
     pub(crate) created_at: u64,
@@ -226,12 +331,31 @@ pub(crate) struct Record<'a> {
     pub(crate) revision: u64,
 }
 
-pub(crate) const TEXTS_BEFORE_EXPIRY: [&str; 7] =
+impl<'a> Record<'a> {
+    /// One of the default namespace that was saved once.
+    pub(crate) fn new(id: &'a str, texts: &'a [(&'a str, &'a str)]) -> Self {
+        Self {
+            namespace: "",
+            id,
+            texts,
+            times: &[],
+            failures: 0,
+            scopes: &[],
+            attributes: &[],
+            created_at: 1_800_000_000_001,
+            updated_at: 1_800_000_000_001,
+            revision: 1,
+        }
+    }
+}
+
+pub(crate) const TEXTS_BEFORE_TIMES: [&str; 7] =
     ["user_name", "client_id", "client_secret", "refresh_token", "access_token", "grant_token", "id_token"];
-pub(crate) const TEXTS_AFTER_EXPIRY: [&str; 3] = ["redirect_url", "api_domain", "token_type"];
+pub(crate) const TIMES: [&str; 5] = ["expires_at", "received_at", "refresh_expires_at", "rejected_at", "retry_at"];
+pub(crate) const TEXTS_AFTER_TIMES: [&str; 3] = ["redirect_url", "api_domain", "token_type"];
 
 impl Payload {
-    pub(crate) fn new(next_id: u64, notes: &[Note<'_>], records: &[Record<'_>]) -> Self {
+    pub(crate) fn new(next_id: u64, notes: &[Note<'_>], ancestors: &[Ancestor], records: &[Record<'_>]) -> Self {
         let mut payload = Self(Vec::new());
         payload.push("schema", 1_u32.to_le_bytes());
         payload.number("next_id", next_id);
@@ -239,6 +363,13 @@ impl Payload {
         for (n, note) in notes.iter().enumerate() {
             payload.note(&format!("note {n}"), note);
         }
+        payload.number("ancestors", length(ancestors.len()));
+        for (n, ancestor) in ancestors.iter().enumerate() {
+            payload.push(format!("ancestor {n} salt"), ancestor.salt);
+            payload.push(format!("ancestor {n} record_count"), ancestor.record_count.to_le_bytes());
+            payload.push(format!("ancestor {n} tag"), ancestor.tag);
+        }
+        payload.number("record_tags", 0);
         payload.number("records", length(records.len()));
         for (n, record) in records.iter().enumerate() {
             payload.record(&format!("record {n}"), record);
@@ -253,14 +384,18 @@ impl Payload {
     }
 
     fn record(&mut self, name: &str, record: &Record<'_>) {
-        self.text(&format!("{name} namespace"), "");
+        self.text(&format!("{name} namespace"), record.namespace);
         self.text(&format!("{name} id"), record.id);
         let text = |field: &str| record.texts.iter().find(|(name, _)| *name == field).map(|(_, text)| *text);
-        for field in TEXTS_BEFORE_EXPIRY {
+        for field in TEXTS_BEFORE_TIMES {
             self.option(&format!("{name} {field}"), text(field), Self::text);
         }
-        self.option(&format!("{name} expires_at"), record.expires_at, |payload, name, time| payload.number(name, time));
-        for field in TEXTS_AFTER_EXPIRY {
+        for field in TIMES {
+            let time = record.times.iter().find(|(name, _)| *name == field).map(|(_, time)| *time);
+            self.option(&format!("{name} {field}"), time, |payload, name, time| payload.number(name, time));
+        }
+        self.push(format!("{name} failures"), record.failures.to_le_bytes());
+        for field in TEXTS_AFTER_TIMES {
             self.option(&format!("{name} {field}"), text(field), Self::text);
         }
         self.number(format!("{name} scopes"), length(record.scopes.len()));
@@ -304,6 +439,18 @@ impl Payload {
     #[track_caller]
     fn place(&self, name: &str) -> usize {
         self.0.iter().position(|(piece, _)| piece == name).unwrap_or_else(|| panic!("no piece is called {name}"))
+    }
+
+    /// How long it is.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// How many bytes the texts of a record have that count for the limit of all of them.
+    pub(crate) fn len_of_texts(&self, record: &str) -> usize {
+        let is_text = |name: &str| self.0.iter().any(|(piece, _)| *piece == format!("{name} length"));
+        let counts = |name: &str| name.starts_with(record) && !name.ends_with(" namespace") && is_text(name);
+        self.0.iter().filter(|(name, _)| counts(name)).map(|(_, bytes)| bytes.len()).sum()
     }
 
     /// A number as it stands there.
