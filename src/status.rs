@@ -125,7 +125,7 @@ mod tests {
                 label: String::from("laptop"),
                 created_at: Millis::new(1_795_000_000_123).unwrap().time(),
             }),
-            file_len: 4416,
+            file_len: 4096,
             mode: Some(0o600),
             not_offered: vec![NotOffered::DirectorySync],
             not_writable: Some(NotWritable::of(&Error::MountedFile { path: PathBuf::from("/home/ada/tokens.keep") })),
@@ -139,7 +139,7 @@ mod tests {
                     created_at: 2026-11-18T11:06:40.123Z }";
         let expected = format!(
             "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
-             opened_by: Some({slot}), file_len: 4416, mode: Some(384), not_offered: [DirectorySync], \
+             opened_by: Some({slot}), file_len: 4096, mode: Some(384), not_offered: [DirectorySync], \
              not_writable: Some(NotWritable {{ kind: Invalid, message: \"/home/ada/tokens.keep is mounted by itself and \
              cannot be replaced: mount its directory instead\" }}) }}"
         );
@@ -154,7 +154,7 @@ format:      1
 generation:  7
 tokens:      2
 opened by:   passphrase \"laptop\"
-length:      4416 bytes
+length:      4096 bytes
 mode:        0600
 not offered: syncing a directory: a power cut may undo a change, but never leaves a part of it
 cannot save: /home/ada/tokens.keep is mounted by itself and cannot be replaced: mount its directory instead";

@@ -46,7 +46,7 @@ examples! { flaws, FileFlaw:
     UnsupportedFeature => [FileFlaw::UnsupportedFeature { bits: 4 }],
     KdfLimit => [FileFlaw::KdfLimit(kdf_limit(KdfCost::Passes))],
     DamagedHeader => [FileFlaw::DamagedHeader],
-    Truncated => [FileFlaw::Truncated { expected: 4416, found: 100 }],
+    Truncated => [FileFlaw::Truncated { expected: 4096, found: 100 }],
     Tampered => [FileFlaw::Tampered],
     Malformed => [FileFlaw::malformed("its generation is zero")],
 }
