@@ -21,7 +21,7 @@ const LAYERS: [(&str, u8, &[&str]); 28] = [
     ("status", 1, &["error", "slot"]),
     ("batch", 2, &["error", "id", "token"]),
     ("store", 2, &["batch", "error", "id", "token"]),
-    ("matching", 2, &["error", "id", "secret", "token"]),
+    ("matching", 2, &["error", "id", "secret", "time", "token"]),
     ("codec", 2, &["error", "format", "id", "secret", "time", "token"]),
     ("seal", 2, &["error", "format", "id", "secret"]),
     ("unlock", 2, &["error", "format", "id", "kdf", "method", "seal", "secret", "slot"]),
@@ -33,7 +33,7 @@ const LAYERS: [(&str, u8, &[&str]); 28] = [
         4,
         &[
             "changes", "codec", "error", "file", "format", "id", "index", "seal", "secret", "slot", "status", "time",
-            "unlock",
+            "token", "unlock",
         ],
     ),
     ("snapshot", 5, &["error", "id", "index", "matching", "token"]),
