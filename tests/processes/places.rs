@@ -81,6 +81,8 @@ pub(crate) fn work(place: &str, directory: &Path) {
             mount(&["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", at]);
             let store = Keystore::create(&path, &unlock()).unwrap();
             save(&store, "ada").unwrap();
+            // A file of more than one block, so that a part of it can fit.
+            store.save_token(&token().user_name("lin").access_token("a".repeat(5000)).build()).unwrap();
             let filler = directory.join("filler");
             // To the last byte, so that what is left depends on nobody's block size.
             let _ = fs::write(&filler, vec![1; 1 << 20]);
@@ -100,7 +102,7 @@ pub(crate) fn work(place: &str, directory: &Path) {
             store.check_writable().unwrap();
             assert_eq!(store.status().unwrap().not_writable, None);
             save(&store, "grace").unwrap();
-            assert_eq!(users(&path), 2);
+            assert_eq!(users(&path), 3);
         }
         "read-only mount" => {
             mount(&["-t", "tmpfs", "-o", "mode=700", "tmpfs", at]);
