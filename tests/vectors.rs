@@ -25,7 +25,7 @@ fn samples() -> Vec<(PathBuf, Value)> {
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
     let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
     let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
-    assert_eq!(samples.len(), 15);
+    assert_eq!(samples.len(), 17);
     samples
 }
 
@@ -141,7 +141,7 @@ fn so_does_a_reader_written_from_the_document() {
         ];
         assert!(wrong.iter().all(|secret| reader::read(&file, secret).is_none()));
     }
-    assert_eq!(opened, 37);
+    assert_eq!(opened, 43);
 }
 
 #[test]

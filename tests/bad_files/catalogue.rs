@@ -396,7 +396,7 @@ fn magic_and_version() -> Vec<Row> {
     for at in 0..8 {
         rows.push(unread(format!("magic-byte-{at}"), NotAKeystore, sealed(|draft| draft.magic[at] ^= 0x20)));
     }
-    for version in [0, 2, 0x100, 65_535] {
+    for version in [0, 2, 0x100, 0x101, 65_535] {
         let file = sealed(|draft| draft.version = version);
         rows.push(unread(format!("version-{version}"), UnsupportedVersion(version), file));
     }
@@ -545,6 +545,11 @@ fn features_and_reserved_bytes() -> Vec<Row> {
 fn slots() -> Vec<Row> {
     let mut rows = vec![
         unread("generation-0", Malformed("generation is zero"), sealed(|draft| draft.generation = 0)),
+        unread(
+            "generation-0-without-ancestors",
+            Malformed("generation is zero"),
+            of_generation(0, &[], sound_slots()).seal(),
+        ),
         unread(
             "two-slots-with-one-id",
             Malformed("one id"),
@@ -712,6 +717,21 @@ fn changed_bodies() -> Vec<Row> {
             [Tampered; 3],
             sealed(|draft| draft.body_commitment = Some([0; 32])),
         ),
+        // Another slot of the same secret has the key: the first that opens decides.
+        tampered(
+            "slots-of-one-secret-and-two-keys",
+            [Tampered; 3],
+            sealed(|draft| {
+                let good = [
+                    Slot::passphrase(0x44, PASSPHRASE),
+                    Slot::keychain(0x55, key_from(0x20)),
+                    Slot::recovery_key(0x66, key_from(0)),
+                ];
+                let first = sound_slots().into_iter().map(|slot| Slot { store_key: Some(STORE_KEY), ..slot });
+                *draft = Draft { store_key: [0x5A; 32], ..sound_with(first.chain(good).collect()) };
+            }),
+        )
+        .in_place(Rekeyed),
         unlocked("key-id-of-another-key", Malformed("key id"), sealed(|draft| draft.key_id = Some(*b"another ")))
             .in_place(Rekeyed),
     ]
@@ -795,11 +815,7 @@ fn shapes_of_the_payload() -> Vec<Row> {
             let row = payload(format!("option-{option}-{}", dashed(field)), NOT_BINCODE, |payload| {
                 payload.set(&format!("record 0 {field} option"), [option]);
             });
-            rows.push(
-                row.frozen_if(
-                    option == 2 && (["user_name", "access_token"].contains(&field) || TIMES.contains(&field)),
-                ),
-            );
+            rows.push(row.frozen_if(option == 2));
         }
     }
     for (name, piece) in texts() {
@@ -874,6 +890,9 @@ fn namespaces_and_lineage() -> Vec<Row> {
     };
     vec![
         payload("namespace-too-long", too_long, |payload| payload.set_text("record 1 namespace", "n".repeat(257))),
+        payload("namespace-too-long-in-bytes-alone", too_long, |payload| {
+            payload.set_text("record 1 namespace", long_in_bytes_alone(257));
+        }),
         payload("namespaces-out-of-order", out_of_order, |payload| namespaces(payload, "b", "a")),
         payload("namespaces-default-not-first", out_of_order, |payload| namespaces(payload, "a", "")),
         // As UTF-16 orders them.
@@ -932,6 +951,7 @@ fn rules_of_the_store() -> Vec<Row> {
         payload("next-id-largest", "next id", |payload| payload.set_number("next_id", u64::MAX)),
         payload("next-id-taken", "yet to be chosen", |payload| payload.set_number("next_id", 7)),
         payload("next-id-before-one-that-is-taken", "yet to be chosen", |payload| payload.set_number("next_id", 2)),
+        payload("next-id-taken-by-the-first", "yet to be chosen", |payload| payload.set_text("record 0 id", "8")),
         payload("next-id-taken-in-another-namespace", "yet to be chosen", |payload| {
             payload.set_text("record 1 namespace", "n");
             payload.set_text("record 1 id", "8");
@@ -954,6 +974,9 @@ fn rules_of_the_store() -> Vec<Row> {
         payload("notes-in-another-order", notes_differ, |payload| payload.swap("note 0 slot_id", "note 1 slot_id")),
         payload("note-of-another-slot", notes_differ, |payload| payload.set("note 1 slot_id", [0x44; 16])),
         payload("label-too-long", "longer than 256", |payload| payload.set_text("note 0 label", "x".repeat(257))),
+        payload("label-too-long-in-bytes-alone", "longer than 256", |payload| {
+            payload.set_text("note 0 label", long_in_bytes_alone(257));
+        }),
         payload("two-tokens-with-one-id", "two tokens have one id", |payload| payload.set_text("record 1 id", "1")),
         payload("two-tokens-of-a-namespace-with-one-id", "two tokens have one id", |payload| {
             payload.set_text("record 0 namespace", "n");
@@ -1030,9 +1053,18 @@ fn rules_of_a_record() -> Vec<Row> {
         let too_long =
             payload(format!("text-{name}-too-long"), unsavable, |payload| payload.set_text(&piece, "a".repeat(65_537)));
         // They are large.
-        rows.push(too_long.frozen_if(name == "access-token"));
+        let examples = ["access-token", "id", "scope", "attribute-name", "attribute-value"];
+        rows.push(too_long.frozen_if(examples.contains(&name.as_str())));
     }
+    rows.push(payload("text-access-token-too-long-in-bytes-alone", unsavable, |payload| {
+        payload.set_text("record 0 access_token", long_in_bytes_alone(65_537));
+    }));
     rows
+}
+
+/// Of an odd number of bytes, and about half as many characters.
+fn long_in_bytes_alone(bytes: usize) -> String {
+    "é".repeat(bytes / 2) + "x"
 }
 
 /// Each text that a payload has, and the piece that it is.

@@ -45,7 +45,13 @@ pub(crate) fn samples() -> Vec<Sample> {
             &json!({"passphrases": ["two namespaces"], "recovery_keys": paper}),
         ),
         sample("boundaries", boundaries().seal(), &json!({"passphrases": ["boundaries"], "recovery_keys": paper})),
-        sample("costs", with_passphrases("costs", &COSTS).seal(), &passphrases(&COSTS)),
+        costs(),
+        sample(
+            "two-slots-of-one-secret",
+            two_slots_of_one_secret().seal(),
+            &json!({"passphrases": [ONE_SECRET, ONE_SECRET]}),
+        ),
+        sample("ids", ids().seal(), &json!({"passphrases": ["ids"], "recovery_keys": paper})),
         sample("passphrases", with_passphrases("passphrases", &PASSPHRASES).seal(), &passphrases(&PASSPHRASES)),
         sample(
             "long-passphrases",
@@ -76,7 +82,7 @@ fn sample(name: &str, file: Vec<u8>, secrets: &Value) -> Sample {
                 _ => Secret::RecoveryKey(&secret),
             };
             let keys = reader::slot_keys(&file, slot, &secret);
-            assert_eq!(keys.last().unwrap().0, reader::STORE_KEY, "{name}: {kind}");
+            assert_eq!(keys.last().unwrap().0 == reader::STORE_KEY, slot[16..32] != BROKEN_SLOT_ID, "{name}: {kind}");
             // The contents do not depend on the secret.
             beside = beside.or_else(|| reader::read(&file, &secret));
         }
@@ -284,6 +290,80 @@ fn boundaries() -> Draft {
     Draft { store_id, generation, store_key: store_key("boundaries"), payload, slots, ..catalogue::sound() }
 }
 
+/// Ids, users, namespaces and lengths that a reader could take for others, or not allow. No chosen id is just below
+/// the next one.
+fn ids() -> Draft {
+    let slots = vec![Slot::passphrase(0xA1, "ids"), Slot::recovery_key(0xA2, key_from(0))];
+    let token = [("access_token", "a")];
+    let ids = [
+        "007",
+        "+5",
+        " 9",
+        "9 ",
+        "9\0",
+        "9.0",
+        "0",
+        "-1",
+        "\u{669}",
+        "\u{FF19}",
+        // 1 in 64 bits.
+        "18446744073709551617",
+        "a",
+        "A",
+        "caf\u{E9}",
+        "cafe\u{301}",
+        "x\0a",
+        "x\0b",
+        "7",
+    ];
+    let mut records: Vec<_> = ids.into_iter().map(|id| Record::new(id, &token)).collect();
+    let user = |user_name, client_id| [("user_name", user_name), ("client_id", client_id), ("refresh_token", "r")];
+    let users = [("ada", "X"), ("ada", "x"), ("ab", "c"), ("a", "bc"), ("ab\0", "c"), ("ab", "\0c")];
+    let users = users.map(|(user_name, client_id)| user(user_name, client_id));
+    let ids_of_users = ["u0", "u1", "u2", "u3", "u4", "u5"];
+    records.extend(ids_of_users.into_iter().zip(&users).map(|(id, texts)| Record::new(id, texts)));
+    let [id, scope, name] = ["i", "s", "n"].map(|letter| letter.repeat(300));
+    let (long_scopes, long_attributes) = ([&scope[..]], [(&name[..], "v")]);
+    records.push(Record { scopes: &long_scopes, attributes: &long_attributes, ..Record::new(&id, &token) });
+    let scopes: Vec<_> = (0..101).map(|n| format!("scope {n}")).collect();
+    let scopes: Vec<_> = scopes.iter().map(String::as_str).collect();
+    records.push(Record { scopes: &scopes, ..Record::new("101 scopes", &token) });
+    records.extend([
+        // After each other by their bytes.
+        Record { namespace: "Z", ..Record::new("7", &token) },
+        Record { namespace: "a", ..Record::new("7", &token) },
+    ]);
+    let (store_id, generation) = (store_id("ids"), 3);
+    Draft {
+        store_id,
+        generation,
+        store_key: store_key("ids"),
+        payload: Payload::new(9, &notes_on(&slots), &Ancestor::made_up(&store_id, generation), &records),
+        slots,
+        ..catalogue::sound()
+    }
+}
+
+const ONE_SECRET: &str = "one secret";
+
+/// Each of them opens with it.
+fn two_slots_of_one_secret() -> Draft {
+    let (name, slots) = ("two-slots-of-one-secret", [0xB1, 0xB2].map(|n| Slot::passphrase(n, ONE_SECRET)));
+    with_slots(name, slots.into())
+}
+
+const BROKEN_SLOT_ID: [u8; 16] = [0x8E; 16];
+
+/// Its recovery key fits two slots, but the first has a tag that does not verify: the second opens all the same.
+fn costs() -> Sample {
+    let mut slots = slots_with_passphrases(&COSTS);
+    slots.push(Slot { has_a_wrong_tag: true, ..Slot::recovery_key(BROKEN_SLOT_ID[0], key_from(0)) });
+    slots.push(Slot::recovery_key(0x8F, key_from(0)));
+    let mut secrets = passphrases(&COSTS);
+    secrets["recovery_keys"] = json!([RECOVERY_KEY, RECOVERY_KEY]);
+    sample("costs", with_slots("costs", slots).seal(), &secrets)
+}
+
 type WithCost = (&'static str, [u32; 3]);
 
 /// At the limits that are cheap enough; the last has the largest product.
@@ -296,20 +376,25 @@ const COSTS: [WithCost; 4] = [
 
 const LEAST: [u32; 3] = [7168, 5, 1];
 
-/// The first two are one under NFKC, and the others without the spaces around them.
+/// Whoever normalizes, trims or cuts one of them finds that it opens nothing.
 const PASSPHRASES: [WithCost; 4] = [
     ("\u{FB01}anc\u{E9} \u{FF11}", LEAST),
-    ("fianc\u{E9} 1", LEAST),
+    ("fiance\u{301}", LEAST),
     (" spaces around\u{A0}\n", LEAST),
-    ("spaces around", LEAST),
+    ("before\0after", LEAST),
 ];
 
-/// The first two are one in their first 72 bytes, and the others up to the NUL.
+/// So it is with these, of more than 72 bytes and more than 128, and with a NUL at the end; one has a byte order mark,
+/// and letters that are others in another case.
 const LONG_PASSPHRASES: [WithCost; 4] = [
     ("123456789012345678901234567890123456789012345678901234567890123456789012 and A", LEAST),
-    ("123456789012345678901234567890123456789012345678901234567890123456789012 and B", LEAST),
-    ("before\0after", LEAST),
-    ("before", LEAST),
+    (
+        "More than 128 bytes. More than 128 bytes. More than 128 bytes. More than 128 bytes. More than 128 bytes. \
+         More than 128 bytes. More than 128 bytes.",
+        LEAST,
+    ),
+    ("NUL at the end\0", LEAST),
+    ("\u{FEFF}Stra\u{DF}e \u{130}", LEAST),
 ];
 
 fn passphrases(of: &[WithCost]) -> Value {
@@ -317,6 +402,10 @@ fn passphrases(of: &[WithCost]) -> Value {
 }
 
 fn with_passphrases(name: &str, passphrases: &[WithCost]) -> Draft {
+    with_slots(name, slots_with_passphrases(passphrases))
+}
+
+fn slots_with_passphrases(passphrases: &[WithCost]) -> Vec<Slot> {
     let slot = |(n, (passphrase, [m_kib, t, p])): (u8, &WithCost)| Slot {
         m_kib: *m_kib,
         t: *t,
@@ -324,7 +413,11 @@ fn with_passphrases(name: &str, passphrases: &[WithCost]) -> Draft {
         derives_at_any_cost: true,
         ..Slot::passphrase(n, *passphrase)
     };
-    let slots: Vec<_> = (0x81..).zip(passphrases).map(slot).collect();
+    (0x81..).zip(passphrases).map(slot).collect()
+}
+
+/// With one token.
+fn with_slots(name: &str, slots: Vec<Slot>) -> Draft {
     let (store_id, generation) = (store_id(name), 4);
     let records = [Record::new("1", &[("user_name", "ada"), ("refresh_token", "r")])];
     Draft {

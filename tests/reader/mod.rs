@@ -183,7 +183,7 @@ fn unlock(slot: &[u8], file: &[u8], secret: &Secret<'_>) -> Option<Vec<u8>> {
 }
 
 fn open_slot(slot: &[u8], derived: &[u8]) -> Option<Vec<u8>> {
-    (derived[32..] == slot[64..96]).then(|| unseal(&derived[..32], b"", &slot[96..]))
+    if derived[32..] == slot[64..96] { try_unseal(&derived[..32], b"", &slot[96..]) } else { None }
 }
 
 fn slot_hkdf(slot: &[u8], file: &[u8], k: &[u8]) -> Vec<u8> {
@@ -285,9 +285,15 @@ pub fn salt(store_key: &[u8], label: &str, random: &[u8], count: u64, purpose: &
 }
 
 fn unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Vec<u8> {
+    try_unseal(key, aad, sealed).unwrap()
+}
+
+/// `None` if the tag is wrong.
+fn try_unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
     let mut sealed = sealed.to_vec();
-    key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(aad), &mut sealed).unwrap().to_vec()
+    let opened = key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(aad), &mut sealed);
+    opened.ok().map(|plaintext| plaintext.to_vec())
 }
 
 /// RFC 5869, from HMAC.

@@ -58,6 +58,10 @@ pub(crate) struct Slot {
     pub(crate) store_id: Option<[u8; 16]>,
     /// The store key that it is bound to by its id, if not to the one that it holds.
     pub(crate) key_id: Option<[u8; 8]>,
+    /// What it holds, if not what the others hold.
+    pub(crate) store_key: Option<[u8; 32]>,
+    /// Whether the tag of what it holds is wrong, and all before it right.
+    pub(crate) has_a_wrong_tag: bool,
     /// Whether a passphrase is derived at a higher cost than the least. The bad files ask for absurd costs.
     pub(crate) derives_at_any_cost: bool,
 }
@@ -105,6 +109,8 @@ impl Slot {
             secret,
             store_id: None,
             key_id: None,
+            store_key: None,
+            has_a_wrong_tag: false,
             derives_at_any_cost: false,
         }
     }
@@ -128,7 +134,9 @@ impl Slot {
         let derived = hkdf(&salt, &k, &[b"tokenkeep v1 slot\0", &store_id[..], &key_id, &slot].concat(), 64);
         let (wrapping_key, commitment) = derived.split_at(32);
         slot.extend(commitment);
-        slot.extend(seal(wrapping_key, b"", store_key));
+        let mut wrapped_key = seal(wrapping_key, b"", &self.store_key.unwrap_or(*store_key));
+        wrapped_key[47] ^= u8::from(self.has_a_wrong_tag);
+        slot.extend(wrapped_key);
         (slot, SlotValues { k, wrapping_key: wrapping_key.to_vec(), commitment: commitment.to_vec() })
     }
 
