@@ -275,6 +275,10 @@ pub(crate) fn failed_create() {
 /// A slot that was not committed leaves no key.
 pub(crate) fn failed_change_of_slots() {
     let place = Place::for_operation("add");
+    // As much as leaves no room for another slot in the file's one block.
+    let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
+    store.save_token(&tokenkeep::Token::builder().access_token("x".repeat(3300)).build()).unwrap();
+    assert_eq!(fs::metadata(place.path()).unwrap().len(), 4096);
     let small = KeystoreOptions::new().max_file_len(fs::metadata(place.path()).unwrap().len());
     let store = small.open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     assert!(matches!(store.add_slot(&place.unlock()), Err(Error::FileTooLarge { .. })));
