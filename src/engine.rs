@@ -46,8 +46,8 @@ pub(crate) struct Engine {
     keychains: Mutex<Vec<Keychain>>,
     /// Whose turn it is to write, while that thread waits for other processes too.
     writers: Writers,
-    /// Held by whoever may change `state`: a writer at work, or a reader that loads a newer file. Held for no longer
-    /// than that takes, never while waiting for a lock, and never while a key is derived.
+    /// Held by the thread that may change `state`: a writer at work, or a reader that loads a newer file. Held for no
+    /// longer than that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
     /// Whether a thread is closing a large file that was replaced.
@@ -107,7 +107,7 @@ impl Engine {
         let Replacement { held, unsynced } = made?;
         drop(lock);
 
-        let lineage = Lineage::first(header.mark(&sealed.tag));
+        let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors: Vec::new() };
         let state = State {
             held,
             unlocked,
@@ -232,7 +232,7 @@ impl Engine {
     }
 
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
-    /// They are decrypted in place. Whoever is not behind the gate took `loaded` before the file was opened.
+    /// They are decrypted in place. A caller that is not behind the gate takes `loaded` before it opens the file.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
         let (header, header_bytes, body) = Header::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
         if header.store_id != loaded.header.store_id {

@@ -177,7 +177,7 @@ impl Engine {
                 replacement => break replacement?,
             }
         };
-        let lineage = Lineage::next(ancestors, header.mark(&sealed.tag));
+        let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors };
         let prologue = prologue_of(sealed);
         let mut state = self.state.write();
         delta.apply(Arc::make_mut(&mut state.index));

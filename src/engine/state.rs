@@ -26,6 +26,7 @@ pub(super) struct State {
     pub(super) notes: Vec<SlotNote>,
     /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
     pub(super) index: Arc<Index>,
+    /// A save writes them again as they were read.
     pub(super) others: Arc<OtherNamespaces>,
     pub(super) lineage: Lineage,
     /// A state that this handle must not adopt was seen at the path. This handle goes no further.
@@ -35,7 +36,7 @@ pub(super) struct State {
     pub(super) is_unsynced: bool,
 }
 
-/// The tokens of all namespaces but the default one. Every save keeps them as they are.
+/// The tokens of all namespaces but the default one.
 #[derive(Debug, Default)]
 pub(super) struct OtherNamespaces {
     tokens: BTreeMap<Box<str>, Vec<Token>>,
@@ -60,23 +61,14 @@ impl OtherNamespaces {
 pub(super) struct Lineage {
     pub(super) mark: Mark,
     /// The oldest first.
-    ancestors: Vec<Mark>,
+    pub(super) ancestors: Vec<Mark>,
 }
 
 impl Lineage {
-    /// Of a new store.
-    pub(super) fn first(mark: Mark) -> Self {
-        Self { mark, ancestors: Vec::new() }
-    }
-
     /// The ancestors of the state that replaces this one.
     pub(super) fn next_ancestors(&self) -> Vec<Mark> {
         let all = self.ancestors.iter().chain([&self.mark]).copied();
         all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
-    }
-
-    pub(super) fn next(ancestors: Vec<Mark>, mark: Mark) -> Self {
-        Self { mark, ancestors }
     }
 
     /// The mark of the state that is so many generations older; `None` if the list does not reach back to it.

@@ -69,8 +69,8 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 ///
 /// If the keychain fails, the operation ends in [`Error::Keychain`]; without the feature `keychain` it always does.
 ///
-/// This function works on every start of a system that has a keychain, and on every start of a system that has none. For
-/// the day when the keychain is lost the store needs a second unlock method, as in the README's program.
+/// This function works on every start, with a keychain and without one. For the day when the keychain is lost the store
+/// needs a second unlock method, as in the README's program.
 ///
 /// ```
 /// use std::path::Path;

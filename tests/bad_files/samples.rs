@@ -296,8 +296,8 @@ fn ids() -> Draft {
     let slots = vec![Slot::passphrase(0xA1, "ids"), Slot::recovery_key(0xA2, key_from(0))];
     let token = [("access_token", "a")];
     let ids = [
-        "007",
-        "+5",
+        "0012",
+        "+15",
         " 9",
         "9 ",
         "9\0",
@@ -545,7 +545,7 @@ fn recovery_keys() -> Vec<Value> {
 }
 
 /// The characters that are ignored, but for U+0009 to U+000D.
-const IGNORED: [(char, char); 23] = [
+const IGNORED: [(char, char); 25] = [
     (' ', ' '),
     ('\u{85}', '\u{85}'),
     ('\u{A0}', '\u{A0}'),
@@ -569,4 +569,6 @@ const IGNORED: [(char, char); 23] = [
     ('\u{2066}', '\u{2069}'),
     ('\u{FEFF}', '\u{FEFF}'),
     ('\u{2018}', '\u{201F}'),
+    ('\u{B7}', '\u{B7}'),
+    ('\u{2022}', '\u{2022}'),
 ];

@@ -243,7 +243,7 @@ fn is_ignored(c: char) -> bool {
         c,
         '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'
     );
-    white_space || hyphen || without_a_width || matches!(c, '\u{2018}'..='\u{201F}')
+    white_space || hyphen || without_a_width || matches!(c, '\u{B7}' | '\u{2018}'..='\u{201F}' | '\u{2022}')
 }
 
 /// *Body*, to the payload in it.
