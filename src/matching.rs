@@ -29,15 +29,17 @@
 //!
 //! A save and a find lay the token over the row that it means: what the token sets wins, what it leaves unset stays.
 //! Scopes are one field, and attributes are laid over name by name. A replacement clears what the token leaves unset.
-//! Some fields belong to the access token or the refresh token, in all three:
 //!
-//! - Where the access token becomes another one, `received_at` is what the token laid over says. It is cleared if that
-//!   says nothing, or merely inherited the time: it was read from a store, and its time is the row's.
-//! - Where the refresh token becomes another one, the same holds for `refresh_expires_at`.
-//! - Where either becomes another one that is present, `rejected_at`, `retry_at` and `failed_refreshes` are cleared.
-//! - In a merge, a `failed_refreshes` of 0 is unset.
+//! Some fields belong to one access token or to one refresh token. In a save, a find and a replacement:
 //!
-//! A token that repeats the stored tokens changes none of them. A new row is stored as given.
+//! - If the access token changes, the row takes `received_at` from the given token. If the given token has none, the
+//!   time is cleared. It is also cleared if the given token was read from a store and still has the row's time.
+//! - If the refresh token changes, the same holds for `refresh_expires_at`.
+//! - If the given token brings another access token or another refresh token, `rejected_at`, `retry_at` and
+//!   `failed_refreshes` are cleared.
+//! - In a save and a find, a `failed_refreshes` of 0 counts as unset.
+//!
+//! A token that repeats the stored access and refresh tokens changes neither. A new row is stored as given.
 //!
 //! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
 //! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in
@@ -387,10 +389,10 @@ fn overlay(row: &Token, over: &Token) -> Token {
     settle(row, over, merged).into()
 }
 
-/// What becomes of the fields that belong to an access token or a refresh token, in the result of laying a token over a
-/// row or of putting it in the row's place.
+/// The result of laying a token over a row, or of putting it in the row's place, without what belonged to an access
+/// token or a refresh token that it no longer has.
 fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields {
-    // A token that was read has the row's time, which says nothing of a token that it did not have then.
+    // A token that was read may still have the row's time, which says nothing about its new access or refresh token.
     let own = |over_time: Option<Millis>, row_time: Option<Millis>| {
         over_time.filter(|time| over.stored.is_none() || Some(*time) != row_time)
     };

@@ -20,19 +20,10 @@ use crate::{
 /// [`maybe_expires_at`](Self::maybe_expires_at) make the expiry unknown, because a response that names no lifetime must
 /// not inherit the one of the access token before.
 ///
-/// Some fields belong to an access token or a refresh token, and a merge treats them with it. A token *changes* in a
-/// save, a replacement or a find if the result has another value than the row. A save that repeats the stored tokens
-/// changes none.
-///
-/// - Where the access token changes, [`received_at`](Self::received_at) is what the saved token says. It is cleared if
-///   the saved token says nothing. It is also cleared if it was merely inherited, which means that the saved token was
-///   read from a store (it carries a revision) and has the time that the row has.
-/// - Where the refresh token changes, the same holds for [`refresh_expires_at`](Self::refresh_expires_at).
-/// - Where a save brings another access token or another refresh token, [`rejected_at`](Self::rejected_at),
-///   [`retry_at`](Self::retry_at) and [`failed_refreshes`](Self::failed_refreshes) are cleared, whatever the saved
-///   token says.
-/// - Otherwise they are fields like others: what is set is laid over the row, what is unset keeps the row's, and
-///   [`replace_token`](crate::TokenStore::replace_token) clears what is unset. A new row is stored as given.
+/// Some fields belong to one access token or to one refresh token: [`received_at`](Self::received_at),
+/// [`refresh_expires_at`](Self::refresh_expires_at), [`rejected_at`](Self::rejected_at), [`retry_at`](Self::retry_at)
+/// and [`failed_refreshes`](Self::failed_refreshes). A save of another token clears those of the token before;
+/// [`matching`](crate::matching) has the exact rules.
 ///
 /// ```
 /// # use std::time::{Duration, SystemTime};
