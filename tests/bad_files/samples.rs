@@ -296,6 +296,7 @@ fn ids() -> Draft {
     let slots = vec![Slot::passphrase(0xA1, "ids"), Slot::recovery_key(0xA2, key_from(0))];
     let token = [("access_token", "a")];
     let ids = [
+        "007",
         "0012",
         "+15",
         " 9",
