@@ -42,8 +42,8 @@ use std::{
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 
-pub use change::VaultChange;
 pub(crate) use change::PreparedChange;
+pub use change::VaultChange;
 pub use row::{BlindIndex, BlindIndexes, IndexedValue, RowTable, SealedRow};
 
 use crate::{
