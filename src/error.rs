@@ -200,7 +200,7 @@ pub enum Error {
         flaw: RowFlaw,
     },
     /// The keystore has no key slot for this unlock method.
-    #[error("a {method} cannot unlock {}, which has no key slot for one: use another unlock method", path.display())]
+    #[error("{} has no key slot for this unlock method ({method}): use another unlock method", path.display())]
     #[non_exhaustive]
     NoSlotFor {
         /// The keystore.

@@ -249,3 +249,6 @@ impl fmt::Debug for Vault {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,3 +262,6 @@ fn slot_kind(kind: u8, version: u8, m_kib: u32, t: u32, p: u32) -> Result<SlotKi
         _ => Err(FileFlaw::malformed("a key slot is of an unknown kind")),
     }
 }
+
+#[cfg(test)]
+mod tests;

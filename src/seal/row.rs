@@ -9,9 +9,9 @@ use crate::{
     secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
-const ROW: &[u8] = b"tokenkeep v1 row\0";
-const ROW_SALT: &[u8] = b"tokenkeep v1 row salt\0";
-const BLIND_INDEX: &[u8] = b"tokenkeep v1 blind index\0";
+pub(super) const ROW: &[u8] = b"tokenkeep v1 row\0";
+pub(super) const ROW_SALT: &[u8] = b"tokenkeep v1 row salt\0";
+pub(super) const BLIND_INDEX: &[u8] = b"tokenkeep v1 blind index\0";
 const VERSION: u16 = 1;
 const SALT_AT: usize = 10;
 const COMMITMENT_AT: usize = 42;
@@ -55,7 +55,7 @@ pub(crate) fn seal_row(store_key: &Key, context: &RowContext<'_>, plaintext: Sec
     seal_row_with(store_key, context, plaintext, &random()?)
 }
 
-fn seal_row_with(
+pub(super) fn seal_row_with(
     store_key: &Key,
     context: &RowContext<'_>,
     mut plaintext: SecretBytes,

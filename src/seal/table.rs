@@ -9,16 +9,21 @@ use crate::{
     secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
-const NOTES: &[u8] = b"tokenkeep v1 notes\0";
-const NOTES_SALT: &[u8] = b"tokenkeep v1 notes salt\0";
-const TABLE: &[u8] = b"tokenkeep v1 key table\0";
+pub(super) const NOTES: &[u8] = b"tokenkeep v1 notes\0";
+pub(super) const NOTES_SALT: &[u8] = b"tokenkeep v1 notes salt\0";
+pub(super) const TABLE: &[u8] = b"tokenkeep v1 key table\0";
 
 /// Seals the notes on the slots of a key table into it, and finishes it.
 pub(crate) fn seal_table(store_key: &Key, table: &mut KeyTable, notes: SecretBytes) -> Result<()> {
     seal_table_with(store_key, table, notes, &random()?)
 }
 
-fn seal_table_with(store_key: &Key, table: &mut KeyTable, mut notes: SecretBytes, random: &[u8; 32]) -> Result<()> {
+pub(super) fn seal_table_with(
+    store_key: &Key,
+    table: &mut KeyTable,
+    mut notes: SecretBytes,
+    random: &[u8; 32],
+) -> Result<()> {
     let hash = leaving_no_trace(|| digest(&SHA256, &notes));
     table.notes_salt = hedged_salt(store_key, NOTES_SALT, random, table.revision, hash.as_ref())?;
     let key = notes_key(store_key, &table.notes_salt, &table.bytes_before_notes())?;
@@ -51,6 +56,6 @@ fn notes_key(store_key: &Key, salt: &Salt, bytes_before: &[u8]) -> Result<Key> {
     Ok(key)
 }
 
-fn mac(store_key: &Key, table: &KeyTable) -> Result<Mac> {
+pub(super) fn mac(store_key: &Key, table: &KeyTable) -> Result<Mac> {
     keyed_hash(store_key, TABLE, &[&table.bytes_before_mac()])
 }

@@ -249,3 +249,6 @@ impl fmt::Debug for External {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

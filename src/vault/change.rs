@@ -416,3 +416,6 @@ impl Draft {
         Ok(id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn check_namespace(namespace: &str) -> Result<()> {
     let (size, limit) = (length(namespace.len()), length(codec::MAX_NAMESPACE_LEN));
     if size > limit { Err(Error::TooLarge { part: Part::Namespace, size, limit }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;
