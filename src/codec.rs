@@ -147,7 +147,7 @@ pub(crate) fn decode_row(plaintext: &[u8], namespace: &str, rows: Origin) -> Res
 }
 
 /// The length of the plaintext of a row with a record of that length: Padmé, rounded up to a multiple of 256.
-fn padded_row_len(record_len: u64) -> Option<usize> {
+pub(crate) fn padded_row_len(record_len: u64) -> Option<usize> {
     usize::try_from(padme(record_len)?.checked_next_multiple_of(ROW_BLOCK)?).ok()
 }
 
