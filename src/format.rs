@@ -106,7 +106,7 @@ impl BodyHeader {
             return Err(RESERVED);
         }
         let table_len = usize::try_from(table_len).ok().filter(|len| KeyTable::LENGTHS.contains(len));
-        let table_len = table_len.ok_or(FileFlaw::malformed("its key table has a length that no key table has"))?;
+        let table_len = table_len.ok_or(FileFlaw::malformed("the length of its key table is out of bounds"))?;
         let (generation, body_salt, body_commitment) = (fields.u64()?, fields.array()?, fields.array()?);
         let header = Self { table_len, body_len, generation, body_salt, body_commitment };
         // The sum may wrap: 2^64 is a multiple of a block. Such a file is then refused as truncated.
@@ -246,7 +246,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-const ENDS_EARLY: FileFlaw = FileFlaw::malformed("a field ends after the part that it belongs to");
+const ENDS_EARLY: FileFlaw = FileFlaw::malformed("its key table is not as long as its slots ask");
 
 #[cfg(test)]
 mod tests;

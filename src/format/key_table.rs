@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use ring::digest::{SHA256, digest};
 
 use super::{
-    CHECK_LEN, Commitment, Fields, KeyId, Mac, RESERVED, Result, Salt, StoreId, TAG_LEN, VERSION, after_version,
-    check_digest, note::NOTE_LEN,
+    CHECK_LEN, Commitment, ENDS_EARLY, Fields, KeyId, Mac, RESERVED, Result, Salt, StoreId, TAG_LEN, VERSION,
+    after_version, check_digest, note::NOTE_LEN,
 };
 use crate::{
     error::{Error, FileFlaw, SlotLimit},
@@ -66,13 +66,14 @@ impl ExternalData {
     pub(crate) const MAX_PROVIDER_LEN: usize = 64;
     /// The public data of a slot has at most this many bytes.
     pub(crate) const MAX_PUBLIC_LEN: usize = 1024;
-    const MAX_LEN: usize = 2 + Self::MAX_PROVIDER_LEN + 2 + Self::MAX_PUBLIC_LEN;
+    /// How many bytes both have with their lengths.
+    const LENGTHS: RangeInclusive<usize> = 2 + 1 + 2..=2 + Self::MAX_PROVIDER_LEN + 2 + Self::MAX_PUBLIC_LEN;
 }
 
 impl KeyTable {
     /// How many bytes a key table may have.
     pub(crate) const LENGTHS: RangeInclusive<usize> =
-        FRAME_LEN + SLOT_LEN + NOTE_LEN..=FRAME_LEN + MAX_SLOTS * (SLOT_LEN + ExternalData::MAX_LEN + NOTE_LEN);
+        FRAME_LEN + SLOT_LEN + NOTE_LEN..=FRAME_LEN + MAX_SLOTS * (SLOT_LEN + *ExternalData::LENGTHS.end() + NOTE_LEN);
 
     /// Parses the bytes of a key table that stands by itself.
     pub(crate) fn parse_alone(bytes: &[u8]) -> Result<Self> {
@@ -85,12 +86,15 @@ impl KeyTable {
         let (content, check) = bytes.split_last_chunk().ok_or(FileFlaw::DamagedHeader)?;
         check_digest(content, check)?;
         let fields = &mut Fields(content);
-        if fields.array()? != MAGIC || fields.u16()? != VERSION {
-            return Err(FileFlaw::malformed("its key table is none, or of another version"));
+        if fields.array()? != MAGIC {
+            return Err(FileFlaw::malformed("its key table does not start as one"));
+        }
+        if fields.u16()? != VERSION {
+            return Err(FileFlaw::malformed("the version of its key table is unknown"));
         }
         let slot_count = usize::from(fields.u16()?);
         if !(1..=MAX_SLOTS).contains(&slot_count) {
-            return Err(FileFlaw::malformed("its key table has no key slot, or more than eight"));
+            return Err(FileFlaw::malformed("the number of its key slots is not 1 to 8"));
         }
         if fields.u32()? != 0 {
             return Err(RESERVED);
@@ -100,7 +104,7 @@ impl KeyTable {
         let (notes_salt, sealed_notes) = (fields.array()?, fields.take(sealed_notes_len(slot_count))?.to_vec());
         let table = Self { store_id, key_id, revision, slots, notes_salt, sealed_notes, mac: fields.array()? };
         if !fields.0.is_empty() {
-            return Err(FileFlaw::malformed("its key table has bytes after its end"));
+            return Err(ENDS_EARLY);
         }
         table.check_rules()?;
         Ok(table)
@@ -209,19 +213,19 @@ impl Slot {
         let [kind, version] = fields.array()?;
         let data_len = usize::from(fields.u16()?);
         let kind = slot_kind(kind, version, fields.u32()?, fields.u32()?, fields.u32()?)?;
+        let lengths = if kind == SlotKind::External { ExternalData::LENGTHS } else { 0..=0 };
+        if !lengths.contains(&data_len) {
+            return Err(BAD_DATA);
+        }
         let (id, salt, data) = (SlotId(fields.array()?), fields.array()?, fields.take(data_len)?);
-        let external = match kind {
-            SlotKind::External => Some(ExternalData::read(data)?),
-            _ if data.is_empty() => None,
-            _ => return Err(FileFlaw::malformed("a key slot has data that its kind has not")),
-        };
+        let external = (kind == SlotKind::External).then(|| ExternalData::read(data).ok_or(BAD_DATA)).transpose()?;
         Ok(Self { kind, id, salt, external, commitment: fields.array()?, wrapped_key: fields.array()? })
     }
 }
 
 impl ExternalData {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::MAX_LEN);
+        let mut out = Vec::with_capacity(*Self::LENGTHS.end());
         for part in [self.provider.as_bytes(), &self.public] {
             out.extend_from_slice(&short_len(part));
             out.extend_from_slice(part);
@@ -229,20 +233,18 @@ impl ExternalData {
         out
     }
 
-    fn read(data: &[u8]) -> Result<Self> {
-        let malformed = || FileFlaw::malformed("an external key slot has data that no provider has");
+    fn read(data: &[u8]) -> Option<Self> {
         let fields = &mut Fields(data);
-        let (provider, public) = (fields.short_bytes()?, fields.short_bytes()?);
-        let provider = str::from_utf8(provider).map_err(|_| malformed())?;
-        if !(1..=Self::MAX_PROVIDER_LEN).contains(&provider.len())
-            || public.len() > Self::MAX_PUBLIC_LEN
-            || !fields.0.is_empty()
-        {
-            return Err(malformed());
-        }
-        Ok(Self { provider: provider.into(), public: public.into() })
+        let (provider, public) = (fields.short_bytes().ok()?, fields.short_bytes().ok()?);
+        let is_within_limits = (1..=Self::MAX_PROVIDER_LEN).contains(&provider.len())
+            && public.len() <= Self::MAX_PUBLIC_LEN
+            && fields.0.is_empty();
+        let provider = str::from_utf8(provider).ok().filter(|_| is_within_limits)?;
+        Some(Self { provider: provider.into(), public: public.into() })
     }
 }
+
+const BAD_DATA: FileFlaw = FileFlaw::malformed("the data of a key slot is not what its kind has");
 
 /// The number of bytes. Nothing here has more than can be counted so.
 fn short_len(bytes: &[u8]) -> [u8; 2] {

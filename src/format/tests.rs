@@ -167,7 +167,7 @@ fn length_that_no_key_table_has_is_malformed() {
         let end = BODY_HEADER_LEN - CHECK_LEN;
         let check = digest(&SHA256, &file[..end]);
         file[end..BODY_HEADER_LEN].copy_from_slice(check.as_ref());
-        assert_malformed(&file, "key table");
+        assert_malformed(&file, "length of its key table");
     }
 }
 
