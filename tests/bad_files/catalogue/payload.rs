@@ -299,7 +299,7 @@ fn rules_of_a_record() -> Vec<Row> {
             payload.set_text("record 0 attribute 0 name", "zone");
         }),
         in_payload("attribute-twice", "out of order", |payload| {
-            payload.set_text("record 0 attribute 1 name", "account")
+            payload.set_text("record 0 attribute 1 name", "account");
         }),
         // By one byte, in texts that are each as long as they may be.
         in_payload("token-of-more-than-256-kib", unsavable, |payload| {
@@ -317,7 +317,7 @@ fn rules_of_a_record() -> Vec<Row> {
         let row = in_payload(format!("text-{name}-empty"), empty, |payload| payload.set_text(&piece, ""));
         rows.push(row);
         let too_long = in_payload(format!("text-{name}-too-long"), unsavable, |payload| {
-            payload.set_text(&piece, "a".repeat(65_537))
+            payload.set_text(&piece, "a".repeat(65_537));
         });
         // They are large.
         let examples = ["access-token", "id", "scope", "attribute-name", "attribute-value"];

@@ -3,10 +3,10 @@
 use tokenkeep::KdfCost;
 
 use super::{
-    AFTER_9999, DATA_LEN, NOTE, NOTES_SALT, PROVIDER, PUBLIC_DATA,
+    AFTER_9999, BODY, DATA_LEN, LEN, NOTE, NOTES_SALT, PROVIDER, PUBLIC_DATA,
     Refusal::{self, KdfLimit, Malformed, Rekeyed, Tampered},
-    Row, SLOT, SLOTS, TABLE, key_from, long_in_bytes_alone, passphrases, recovery_keys, sealed, sound, sound_with,
-    unlocked, unread,
+    Row, SLOT, SLOTS, TABLE, forged, key_from, long_in_bytes_alone, passphrases, put, recovery_keys, sealed, sound,
+    sound_with, unlocked, unread,
 };
 use crate::writer::{Draft, Note, Slot, Table, external_data};
 
@@ -53,7 +53,13 @@ fn starts() -> Vec<Row> {
 /// Bytes too many and too few, with lengths, mac and check that are right for them.
 fn shapes() -> Vec<Row> {
     let table = |name: &str, alter: fn(&mut Vec<u8>)| table(name, SHAPE, |table| table.alter = Box::new(alter));
+    // The body's first bytes belong to it, and end in a check over all of it.
+    let into_the_body = forged(|file| {
+        let told = [(12, BODY + 64 - TABLE), (16, LEN - BODY - 64)];
+        told.map(|(at, len)| put(at, u32::try_from(len).unwrap().to_le_bytes())(file));
+    });
     vec![
+        unread("table-reaches-into-the-body", SHAPE, into_the_body),
         table("table-with-a-byte-before-its-mac", |table| table.push(0)),
         table("table-with-a-block-before-its-mac", |table| table.resize(table.len() + 4096, 0)),
         table("table-without-the-last-byte-of-the-notes", |table| table.truncate(table.len() - 1)),
@@ -67,7 +73,7 @@ fn shapes() -> Vec<Row> {
             table.splice(NOTES_SALT - TABLE..NOTES_SALT - TABLE, slot);
         }),
         table("table-without-the-last-byte-of-the-slots", |table| {
-            drop(table.drain(NOTES_SALT - TABLE - 1..NOTES_SALT - TABLE))
+            drop(table.drain(NOTES_SALT - TABLE - 1..NOTES_SALT - TABLE));
         }),
         table("table-twice", |table| table.extend_from_within(..)),
         // Where a mac and a check would be, if the table ended before its own.
@@ -116,7 +122,7 @@ fn unused_fields() -> Vec<Row> {
         }
         for len in [1, 0x8000] {
             rows.push(table(format!("{name}-slot-data-len-{len}"), DATA, |table| {
-                table.slots[slot].data_len = Some(len)
+                table.slots[slot].data_len = Some(len);
             }));
         }
     }
