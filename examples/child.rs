@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 /// A pipe takes this much at once, so writing it never waits for a program that does not read.
 const MOST_INPUT: usize = 1024;
 const MOST_ERRORS: usize = 64 * 1024;
+/// A program is killed this much before the library gives up, so that none is left if the application exits then.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// How a program that has ended in time answered.
 pub(crate) struct Answer {
@@ -39,11 +41,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Runs a program: gives it the input, and reads its output up to the limit. When the time is over, the program is
-/// killed with everything that it has started.
+/// Runs a program: gives it the input, and reads its output up to the limit. A little before the time is over, the
+/// program is killed with everything that it has started.
 pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Duration) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let left = || time.saturating_sub(started.elapsed());
+    let left = || time.saturating_sub(started.elapsed()).saturating_sub(MARGIN);
     if input.len() > MOST_INPUT {
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
     }

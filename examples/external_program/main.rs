@@ -10,6 +10,8 @@
 //!
 //! Start it twice: the first start creates the store.
 
+#[path = "../child.rs"]
+mod child;
 mod provider;
 
 use std::{env, error::Error, path::Path};

@@ -9,15 +9,14 @@
 //! status other than 0 is an error. The program's standard error is the application's, so a person sees what it says.
 //!
 //! The program sees the key, and is trusted with it. To use this in an application, copy this file and
-//! `examples/child.rs`.
-
-#[path = "../child.rs"]
-mod child;
+//! `examples/child.rs`, as the modules `provider` and `child`.
 
 use std::{ffi::OsString, fmt::Write, io, process::Command};
 
 use tokenkeep::{ExternalError, ExternalKey, ExternalSlot};
 use zeroize::Zeroizing;
+
+use crate::child;
 
 const MOST_DATA: usize = 1024;
 

@@ -14,6 +14,8 @@
 //! Without a path it works in a directory of its own. With a path it keeps the store: start it again, and again with
 //! another TPM, where it asks for the recovery key. `provider.rs` is what an application copies.
 
+#[path = "../child.rs"]
+mod child;
 mod provider;
 
 use std::{

@@ -5,10 +5,8 @@
 //! No PCR policy: the TPM gives the key whatever system was started.
 //!
 //! The key goes through pipes only, never into an argument or a file. What lies in files is encrypted by the TPM or
-//! public. To use this in an application, copy this file and `examples/child.rs`.
-
-#[path = "../child.rs"]
-mod child;
+//! public. To use this in an application, copy this file and `examples/child.rs`, as the
+//! modules `provider` and `child`.
 
 use std::{
     ffi::OsStr,
@@ -19,6 +17,8 @@ use std::{
 
 use tokenkeep::{ExternalError, ExternalKey, ExternalSlot};
 use zeroize::Zeroizing;
+
+use crate::child;
 
 /// The most bytes of a part of the sealed object, beside its length. (tpm2_create makes 46 and 158.)
 const MOST_PART: usize = 510;
@@ -51,7 +51,8 @@ impl ExternalKey for Tpm {
 
     fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
         // Before anything else sees it: whoever can write the file can put other data there.
-        let (public_part, private_part) = split(data).ok_or(ExternalError::new("the slot's data is no sealed object"))?;
+        let (public_part, private_part) =
+            split(data).ok_or(ExternalError::new("the slot's data is no sealed object"))?;
         let tools = Tools::new(slot)?;
         let [parent, public, private] = ["primary.ctx", "public", "private"].map(|name| tools.file(name));
         fs::write(&public, public_part)?;
@@ -157,14 +158,15 @@ impl<'a> Tools<'a> {
         input: &[u8],
         limit: usize,
     ) -> Result<Zeroizing<Vec<u8>>, ExternalError> {
-        let answer = child::run(&mut command, input, limit, self.slot.remaining()).map_err(|failure| match failure {
-            child::Failure::NotStarted(error) if error.kind() == io::ErrorKind::NotFound => {
-                ExternalError::new("tpm2-tools are not installed")
-            }
-            child::Failure::NotStarted(error) | child::Failure::Io(error) => error.into(),
-            child::Failure::TimedOut => ExternalError::new("the TPM was not done in time"),
-            child::Failure::TooLong => ExternalError::new("a command of tpm2-tools wrote more than was expected"),
-        })?;
+        let answer =
+            child::run(&mut command, input, limit, self.slot.remaining()).map_err(|failure| match failure {
+                child::Failure::NotStarted(error) if error.kind() == io::ErrorKind::NotFound => {
+                    ExternalError::new("tpm2-tools are not installed")
+                }
+                child::Failure::NotStarted(error) | child::Failure::Io(error) => error.into(),
+                child::Failure::TimedOut => ExternalError::new("the TPM was not done in time"),
+                child::Failure::TooLong => ExternalError::new("a command of tpm2-tools wrote more than was expected"),
+            })?;
         if answer.status.success() {
             return Ok(answer.output);
         }
@@ -177,8 +179,8 @@ impl<'a> Tools<'a> {
         }
         match code(&errors) {
             Some(code @ OF_ANOTHER_TPM) => Err(ExternalError::new(
-                "the TPM does not know this key: it was sealed to another TPM, or the TPM was reset since; use another \
-                 unlock method",
+                "the TPM does not know this key: it was sealed to another TPM, or the TPM was reset or the \
+                 slot changed since; use another unlock method",
             )
             .code(code)),
             Some(code) => Err(ExternalError::new(failed).code(code)),
