@@ -3,8 +3,8 @@
 //!     cargo run --example tpm
 //!     cargo run --example tpm -- /path/to/tokens.keep
 //!
-//! It needs tpm2-tools and a TPM that this user may use (on Debian `apt install tpm2-tools`, and the group `tss`). To try
-//! it without a TPM, start a simulator, and name it in `TPM2TOOLS_TCTI`:
+//! It needs tpm2-tools and a TPM that this user may use (on Debian `apt install tpm2-tools`, and the group `tss`).
+//! To try it without a TPM, start a simulator, and name it in `TPM2TOOLS_TCTI`:
 //!
 //!     apt install swtpm tpm2-tools && mkdir -m 700 /tmp/tpm
 //!     swtpm socket --tpm2 --tpmstate dir=/tmp/tpm --server type=tcp,port=2321 --ctrl type=tcp,port=2322 \

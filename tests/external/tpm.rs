@@ -23,7 +23,8 @@ mod provider;
 
 /// What the provider says of a key that the TPM did not seal.
 const UNKNOWN: &str = "the external key provider tpm2-tools failed: the TPM does not know this key: it was sealed to \
-                       another TPM, or the TPM was reset or the slot changed since; use another unlock method (code 479, 0x1df)";
+                       another TPM, or the TPM was reset or the slot changed since; use another unlock method \
+                       (code 479, 0x1df)";
 const MALFORMED: &str = "the external key provider tpm2-tools failed: the slot's data is no sealed object";
 
 /// The provider of the example, which shows key and data of each slot that it makes, and may be given other data.
