@@ -17,8 +17,9 @@
 
 // The data flow, and the same way back:
 //
-//     Token ── matching, index ──▶ codec ──▶ seal (◀── unlock) ──▶ format ──▶ file
-//     what     which row is meant  bytes     AES-256-GCM  key      layout     lock, atomic replacement
+//     Token ── matching, index ──▶ codec ──▶ seal (◀── vault ◀── unlock) ──▶ format ──▶ file
+//     what     which row is meant  bytes     AES-256-GCM  store key  key of  layout     lock, atomic replacement
+//                                                         and slots  a slot
 //
 // The layers, from the top down. A file imports from its own layer or from a lower one; tests/layers.rs checks that.
 

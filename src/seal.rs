@@ -56,13 +56,13 @@ fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], count: u64, pur
 fn keyed_hash(store_key: &Key, label: &[u8], parts: &[&[u8]]) -> Result<[u8; 32]> {
     let mut key = Key::zeroed();
     hkdf(&[], store_key.bytes(), &[label], key.bytes_mut())?;
-    let mut hash = [0; 32];
-    leaving_no_trace(|| {
+    Ok(leaving_no_trace(|| {
         let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()));
         parts.iter().for_each(|part| mac.update(part));
+        let mut hash = [0; 32];
         hash.copy_from_slice(mac.sign().as_ref());
-    });
-    Ok(hash)
+        hash
+    }))
 }
 
 /// Puts the store key into a slot, under the key that the slot's own way of unlocking gives.

@@ -157,6 +157,13 @@ fn reserved_bytes_are_zero() {
 }
 
 #[test]
+fn reserved_bytes_of_an_external_slot_are_zero() {
+    for at in [49, 52, 56, 60] {
+        assert_malformed(&with(&external("x", &[]), at, 7), "reserved");
+    }
+}
+
+#[test]
 fn revision_is_not_zero() {
     assert_malformed(&KeyTable { revision: 0, ..table(1) }.encode(), "revision");
 }

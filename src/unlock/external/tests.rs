@@ -169,3 +169,13 @@ fn debug_names_the_provider_and_no_key() {
         r#"External { provider: "device", deadline: 30s, .. }"#
     );
 }
+
+#[test]
+fn slot_of_another_provider_is_not_asked_for() {
+    let external = External::new(device(Fault::None));
+    let data = |provider: &str| ExternalData { provider: provider.into(), public: [].into() };
+    assert!(external.is_for(&data("device")));
+    for other in ["", "Device", "device ", "device2"] {
+        assert!(!external.is_for(&data(other)), "{other}");
+    }
+}
