@@ -26,7 +26,7 @@ def rows():
 
 
 def target_of(test):
-    """What `cargo test` has to build for a test, by the file that has it. `tests/keychain` is a package of its own."""
+    """What `cargo test` has to build for a test, by the file that has it. Some of `tests` are packages of their own."""
     for path in sorted((COPY / "tests").rglob("*.rs")) + sorted((COPY / "src").rglob("*.rs")):
         text = path.read_text()
         if f"fn {test}(" in text or f'"{test}",' in text:
@@ -34,7 +34,7 @@ def target_of(test):
             if parts[0] == "src":
                 return ["--package", "tokenkeep", "--lib"]
             target = parts[1].removesuffix(".rs")
-            package = "tokenkeep-keychain-tests" if target == "keychain" else "tokenkeep"
+            package = f"tokenkeep-{target}-tests" if target in ["external", "keychain"] else "tokenkeep"
             return ["--package", package, "--test", target]
     raise SystemExit(f"no test is called {test}")
 

@@ -500,3 +500,22 @@ fn blind_indexes_of_different_values_differ() {
         assert!(!all[..position].contains(one), "{position}");
     }
 }
+
+/// `tests/vectors/values.json`: made by a writer that shares no code with this crate.
+#[test]
+fn salts_are_those_of_another_writer() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
+    let values: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut labels = BTreeSet::new();
+    for known in values["salts"].as_array().unwrap() {
+        let bytes = |name: &str| data_encoding::HEXLOWER.decode(known[name].as_str().unwrap().as_bytes()).unwrap();
+        let mut store_key = Key::zeroed();
+        store_key.bytes_mut().copy_from_slice(&bytes("store_key"));
+        let (label, count) = (known["label"].as_str().unwrap(), known["count"].as_u64().unwrap());
+        let random = bytes("random").try_into().unwrap();
+        let salt = hedged_salt(&store_key, label.as_bytes(), &random, count, &bytes("purpose")).unwrap();
+        assert_eq!(salt[..], bytes("salt"), "{label}");
+        labels.insert(label.as_bytes().to_vec());
+    }
+    assert_eq!(labels, [BODY_SALT, SLOT_SALT, table::NOTES_SALT, row::ROW_SALT].map(<[u8]>::to_vec).into());
+}

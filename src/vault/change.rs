@@ -25,7 +25,10 @@ impl Vault {
     ///
     /// Those of [`add_slot`](Self::add_slot).
     pub fn create(name: impl AsRef<Path>, unlock: &Unlock) -> Result<VaultChange> {
-        let (store_id, store_key) = (random()?, Key::random()?);
+        Self::create_of(name.as_ref(), random()?, Key::random()?, unlock)
+    }
+
+    pub(super) fn create_of(name: &Path, store_id: StoreId, store_key: Key, unlock: &Unlock) -> Result<VaultChange> {
         let table = KeyTable {
             store_id,
             key_id: seal::key_id(&store_key)?,
@@ -39,7 +42,7 @@ impl Vault {
         let addition = new_keys.make(unlock, 1, &store_key, None)?;
         let unlocked = Unlocked { store_key, by: addition.slot.id() };
         let nothing = Self {
-            name: name.as_ref().to_owned(),
+            name: name.to_owned(),
             table,
             bytes: Vec::new(),
             notes: Vec::new(),

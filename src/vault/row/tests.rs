@@ -1,7 +1,17 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use data_encoding::HEXLOWER;
+use serde_json::Value;
 
 use super::*;
-use crate::vault::tests::{paper, vault};
+use crate::{
+    secret::Key,
+    vault::tests::{paper, vault},
+};
 
 const TABLE: RowTable<'static> = RowTable { id: [7; 16], namespace: "n" };
 
@@ -142,4 +152,92 @@ fn criteria_of_matching_find_the_columns() {
     assert_eq!(Some(with_client), columns.user_and_client);
     let without = vault.blind_index("n", IndexedValue::UserAndClient("ada", None)).unwrap();
     assert_ne!(with_client, without);
+}
+
+/// `tests/vectors/values.json`: made by a writer that shares no code with this crate.
+fn values(list: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
+    let values: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    values[list].as_array().unwrap().clone()
+}
+
+fn bytes<const N: usize>(value: &Value) -> [u8; N] {
+    HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap().try_into().unwrap()
+}
+
+fn vault_of(store_key: &Value, store_id: [u8; 16]) -> Vault {
+    let mut key = Key::zeroed();
+    key.bytes_mut().copy_from_slice(&bytes::<32>(store_key));
+    Vault::create_of(Path::new("accounts"), store_id, key, &paper(1)).unwrap().written().0
+}
+
+#[test]
+fn rows_of_another_writer_open_or_are_refused_as_they_should() {
+    let (mut opened, mut refused) = (0, 0);
+    for (number, known) in values("rows").iter().enumerate() {
+        let vault = vault_of(&known["store_key"], bytes(&known["store_id"]));
+        let column = |at: usize| Some(&known["columns"][at]).filter(|value| !value.is_null()).map(bytes);
+        let Some(id) = column(0) else {
+            // The type of the columns rules it out.
+            assert_eq!(known["refused"], "tampered", "row {number}");
+            continue;
+        };
+        let columns = BlindIndexes {
+            id,
+            user_name: column(1),
+            user_and_client: column(2),
+            access_token: column(3),
+            grant_token: column(4),
+            refresh_token: column(5),
+        };
+        let table = RowTable { id: bytes(&known["table_id"]), namespace: known["namespace"].as_str().unwrap() };
+        let row = SealedRow {
+            place: known["place"].as_u64().unwrap(),
+            revision: known["revision"].as_u64().unwrap(),
+            columns,
+            bytes: HEXLOWER.decode(known["row"].as_str().unwrap().as_bytes()).unwrap(),
+        };
+        let class = match vault.open_row(table, &row) {
+            Ok(token) => {
+                let expected = &known["token"];
+                assert_eq!(token.id().map(TokenId::as_str), expected["id"].as_str(), "row {number}");
+                assert_eq!(token.user_name(), expected["user_name"].as_str(), "row {number}");
+                let refresh_token = token.refresh_token().map(Secret::expose_secret);
+                assert_eq!(refresh_token, expected["refresh_token"].as_str(), "row {number}");
+                opened += 1;
+                continue;
+            }
+            Err(Error::BadRow { flaw, .. }) => match flaw {
+                RowFlaw::OtherKey => "another store key",
+                RowFlaw::Tampered => "tampered",
+                RowFlaw::Malformed(_) => "malformed",
+            },
+            Err(Error::TooLarge { part: Part::Namespace, .. }) => "malformed",
+            Err(other) => panic!("row {number}: {other:?}"),
+        };
+        assert_eq!(Some(class), known["refused"].as_str(), "row {number}");
+        refused += 1;
+    }
+    assert!(opened >= 6 && refused >= 60, "{opened} and {refused}");
+}
+
+#[test]
+fn blind_indexes_are_those_of_another_writer() {
+    let all = values("blind_indexes");
+    assert!(all.len() > 20);
+    for known in all {
+        let vault = vault_of(&known["store_key"], [0; 16]);
+        let value = known["value"].as_str().unwrap();
+        let (id, secret) = (TokenId::from(value), Secret::from(value));
+        let value = match known["kind"].as_u64().unwrap() {
+            1 => IndexedValue::Id(&id),
+            2 => IndexedValue::UserName(value),
+            3 => IndexedValue::UserAndClient(value, known["client_id"].as_str()),
+            4 => IndexedValue::AccessToken(&secret),
+            5 => IndexedValue::GrantToken(&secret),
+            _ => IndexedValue::RefreshToken(&secret),
+        };
+        let index = vault.blind_index(known["namespace"].as_str().unwrap(), value).unwrap();
+        assert_eq!(index, bytes(&known["index"]), "{known}");
+    }
 }
