@@ -49,7 +49,7 @@ const LAYERS: [(&str, u8, &[&str]); 29] = [
     ("memory", 5, &["batch", "changes", "error", "id", "index", "matching", "store", "token"]),
     ("import", 6, &["batch", "error", "file", "id", "memory", "secret", "store", "token"]),
     ("testing", 6, &["kdf", "lib"]),
-    ("fuzzing", 6, &["codec", "engine", "file", "format", "id", "lib", "seal", "secret", "time"]),
+    ("fuzzing", 6, &["codec", "engine", "file", "format", "lib", "seal", "secret", "time", "unlock", "vault"]),
     ("lib", 7, &[]),
 ];
 
