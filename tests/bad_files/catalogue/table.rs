@@ -53,6 +53,9 @@ fn starts() -> Vec<Row> {
 /// Bytes too many and too few, with lengths, mac and check that are right for them.
 fn shapes() -> Vec<Row> {
     let table = |name: &str, alter: fn(&mut Vec<u8>)| table(name, SHAPE, |table| table.alter = Box::new(alter));
+    let after_the_slots = |name: &str, alter: fn(&mut Vec<u8>)| {
+        unread(name, SHAPE, sealed(|draft| draft.table.alter_slots = Box::new(alter)))
+    };
     // The body's first bytes belong to it, and end in a check over all of it.
     let into_the_body = forged(|file| {
         let told = [(12, BODY + 64 - TABLE), (16, LEN - BODY - 64)];
@@ -67,11 +70,8 @@ fn shapes() -> Vec<Row> {
         table("table-without-notes", |table| table.truncate(NOTES_SALT - TABLE)),
         table("table-with-a-note-too-many", |table| table.resize(table.len() + NOTE, 0)),
         table("table-with-a-note-too-few", |table| table.truncate(table.len() - NOTE)),
-        table("table-with-a-byte-after-the-slots", |table| table.insert(NOTES_SALT - TABLE, 0)),
-        table("table-with-a-slot-after-the-slots", |table| {
-            let slot = table[48..48 + SLOT].to_vec();
-            table.splice(NOTES_SALT - TABLE..NOTES_SALT - TABLE, slot);
-        }),
+        after_the_slots("table-with-a-byte-after-the-slots", |table| table.push(0)),
+        after_the_slots("table-with-a-slot-after-the-slots", |table| table.extend_from_within(48..48 + SLOT)),
         table("table-without-the-last-byte-of-the-slots", |table| {
             drop(table.drain(NOTES_SALT - TABLE - 1..NOTES_SALT - TABLE));
         }),
@@ -249,9 +249,7 @@ fn notes() -> Vec<Row> {
         table("notes-of-another-key", unopened, |table| table.notes_store_key = Some([0x5A; 32])),
         table("notes-salt-of-others", unopened, |table| table.alter = Box::new(|table| table[NOTES_SALT - TABLE] ^= 1)),
         // Bound to other bytes before them, which are right.
-        table("notes-of-an-earlier-revision", unopened, |table| {
-            table.alter_slots = Box::new(|table| table[40] += 1);
-        }),
+        table("notes-of-an-earlier-revision", unopened, |table| table.alter = Box::new(|table| table[40] += 1)),
         table("label-len-257", wrong_label, |table| table.notes[0].label_len = 257),
         table("label-len-largest", wrong_label, |table| table.notes[3].label_len = 65_535),
         // Every byte of the label is one of a text.
