@@ -9,7 +9,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::{
     Alter, NOTES_SALT, SHA256, SLOT_SALT, Value, digest, hex, hkdf, in_place_of_random_bytes, json, mac, salt, seal,
-    unaltered,
+    sha256, unaltered,
 };
 
 /// A key table that is yet to be sealed. Where a field is `None`, it has what it should have there.
@@ -30,7 +30,7 @@ pub(crate) struct Table {
     pub(crate) notes_store_key: Option<[u8; 32]>,
     /// What the mac is made with, if not with that.
     pub(crate) mac_store_key: Option<[u8; 32]>,
-    /// Has all before the notes' salt, after the notes were bound to it.
+    /// Has all before the notes' salt, to which the notes are bound then.
     pub(crate) alter_slots: Alter,
     /// Has the notes, sealed.
     pub(crate) alter_sealed_notes: Alter,
@@ -38,6 +38,7 @@ pub(crate) struct Table {
     pub(crate) alter: Alter,
     /// Has the mac, over which the check is right.
     pub(crate) alter_mac: Alter,
+    pub(crate) check: Option<[u8; 32]>,
 }
 
 impl Table {
@@ -60,6 +61,7 @@ impl Table {
             alter_sealed_notes: unaltered(),
             alter: unaltered(),
             alter_mac: unaltered(),
+            check: None,
         }
     }
 
@@ -81,11 +83,11 @@ impl Table {
             slots.push(values);
         }
 
+        (self.alter_slots)(&mut table);
         let notes: Vec<_> = self.notes.iter().flat_map(Note::bytes).collect();
         let (notes_key, notes_salt) = self.notes_key(&table, &notes);
         let mut sealed_notes = seal(&notes_key, b"", &notes);
         (self.alter_sealed_notes)(&mut sealed_notes);
-        (self.alter_slots)(&mut table);
         table.extend(notes_salt);
         table.extend(sealed_notes);
         (self.alter)(&mut table);
@@ -94,8 +96,7 @@ impl Table {
         let mut mac = mac(&mac_key, &table).to_vec();
         (self.alter_mac)(&mut mac);
         table.extend(&mac);
-        let check = digest(&SHA256, &table);
-        table.extend(check.as_ref());
+        table.extend(self.check.unwrap_or_else(|| sha256(&table)));
         let of_slots = |value: fn(&SlotValues) -> &[u8]| -> Vec<_> { slots.iter().map(value).map(hex).collect() };
         let values = json!({
             "k": of_slots(|slot| &slot.k),

@@ -6,7 +6,7 @@ use super::{
     Row, SLOT, SLOTS, TABLE, damaged, flipped, key_from, of_generation, sealed, sound, sound_slots, sound_with,
     unlocked, unread,
 };
-use crate::writer::{Draft, Slot, external_data};
+use crate::writer::{Draft, Slot, external_data, padme};
 
 const HEADER: u64 = BODY as u64;
 const TABLE_LEN: &str = "length of its key table";
@@ -116,6 +116,11 @@ fn lengths() -> Vec<Row> {
         draft.body_len = Some(body_len);
     };
     rows.push(unread("body-len-a-block-too-small", Malformed("after its end"), sealed(two_blocks)));
+    let without_blocks = |draft: &mut Draft| {
+        let len = padme(4 + draft.payload.len());
+        draft.alter_plaintext = Box::new(move |plaintext| plaintext.truncate(len));
+    };
+    rows.push(unread("body-without-whole-blocks", no_padding, sealed(without_blocks)));
     // The body is a tag alone, in a file of whole blocks.
     rows.push(unread("body-len-16", no_padding, with_plaintext(0)));
     for len in 1..4 {
@@ -167,7 +172,13 @@ fn check() -> Vec<Row> {
         ("first-byte-of-the-check", CHECK),
         ("last-byte-of-the-check", BODY - 1),
     ];
-    areas.map(|(area, at)| unread(format!("check-{area}"), DamagedHeader, damaged(flipped(at)))).into()
+    let mut rows = vec![
+        // The rest is right for it.
+        unread("first-check-zero", DamagedHeader, sealed(|draft| draft.check = Some([0; 32]))),
+        unread("check-zero", DamagedHeader, sealed(|draft| draft.table.check = Some([0; 32]))),
+    ];
+    rows.extend(areas.map(|(area, at)| unread(format!("check-{area}"), DamagedHeader, damaged(flipped(at)))));
+    rows
 }
 
 fn features_and_reserved_bytes() -> Vec<Row> {
