@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 const MOST_INPUT: usize = 1024;
 const MOST_ERRORS: usize = 64 * 1024;
 /// A program is killed this much before the library gives up, so that none is left if the application exits then.
-const MARGIN: Duration = Duration::from_millis(100);
+const MARGIN: Duration = Duration::from_millis(250);
 
 /// How a program that has ended in time answered.
 pub(crate) struct Answer {

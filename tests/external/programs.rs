@@ -173,11 +173,11 @@ pub(crate) fn hanging() {
     let scripted = Scripted::new();
     scripted.create().unwrap();
     let scripts = [
-        ("waits", r#"echo $$ >"$d/parent"; sleep 1000 & echo $! >"$d/child"; wait"#),
-        ("closes its output and waits", r#"exec >&-; echo $$ >"$d/parent"; sleep 1000 & echo $! >"$d/child"; wait"#),
-        ("has answered and waits", r#"cat; echo $$ >"$d/parent"; sleep 1000 & echo $! >"$d/child"; wait"#),
-        ("leaves a process with its output", r#"cat; echo $$ >"$d/parent"; sleep 1000 & echo $! >"$d/child""#),
-        ("ignores signals", r#"trap '' TERM INT; echo $$ >"$d/parent"; sleep 1000 & echo $! >"$d/child"; wait"#),
+        ("waits", r#"echo $$ >"$d/parent"; sleep 60 & echo $! >"$d/child"; wait"#),
+        ("closes its output and waits", r#"exec >&-; echo $$ >"$d/parent"; sleep 60 & echo $! >"$d/child"; wait"#),
+        ("has answered and waits", r#"cat; echo $$ >"$d/parent"; sleep 60 & echo $! >"$d/child"; wait"#),
+        ("leaves a process with its output", r#"cat; echo $$ >"$d/parent"; sleep 60 & echo $! >"$d/child""#),
+        ("ignores signals", r#"trap '' TERM INT; echo $$ >"$d/parent"; sleep 60 & echo $! >"$d/child"; wait"#),
     ];
     for (what, script) in scripts {
         scripted.put("open", script);
