@@ -293,7 +293,7 @@ fn assert_flipped_bits_of_the_body_are_tampering(sample: &Sample, extent: Extent
     let Sample { name, file, header_len, ways, .. } = sample;
     let bits = header_len * 8..file.len() * 8;
     // Odd, so that it is another place in a byte each time.
-    let step = if extent == Extent::Some { bits.len() / 500 | 1 } else { 1 };
+    let step = if extent == Extent::Some { (bits.len() / 500) | 1 } else { 1 };
     let mut flipped = file.clone();
     for bit in bits.step_by(step) {
         flipped.copy_from_slice(file);
