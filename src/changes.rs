@@ -1,28 +1,41 @@
 //! Changes that are yet to be committed, over rows that stay as they are until then.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 #[cfg(feature = "import")]
 use crate::batch::{Row, Target};
 use crate::{
-    codec,
     error::{Error, Result, Unstorable},
     id::{Origin, TokenId},
     index::{Index, Place},
     matching::{self, Criterion, RowWrite, Rows},
+    namespaces::Namespaces,
     token::Token,
 };
 
-/// A view of the rows with changes laid over them. One change or many: each sees those before it.
+/// Changes of a store's rows. One change or many: each sees those before it.
 #[derive(Debug)]
-pub(crate) struct Changes<'a> {
-    base: &'a Index,
+pub(crate) struct ChangeSet<'a> {
+    base: &'a Namespaces,
+    /// The namespaces that a change has looked at.
+    changed: BTreeMap<Box<str>, Overlay>,
+    next_id: u64,
+}
+
+/// The rows of a namespace with changes laid over them.
+#[derive(Debug)]
+struct Overlay {
+    base: Arc<Index>,
     delta: Delta,
 }
 
-/// What the changes come to, apart from the rows that they are made on.
+/// What the changes of a namespace come to, apart from the rows that they are made on.
 #[derive(Debug, Clone)]
-pub(crate) struct Delta {
+struct Delta {
     /// All of the rows are gone.
     cleared: bool,
     /// The places of all rows that are gone, are put over others, or are new.
@@ -31,31 +44,105 @@ pub(crate) struct Delta {
     put: Index,
 }
 
-impl<'a> Changes<'a> {
-    pub(crate) fn new(base: &'a Index) -> Self {
-        let delta = Delta { cleared: false, gone: BTreeSet::new(), put: Index::new(base.origin(), base.next_id(), []) };
-        Self { base, delta }
+/// What there is to commit.
+#[derive(Debug)]
+pub(crate) struct Committable {
+    deltas: Vec<(Box<str>, Delta)>,
+    next_id: u64,
+}
+
+/// The changes of one namespace.
+#[derive(Debug)]
+pub(crate) struct Changes<'c> {
+    overlay: &'c mut Overlay,
+    next_id: &'c mut u64,
+}
+
+impl<'a> ChangeSet<'a> {
+    pub(crate) fn new(base: &'a Namespaces) -> Self {
+        Self { base, changed: BTreeMap::new(), next_id: base.next_id() }
     }
 
-    /// The view without the changes.
+    /// The rows without the changes.
     pub(crate) fn undone(&self) -> Self {
         Self::new(self.base)
     }
 
+    /// The changes of a namespace.
+    pub(crate) fn namespace(&mut self, name: &str) -> Changes<'_> {
+        let overlay = self.changed.entry(name.into()).or_insert_with(|| Overlay::new(self.base.index(name)));
+        Changes { overlay, next_id: &mut self.next_id }
+    }
+
+    /// The number of the next id that the store chooses.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// The names of the namespaces that have rows with the changes, in the order of their bytes.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let names: BTreeSet<_> = self.base.names().chain(self.changed.keys().map(|name| &**name)).collect();
+        let has_rows = |name: &&str| self.changed.get(*name).is_none_or(|overlay| overlay.iter().next().is_some());
+        names.into_iter().filter(has_rows).collect()
+    }
+
+    /// The rows with the changes, each with the name of its namespace, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Token)> {
+        let names: BTreeSet<_> = self.base.names().chain(self.changed.keys().map(|name| &**name)).collect();
+        names.into_iter().flat_map(move |name| self.rows_of(name).map(move |token| (name, token)))
+    }
+
+    fn rows_of(&self, name: &str) -> Box<dyn Iterator<Item = &Token> + '_> {
+        match (self.changed.get(name), self.base.get(name)) {
+            (Some(overlay), _) => Box::new(overlay.iter()),
+            (None, Some(index)) => Box::new(index.iter().map(|(_, token)| token)),
+            (None, None) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// What the rows with the changes take in a payload, in bytes.
+    pub(crate) fn records_len(&self) -> u64 {
+        let kept = self.base.iter().filter(|(name, _)| !self.changed.contains_key(*name));
+        let kept = kept.map(|(_, index)| index.records_len());
+        kept.chain(self.changed.values().map(Overlay::records_len)).fold(0, u64::saturating_add)
+    }
+
+    /// Whether there is nothing to commit.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changed.values().all(Overlay::is_unchanged)
+    }
+
+    pub(crate) fn finish(self) -> Committable {
+        let changed = self.changed.into_iter().filter(|(_, overlay)| !overlay.is_unchanged());
+        Committable { deltas: changed.map(|(name, overlay)| (name, overlay.delta)).collect(), next_id: self.next_id }
+    }
+}
+
+impl Committable {
+    /// Makes the changes on the rows.
+    pub(crate) fn apply(self, rows: &mut Namespaces) {
+        rows.set_next_id(self.next_id);
+        for (name, delta) in self.deltas {
+            rows.change(name, |index| delta.apply(index));
+        }
+    }
+}
+
+impl Changes<'_> {
     /// Makes several changes; after an error none of them is made.
     #[cfg(feature = "import")]
     pub(crate) fn all_or_nothing<R>(&mut self, make: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
-        let before = self.delta.clone();
+        let before = (self.overlay.delta.clone(), *self.next_id);
         let made = make(self);
         if made.is_err() {
-            self.delta = before;
+            (self.overlay.delta, *self.next_id) = before;
         }
         made
     }
 
     /// Merges the token into the row it means, or adds it.
     pub(crate) fn save(&mut self, token: &Token) -> Result<TokenId> {
-        let next_id = self.next_id();
+        let next_id = *self.next_id;
         let choose = || match next_id {
             ..=TokenId::LAST => Ok(TokenId::chosen(next_id)),
             _ => Err(Error::Unstorable { why: Unstorable::NoIdLeft }),
@@ -63,9 +150,9 @@ impl<'a> Changes<'a> {
         let save = matching::save(self, token, SystemTime::now(), choose)?;
         let id = save.token.id().cloned().ok_or(Error::internal("a saved token has no id"))?;
         if let Some(number) = id.number() {
-            self.delta.put.set_next_id(next_id.max(number.saturating_add(1)));
+            *self.next_id = next_id.max(number.saturating_add(1));
         }
-        self.put(save);
+        self.overlay.put(save);
         Ok(id)
     }
 
@@ -73,39 +160,51 @@ impl<'a> Changes<'a> {
     pub(crate) fn replace(&mut self, token: &Token) -> Result<Token> {
         let save = matching::replace(self, token, SystemTime::now())?;
         let row = save.token.clone();
-        self.put(save);
+        self.overlay.put(save);
         Ok(row)
     }
 
     /// Takes the row of that id away; `false` if there is none.
     pub(crate) fn delete(&mut self, id: &TokenId) -> bool {
-        let place = self.places(Criterion::Id(id)).first().copied();
-        place.inspect(|place| self.remove(*place)).is_some()
+        let place = self.overlay.places(Criterion::Id(id)).first().copied();
+        place.inspect(|place| self.overlay.remove(*place)).is_some()
     }
 
     /// Takes the row of that id away if it has that revision; `false` if there is none of that id.
     pub(crate) fn delete_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
         let place = matching::delete_if(self, id, revision)?;
-        Ok(place.inspect(|place| self.remove(*place)).is_some())
+        Ok(place.inspect(|place| self.overlay.remove(*place)).is_some())
     }
 
     /// Takes all rows away; returns how many there were.
     pub(crate) fn delete_all(&mut self) -> usize {
-        let count = self.iter().count();
+        let count = self.overlay.iter().count();
         if count > 0 {
-            self.delta.cleared = true;
-            self.delta.put = Index::new(self.base.origin(), self.next_id(), []);
+            self.overlay.delta.cleared = true;
+            self.overlay.delta.put = self.overlay.base.emptied();
         }
         count
     }
 
-    /// The number of the next id that the store chooses.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.delta.put.next_id()
+    /// The row of that id.
+    pub(crate) fn by_id(&self, id: &TokenId) -> Option<Token> {
+        let place = self.overlay.places(Criterion::Id(id)).first().copied()?;
+        self.overlay.row(place).cloned()
     }
 
     /// The rows with the changes, in the order first saved.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Token> {
+        self.overlay.iter()
+    }
+}
+
+impl Overlay {
+    fn new(base: Arc<Index>) -> Self {
+        let delta = Delta { cleared: false, gone: BTreeSet::new(), put: base.emptied() };
+        Self { base, delta }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Token> {
         let mut kept = self.base.iter().filter(|(place, _)| self.keeps(*place)).peekable();
         let mut put = self.delta.put.iter().peekable();
         std::iter::from_fn(move || match (kept.peek(), put.peek()) {
@@ -116,22 +215,19 @@ impl<'a> Changes<'a> {
         .map(|(_, token)| token)
     }
 
-    /// What the rows with the changes take in a payload, in bytes.
-    pub(crate) fn records_len(&self) -> u64 {
+    fn records_len(&self) -> u64 {
         let Delta { cleared, gone, put } = &self.delta;
-        let gone_len = codec::records_len("", gone.iter().filter_map(|place| self.base.get(*place)));
+        let gone_len = self.base.len_of(gone.iter().filter_map(|place| self.base.get(*place)));
         let kept = if *cleared { 0 } else { self.base.records_len().saturating_sub(gone_len) };
         kept.saturating_add(put.records_len())
     }
 
-    /// Whether there is nothing to commit.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_unchanged(&self) -> bool {
         !self.delta.cleared && self.delta.gone.is_empty()
     }
 
-    /// What there is to commit.
-    pub(crate) fn finish(self) -> Delta {
-        self.delta
+    fn row(&self, place: Place) -> Option<&Token> {
+        self.delta.put.get(place).or_else(|| self.base.get(place))
     }
 
     fn put(&mut self, save: RowWrite<Place>) {
@@ -162,13 +258,12 @@ impl Rows for Changes<'_> {
     type Place = Place;
 
     fn origin(&self) -> Origin {
-        self.base.origin()
+        self.overlay.base.origin()
     }
 
     fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Place, Token)>> {
-        let row = |place| self.delta.put.get(place).or_else(|| self.base.get(place));
-        let places = self.places(criterion).into_iter();
-        Ok(places.filter_map(|place| Some((place, row(place)?.clone()))).collect())
+        let places = self.overlay.places(criterion).into_iter();
+        Ok(places.filter_map(|place| Some((place, self.overlay.row(place)?.clone()))).collect())
     }
 }
 
@@ -184,11 +279,9 @@ impl Target for Changes<'_> {
 }
 
 impl Delta {
-    /// Makes the changes on the rows.
-    pub(crate) fn apply(self, rows: &mut Index) {
-        rows.set_next_id(self.put.next_id());
+    fn apply(self, rows: &mut Index) {
         if self.cleared {
-            *rows = Index::new(self.put.origin(), self.put.next_id(), []);
+            *rows = rows.emptied();
         }
         for place in self.gone {
             rows.remove(place);

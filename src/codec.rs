@@ -105,7 +105,7 @@ fn options(limit: u64) -> impl Options {
 }
 
 /// The contents of a plaintext whose tag has been verified, in a file with that header. The tokens carry revisions of
-/// that store.
+/// their namespaces in that store.
 pub(crate) fn decode(plaintext: &[u8], header: &BodyHeader, store: Origin) -> Result<Contents> {
     let payload = unpad(plaintext, |len| padded_len(header.header_len(), len))?;
     let payload: Payload<'_> = options(length(payload.len()))
@@ -189,7 +189,7 @@ fn mark_of(ancestor: &Ancestor) -> Result<Mark> {
     if record_count == 0 { Ok(Mark { salt, tag }) } else { Err(malformed("an ancestor has records of a journal")) }
 }
 
-fn by_namespace(records: Vec<Record<'_>>, origin: Origin) -> Result<BTreeMap<Box<str>, Vec<Token>>> {
+fn by_namespace(records: Vec<Record<'_>>, store: Origin) -> Result<BTreeMap<Box<str>, Vec<Token>>> {
     if !records.is_sorted_by_key(|record| record.namespace) {
         return Err(malformed("its records are not in the order of their namespaces"));
     }
@@ -197,6 +197,7 @@ fn by_namespace(records: Vec<Record<'_>>, origin: Origin) -> Result<BTreeMap<Box
     let mut records = records.into_iter().peekable();
     while let Some(first) = records.next() {
         let name = first.namespace;
+        let origin = store.within(name);
         if name.len() > MAX_NAMESPACE_LEN {
             return Err(malformed("a token's namespace is longer than 256 bytes"));
         }

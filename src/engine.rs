@@ -23,6 +23,7 @@ use crate::{
     file::{Opened, Replacement, StoreFile, Unsynced, Wait},
     format::{BODY_HEADER_LEN, BodyHeader, KeyTable, Parts},
     index::Index,
+    namespaces::Namespaces,
     secret::SecretBytes,
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
@@ -67,8 +68,8 @@ impl Engine {
     fn create_with(file: StoreFile, created: &VaultChange, lock_timeout: Duration) -> Result<(Self, Option<Unsynced>)> {
         let vault = created.vault();
         let mut header = BodyHeader::new(1, vault.bytes().len());
-        let index = Index::empty(origin_of(vault));
-        let prelude = Prelude { next_id: index.next_id(), ancestors: &[] };
+        let rows = Namespaces::empty(origin_of(vault));
+        let prelude = Prelude { next_id: rows.next_id(), ancestors: &[] };
         let encoding = Encoding::new(header.header_len(), prelude, iter::empty(), 0)?;
         file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(vault, &mut header, &encoding)?;
@@ -87,8 +88,7 @@ impl Engine {
             prologue: sealed.body_header,
             header,
             vault: Arc::new(vault.clone()),
-            index: Arc::new(index),
-            others: Arc::default(),
+            rows,
             lineage,
             refused: None,
             is_unsynced: unsynced.is_some(),
@@ -138,10 +138,15 @@ impl Engine {
         self.file.path()
     }
 
-    /// Looks at the rows as they were committed last, by whatever process. One call to the system tells that they are
-    /// those in memory; else the newer file is loaded. Takes no lock that other processes know of.
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
-        self.read_state(|state| look(&state.index))
+    /// Looks at the rows of a namespace as they were committed last, by whatever process. One call to the system tells
+    /// that they are those in memory; else the newer file is loaded. Takes no lock that other processes know of.
+    pub(crate) fn read<R>(&self, namespace: &str, look: impl FnOnce(&Index) -> R) -> Result<R> {
+        self.read_state(|state| look(&state.rows.index(namespace)))
+    }
+
+    /// The names of the namespaces that have rows.
+    pub(crate) fn namespaces(&self) -> Result<Vec<String>> {
+        self.read_state(|state| state.rows.names().map(str::to_owned).collect())
     }
 
     fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
@@ -157,9 +162,9 @@ impl Engine {
         Ok(look(&state))
     }
 
-    /// The rows as they were committed last, as they are now whatever becomes of them.
-    pub(crate) fn snapshot(&self) -> Result<Arc<Index>> {
-        self.read_state(|state| state.index.clone())
+    /// The rows of a namespace as they were committed last, as they are now whatever becomes of them.
+    pub(crate) fn snapshot(&self, namespace: &str) -> Result<Arc<Index>> {
+        self.read_state(|state| state.rows.index(namespace))
     }
 
     fn check_process(&self) -> Result<()> {

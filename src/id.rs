@@ -138,6 +138,11 @@ impl Origin {
         store.hash(&mut hasher);
         Self(hasher.finish())
     }
+
+    /// The origin of the tokens of one namespace of this store.
+    pub(crate) fn within(self, namespace: &str) -> Self {
+        Self::of((self, namespace))
+    }
 }
 
 #[cfg(test)]

@@ -24,12 +24,13 @@ pub(crate) type Place = u64;
 /// The rows, found by place and by each criterion.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
+    /// Of the rows. The default namespace has an empty name.
+    namespace: Box<str>,
     origin: Origin,
     rows: Rows,
     tables: Tables,
     /// What the rows take in a payload, in bytes.
     records_len: u64,
-    next_id: u64,
 }
 
 /// The rows in the order of their places, of which most follow each other: where a row stands can nearly be told.
@@ -73,31 +74,35 @@ fn criteria(token: &Token) -> impl Iterator<Item = Criterion<'_>> {
 }
 
 impl Index {
-    /// An index of these tokens of a store, in this order.
-    pub(crate) fn new(origin: Origin, next_id: u64, tokens: impl IntoIterator<Item = Token>) -> Self {
+    /// An index of these tokens of a namespace of a store, in this order.
+    pub(crate) fn new(store: Origin, namespace: &str, tokens: impl IntoIterator<Item = Token>) -> Self {
+        Self::of(store.within(namespace), namespace, tokens)
+    }
+
+    fn of(origin: Origin, namespace: &str, tokens: impl IntoIterator<Item = Token>) -> Self {
         let rows = Rows((0..).zip(tokens).collect());
         let tables = Tables::of(&rows);
-        let records_len = codec::records_len("", rows.tokens());
-        Self { origin, rows, tables, records_len, next_id }
+        let records_len = codec::records_len(namespace, rows.tokens());
+        Self { namespace: namespace.into(), origin, rows, tables, records_len }
     }
 
-    /// An index of no tokens.
-    pub(crate) fn empty(origin: Origin) -> Self {
-        Self::new(origin, TokenId::FIRST, [])
+    /// An index of no tokens, of the same namespace.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::of(self.origin, &self.namespace, [])
     }
 
-    /// The store that the rows are in.
+    /// What tokens of the namespace take in a payload, in bytes.
+    pub(crate) fn len_of<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
+        codec::records_len(&self.namespace, tokens)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.0.is_empty()
+    }
+
+    /// The namespace of the store that the rows are in.
     pub(crate) fn origin(&self) -> Origin {
         self.origin
-    }
-
-    /// The number of the next id that the store chooses.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.next_id
-    }
-
-    pub(crate) fn set_next_id(&mut self, next_id: u64) {
-        self.next_id = next_id;
     }
 
     /// What the rows take in a payload, in bytes.
@@ -138,7 +143,7 @@ impl Index {
     pub(crate) fn put(&mut self, place: Place, token: Token) {
         self.remove(place);
         self.tables.enter(&self.rows, place, &token);
-        self.records_len = self.records_len.saturating_add(codec::records_len("", [&token]));
+        self.records_len = self.records_len.saturating_add(codec::records_len(&self.namespace, [&token]));
         self.rows.insert(place, token);
     }
 
@@ -146,7 +151,7 @@ impl Index {
     pub(crate) fn remove(&mut self, place: Place) {
         let Some(token) = self.rows.get(place) else { return };
         self.tables.strike(&self.rows, place, token);
-        self.records_len = self.records_len.saturating_sub(codec::records_len("", [token]));
+        self.records_len = self.records_len.saturating_sub(codec::records_len(&self.namespace, [token]));
         self.rows.remove(place);
     }
 }

@@ -17,7 +17,7 @@ use super::{
     writers::{Change, Committed, Group, Lead, Turn},
 };
 use crate::{
-    changes::Changes,
+    changes::ChangeSet,
     error::{Error, Result},
     file::{Held, Lock, Unsynced, Wait},
     format::length,
@@ -53,7 +53,7 @@ impl Engine {
     /// may be made twice.
     pub(crate) fn write<R: Send + 'static>(
         &self,
-        mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
+        mut change: impl FnMut(&mut ChangeSet<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Written<R>> {
         self.check_process()?;
         let wait = Wait::at_most(self.lock_timeout, self.path());
@@ -158,7 +158,7 @@ impl Engine {
         let sealed = sealed(&vault, &mut header, &encoding)?;
         drop(encoding);
         let Draft { tokens, ancestors, .. } = draft;
-        let delta = tokens.finish();
+        let changes = tokens.finish();
         let mut opened = state.held.duplicate()?;
         let loaded = state.loaded();
         drop(state);
@@ -181,7 +181,7 @@ impl Engine {
         let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors };
         let prologue = sealed.body_header;
         let mut state = self.state.write();
-        delta.apply(Arc::make_mut(&mut state.index));
+        changes.apply(&mut state.rows);
         (state.prologue, state.is_unsynced) = (prologue, replacement.unsynced.is_some());
         (state.header, state.vault, state.lineage) = (header, vault, lineage);
         let replaced = mem::replace(&mut state.held, replacement.held);

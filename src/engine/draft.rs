@@ -2,9 +2,9 @@
 
 use std::{iter, path::Path, sync::Arc};
 
-use super::{State, state::OtherNamespaces};
+use super::State;
 use crate::{
-    changes::Changes,
+    changes::ChangeSet,
     codec::{Encoding, Prelude},
     error::Result,
     format::{BodyHeader, Mark},
@@ -14,8 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     generation: u64,
-    pub(super) tokens: Changes<'a>,
-    others: Arc<OtherNamespaces>,
+    pub(super) tokens: ChangeSet<'a>,
     /// The states that are replaced, the oldest first.
     pub(super) ancestors: Vec<Mark>,
     /// That of the state, unless key slots were changed.
@@ -27,8 +26,7 @@ impl<'a> Draft<'a> {
     pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
         Ok(Self {
             generation: state.next_generation(path)?,
-            tokens: Changes::new(&state.index),
-            others: state.others.clone(),
+            tokens: ChangeSet::new(&state.rows),
             ancestors: state.lineage.next_ancestors(),
             vault: state.vault.clone(),
         })
@@ -41,22 +39,17 @@ impl<'a> Draft<'a> {
 
     /// The plaintext that a commit would write.
     pub(super) fn encoding(&self) -> Result<Encoding<'_>> {
-        let tokens = self.tokens.iter().map(|token| ("", token)).chain(self.others.iter());
-        Encoding::new(self.header().header_len(), self.prelude(), tokens, self.records_len())
+        Encoding::new(self.header().header_len(), self.prelude(), self.tokens.iter(), self.tokens.records_len())
     }
 
     fn prelude(&self) -> Prelude<'_> {
         Prelude { next_id: self.tokens.next_id(), ancestors: &self.ancestors }
     }
 
-    fn records_len(&self) -> u64 {
-        self.tokens.records_len().saturating_add(self.others.records_len)
-    }
-
     /// The length of the file that a commit would write.
     pub(super) fn file_len(&self) -> Result<u64> {
         let without_records =
-            Encoding::new(self.header().header_len(), self.prelude(), iter::empty(), self.records_len())?;
+            Encoding::new(self.header().header_len(), self.prelude(), iter::empty(), self.tokens.records_len())?;
         Ok(self.header().file_len(without_records.len()))
     }
 

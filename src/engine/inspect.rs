@@ -64,7 +64,7 @@ impl Engine {
     /// The state of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
         let (generation, tokens, opened_by) =
-            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.vault.opened_by()))?;
+            self.read_state(|state| (state.header.generation, state.rows.iter().map(|(_, index)| index.iter().count()).sum(), state.vault.opened_by()))?;
         let opened = self.file.open()?;
         Ok(Status {
             path: self.path().to_owned(),

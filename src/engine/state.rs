@@ -1,6 +1,6 @@
 //! What is in memory of a file: read from its bytes, and sealed to be the next one.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use crate::{
     codec::{self, Contents, Encoding},
@@ -8,9 +8,8 @@ use crate::{
     file::{Held, Opened},
     format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, TAG_LEN},
     id::Origin,
-    index::Index,
+    namespaces::Namespaces,
     seal::{self, Sealed},
-    token::Token,
     vault::Vault,
 };
 
@@ -23,36 +22,13 @@ pub(super) struct State {
     pub(super) header: BodyHeader,
     /// The store key with its key slots.
     pub(super) vault: Arc<Vault>,
-    /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
-    pub(super) index: Arc<Index>,
-    /// A save writes them again as they were read.
-    pub(super) others: Arc<OtherNamespaces>,
+    pub(super) rows: Namespaces,
     pub(super) lineage: Lineage,
     /// A state that this handle must not adopt was seen at the path. This handle goes no further.
     pub(super) refused: Option<Refused>,
     /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may
     /// have been killed before it could, so this is so of every state that was loaded.
     pub(super) is_unsynced: bool,
-}
-
-/// The tokens of all namespaces but the default one.
-#[derive(Debug, Default)]
-pub(super) struct OtherNamespaces {
-    tokens: BTreeMap<Box<str>, Vec<Token>>,
-    /// What they take in a payload, in bytes.
-    pub(super) records_len: u64,
-}
-
-impl OtherNamespaces {
-    fn new(tokens: BTreeMap<Box<str>, Vec<Token>>) -> Self {
-        let records_len = tokens.iter().map(|(name, tokens)| codec::records_len(name, tokens));
-        Self { records_len: records_len.fold(0, u64::saturating_add), tokens }
-    }
-
-    /// The tokens, each with the name of its namespace, in the order of the names.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Token)> {
-        self.tokens.iter().flat_map(|(name, tokens)| tokens.iter().map(move |token| (&**name, token)))
-    }
 }
 
 /// A state, and those that it replaced.
@@ -126,17 +102,15 @@ impl State {
     ) -> Result<Self> {
         let mark = header.mark(body.last_chunk::<TAG_LEN>().map_or(&[], |tag| tag));
         let unsealed = unseal(&vault, &header, header_bytes, body)?;
-        let Contents { next_id, ancestors, mut tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
+        let Contents { next_id, ancestors, tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
         let prologue = header_bytes.get(..BODY_HEADER_LEN).unwrap_or_default().to_vec();
-        let of_default = tokens.remove("").unwrap_or_default();
-        let index = Arc::new(Index::new(origin_of(&vault), next_id, of_default));
+        let rows = Namespaces::new(origin_of(&vault), next_id, tokens);
         Ok(Self {
             held: opened.hold(),
             prologue,
             header,
             vault,
-            index,
-            others: Arc::new(OtherNamespaces::new(tokens)),
+            rows,
             lineage: Lineage { mark, ancestors },
             refused: None,
             is_unsynced: true,

@@ -11,13 +11,13 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    changes::Changes,
+    changes::ChangeSet,
     error::{Error, Result},
     file::{Unsynced, Wait},
 };
 
 /// A change that waits for its commit. It keeps its own result. It may be made more than once.
-pub(super) type Change = Box<dyn FnMut(&mut Changes<'_>) + Send>;
+pub(super) type Change = Box<dyn FnMut(&mut ChangeSet<'_>) + Send>;
 
 /// The outcome of the replacement that a change was in: if the replacement is visible, why a power cut may undo it.
 pub(super) type Committed = Result<Option<Unsynced>>;

@@ -1,0 +1,76 @@
+//! The rows of a store, by namespace.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    codec::MAX_NAMESPACE_LEN,
+    error::{Error, Part, Result},
+    format::length,
+    id::{Origin, TokenId},
+    index::Index,
+    token::Token,
+};
+
+/// The rows of a store. A namespace without rows is one that there is not.
+#[derive(Debug, Clone)]
+pub(crate) struct Namespaces {
+    store: Origin,
+    /// Shared with the snapshots that were taken of them, and copied if they have to change while there are any.
+    indexes: BTreeMap<Box<str>, Arc<Index>>,
+    /// The number of the next id that the store chooses.
+    next_id: u64,
+}
+
+impl Namespaces {
+    pub(crate) fn new(store: Origin, next_id: u64, tokens: BTreeMap<Box<str>, Vec<Token>>) -> Self {
+        let index = |(name, tokens): (Box<str>, _)| (name.clone(), Arc::new(Index::new(store, &name, tokens)));
+        Self { store, indexes: tokens.into_iter().map(index).collect(), next_id }
+    }
+
+    pub(crate) fn empty(store: Origin) -> Self {
+        Self { store, indexes: BTreeMap::new(), next_id: TokenId::FIRST }
+    }
+
+    /// The rows of a namespace.
+    pub(crate) fn index(&self, namespace: &str) -> Arc<Index> {
+        self.indexes.get(namespace).cloned().unwrap_or_else(|| Arc::new(Index::new(self.store, namespace, [])))
+    }
+
+    pub(crate) fn get(&self, namespace: &str) -> Option<&Index> {
+        self.indexes.get(namespace).map(|index| &**index)
+    }
+
+    /// The names of the namespaces that have rows, in the order of their bytes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.indexes.keys().map(|name| &**name)
+    }
+
+    /// Each namespace that has rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Index)> {
+        self.indexes.iter().map(|(name, index)| (&**name, &**index))
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    pub(crate) fn set_next_id(&mut self, next_id: u64) {
+        self.next_id = next_id;
+    }
+
+    /// Changes the rows of a namespace.
+    pub(crate) fn change(&mut self, namespace: Box<str>, change: impl FnOnce(&mut Index)) {
+        let empty = || Arc::new(Index::new(self.store, &namespace, []));
+        let index = self.indexes.entry(namespace.clone()).or_insert_with(empty);
+        change(Arc::make_mut(index));
+        if index.is_empty() {
+            self.indexes.remove(&namespace);
+        }
+    }
+}
+
+/// Whether a namespace may have that name.
+pub(crate) fn check_name(namespace: &str) -> Result<()> {
+    let (size, limit) = (length(namespace.len()), length(MAX_NAMESPACE_LEN));
+    if size > limit { Err(Error::TooLarge { part: Part::Namespace, size, limit }) } else { Ok(()) }
+}
