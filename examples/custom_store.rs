@@ -1,93 +1,132 @@
-//! An application's own `TokenStore`: a `BTreeMap`, and a JSON file that holds it.
+//! An application's own `TokenStore`: a JSON file whose rows are sealed.
 //!
 //!     cargo run --example custom_store
 //!
-//! The rules of save and find come from `tokenkeep::matching`, and `tokenkeep::testing::conformance` checks the store against
-//! them. **It encrypts nothing.** It shows how to build a store of your own, for example over a database that is already
-//! encrypted. For a file, use `Keystore`.
+//! The rules of save and find come from `tokenkeep::matching`, and `tokenkeep::testing::conformance` checks the store
+//! against them. A `tokenkeep::vault::Vault` unlocks the store like a keystore, seals its rows, and makes the blind
+//! indexes that rows are found by. The JSON file shows no token, no user name and no id.
+//!
+//! It is a model for a store over a database or a cloud service. For a plain file, use `Keystore`, which is faster and
+//! serves several processes at once: this store refuses the second one.
 
 use std::{
     collections::BTreeMap,
     error::Error,
-    fs,
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use serde_json::{Map, Value, json};
-use tokenkeep::{Origin, Result, Secret, Token, TokenId, TokenStore, matching};
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+use tokenkeep::{
+    Origin, Passphrase, RecoveryKey, Result, Token, TokenId, TokenStore, Unlock, matching,
+    vault::{BlindIndex, BlindIndexes, RowTable, SealedRow, Vault, VaultChange},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("tokens.json");
-    tokenkeep::testing::conformance(&JsonStore::open(&path)?);
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("tokens.json");
+    let unlock = Unlock::from(Passphrase::new("correct horse battery staple"));
+    let store = JsonStore::open_or_create(&path, &unlock)?;
+    tokenkeep::testing::conformance(&store);
     println!("the store keeps the contract of TokenStore");
 
     // Libraries that keep tokens take any store.
-    let store: Arc<dyn TokenStore> = Arc::new(JsonStore::open(&path)?);
-    store.save_token(&Token::builder().user_name("ada").refresh_token("an-example").build())?;
+    let shared: Arc<dyn TokenStore> = Arc::new(store);
+    shared.save_token(&Token::builder().user_name("ada").refresh_token("an-example").build())?;
+    drop(shared);
+
+    let mut store = JsonStore::open_or_create(&path, &unlock)?;
+    println!("after reopening it holds {} token", store.get_tokens()?.len());
+    println!("the file shows the token: {}", fs::read_to_string(&path)?.contains("an-example"));
+
+    let key = RecoveryKey::generate()?;
+    println!("keep this on paper: {}", key.expose_secret());
+    store.add_slot(&key.clone().into())?;
+    // The passphrase became known: its slot goes, and so does the store key that it opened.
+    store.rekey(&key.clone().into())?;
     drop(store);
-    let reopened = JsonStore::open(&path)?;
-    println!("after reopening it holds {} token", reopened.get_tokens()?.len());
+    let store = JsonStore::open_or_create(&path, &key.into())?;
+    println!("after rekeying it holds {} token", store.get_tokens()?.len());
     Ok(())
 }
 
 struct JsonStore {
     path: PathBuf,
-    rows: Mutex<Shelf>,
+    contents: Mutex<Contents>,
+    /// Locked while the store is open: two processes would undo each other's saves.
+    _lock: File,
 }
 
-/// Rows by their place, which is the order in which they came.
-#[derive(Clone, Default)]
-struct Shelf {
-    rows: BTreeMap<u64, Token>,
+/// What the file holds.
+#[derive(Clone)]
+struct Contents {
+    vault: Vault,
+    table_id: [u8; 16],
+    /// By their place, which is the order in which they came.
+    rows: BTreeMap<u64, SealedRow>,
     next_place: u64,
     next_id: u64,
 }
 
-impl matching::Rows for Shelf {
-    type Place = u64;
-
-    fn origin(&self) -> Origin {
-        origin()
+impl Contents {
+    fn table(&self) -> RowTable<'static> {
+        RowTable { id: self.table_id, namespace: "" }
     }
 
-    fn rows(&mut self, criterion: matching::Criterion<'_>) -> Result<Vec<(u64, Token)>> {
-        let found = self.rows.iter().filter(|(_, row)| criterion.matches(row));
-        Ok(found.map(|(place, row)| (*place, row.clone())).collect())
-    }
-}
-
-/// The store that revisions count in. An application with several such stores makes it from their paths.
-fn origin() -> Origin {
-    Origin::of("the JSON store")
-}
-
-impl Shelf {
-    fn put(&mut self, write: matching::RowWrite<u64>) {
+    fn put(&mut self, write: &matching::RowWrite<u64>) -> Result<()> {
         let place = write.place.unwrap_or(self.next_place);
+        let row = self.vault.seal_row(self.table(), place, &write.token)?;
         self.next_place = self.next_place.max(place + 1);
-        self.rows.insert(place, write.token);
+        self.rows.insert(place, row);
+        Ok(())
     }
 
     fn by_id(&mut self, id: &TokenId) -> Result<Option<(u64, Token)>> {
         Ok(matching::Rows::rows(self, matching::Criterion::Id(id))?.into_iter().next())
     }
+
+    fn tokens(&self) -> Result<Vec<Token>> {
+        self.rows.values().map(|row| self.vault.open_row(self.table(), row)).collect()
+    }
+}
+
+impl matching::Rows for Contents {
+    type Place = u64;
+
+    fn origin(&self) -> Origin {
+        self.vault.row_origin(self.table())
+    }
+
+    /// Opens the rows that have the value, and no others.
+    fn rows(&mut self, criterion: matching::Criterion<'_>) -> Result<Vec<(u64, Token)>> {
+        let index = self.vault.blind_index("", criterion.into())?;
+        let column = |columns: &BlindIndexes| match criterion {
+            matching::Criterion::Id(_) => Some(columns.id),
+            matching::Criterion::UserName(_) => columns.user_name,
+            matching::Criterion::AccessToken(_) => columns.access_token,
+            matching::Criterion::GrantToken(_) => columns.grant_token,
+            matching::Criterion::RefreshToken(_) => columns.refresh_token,
+        };
+        let found = self.rows.iter().filter(|(_, row)| column(&row.columns) == Some(index));
+        found.map(|(place, row)| Ok((*place, self.vault.open_row(self.table(), row)?))).collect()
+    }
 }
 
 impl TokenStore for JsonStore {
     fn save_token(&self, token: &Token) -> Result<TokenId> {
-        self.write(|shelf| {
-            let next_id = shelf.next_id;
-            let save = matching::save(shelf, token, SystemTime::now(), || Ok(TokenId::from(next_id.to_string())))?;
+        self.write(|contents| {
+            let next_id = contents.next_id;
+            let save = matching::save(contents, token, SystemTime::now(), || Ok(TokenId::from(next_id.to_string())))?;
             let id = save.token.id().cloned().ok_or_else(|| tokenkeep::Error::other("a row without an id"))?;
             // Whoever supplied it, a number that was an id is never chosen again.
             if let Ok(number) = id.as_str().parse::<u64>() {
-                shelf.next_id = next_id.max(number.saturating_add(1));
+                contents.next_id = next_id.max(number.saturating_add(1));
             }
-            shelf.put(save);
+            contents.put(&save)?;
             Ok(id)
         })
     }
@@ -101,18 +140,18 @@ impl TokenStore for JsonStore {
     }
 
     fn get_tokens(&self) -> Result<Vec<Token>> {
-        Ok(self.lock()?.rows.values().cloned().collect())
+        self.lock()?.tokens()
     }
 
     fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        self.write(|shelf| {
-            let found = shelf.by_id(id)?;
-            Ok(found.and_then(|(place, _)| shelf.rows.remove(&place)).is_some())
+        self.write(|contents| {
+            let found = contents.by_id(id)?;
+            Ok(found.and_then(|(place, _)| contents.rows.remove(&place)).is_some())
         })
     }
 
     fn delete_tokens(&self) -> Result<usize> {
-        self.write(|shelf| Ok(std::mem::take(&mut shelf.rows).len()))
+        self.write(|contents| Ok(std::mem::take(&mut contents.rows).len()))
     }
 
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
@@ -120,167 +159,235 @@ impl TokenStore for JsonStore {
     }
 
     fn replace_token(&self, token: &Token) -> Result<Token> {
-        self.write(|shelf| {
-            let write = matching::replace(shelf, token, SystemTime::now())?;
-            let row = write.token.clone();
-            shelf.put(write);
-            Ok(row)
+        self.write(|contents| {
+            let write = matching::replace(contents, token, SystemTime::now())?;
+            contents.put(&write)?;
+            Ok(write.token)
         })
     }
 
     fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
-        self.write(|shelf| {
-            let place = matching::delete_if(shelf, id, revision)?;
-            Ok(place.and_then(|place| shelf.rows.remove(&place)).is_some())
+        self.write(|contents| {
+            let place = matching::delete_if(contents, id, revision)?;
+            Ok(place.and_then(|place| contents.rows.remove(&place)).is_some())
         })
     }
 }
 
 impl JsonStore {
-    fn open(path: &Path) -> Result<Self> {
-        let shelf = match fs::read(path) {
-            Ok(bytes) => read_json(&serde_json::from_slice(&bytes).map_err(tokenkeep::Error::other)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Some(Shelf { next_id: 1, ..Shelf::default() })
+    fn open_or_create(path: &Path, unlock: &Unlock) -> Result<Self> {
+        let lock = File::create(path.with_extension("lock")).map_err(tokenkeep::Error::other)?;
+        lock.try_lock().map_err(tokenkeep::Error::other)?;
+        let contents = match fs::read(path) {
+            Ok(bytes) => {
+                let value = serde_json::from_slice(&bytes).map_err(tokenkeep::Error::other)?;
+                read_json(path, &value, unlock)?
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, unlock)?,
             Err(error) => return Err(tokenkeep::Error::other(error)),
         };
-        let shelf = shelf.ok_or_else(|| tokenkeep::Error::other("the file is not one of this store's"))?;
-        Ok(Self { path: path.to_owned(), rows: Mutex::new(shelf) })
+        Ok(Self { path: path.to_owned(), contents: Mutex::new(contents), _lock: lock })
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Shelf>> {
-        self.rows.lock().map_err(|_| tokenkeep::Error::other("another thread panicked while it used the store"))
+    fn add_slot(&mut self, unlock: &Unlock) -> Result<()> {
+        let change = self.lock()?.vault.add_slot(unlock)?;
+        self.commit(change)
     }
 
-    /// All or nothing: the change is made on a copy, which is written to a new file, which then takes the old one's name.
-    fn write<R>(&self, change: impl FnOnce(&mut Shelf) -> Result<R>) -> Result<R> {
-        let mut shelf = self.lock()?;
-        let mut changed = shelf.clone();
+    /// Exchanges the store key, and seals every row again.
+    fn rekey(&mut self, kept: &Unlock) -> Result<()> {
+        let change = self.lock()?.vault.rekey([kept])?;
+        self.commit(change)
+    }
+
+    /// The key table and the rows that are sealed under its key are written as one file.
+    fn commit(&mut self, change: VaultChange) -> Result<()> {
+        let mut contents = self.lock()?;
+        let mut changed = Contents { vault: change.vault().clone(), ..contents.clone() };
+        for (place, token) in contents.rows.keys().zip(contents.tokens()?) {
+            changed.rows.insert(*place, changed.vault.seal_row(changed.table(), *place, &token)?);
+        }
+        replace(&self.path, &changed)?;
+        let (vault, keys_forgotten) = change.written();
+        *contents = Contents { vault, ..changed };
+        keys_forgotten
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Contents>> {
+        self.contents.lock().map_err(|_| tokenkeep::Error::other("another thread panicked while it used the store"))
+    }
+
+    /// All or nothing: the change is made on a copy, which replaces the file before it replaces the contents in memory.
+    fn write<R>(&self, change: impl FnOnce(&mut Contents) -> Result<R>) -> Result<R> {
+        let mut contents = self.lock()?;
+        let mut changed = contents.clone();
         let result = change(&mut changed)?;
-        self.replace(&write_json(&changed).to_string()).map_err(tokenkeep::Error::other)?;
-        *shelf = changed;
+        replace(&self.path, &changed)?;
+        *contents = changed;
         Ok(result)
     }
+}
 
-    /// A file for its owner alone, with a random name, on the disk before it takes the place of the old one.
-    fn replace(&self, text: &str) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-        temporary.write_all(text.as_bytes())?;
+fn create(path: &Path, unlock: &Unlock) -> Result<Contents> {
+    let change = Vault::create(path, unlock)?;
+    // The id only has to differ from table to table: the store's own random id serves for its only table.
+    let (vault, table_id) = (change.vault().clone(), change.vault().store_id());
+    let contents = Contents { vault, table_id, rows: BTreeMap::new(), next_place: 0, next_id: 1 };
+    replace(path, &contents)?;
+    let (vault, keys_forgotten) = change.written();
+    keys_forgotten.map(|()| Contents { vault, ..contents })
+}
+
+/// A file for its owner alone, with a random name, on the disk before it replaces the old one.
+fn replace(path: &Path, contents: &Contents) -> Result<()> {
+    let replace = || -> io::Result<()> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
+        temporary.write_all(write_json(contents).to_string().as_bytes())?;
         temporary.as_file().sync_all()?;
-        temporary.persist(&self.path)?;
-        fs::File::open(folder)?.sync_all()
-    }
+        temporary.persist(path)?;
+        File::open(directory)?.sync_all()
+    };
+    replace().map_err(tokenkeep::Error::other)
 }
 
-fn write_json(shelf: &Shelf) -> Value {
-    let rows: Vec<_> = shelf.rows.values().map(token_to_json).collect();
-    json!({ "next_id": shelf.next_id, "rows": rows })
-}
-
-fn read_json(value: &Value) -> Option<Shelf> {
-    let next_id = value["next_id"].as_u64()?;
-    let rows: BTreeMap<_, _> =
-        (0..).zip(value["rows"].as_array()?.iter().map(token_from_json).collect::<Option<Vec<_>>>()?).collect();
-    let next_place = u64::try_from(rows.len()).ok()?;
-    Some(Shelf { rows, next_place, next_id })
-}
-
-fn token_to_json(token: &Token) -> Value {
-    let secret = |secret: Option<&Secret>| secret.map(Secret::expose_secret).map(str::to_owned);
-    let attributes: Map<_, _> =
-        token.attributes().map(|(name, value)| (name.to_owned(), value.expose_secret().into())).collect();
+fn write_json(contents: &Contents) -> Value {
+    let index = |index: &BlindIndex| HEXLOWER.encode(index);
+    let rows = contents.rows.values().map(|SealedRow { place, revision, columns, bytes }| {
+        let BlindIndexes { id, user_name, user_and_client, access_token, grant_token, refresh_token } = columns;
+        json!({
+            "place": place,
+            "revision": revision,
+            "id": index(id),
+            "user_name": user_name.as_ref().map(index),
+            "user_and_client": user_and_client.as_ref().map(index),
+            "access_token": access_token.as_ref().map(index),
+            "grant_token": grant_token.as_ref().map(index),
+            "refresh_token": refresh_token.as_ref().map(index),
+            "sealed": HEXLOWER.encode(bytes),
+        })
+    });
     json!({
-        "id": token.id().map(TokenId::as_str),
-        "user_name": token.user_name(),
-        "client_id": token.client_id(),
-        "client_secret": secret(token.client_secret()),
-        "refresh_token": secret(token.refresh_token()),
-        "access_token": secret(token.access_token()),
-        "grant_token": secret(token.grant_token()),
-        "id_token": secret(token.id_token()),
-        "expires_at": token.expires_at().map(to_millis),
-        "received_at": token.received_at().map(to_millis),
-        "refresh_expires_at": token.refresh_expires_at().map(to_millis),
-        "rejected_at": token.rejected_at().map(to_millis),
-        "retry_at": token.retry_at().map(to_millis),
-        "failed_refreshes": token.failed_refreshes(),
-        "redirect_url": token.redirect_url(),
-        "api_domain": token.api_domain(),
-        "token_type": token.token_type(),
-        "scopes": token.scopes(),
-        "attributes": attributes,
-        "created_at": token.created_at().map(to_millis),
-        "updated_at": token.updated_at().map(to_millis),
-        "revision": token.revision(),
+        "key_table": HEXLOWER.encode(contents.vault.bytes()),
+        "table_id": HEXLOWER.encode(&contents.table_id),
+        "next_place": contents.next_place,
+        "next_id": contents.next_id,
+        "rows": rows.collect::<Vec<_>>(),
     })
 }
 
-fn token_from_json(value: &Value) -> Option<Token> {
-    // An empty text is the same as none.
-    let text = |name: &str| value[name].as_str().unwrap_or_default();
-    let time = |name: &str| value[name].as_u64().map(from_millis);
-    let mut token = Token::builder()
-        .id(text("id"))
-        .user_name(text("user_name"))
-        .client_id(text("client_id"))
-        .client_secret(text("client_secret"))
-        .refresh_token(text("refresh_token"))
-        .access_token(text("access_token"))
-        .grant_token(text("grant_token"))
-        .id_token(text("id_token"))
-        .redirect_url(text("redirect_url"))
-        .api_domain(text("api_domain"))
-        .token_type(text("token_type"))
-        .scopes(value["scopes"].as_array()?.iter().filter_map(Value::as_str))
-        .maybe_expires_at(time("expires_at"))
-        .maybe_received_at(time("received_at"))
-        .maybe_refresh_expires_at(time("refresh_expires_at"))
-        .maybe_rejected_at(time("rejected_at"))
-        .maybe_retry_at(time("retry_at"))
-        .failed_refreshes(u32::try_from(value["failed_refreshes"].as_u64()?).ok()?)
-        .stored(origin(), time("created_at")?, time("updated_at")?, value["revision"].as_u64()?);
-    for (name, attribute) in value["attributes"].as_object()? {
-        token = token.attribute(name.as_str(), attribute.as_str()?);
-    }
-    Some(token.build())
+fn read_json(path: &Path, value: &Value, unlock: &Unlock) -> Result<Contents> {
+    let foreign = || tokenkeep::Error::other("the file is not one of this store's");
+    let key_table = bytes_of(&value["key_table"]).ok_or_else(foreign)?;
+    let vault = Vault::open(path, &key_table, unlock)?;
+    let read = || {
+        let rows = value["rows"].as_array()?.iter().map(|row| row_of(row).map(|row| (row.place, row)));
+        Some(Contents {
+            vault,
+            table_id: bytes_of(&value["table_id"])?.try_into().ok()?,
+            rows: rows.collect::<Option<_>>()?,
+            next_place: value["next_place"].as_u64()?,
+            next_id: value["next_id"].as_u64()?,
+        })
+    };
+    read().ok_or_else(foreign)
 }
 
-fn to_millis(time: SystemTime) -> u64 {
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+fn row_of(value: &Value) -> Option<SealedRow> {
+    let index = |name: &str| -> Option<BlindIndex> { bytes_of(&value[name])?.try_into().ok() };
+    let columns = BlindIndexes {
+        id: index("id")?,
+        user_name: index("user_name"),
+        user_and_client: index("user_and_client"),
+        access_token: index("access_token"),
+        grant_token: index("grant_token"),
+        refresh_token: index("refresh_token"),
+    };
+    let (place, revision) = (value["place"].as_u64()?, value["revision"].as_u64()?);
+    Some(SealedRow { place, revision, columns, bytes: bytes_of(&value["sealed"])? })
 }
 
-fn from_millis(millis: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+fn bytes_of(hexadecimal: &Value) -> Option<Vec<u8>> {
+    HEXLOWER.decode(hexadecimal.as_str()?.as_bytes()).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use tokenkeep::KdfParams;
+
     use super::*;
 
-    #[test]
-    fn the_store_keeps_the_contract_and_its_tokens() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.json");
-        tokenkeep::testing::conformance(&JsonStore::open(&path).unwrap());
+    fn unlock() -> Unlock {
+        Passphrase::new("correct horse").kdf(KdfParams::MIN).into()
+    }
 
-        let token = Token::builder()
-            .user_name("ada")
-            .refresh_token("r")
-            .expires_at(from_millis(1_795_000_000_123))
-            .received_at(from_millis(1))
-            .refresh_expires_at(from_millis(2))
-            .rejected_at(from_millis(3))
-            .retry_at(from_millis(4))
-            .failed_refreshes(5)
-            .scopes(["b", "a"])
-            .attribute("k", "v");
-        JsonStore::open(&path).unwrap().save_token(&token.build()).unwrap();
-        let kept = JsonStore::open(&path).unwrap();
-        assert_eq!(kept.get_tokens().unwrap(), JsonStore::open(&path).unwrap().get_tokens().unwrap());
-        let row = kept.get_tokens().unwrap().remove(0);
-        assert_eq!((row.scopes().len(), row.attribute("k"), row.revision()), (2, Some(&"v".into()), Some(1)));
+    fn token() -> Token {
+        let token = Token::builder().user_name("canary-user").client_id("canary-client").client_secret("canary-1");
+        let token = token.refresh_token("canary-2").access_token("canary-3").attribute("canary-4", "canary-5");
+        token.id("canary-id").build()
+    }
+
+    #[test]
+    fn store_keeps_the_contract_and_its_tokens() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        tokenkeep::testing::conformance(&JsonStore::open_or_create(&path, &unlock()).unwrap());
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        store.save_token(&token()).unwrap();
+        let tokens = store.get_tokens().unwrap();
+        drop(store);
+        assert_eq!(JsonStore::open_or_create(&path, &unlock()).unwrap().get_tokens().unwrap(), tokens);
+    }
+
+    #[test]
+    fn file_shows_nothing_of_a_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        store.save_token(&token()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let hexadecimal = HEXLOWER.encode(b"canary");
+        assert!(text.contains("sealed") && !text.contains("canary") && !text.contains(&hexadecimal));
+    }
+
+    #[test]
+    fn rekeyed_store_opens_with_the_kept_secret_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        let mut store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        let id = store.save_token(&token()).unwrap();
+        let key = Unlock::from(RecoveryKey::generate().unwrap());
+        store.add_slot(&key).unwrap();
+        store.rekey(&key).unwrap();
+        assert_eq!(store.find_token_by_id(&id).unwrap().unwrap().user_name(), Some("canary-user"));
+        drop(store);
+        assert!(JsonStore::open_or_create(&path, &unlock()).is_err());
+        assert_eq!(JsonStore::open_or_create(&path, &key).unwrap().get_tokens().unwrap().len(), 1);
+    }
+
+    /// Rows are exchanged by somebody who can write the file.
+    #[test]
+    fn rows_that_were_swapped_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        for user in ["ada", "grace"] {
+            store.save_token(&Token::builder().user_name(user).access_token("a").build()).unwrap();
+        }
+        drop(store);
+        let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let (one, other) = (value["rows"][0]["sealed"].take(), value["rows"][1]["sealed"].take());
+        (value["rows"][0]["sealed"], value["rows"][1]["sealed"]) = (other, one);
+        fs::write(&path, value.to_string()).unwrap();
+        let tampered = JsonStore::open_or_create(&path, &unlock()).unwrap().get_tokens();
+        assert!(matches!(tampered, Err(tokenkeep::Error::BadRow { .. })), "{tampered:?}");
+    }
+
+    #[test]
+    fn second_process_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        let _open = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        assert!(JsonStore::open_or_create(&path, &unlock()).is_err());
     }
 }

@@ -185,6 +185,7 @@ fn column_of(part: Part) -> Option<ImportColumn> {
         | Part::Scope
         | Part::AttributeName
         | Part::AttributeValue
-        | Part::Label => None,
+        | Part::Label
+        | Part::Namespace => None,
     }
 }

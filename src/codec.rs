@@ -14,43 +14,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::FileFlaw,
-    format::{BLOCK, Header, Mark, TAG_LEN, length},
-    id::{Origin, SlotId, TokenId},
-    secret::Secret,
+    format::{BLOCK, BodyHeader, Mark, TAG_LEN, length},
+    id::{Origin, TokenId},
+    secret::{Secret, SecretBytes},
     time::Millis,
     token::{Fields, Stored, Token},
 };
 
-/// A reason not to use the file. The caller knows the path.
+/// A reason not to use the file or the row. The caller knows the path.
 type Result<T> = std::result::Result<T, FileFlaw>;
 
 const SCHEMA: u32 = 1;
-/// A label of a slot may hold this many bytes.
-pub(crate) const MAX_LABEL_LEN: usize = 256;
 /// The plaintext starts with the payload's length.
 const LENGTH_LEN: usize = 4;
+/// The plaintext of a row is padded to a multiple of this.
+const ROW_BLOCK: u64 = 256;
 /// The name of a namespace may have this many bytes.
-const MAX_NAMESPACE_LEN: usize = 256;
+pub(crate) const MAX_NAMESPACE_LEN: usize = 256;
 
 /// Everything the body holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Contents {
     /// The number that the next id chosen by the store will be.
     pub(crate) next_id: u64,
-    /// One for each slot of the header, in its order.
-    pub(crate) notes: Vec<SlotNote>,
     /// The states that the file replaced, the oldest first.
     pub(crate) ancestors: Vec<Mark>,
     /// The tokens of each namespace, in the order first saved. The default namespace has an empty name.
     pub(crate) tokens: BTreeMap<Box<str>, Vec<Token>>,
-}
-
-/// What is known of a slot that the header does not show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SlotNote {
-    pub(crate) slot_id: SlotId,
-    pub(crate) label: String,
-    pub(crate) created_at: Millis,
 }
 
 /// All of it as it is read; [`Encoding`] writes the same one part after the other.
@@ -59,20 +49,11 @@ pub(crate) struct SlotNote {
 struct Payload<'a> {
     schema: u32,
     next_id: u64,
-    #[serde(borrow)]
-    notes: Vec<Note<'a>>,
     ancestors: Vec<Ancestor>,
     /// Reserved for a journal.
     record_tags: Vec<[u8; 8]>,
     #[serde(borrow)]
     records: Vec<Record<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Note<'a> {
-    slot_id: [u8; 16],
-    label: &'a str,
-    created_at: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,8 +106,8 @@ fn options(limit: u64) -> impl Options {
 
 /// The contents of a plaintext whose tag has been verified, in a file with that header. The tokens carry revisions of
 /// that store.
-pub(crate) fn decode(plaintext: &[u8], header: &Header, store: Origin) -> Result<Contents> {
-    let payload = unpad(plaintext, header.len())?;
+pub(crate) fn decode(plaintext: &[u8], header: &BodyHeader, store: Origin) -> Result<Contents> {
+    let payload = unpad(plaintext, |len| padded_len(header.header_len(), len))?;
     let payload: Payload<'_> = options(length(payload.len()))
         .deserialize(payload)
         .map_err(|_| malformed("its payload is not what bincode writes"))?;
@@ -141,7 +122,6 @@ pub(crate) fn decode(plaintext: &[u8], header: &Header, store: Origin) -> Result
     }
     let contents = Contents {
         next_id: payload.next_id,
-        notes: payload.notes.iter().map(slot_note_of).collect::<Result<_>>()?,
         ancestors: payload.ancestors.iter().map(mark_of).collect::<Result<_>>()?,
         tokens: by_namespace(payload.records, store)?,
     };
@@ -149,26 +129,52 @@ pub(crate) fn decode(plaintext: &[u8], header: &Header, store: Origin) -> Result
     Ok(contents)
 }
 
-/// The length of a plaintext with a payload of that length, after a header of that length: Padmé (Nikitin et al., PETS
-/// 2019) of the payload and its prefix, and then as much as rounds the file up to whole blocks. So a file's size says
-/// little about its contents.
+/// The padded plaintext of a row with that token.
+pub(crate) fn encode_row(namespace: &str, token: &Token) -> crate::error::Result<SecretBytes> {
+    encoding::row(namespace, token)
+}
+
+/// The token of a row of that namespace, whose tag has been verified.
+pub(crate) fn decode_row(plaintext: &[u8], namespace: &str, rows: Origin) -> Result<Token> {
+    let record = unpad(plaintext, padded_row_len)?;
+    let record: Record<'_> = options(length(record.len()))
+        .deserialize(record)
+        .map_err(|_| malformed("its record is not what bincode writes"))?;
+    if record.namespace != namespace {
+        return Err(malformed("its record is of another namespace"));
+    }
+    token_of(record, rows)
+}
+
+/// The length of the plaintext of a row with a record of that length: Padmé, rounded up to a multiple of 256.
+pub(crate) fn padded_row_len(record_len: u64) -> Option<usize> {
+    usize::try_from(padme(record_len)?.checked_next_multiple_of(ROW_BLOCK)?).ok()
+}
+
+/// The length of a plaintext with a payload of that length, after a header of that length: Padmé, and then as much as
+/// rounds the file up to whole blocks. So a file's size says little about its contents.
 pub(crate) fn padded_len(header_len: usize, payload_len: u64) -> Option<usize> {
+    let around = length(header_len).checked_add(length(TAG_LEN))?;
+    let file_len = padme(payload_len)?.checked_add(around)?.checked_next_multiple_of(length(BLOCK))?;
+    usize::try_from(file_len.checked_sub(around)?).ok()
+}
+
+/// Padmé (Nikitin et al., PETS 2019) of a payload of that length and its prefix.
+fn padme(payload_len: u64) -> Option<u64> {
     let len = payload_len.checked_add(length(LENGTH_LEN))?;
     // Below its leading bit, 2^exponent, the length keeps as many bits as it takes to write the exponent.
     let exponent = len.checked_ilog2()?;
     let kept = exponent.checked_ilog2()?.checked_add(1)?;
     let step = 1_u64.checked_shl(exponent.checked_sub(kept)?)?;
-    let padme = len.checked_next_multiple_of(step)?;
-    let around = length(header_len).checked_add(length(TAG_LEN))?;
-    let file_len = padme.checked_add(around)?.checked_next_multiple_of(length(BLOCK))?;
-    usize::try_from(file_len.checked_sub(around)?).ok()
+    len.checked_next_multiple_of(step)
 }
 
-fn unpad(plaintext: &[u8], header_len: usize) -> Result<&[u8]> {
+/// The payload of a plaintext that has the length which `padded_len` gives for it.
+fn unpad(plaintext: &[u8], padded_len: impl Fn(u64) -> Option<usize>) -> Result<&[u8]> {
     let wrong = || malformed("its plaintext is not padded as its length asks");
     let (len, rest) = plaintext.split_first_chunk::<LENGTH_LEN>().ok_or_else(wrong)?;
     let len = u32::from_le_bytes(*len);
-    if padded_len(header_len, len.into()) != Some(plaintext.len()) {
+    if padded_len(len.into()) != Some(plaintext.len()) {
         return Err(wrong());
     }
     let (payload, padding) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)).ok_or_else(wrong)?;
@@ -176,13 +182,6 @@ fn unpad(plaintext: &[u8], header_len: usize) -> Result<&[u8]> {
         return Err(wrong());
     }
     Ok(payload)
-}
-
-fn slot_note_of(note: &Note<'_>) -> Result<SlotNote> {
-    if note.label.len() > MAX_LABEL_LEN {
-        return Err(malformed("a slot's label is longer than 256 bytes"));
-    }
-    Ok(SlotNote { slot_id: SlotId(note.slot_id), label: note.label.to_owned(), created_at: millis(note.created_at)? })
 }
 
 fn mark_of(ancestor: &Ancestor) -> Result<Mark> {

@@ -21,18 +21,17 @@ use crate::{
     codec::{Encoding, Prelude},
     error::{Error, Result},
     file::{Opened, Replacement, StoreFile, Unsynced, Wait},
-    format::{self, Header, PROLOGUE_LEN},
+    format::{BODY_HEADER_LEN, BodyHeader, KeyTable, Parts},
     index::Index,
-    seal,
-    secret::{Key, SecretBytes, random},
-    unlock::{self, Keychain, Unlock, Unlocked},
+    secret::SecretBytes,
+    unlock::{self, Unlock, Unlocked},
+    vault::{Vault, VaultChange},
 };
 use commit::Written;
-use draft::Addition;
 pub(crate) use inspect::{set_aside, verify_file};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Lineage, Loaded, State, origin_of, prologue_of, sealed};
+use state::{Lineage, Loaded, State, origin_of, sealed};
 use writers::Writers;
 
 /// An open store.
@@ -42,8 +41,6 @@ pub(crate) struct Engine {
     lock_timeout: Duration,
     /// The process that opened it. A forked child has a copy of the locks below, taken or not as they happened to be.
     process: u32,
-    /// Where the keys of its keychain slots may be: every keychain that this handle was given.
-    keychains: Mutex<Vec<Keychain>>,
     /// Whose turn it is to write, while that thread waits for other processes too.
     writers: Writers,
     /// Held by the thread that may change `state`: a writer at work, or a reader that loads a newer file. Held for no
@@ -59,45 +56,22 @@ impl Engine {
     pub(crate) fn create(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
         // Before a key is put into a keychain for nothing. Only under the lock is it certain.
         file.check_absent()?;
-        let store_key = Key::random()?;
-        let header = Header {
-            store_id: random()?,
-            generation: 1,
-            body_len: 0,
-            body_salt: [0; 32],
-            body_commitment: [0; 32],
-            key_id: seal::key_id(&store_key)?,
-            slots: Vec::new(),
-        };
-        let addition = Addition::make(unlock, &header, &store_key, None)?;
-        let (store_id, slot_id) = (header.store_id, addition.id());
-        let created = Self::create_with(file, header, store_key, addition, unlock, lock_timeout);
-        if let (Err(_), Some(keychain)) = (&created, unlock.as_keychain()) {
-            // There is no store that the key could open, and nothing would ever list it.
-            let _ = keychain.forget(&store_id, slot_id);
-        }
-        let (engine, unsynced) = created?;
+        let created = Vault::create(file.path(), unlock)?;
+        let (engine, unsynced) = Self::create_with(file, &created, lock_timeout)?;
+        // Nothing is gone from a new store, so there is nothing to forget.
+        let _ = created.written();
         Written { value: engine, unsynced }.confirmed(|_| None)
     }
 
     /// Makes the file. After an error there is no store.
-    fn create_with(
-        file: StoreFile,
-        mut header: Header,
-        store_key: Key,
-        addition: Addition,
-        unlock: &Unlock,
-        lock_timeout: Duration,
-    ) -> Result<(Self, Option<Unsynced>)> {
-        let (slot, note) = addition.seal(&header.store_id, &store_key)?;
-        let unlocked = Unlocked { store_key, by: slot.id };
-        header.slots.push(slot);
-        let notes = vec![note];
-        let index = Index::empty(origin_of(&header));
-        let prelude = Prelude { next_id: index.next_id(), notes: &notes, ancestors: &[] };
-        let encoding = Encoding::new(header.len(), prelude, iter::empty(), 0)?;
+    fn create_with(file: StoreFile, created: &VaultChange, lock_timeout: Duration) -> Result<(Self, Option<Unsynced>)> {
+        let vault = created.vault();
+        let mut header = BodyHeader::new(1, vault.bytes().len());
+        let index = Index::empty(origin_of(vault));
+        let prelude = Prelude { next_id: index.next_id(), ancestors: &[] };
+        let encoding = Encoding::new(header.header_len(), prelude, iter::empty(), 0)?;
         file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(&unlocked.store_key, &mut header, &encoding)?;
+        let sealed = sealed(vault, &mut header, &encoding)?;
 
         let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
         let made = file.make(Some(&lock), &sealed.parts());
@@ -110,54 +84,52 @@ impl Engine {
         let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors: Vec::new() };
         let state = State {
             held,
-            unlocked,
-            prologue: prologue_of(sealed),
+            prologue: sealed.body_header,
             header,
-            notes,
+            vault: Arc::new(vault.clone()),
             index: Arc::new(index),
             others: Arc::default(),
             lineage,
             refused: None,
             is_unsynced: unsynced.is_some(),
         };
-        Ok((Self::new(file, &[unlock], lock_timeout, state), unsynced))
+        Ok((Self::new(file, lock_timeout, state), unsynced))
     }
 
     /// Opens a store. May derive keys, and takes no lock.
     pub(crate) fn open(file: StoreFile, unlock: &Unlock, lock_timeout: Duration) -> Result<Self> {
-        Self::open_with(file, &[unlock], lock_timeout, |header, path| unlock.open_slot(header, path))
+        Self::open_with(file, &[unlock], lock_timeout, |table, path| unlock.open_slot(table, path))
     }
 
     /// Opens a store with the first unlock method that opens it.
     pub(crate) fn open_any(file: StoreFile, unlocks: &[&Unlock], lock_timeout: Duration) -> Result<Self> {
-        Self::open_with(file, unlocks, lock_timeout, |header, path| unlock::open_first(unlocks, header, path))
+        Self::open_with(file, unlocks, lock_timeout, |table, path| unlock::open_first(unlocks, table, path))
     }
 
     fn open_with(
         file: StoreFile,
         unlocks: &[&Unlock],
         lock_timeout: Duration,
-        unlock: impl FnOnce(&Header, &Path) -> Result<Unlocked>,
+        unlock: impl FnOnce(&KeyTable, &Path) -> Result<Unlocked>,
     ) -> Result<Self> {
         let opened = file.open()?;
         let mut bytes = read_all(&opened)?;
-        let (header, header_bytes, body) = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
-        let unlocked = unlock(&header, file.path())?;
-        let state = State::load(unlocked, opened, header, header_bytes, body)?;
-        Ok(Self::new(file, unlocks, lock_timeout, state))
+        let Parts { body_header, table, header, body } = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
+        let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
+        let vault = Vault::unlock(file.path(), table, table_bytes, |table| unlock(table, file.path()))?;
+        unlocks.iter().for_each(|unlock| vault.meet(unlock));
+        let state = State::load(Arc::new(vault), opened, body_header, header, body)?;
+        Ok(Self::new(file, lock_timeout, state))
     }
 
-    fn new(file: StoreFile, unlocks: &[&Unlock], lock_timeout: Duration, state: State) -> Self {
-        let keychains = unlocks.iter().filter_map(|unlock| unlock.as_keychain()).cloned().collect();
-        let (writers, gate, state) = (Writers::default(), Mutex::new(()), RwLock::new(state));
+    fn new(file: StoreFile, lock_timeout: Duration, state: State) -> Self {
         Self {
             file,
             lock_timeout,
             process: process::id(),
-            keychains: Mutex::new(keychains),
-            writers,
-            gate,
-            state,
+            writers: Writers::default(),
+            gate: Mutex::new(()),
+            state: RwLock::new(state),
             is_closing: Arc::default(),
         }
     }
@@ -218,7 +190,7 @@ impl Engine {
         let opened = self.file.open()?;
         let state = self.state.read();
         // A file without an identity is told by its prologue alone.
-        if opened.identity().is_none() && opened.read_start(PROLOGUE_LEN)? == state.prologue {
+        if opened.identity().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.prologue {
             return Ok(());
         }
         let loaded = state.loaded();
@@ -234,14 +206,14 @@ impl Engine {
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
     /// They are decrypted in place. A caller that is not behind the gate takes `loaded` before it opens the file.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
-        let (header, header_bytes, body) = Header::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
-        if header.store_id != loaded.header.store_id {
-            return Err(Error::Replaced { path: self.path().to_owned() });
-        }
-        if header.key_id != loaded.header.key_id {
-            return Err(Error::Rekeyed { path: self.path().to_owned() });
-        }
-        let newest = State::load(loaded.unlocked.clone(), opened, header, header_bytes, body)?;
+        let Parts { body_header, table, header, body } = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
+        let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
+        let vault = if loaded.vault.bytes() == table_bytes {
+            loaded.vault.clone()
+        } else {
+            Arc::new(loaded.vault.with_table(table, table_bytes)?)
+        };
+        let newest = State::load(vault, opened, body_header, header, body)?;
         if let Some(refused) = loaded.refuses(&newest) {
             self.state.write().refused = Some(refused);
             return Err(refused.error(self.path()));
@@ -252,7 +224,7 @@ impl Engine {
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.
 fn read_all(opened: &Opened) -> Result<SecretBytes> {
-    format::header_len(&opened.read_start(PROLOGUE_LEN)?).map_err(|flaw| opened.bad(flaw))?;
+    BodyHeader::parse(&opened.read_start(BODY_HEADER_LEN)?).map_err(|flaw| opened.bad(flaw))?;
     opened.read_all()
 }
 

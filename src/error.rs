@@ -7,17 +7,21 @@ use crate::{
     method::UnlockMethod,
 };
 
+mod external;
 mod import;
 mod kind;
 mod reasons;
 mod shared;
 mod unlocking;
 
+pub use external::{ExternalError, ExternalFailure};
 #[cfg(feature = "import")]
 pub(crate) use import::located;
 pub use import::{ImportColumn, ImportFlaw};
 pub use kind::ErrorKind;
-pub use reasons::{Detail, FileFlaw, FileKind, FileOperation, Part, StoreOperation, UnsafePermissions, Unstorable};
+pub use reasons::{
+    Detail, FileFlaw, FileKind, FileOperation, Part, RowFlaw, StoreOperation, UnsafePermissions, Unstorable,
+};
 pub(crate) use shared::same_cause;
 pub use unlocking::{KdfCost, KdfLimit, KeychainFailure, RecoveryKeyTypo, SlotLimit, UnlockFailure};
 
@@ -163,20 +167,40 @@ pub enum Error {
         /// How it failed.
         why: KeychainFailure,
     },
-    /// The change was made, but the key of a removed key slot is still in the keychain.
-    /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists it, and
+    /// An external provider failed.
+    #[error("the external key provider {provider} {why}")]
+    #[non_exhaustive]
+    External {
+        /// The provider's name.
+        provider: String,
+        /// How it failed.
+        why: ExternalFailure,
+    },
+    /// The change was made, but the key of a removed key slot is still in the keychain or with its external provider.
+    /// [`Keystore::keychain_orphans`](crate::Keystore::keychain_orphans) lists a key in the keychain, and
     /// [`Keystore::remove_keychain_orphan`](crate::Keystore::remove_keychain_orphan) removes it.
     #[error(
-        "the change was made, but an unneeded key stays in the keychain: remove it later with \
-         remove_keychain_orphan; the keychain {why}"
+        "the change was made, but an unneeded key was not deleted: delete it later (in a keychain with \
+         remove_keychain_orphan); {cause}"
     )]
     #[non_exhaustive]
     KeyLeft {
-        /// How the keychain failed.
-        why: KeychainFailure,
+        /// Why the key was not deleted: an error of the keychain or of the provider.
+        cause: Box<Error>,
+    },
+    /// A sealed row of a database cannot be used. It was left as it is.
+    #[error("row {place} of {} {flaw}", name.display())]
+    #[non_exhaustive]
+    BadRow {
+        /// The name that the vault was opened with.
+        name: PathBuf,
+        /// The row's place.
+        place: u64,
+        /// The reason.
+        flaw: RowFlaw,
     },
     /// The keystore has no key slot for this unlock method.
-    #[error("a {method} cannot unlock {}, which has no key slot for one: use another unlock method", path.display())]
+    #[error("{} has no key slot for this unlock method ({method}): use another unlock method", path.display())]
     #[non_exhaustive]
     NoSlotFor {
         /// The keystore.

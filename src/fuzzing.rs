@@ -12,14 +12,18 @@
 pub mod model;
 mod mutated;
 mod operations;
+mod rows;
+mod tables;
 mod typed;
+
+use std::ops::Range;
 
 use arbitrary::{Arbitrary, Unstructured};
 use ring::digest::{SHA256, digest};
 
 use crate::{
-    FileFlaw, Origin, SlotKind, codec,
-    format::{self, Header, PROLOGUE_LEN},
+    FileFlaw, Origin, RecoveryKey, Unlock, codec,
+    format::{BLOCK, BODY_HEADER_LEN, BodyHeader, KeyTable, Parts, length},
 };
 
 /// What a target is made of.
@@ -27,75 +31,102 @@ fn input<'a, T: Arbitrary<'a>>(bytes: &'a [u8]) -> Option<T> {
     T::arbitrary_take_rest(Unstructured::new(bytes)).ok()
 }
 
-/// A header: what is parsed is written as the same bytes again, and keeps every limit.
+/// The unlock method with the recovery key of that number.
+fn unlock(number: u8) -> Unlock {
+    RecoveryKey::of_bytes(&[number; 32]).expect("any bytes are a key").into()
+}
+
+/// A header, of body header and key table: what is parsed is written as the same bytes again, and keeps every limit.
 pub fn header(bytes: &[u8]) {
     let mut file = bytes.to_vec();
     assert_reads_back(&mut file);
-    // No fuzzer would hit upon the check, nor write a body of the length that the header tells.
-    if recheck(&mut file) {
-        let body_len = u64::from_le_bytes(file[16..24].try_into().expect("eight bytes"));
-        let len = header_len(&file).and_then(|len| len.checked_add(usize::try_from(body_len).ok()?));
-        if let Some(len) = len.filter(|len| *len < 1 << 17) {
-            file.resize(len, 0);
-        }
+    // No fuzzer would hit upon the checks, nor upon lengths that fit.
+    recheck(&mut file);
+    assert_reads_back(&mut file);
+    if fit(&mut file) {
         assert_reads_back(&mut file);
     }
 }
 
 fn assert_reads_back(file: &mut [u8]) {
-    let Ok((header, bytes, body)) = Header::parse(file) else { return };
-    assert_eq!(header.encode(), bytes);
-    assert_eq!(header.body_len, format::length(body.len()));
-    assert!((1..=8).contains(&header.slots.len()));
-    let costs = header.slots.iter().filter_map(|slot| match slot.kind {
-        SlotKind::Passphrase(kdf) => Some((u64::from(kdf.memory_kib()), u64::from(kdf.passes()), kdf.lanes())),
-        _ => None,
-    });
-    let mut passphrases = 0;
-    for (m_kib, t, p) in costs {
-        passphrases += 1;
-        assert!((7168..=1 << 20).contains(&m_kib) && (35_840..=1 << 21).contains(&(m_kib * t)));
-        assert!((1..=16).contains(&t) && (1..=16).contains(&p));
+    let file_len = length(file.len());
+    let Ok(Parts { body_header, table, header, body }) = Parts::parse(file) else { return };
+    let (start, table_bytes) = header.split_at(BODY_HEADER_LEN);
+    assert_eq!(body_header.encode(), start);
+    tables::assert_reads_back(&table, table_bytes);
+    assert_eq!(body_header.table_len, table_bytes.len());
+    assert_eq!(body_header.body_len, length(body.len()));
+    assert!(body.len() > 16 && file_len.is_multiple_of(4096));
+    assert!(body_header.generation >= 1);
+}
+
+/// Where the key table of a file ends, as its body header tells it.
+fn table_of(file: &[u8]) -> Option<Range<usize>> {
+    let len = u32::from_le_bytes(*file.get(12..16)?.first_chunk()?);
+    let end = BODY_HEADER_LEN.checked_add(usize::try_from(len).ok()?)?;
+    (end <= file.len()).then_some(BODY_HEADER_LEN..end)
+}
+
+/// Computes the checks anew, where the file has any.
+fn recheck(file: &mut [u8]) {
+    if let Some(header) = file.get_mut(..BODY_HEADER_LEN) {
+        recheck_part(header);
     }
-    assert!(passphrases <= 4);
+    if let Some(table) = table_of(file) {
+        recheck_part(&mut file[table]);
+    }
 }
 
-fn header_len(file: &[u8]) -> Option<usize> {
-    let len = format::header_len(&file[..file.len().min(PROLOGUE_LEN)]).ok()?;
-    (len <= file.len()).then_some(len)
+/// Computes the check anew that ends these bytes.
+fn recheck_part(part: &mut [u8]) {
+    if let Some((content, check)) = part.split_last_chunk_mut::<32>() {
+        check.copy_from_slice(digest(&SHA256, content).as_ref());
+    }
 }
 
-/// Computes the check anew, if the file has a header of some length.
-fn recheck(file: &mut [u8]) -> bool {
-    let Some(len) = header_len(file) else { return false };
-    let (content, check) = file[..len].split_at_mut(len - 32);
-    check.copy_from_slice(digest(&SHA256, content).as_ref());
+/// Makes the lengths what the key slots ask for, and the file as long, if it starts like a file.
+fn fit(file: &mut Vec<u8>) -> bool {
+    let Some(table_len) = file.get(BODY_HEADER_LEN..).and_then(tables::len) else { return false };
+    let header_len = BODY_HEADER_LEN + table_len;
+    let file_len = file.len().max(header_len + 17).next_multiple_of(BLOCK);
+    file.resize(file_len, 0);
+    file[12..16].copy_from_slice(&u32::try_from(table_len).expect("a short table").to_le_bytes());
+    file[16..24].copy_from_slice(&length(file_len - header_len).to_le_bytes());
+    recheck(file);
     true
+}
+
+/// A key table without a file: what is parsed is written as the same bytes again, and keeps every limit. Nothing opens
+/// that was not sealed, and whoever has the store key can write nothing that is read otherwise than it was meant.
+pub fn key_table(bytes: &[u8]) {
+    tables::check(bytes);
 }
 
 /// A payload, with and without its padding, in a file of the first generation and of a later one: what is decoded is
 /// encoded as the same bytes again.
 pub fn payload(bytes: &[u8]) {
     for generation in [1, 3] {
-        let header = header_of(generation);
+        let header = BodyHeader::new(generation, *KeyTable::LENGTHS.start());
         assert_encodes_back(bytes, &header);
         let len = u32::try_from(bytes.len()).expect("less than 4 GiB");
-        let mut plaintext = vec![0; codec::padded_len(header.len(), len.into()).expect("less than 4 GiB")];
-        plaintext[..4].copy_from_slice(&len.to_le_bytes());
-        plaintext[4..4 + bytes.len()].copy_from_slice(bytes);
-        assert_encodes_back(&plaintext, &header);
+        let padded_len = codec::padded_len(header.header_len(), len.into()).expect("less than 4 GiB");
+        assert_encodes_back(&padded(bytes, padded_len), &header);
     }
 }
 
-fn header_of(generation: u64) -> Header {
-    let (body_salt, body_commitment, slots) = ([0; 32], [0; 32], Vec::new());
-    Header { store_id: [0; 16], generation, body_len: 0, body_salt, body_commitment, key_id: [0; 8], slots }
+/// The length, the bytes, and zeros.
+fn padded(bytes: &[u8], len: usize) -> Vec<u8> {
+    let mut plaintext = u32::try_from(bytes.len()).expect("less than 4 GiB").to_le_bytes().to_vec();
+    plaintext.extend_from_slice(bytes);
+    plaintext.resize(len, 0);
+    plaintext
 }
 
-fn assert_encodes_back(plaintext: &[u8], header: &Header) {
+fn assert_encodes_back(plaintext: &[u8], header: &BodyHeader) {
     match codec::decode(plaintext, header, Origin::of("fuzzing")) {
         Ok(contents) => {
-            let encoded = codec::Encoding::of(header.len(), &contents).and_then(|encoding| encoding.plaintext());
+            let encoded = codec::Encoding::of(header.header_len(), &contents);
+            let encoded = encoded.and_then(|encoding| encoding.plaintext());
             assert_eq!(encoded.expect("what was decoded can be encoded"), plaintext);
         }
         Err(FileFlaw::Malformed(_)) => {}
@@ -103,7 +134,20 @@ fn assert_encodes_back(plaintext: &[u8], header: &Header) {
     }
 }
 
-/// A file that is changed field by field, with its check computed anew: it opens only as one that was written so.
+/// The record of a sealed row, with and without its padding: what is decoded is encoded as the same bytes again, and
+/// comes back out of a row that it is sealed into.
+pub fn record(bytes: &[u8]) {
+    rows::check_record(bytes);
+}
+
+/// A sealed row that is changed, or what stands beside it: it opens only as one that was sealed so.
+pub fn open_row(bytes: &[u8]) {
+    if let Some(change) = input(bytes) {
+        rows::check(&change);
+    }
+}
+
+/// A file that is changed field by field, with its checks computed anew: it opens only as one that was written so.
 pub fn open_mutated(bytes: &[u8]) {
     if let Some(change) = input(bytes) {
         mutated::check(&change);

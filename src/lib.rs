@@ -17,8 +17,9 @@
 
 // The data flow, and the same way back:
 //
-//     Token ── matching, index ──▶ codec ──▶ seal (◀── unlock) ──▶ format ──▶ file
-//     what     which row is meant  bytes     AES-256-GCM  key      layout     lock, atomic replacement
+//     Token ── matching, index ──▶ codec ──▶ seal (◀── vault ◀── unlock) ──▶ format ──▶ file
+//     what     which row is meant  bytes     AES-256-GCM  store key  key of  layout     lock, atomic replacement
+//                                                         and slots  a slot
 //
 // The layers, from the top down. A file imports from its own layer or from a lower one; tests/layers.rs checks that.
 
@@ -34,9 +35,10 @@ mod snapshot;
 // Layer 4: one mechanism for every operation.
 mod engine;
 
-// Layer 3: the decrypted tokens and changes to them.
+// Layer 3: the decrypted tokens and changes to them; the store key with its key slots.
 mod changes;
 mod index;
+pub mod vault;
 
 // Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others, except that a
 // store takes a batch.
@@ -73,9 +75,9 @@ pub mod fuzzing;
 pub mod testing;
 
 pub use error::{
-    Detail, Error, ErrorKind, FileFlaw, FileKind, FileOperation, ImportColumn, ImportFlaw, KdfCost, KdfLimit,
-    KeychainFailure, Part, RecoveryKeyTypo, Result, SlotLimit, StoreOperation, UnlockFailure, UnsafePermissions,
-    Unstorable,
+    Detail, Error, ErrorKind, ExternalError, ExternalFailure, FileFlaw, FileKind, FileOperation, ImportColumn,
+    ImportFlaw, KdfCost, KdfLimit, KeychainFailure, Part, RecoveryKeyTypo, Result, RowFlaw, SlotLimit, StoreOperation,
+    UnlockFailure, UnsafePermissions, Unstorable,
 };
 #[cfg(unix)]
 pub use hardening::harden_process;
@@ -92,4 +94,4 @@ pub use snapshot::Snapshot;
 pub use status::{FileStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
-pub use unlock::{Keychain, Passphrase, RecoveryKey, Unlock};
+pub use unlock::{External, ExternalKey, ExternalSlot, Keychain, Passphrase, RecoveryKey, Unlock};

@@ -18,6 +18,8 @@ pub enum UnlockMethod {
     Keychain,
     /// A [`RecoveryKey`](crate::RecoveryKey).
     RecoveryKey,
+    /// A key that a provider outside of the library keeps: [`External`](crate::External).
+    External,
 }
 
 impl fmt::Display for UnlockMethod {
@@ -26,6 +28,7 @@ impl fmt::Display for UnlockMethod {
             Self::Passphrase => "passphrase",
             Self::Keychain => "keychain",
             Self::RecoveryKey => "recovery key",
+            Self::External => "external key",
         })
     }
 }

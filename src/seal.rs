@@ -3,6 +3,9 @@
 //! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM
 //! alone would let two keys open one ciphertext, so each derivation also gives a commitment, which is compared first.
 
+mod row;
+mod table;
+
 use std::{mem, sync::mpsc, thread};
 
 use ring::{
@@ -16,10 +19,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, Result},
-    format::{Commitment, Header, KeyId, Salt, Slot, StoreId, TAG_LEN, length},
+    format::{BODY_HEADER_LEN, BodyHeader, Commitment, KeyId, KeyTable, Salt, Slot, StoreId, TAG_LEN, length},
     id::SlotId,
     secret::{Key, SecretBytes, leaving_no_trace, random},
 };
+
+pub(crate) use row::{RowContext, blind_index, open_row, row_key_id, seal_row};
+pub(crate) use table::{open_table, seal_table};
 
 const SLOT: &[u8] = b"tokenkeep v1 slot\0";
 const SLOT_SALT: &[u8] = b"tokenkeep v1 slot salt\0";
@@ -36,26 +42,27 @@ pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
     Ok(id)
 }
 
-/// A salt for a new slot.
-pub(crate) fn slot_salt(store_key: &Key, generation: u64, slot_id: &SlotId) -> Result<Salt> {
-    slot_salt_with(store_key, &random()?, generation, slot_id)
+/// A salt for a new slot of the key table with that revision.
+pub(crate) fn slot_salt(store_key: &Key, revision: u64, slot_id: &SlotId) -> Result<Salt> {
+    hedged_salt(store_key, SLOT_SALT, &random()?, revision, &slot_id.0)
 }
 
-fn slot_salt_with(store_key: &Key, random: &[u8; 32], generation: u64, slot_id: &SlotId) -> Result<Salt> {
-    hedged_salt(store_key, SLOT_SALT, random, generation, &slot_id.0)
+/// A salt that differs for each purpose and count, even where the random bytes repeat.
+fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], count: u64, purpose: &[u8]) -> Result<Salt> {
+    keyed_hash(store_key, label, &[random, &count.to_le_bytes()[..], purpose])
 }
 
-/// A salt that differs for each thing it is for, even where the random bytes repeat.
-fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], generation: u64, purpose: &[u8]) -> Result<Salt> {
-    let mut salt_key = Key::zeroed();
-    hkdf(&[], store_key.bytes(), &[label], salt_key.bytes_mut())?;
-    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, salt_key.bytes()));
-    for part in [random, &generation.to_le_bytes()[..], purpose] {
-        mac.update(part);
-    }
-    let mut salt = Salt::default();
-    salt.copy_from_slice(mac.sign().as_ref());
-    Ok(salt)
+/// HMAC-SHA-256 (RFC 2104) under a key that is derived from the store key for this one use.
+fn keyed_hash(store_key: &Key, label: &[u8], parts: &[&[u8]]) -> Result<[u8; 32]> {
+    let mut key = Key::zeroed();
+    hkdf(&[], store_key.bytes(), &[label], key.bytes_mut())?;
+    Ok(leaving_no_trace(|| {
+        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()));
+        parts.iter().for_each(|part| mac.update(part));
+        let mut hash = [0; 32];
+        hash.copy_from_slice(mac.sign().as_ref());
+        hash
+    }))
 }
 
 /// Puts the store key into a slot, under the key that the slot's own way of unlocking gives.
@@ -68,9 +75,9 @@ pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_ke
     Ok(())
 }
 
-/// The store key out of a slot of that header, or `None` if this is not the slot's key.
-pub(crate) fn unwrap(slot: &Slot, header: &Header, slot_key: &Key) -> Result<Option<Key>> {
-    let (key, commitment) = wrapping_key(slot, &header.store_id, &header.key_id, slot_key)?;
+/// The store key out of a slot of that key table, or `None` if this is not the slot's key.
+pub(crate) fn unwrap(slot: &Slot, table: &KeyTable, slot_key: &Key) -> Result<Option<Key>> {
+    let (key, commitment) = wrapping_key(slot, &table.store_id, &table.key_id, slot_key)?;
     if !is_equal(&commitment, &slot.commitment) {
         return Ok(None);
     }
@@ -83,19 +90,20 @@ pub(crate) fn unwrap(slot: &Slot, header: &Header, slot_key: &Key) -> Result<Opt
 
 /// Bound to the store key by its id: a slot's key never wraps two store keys under one wrapping key.
 fn wrapping_key(slot: &Slot, store_id: &StoreId, key_id: &KeyId, slot_key: &Key) -> Result<(Key, Commitment)> {
-    derive(&slot.salt, slot_key, &[SLOT, store_id, key_id, &slot.bound_bytes()])
+    derive(&slot.salt, slot_key, &[SLOT, store_id, key_id, &slot.head()])
 }
 
 /// A file, part by part.
-pub(crate) struct Sealed {
-    pub(crate) header: Vec<u8>,
+pub(crate) struct Sealed<'t> {
+    pub(crate) body_header: Vec<u8>,
+    table: &'t [u8],
     ciphertext: Vec<u8>,
     pub(crate) tag: [u8; TAG_LEN],
 }
 
-impl Sealed {
-    pub(crate) fn parts(&self) -> [&[u8]; 3] {
-        [&self.header, &self.ciphertext, &self.tag]
+impl Sealed<'_> {
+    pub(crate) fn parts(&self) -> [&[u8]; 4] {
+        [&self.body_header, self.table, &self.ciphertext, &self.tag]
     }
 }
 
@@ -105,22 +113,35 @@ type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> R
 /// So much work is worth the start of a thread, in bytes that are hashed or freed.
 pub(crate) const WORTH_A_THREAD: usize = 256 * 1024;
 
-/// Seals a padded plaintext of that length, once it is written, and finishes the header.
-pub(crate) fn seal(store_key: &Key, header: &mut Header, len: usize, write: Write<'_>) -> Result<Sealed> {
-    seal_with(store_key, header, len, write, &random()?)
+/// Seals a padded plaintext of that length, once it is written, and finishes the body header.
+pub(crate) fn seal<'t>(
+    store_key: &Key,
+    header: &mut BodyHeader,
+    table: &'t [u8],
+    len: usize,
+    write: Write<'_>,
+) -> Result<Sealed<'t>> {
+    seal_with(store_key, header, table, len, write, &random()?)
 }
 
-fn seal_with(store_key: &Key, header: &mut Header, len: usize, write: Write<'_>, random: &[u8; 32]) -> Result<Sealed> {
+fn seal_with<'t>(
+    store_key: &Key,
+    header: &mut BodyHeader,
+    table: &'t [u8],
+    len: usize,
+    write: Write<'_>,
+    random: &[u8; 32],
+) -> Result<Sealed<'t>> {
     let mut plaintext = SecretBytes::new(vec![0; len]);
     let hash = written_and_hashed(&mut plaintext, write)?;
     header.body_len = length(len).saturating_add(length(TAG_LEN));
     header.body_salt = hedged_salt(store_key, BODY_SALT, random, header.generation, hash.as_ref())?;
-    let (key, commitment) = body_key(store_key, header)?;
+    let (key, commitment) = body_key(store_key, header, table)?;
     header.body_commitment = commitment;
-    let header = header.encode();
-    let tag = aead_seal(key.bytes(), NONCE, &header, &mut plaintext)?;
+    let body_header = header.encode();
+    let tag = aead_seal(key.bytes(), NONCE, &[&body_header, table].concat(), &mut plaintext)?;
     // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
-    Ok(Sealed { header, ciphertext: mem::take(&mut *plaintext), tag })
+    Ok(Sealed { body_header, table, ciphertext: mem::take(&mut *plaintext), tag })
 }
 
 /// SHA-256 of what is written. If it is much, another thread hashes what is finished in the meantime.
@@ -146,16 +167,21 @@ fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> 
 }
 
 /// Decrypts a body in place; `None` if body and header are not what was sealed with that key.
-pub(crate) fn open<'a>(store_key: &Key, header: &Header, bytes: &[u8], body: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
-    let (key, commitment) = body_key(store_key, header)?;
+pub(crate) fn open<'a>(
+    store_key: &Key,
+    header: &BodyHeader,
+    bytes: &[u8],
+    body: &'a mut [u8],
+) -> Result<Option<&'a [u8]>> {
+    let (key, commitment) = body_key(store_key, header, bytes.get(BODY_HEADER_LEN..).unwrap_or_default())?;
     if !is_equal(&commitment, &header.body_commitment) {
         return Ok(None);
     }
     aead_open(key.bytes(), NONCE, bytes, body)
 }
 
-fn body_key(store_key: &Key, header: &Header) -> Result<(Key, Commitment)> {
-    derive(&header.body_salt, store_key, &[BODY, &header.hash_without_commitment()])
+fn body_key(store_key: &Key, header: &BodyHeader, table: &[u8]) -> Result<(Key, Commitment)> {
+    derive(&header.body_salt, store_key, &[BODY, &header.hash_without_commitment(table)])
 }
 
 fn is_equal(one: &Commitment, other: &Commitment) -> bool {

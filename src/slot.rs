@@ -14,6 +14,8 @@ pub enum SlotKind {
     Keychain,
     /// A [`RecoveryKey`](crate::RecoveryKey).
     RecoveryKey,
+    /// A key that an [external provider](crate::External) keeps.
+    External,
 }
 
 impl SlotKind {
@@ -24,6 +26,7 @@ impl SlotKind {
             Self::Passphrase(_) => UnlockMethod::Passphrase,
             Self::Keychain => UnlockMethod::Keychain,
             Self::RecoveryKey => UnlockMethod::RecoveryKey,
+            Self::External => UnlockMethod::External,
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct KeySlot {
     pub label: String,
     /// When the slot was made, or last replaced.
     pub created_at: SystemTime,
+    /// The name of the [external provider](crate::ExternalKey::provider), if the slot is for one.
+    pub provider: Option<String>,
 }
 
 impl KeySlot {
@@ -61,12 +66,13 @@ impl KeySlot {
 
 impl fmt::Debug for KeySlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, kind, label, created_at } = self;
+        let Self { id, kind, label, created_at, provider } = self;
         f.debug_struct("KeySlot")
             .field("id", id)
             .field("kind", kind)
             .field("label", label)
             .field("created_at", &Millis::from(*created_at))
+            .field("provider", provider)
             .finish()
     }
 }

@@ -1,19 +1,22 @@
 //! Unlock methods: each puts a store's key into a key slot, and gets it out again.
 
+mod deadline;
+mod external;
 mod keychain;
 mod passphrase;
 mod recovery_key;
 
 use std::{fmt, path::Path};
 
-use keychain::Deadline;
+use deadline::Deadline;
+pub use external::{External, ExternalKey, ExternalSlot};
 pub use keychain::Keychain;
 pub use passphrase::Passphrase;
 pub use recovery_key::RecoveryKey;
 
 use crate::{
-    error::{Error, KeychainFailure, Result, UnlockFailure},
-    format::{Header, KeyId, Slot, StoreId},
+    error::{Error, ExternalFailure, KeychainFailure, Result, UnlockFailure},
+    format::{KeyId, KeyTable, Slot, StoreId},
     id::SlotId,
     method::UnlockMethod,
     seal,
@@ -21,7 +24,8 @@ use crate::{
     slot::SlotKind,
 };
 
-/// How a store is unlocked: a [`Passphrase`], a [`Keychain`] or a [`RecoveryKey`], with a label. A store has up to
+/// How a store is unlocked: a [`Passphrase`], a [`Keychain`], a [`RecoveryKey`] or an
+/// [`External`] key, with a label. A store has up to
 /// eight key slots, each made with one unlock method, and each opens the store alone.
 ///
 /// Cloning it copies no secret.
@@ -50,6 +54,7 @@ enum Method {
     Passphrase(Passphrase),
     Keychain(Keychain),
     RecoveryKey(RecoveryKey),
+    External(External),
 }
 
 impl From<Passphrase> for Unlock {
@@ -70,12 +75,19 @@ impl From<RecoveryKey> for Unlock {
     }
 }
 
+impl From<External> for Unlock {
+    fn from(external: External) -> Self {
+        Self::new(Method::External(external))
+    }
+}
+
 impl fmt::Debug for Unlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method: &dyn fmt::Debug = match &self.method {
             Method::Passphrase(passphrase) => passphrase,
             Method::Keychain(keychain) => keychain,
             Method::RecoveryKey(key) => key,
+            Method::External(external) => external,
         };
         f.debug_struct("Unlock").field("method", method).field("label", &self.label).finish()
     }
@@ -106,6 +118,11 @@ impl NewSlot {
 
     pub(crate) fn kind(&self) -> SlotKind {
         self.slot.kind
+    }
+
+    /// The slot as far as it is known without the store key.
+    pub(crate) fn unsealed(&self) -> &Slot {
+        &self.slot
     }
 
     /// The slot, with the store key in it. A slot that was prepared for another store key is refused.
@@ -139,6 +156,7 @@ impl Unlock {
             Method::Passphrase(_) => UnlockMethod::Passphrase,
             Method::Keychain(_) => UnlockMethod::Keychain,
             Method::RecoveryKey(_) => UnlockMethod::RecoveryKey,
+            Method::External(_) => UnlockMethod::External,
         }
     }
 
@@ -153,42 +171,54 @@ impl Unlock {
             Method::Passphrase(passphrase) => SlotKind::Passphrase(passphrase.new_kdf(replaced)),
             Method::Keychain(_) => SlotKind::Keychain,
             Method::RecoveryKey(_) => SlotKind::RecoveryKey,
+            Method::External(_) => SlotKind::External,
         }
     }
 
-    /// The keychain, if that is the unlock method.
-    pub(crate) fn as_keychain(&self) -> Option<&Keychain> {
+    /// What keeps the keys of this unlock method outside of the store.
+    pub(crate) fn keeper(&self) -> Option<Keeper> {
         match &self.method {
-            Method::Keychain(keychain) => Some(keychain),
-            _ => None,
+            Method::Keychain(keychain) => Some(Keeper::Keychain(keychain.clone())),
+            Method::External(external) => Some(Keeper::External(external.clone())),
+            Method::Passphrase(_) | Method::RecoveryKey(_) => None,
         }
     }
 
-    /// A new slot that this unlock method opens, in the place of a slot of that kind or of none. It may derive a key or
-    /// ask the keychain, which is slow: never call it under a lock.
-    pub(crate) fn new_slot(&self, header: &Header, store_key: &Key, replaced: Option<SlotKind>) -> Result<NewSlot> {
+    /// A new slot that this unlock method opens, for the key table with that revision, in the place of a slot of that
+    /// kind or of none. It may derive a key or ask the keychain, which is slow: never call it under a lock.
+    pub(crate) fn new_slot(
+        &self,
+        store_id: &StoreId,
+        revision: u64,
+        store_key: &Key,
+        replaced: Option<SlotKind>,
+    ) -> Result<NewSlot> {
         let kind = self.slot_kind(replaced);
         let id = SlotId(random()?);
-        let salt = seal::slot_salt(store_key, header.generation, &id)?;
-        let slot_key = match (&self.method, kind) {
-            (Method::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => passphrase.slot_key(kdf, &salt)?,
-            (Method::Keychain(keychain), _) => keychain.make_key(&header.store_id, id)?,
-            (Method::RecoveryKey(key), _) => key.slot_key(),
+        let salt = seal::slot_salt(store_key, revision, &id)?;
+        let (external, slot_key) = match (&self.method, kind) {
+            (Method::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => (None, passphrase.slot_key(kdf, &salt)?),
+            (Method::Keychain(keychain), _) => (None, keychain.make_key(store_id, id)?),
+            (Method::RecoveryKey(key), _) => (None, key.slot_key()),
+            (Method::External(external), _) => {
+                let (data, key) = external.make_key(store_id, id)?;
+                (Some(data), key)
+            }
             (Method::Passphrase(_), _) => {
                 return Err(Error::internal("a passphrase was meant for another kind of slot"));
             }
         };
-        let slot = Slot { kind, id, salt, commitment: [0; 32], wrapped_key: [0; 48] };
+        let slot = Slot { kind, id, salt, external, commitment: [0; 32], wrapped_key: [0; 48] };
         Ok(NewSlot { slot, slot_key, key_id: seal::key_id(store_key)? })
     }
 
-    /// The store key, from the first slot that this unlock method opens in the file at the path. Derives a key, or asks
-    /// the keychain, for each slot that it tries.
-    pub(crate) fn open_slot(&self, header: &Header, path: &Path) -> Result<Unlocked> {
+    /// The store key, from the first slot of the key table that this unlock method opens. The path is that of the file.
+    /// Derives a key, or asks the keychain or the provider, for each slot that it tries.
+    pub(crate) fn open_slot(&self, table: &KeyTable, path: &Path) -> Result<Unlocked> {
         let mut refusal = Error::NoSlotFor { path: path.to_owned(), method: self.method() };
-        let deadline = self.as_keychain().map(Keychain::start);
-        for slot in &header.slots {
-            let refused = match self.open_one(header, slot, deadline) {
+        let deadline = self.start();
+        for slot in &table.slots {
+            let refused = match self.open_one(table, slot, deadline) {
                 None => continue,
                 Some(Ok(Some(store_key))) => return Ok(Unlocked { store_key, by: slot.id }),
                 Some(Ok(None)) => self.wrong(path),
@@ -202,13 +232,29 @@ impl Unlock {
         Err(refusal)
     }
 
-    /// The store key from one slot; nothing if the slot is for another method, and `None` if the key is wrong.
-    fn open_one(&self, header: &Header, slot: &Slot, deadline: Option<Deadline>) -> Option<Result<Option<Key>>> {
-        let open = |slot_key: &Key| seal::unwrap(slot, header, slot_key);
-        if let (Method::Keychain(keychain), SlotKind::Keychain, Some(deadline)) = (&self.method, slot.kind, deadline) {
-            return Some(keychain.find_key(&header.store_id, slot.id, deadline, open));
+    /// The deadline of an operation that begins now.
+    fn start(&self) -> Option<Deadline> {
+        match &self.method {
+            Method::Keychain(keychain) => Some(keychain.start()),
+            Method::External(external) => Some(external.start()),
+            Method::Passphrase(_) | Method::RecoveryKey(_) => None,
         }
-        Some(self.slot_key(slot)?.and_then(|slot_key| open(&slot_key)))
+    }
+
+    /// The store key from one slot; nothing if the slot is for another method, and `None` if the key is wrong.
+    fn open_one(&self, table: &KeyTable, slot: &Slot, deadline: Option<Deadline>) -> Option<Result<Option<Key>>> {
+        let open = |slot_key: &Key| seal::unwrap(slot, table, slot_key);
+        let store_id = &table.store_id;
+        match (&self.method, slot.kind, deadline, &slot.external) {
+            (Method::Keychain(keychain), SlotKind::Keychain, Some(deadline), _) => {
+                Some(keychain.find_key(store_id, slot.id, deadline, open))
+            }
+            (Method::External(external), _, Some(deadline), Some(data)) if external.is_for(data) => {
+                let found = external.find_key(store_id, slot.id, data, deadline);
+                Some(found.and_then(|slot_key| open(&slot_key)))
+            }
+            _ => Some(self.slot_key(slot)?.and_then(|slot_key| open(&slot_key))),
+        }
     }
 
     /// The key that a passphrase or a recovery key gives for a slot; `None` if the slot is for another method.
@@ -223,19 +269,49 @@ impl Unlock {
     /// The error for a key that does not open its slot.
     fn wrong(&self, path: &Path) -> Error {
         let path = path.to_owned();
-        match self.method {
+        match &self.method {
             Method::Passphrase(_) => Error::WrongPassphrase { path },
             Method::Keychain(_) => KeychainFailure::WrongKey.error(),
             Method::RecoveryKey(_) => Error::WrongRecoveryKey { path },
+            Method::External(external) => external.error(ExternalFailure::WrongKey),
+        }
+    }
+}
+
+/// What keeps keys of slots outside of the store.
+#[derive(Debug, Clone)]
+pub(crate) enum Keeper {
+    Keychain(Keychain),
+    External(External),
+}
+
+impl Keeper {
+    /// Deletes the key of a slot that is gone. It is not an error if there is no such key.
+    pub(crate) fn forget(&self, store_id: &StoreId, slot: &Slot) -> Result<()> {
+        match (self, slot.kind, &slot.external) {
+            (Self::Keychain(keychain), SlotKind::Keychain, _) => keychain.forget(store_id, slot.id).map(drop),
+            (Self::External(external), _, Some(data)) if external.is_for(data) => {
+                external.forget(store_id, slot.id, data)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it keeps the same keys.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keychain(one), Self::Keychain(other)) => one.is_same(other),
+            (Self::External(one), Self::External(other)) => one.is_same(other),
+            _ => false,
         }
     }
 }
 
 /// The store key, from the first unlock method that opens a slot.
-pub(crate) fn open_first(unlocks: &[&Unlock], header: &Header, path: &Path) -> Result<Unlocked> {
+pub(crate) fn open_first(unlocks: &[&Unlock], table: &KeyTable, path: &Path) -> Result<Unlocked> {
     let mut failures = Vec::new();
     for unlock in unlocks {
-        match unlock.open_slot(header, path) {
+        match unlock.open_slot(table, path) {
             Ok(unlocked) => return Ok(unlocked),
             Err(error @ Error::Internal(_)) => return Err(error),
             Err(error) => failures.push(UnlockFailure { method: unlock.method(), error }),
@@ -247,7 +323,11 @@ pub(crate) fn open_first(unlocks: &[&Unlock], header: &Header, path: &Path) -> R
 /// Whether the next slot may open all the same: it may cost less memory, belong to this machine, or have a sound entry.
 fn concerns_one_slot(error: &Error) -> bool {
     use KeychainFailure::{Broken, Missing, Unavailable, WrongKey};
-    matches!(error, Error::KdfMemory { .. } | Error::Keychain { why: Missing | WrongKey | Broken | Unavailable })
+    match error {
+        Error::KdfMemory { .. } | Error::Keychain { why: Missing | WrongKey | Broken | Unavailable } => true,
+        Error::External { why, .. } => !matches!(why, ExternalFailure::TimedOut { .. }),
+        _ => false,
+    }
 }
 
 /// Whether the refusal of any other slot says more.

@@ -25,7 +25,17 @@ fn run(target: &str, at_least: usize, run: impl Fn(&[u8])) {
 
 #[test]
 fn headers() {
-    run("header", 8, fuzzing::header);
+    run("header", 11, fuzzing::header);
+}
+
+#[test]
+fn key_tables() {
+    run("key_table", 12, fuzzing::key_table);
+}
+
+#[test]
+fn records() {
+    run("record", 16, fuzzing::record);
 }
 
 #[test]
@@ -36,6 +46,11 @@ fn payloads() {
 #[test]
 fn mutated_files() {
     run("open_mutated", 50, fuzzing::open_mutated);
+}
+
+#[test]
+fn changed_rows() {
+    run("open_row", 50, fuzzing::open_row);
 }
 
 #[test]
@@ -58,7 +73,8 @@ fn each_target_has_seeds_and_is_run_here() {
         names.sort();
         names
     };
-    let targets = ["header", "open_mutated", "operations", "payload", "recovery_key"];
+    let targets =
+        ["header", "key_table", "open_mutated", "open_row", "operations", "payload", "record", "recovery_key"];
     assert_eq!(names(seeds()), targets);
     assert_eq!(names(seeds().join("../fuzz_targets")), targets);
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each module with its layer and what it may import of ours. Nothing may be imported from above, or in a circle.
-const LAYERS: [(&str, u8, &[&str]); 28] = [
+const LAYERS: [(&str, u8, &[&str]); 29] = [
     ("hardening", 0, &[]),
     ("id", 0, &[]),
     ("method", 0, &[]),
@@ -17,7 +17,7 @@ const LAYERS: [(&str, u8, &[&str]); 28] = [
     ("token", 1, &["error", "id", "secret", "time"]),
     ("kdf", 1, &["error", "secret"]),
     ("slot", 1, &["id", "kdf", "method", "time"]),
-    ("format", 1, &["error", "id", "kdf", "slot"]),
+    ("format", 1, &["error", "id", "kdf", "secret", "slot", "time"]),
     ("status", 1, &["error", "slot"]),
     ("batch", 2, &["error", "id", "token"]),
     ("store", 2, &["batch", "error", "id", "token"]),
@@ -28,12 +28,13 @@ const LAYERS: [(&str, u8, &[&str]); 28] = [
     ("file", 2, &["error", "format", "secret", "status"]),
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
     ("changes", 3, &["batch", "codec", "error", "id", "index", "matching", "token"]),
+    ("vault", 3, &["codec", "error", "format", "id", "matching", "seal", "secret", "slot", "time", "token", "unlock"]),
     (
         "engine",
         4,
         &[
-            "changes", "codec", "error", "file", "format", "id", "index", "seal", "secret", "slot", "status", "time",
-            "token", "unlock",
+            "changes", "codec", "error", "file", "format", "id", "index", "seal", "secret", "slot", "status", "token",
+            "unlock", "vault",
         ],
     ),
     ("snapshot", 5, &["error", "id", "index", "matching", "token"]),
@@ -48,7 +49,7 @@ const LAYERS: [(&str, u8, &[&str]); 28] = [
     ("memory", 5, &["batch", "changes", "error", "id", "index", "matching", "store", "token"]),
     ("import", 6, &["batch", "error", "file", "id", "memory", "secret", "store", "token"]),
     ("testing", 6, &["kdf", "lib"]),
-    ("fuzzing", 6, &["codec", "engine", "file", "format", "id", "lib", "seal", "secret", "time"]),
+    ("fuzzing", 6, &["codec", "engine", "file", "format", "lib", "seal", "secret", "time", "unlock", "vault"]),
     ("lib", 7, &[]),
 ];
 
@@ -59,7 +60,7 @@ const EXTERNAL: [(&str, &[&str]); 18] = [
     ("bincode::", &["codec"]),
     ("csv_core::", &["import"]),
     ("serde::", &["codec"]),
-    ("data_encoding::", &["id", "unlock"]),
+    ("data_encoding::", &["id", "unlock", "vault"]),
     ("keyring_core::", &["unlock"]),
     ("ring::aead", &["seal"]),
     ("ring::hkdf", &["seal"]),
@@ -68,7 +69,7 @@ const EXTERNAL: [(&str, &[&str]); 18] = [
     ("ring::digest", &["format", "fuzzing", "seal", "unlock"]),
     ("hashbrown::", &["index"]),
     ("humantime::", &["time"]),
-    ("parking_lot::", &["engine", "file", "memory"]),
+    ("parking_lot::", &["engine", "file", "memory", "vault"]),
     ("rustix::", &["file", "hardening"]),
     ("subtle::", &["seal", "secret"]),
     ("thiserror::", &["error"]),

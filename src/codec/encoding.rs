@@ -10,11 +10,11 @@ use serde::Serialize;
 
 #[cfg(any(test, feature = "__fuzzing"))]
 use super::Contents;
-use super::{Ancestor, Attribute, LENGTH_LEN, Note, Record, SCHEMA, SlotNote, options, padded_len};
+use super::{Ancestor, Attribute, LENGTH_LEN, Record, SCHEMA, options, padded_len, padded_row_len};
 use crate::{
     error::{Error, Result},
     format::{Mark, length},
-    secret::Secret,
+    secret::{Secret, SecretBytes},
     time::Millis,
     token::{Fields, Stored, Token},
 };
@@ -33,7 +33,6 @@ pub(crate) struct Encoding<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Prelude<'a> {
     pub(crate) next_id: u64,
-    pub(crate) notes: &'a [SlotNote],
     pub(crate) ancestors: &'a [Mark],
 }
 
@@ -46,13 +45,12 @@ impl<'a> Encoding<'a> {
         tokens: impl Iterator<Item = (&'a str, &'a Token)>,
         records_len: u64,
     ) -> Result<Self> {
-        let Prelude { next_id, notes, ancestors } = prelude;
+        let Prelude { next_id, ancestors } = prelude;
         let tokens: Vec<_> = tokens.collect();
-        let notes: Vec<_> = notes.iter().map(note_of).collect();
         let ancestors: Vec<_> = ancestors.iter().map(ancestor_of).collect();
         let record_tags: &[[u8; 8]] = &[];
         // A list is its length and then its items.
-        let start = (SCHEMA, next_id, notes, ancestors, record_tags, length(tokens.len()));
+        let start = (SCHEMA, next_id, ancestors, record_tags, length(tokens.len()));
         let start = options(u64::MAX).serialize(&start);
         let start = start.map_err(|_| unencodable())?;
         let payload_len = length(start.len()).saturating_add(records_len);
@@ -88,10 +86,10 @@ impl<'a> Encoding<'a> {
 #[cfg(any(test, feature = "__fuzzing"))]
 impl<'a> Encoding<'a> {
     pub(crate) fn of(header_len: usize, contents: &'a Contents) -> Result<Self> {
-        let Contents { next_id, notes, ancestors, tokens } = contents;
+        let Contents { next_id, ancestors, tokens } = contents;
         let len = tokens.iter().map(|(name, tokens)| records_len(name, tokens)).sum();
         let tokens = tokens.iter().flat_map(|(name, tokens)| tokens.iter().map(move |token| (&**name, token)));
-        Self::new(header_len, Prelude { next_id: *next_id, notes, ancestors }, tokens, len)
+        Self::new(header_len, Prelude { next_id: *next_id, ancestors }, tokens, len)
     }
 
     pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
@@ -106,6 +104,19 @@ pub(crate) fn records_len<'a>(namespace: &str, tokens: impl IntoIterator<Item = 
     let len = |token| record_of(namespace, token).and_then(|record| size(&record)).unwrap_or_default();
     let lens = tokens.into_iter().map(len);
     lens.fold(0, u64::saturating_add)
+}
+
+/// The padded plaintext of a row.
+pub(super) fn row(namespace: &str, token: &Token) -> Result<SecretBytes> {
+    let record = record_of(namespace, token)?;
+    let len = size(&record)?;
+    let prefix = u32::try_from(len).map_err(|_| unencodable())?.to_le_bytes();
+    // As long from the start as it gets, because reallocating would leave secrets behind.
+    let mut plaintext = SecretBytes::new(vec![0; padded_row_len(len).ok_or_else(unencodable)?]);
+    let mut room = &mut plaintext[..];
+    room.write_all(&prefix).map_err(|_| unencodable())?;
+    options(u64::MAX).serialize_into(room, &record).map_err(|_| unencodable())?;
+    Ok(plaintext)
 }
 
 fn size(part: &impl Serialize) -> Result<u64> {
@@ -153,10 +164,6 @@ impl<'b, F: FnMut(&'b [u8])> io::Write for Room<'b, F> {
 
 fn unencodable() -> Error {
     Error::internal("a payload that bincode refuses")
-}
-
-fn note_of(note: &SlotNote) -> Note<'_> {
-    Note { slot_id: note.slot_id.0, label: &note.label, created_at: note.created_at.get() }
 }
 
 fn ancestor_of(mark: &Mark) -> Ancestor {

@@ -8,13 +8,12 @@ fn origin() -> Origin {
 }
 
 /// Of a file of that generation.
-pub(super) fn header(generation: u64) -> Header {
-    let (body_salt, body_commitment, slots) = ([0; 32], [0; 32], Vec::new());
-    Header { store_id: [0; 16], generation, body_len: 0, body_salt, body_commitment, key_id: [0; 8], slots }
+pub(super) fn header(generation: u64) -> BodyHeader {
+    BodyHeader::new(generation, 570)
 }
 
 /// The length of such a header.
-pub(super) const HEADER_LEN: usize = 160;
+pub(super) const HEADER_LEN: usize = 136 + 570;
 
 /// A plaintext of one block less what is around it.
 pub(super) const ONE_BLOCK: usize = BLOCK - HEADER_LEN - TAG_LEN;
@@ -38,10 +37,9 @@ pub(super) fn token(id: &str) -> Fields {
 }
 
 pub(super) fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
-    let note = SlotNote { slot_id: SlotId([7; 16]), label: "laptop".into(), created_at: Millis::new(1).unwrap() };
     let tokens: Vec<_> = tokens.into_iter().map(Token::from).collect();
     let tokens = if tokens.is_empty() { BTreeMap::new() } else { BTreeMap::from([("".into(), tokens)]) };
-    Contents { next_id: 100, notes: vec![note], ancestors: vec![], tokens }
+    Contents { next_id: 100, ancestors: vec![], tokens }
 }
 
 fn encoded(contents: &Contents) -> Vec<u8> {
@@ -85,7 +83,7 @@ fn record(id: &str) -> Record<'_> {
 }
 
 fn payload(records: Vec<Record<'_>>) -> Payload<'_> {
-    Payload { schema: SCHEMA, next_id: 100, notes: vec![], ancestors: vec![], record_tags: vec![], records }
+    Payload { schema: SCHEMA, next_id: 100, ancestors: vec![], record_tags: vec![], records }
 }
 
 fn decoded(payload: &Payload<'_>) -> Result<Contents> {
@@ -157,11 +155,6 @@ fn the_payload_is_laid_out_as_the_document_says() {
     let mut expected = vec![];
     expected.extend_from_slice(&1_u32.to_le_bytes()); // schema
     expected.extend_from_slice(&100_u64.to_le_bytes()); // next id
-    expected.extend_from_slice(&1_u64.to_le_bytes()); // one note
-    expected.extend_from_slice(&[7; 16]);
-    expected.extend_from_slice(&6_u64.to_le_bytes());
-    expected.extend_from_slice(b"laptop");
-    expected.extend_from_slice(&1_u64.to_le_bytes());
     expected.extend_from_slice(&[0; 16]); // no ancestors, no tags of a journal's records
     expected.extend_from_slice(&1_u64.to_le_bytes()); // one record
     expected.extend_from_slice(&0_u64.to_le_bytes()); // namespace ""
@@ -196,9 +189,9 @@ fn the_payload_is_laid_out_as_the_document_says() {
 fn padding_follows_padme_and_whole_blocks() {
     for (payload_len, padded) in [
         (0, 4096),
-        // Padmé gives 3,968 for 3,841 to 3,968, and 4,096 up to that: with header and tag more than a block.
-        (3836, 4096),
-        (3837, 8192),
+        // Padmé gives 3,328 for 3,201 to 3,328, and then 3,456: with header and tag more than a block.
+        (3324, 4096),
+        (3325, 8192),
         (4092, 8192),
         (131_068, 135_168),
         (131_069, 139_264),     // 2^17 + 1: steps of 2^(17 - 5)
@@ -248,8 +241,8 @@ fn bytes_after_the_payload_are_refused() {
 #[test]
 fn lengths_that_promise_more_than_there_is_cost_nothing() {
     let bytes = options(u64::MAX).serialize(&payload(vec![])).unwrap();
-    // The counts of notes, of ancestors, of record tags and of records.
-    for at in [12, 20, 28, 36] {
+    // The counts of ancestors, of record tags and of records.
+    for at in [12, 20, 28] {
         for count in [u64::MAX, 1 << 40, 1] {
             let mut bomb = bytes.clone();
             bomb[at..at + 8].copy_from_slice(&count.to_le_bytes());
@@ -434,9 +427,48 @@ fn sizes_are_those_that_can_be_saved() {
     let mut row = record("1");
     row.access_token = Some(&larger);
     assert_malformed(decoded(&payload(vec![row])), "could not have been saved");
+}
 
-    let note = |label| Note { slot_id: [1; 16], label, created_at: 1 };
-    let noted = |label| decoded(&Payload { notes: vec![note(label)], ..payload(vec![]) });
-    assert!(noted(&largest[..256]).is_ok());
-    assert_malformed(noted(&largest[..257]), "label");
+fn row(record: &Record<'_>) -> Vec<u8> {
+    let record = options(u64::MAX).serialize(record).unwrap();
+    let mut plaintext = u32::try_from(record.len()).unwrap().to_le_bytes().to_vec();
+    plaintext.extend_from_slice(&record);
+    plaintext.resize(plaintext.len().next_multiple_of(256), 0);
+    plaintext
+}
+
+#[test]
+fn row_reads_back_and_encodes_to_the_same_bytes() {
+    let plaintext = row(&Record { namespace: "n", user_name: Some("ada"), ..record("7") });
+    let token = decode_row(&plaintext, "n", origin()).unwrap();
+    assert_eq!((token.id().unwrap().as_str(), token.user_name(), token.revision()), ("7", Some("ada"), Some(3)));
+    assert_eq!(*encode_row("n", &token).unwrap(), plaintext);
+}
+
+#[test]
+fn row_is_padded_by_padme_and_blocks_of_256_bytes() {
+    for (record_len, padded) in [(1, 256), (252, 256), (253, 512), (4092, 4096), (4093, 4352), (70_000, 71_680)] {
+        assert_eq!(padded_row_len(record_len), Some(padded), "{record_len}");
+    }
+}
+
+#[test]
+fn each_rule_of_a_row_is_checked() {
+    let refused = |plaintext: &[u8]| match decode_row(plaintext, "", origin()) {
+        Err(FileFlaw::Malformed(rule)) => rule.to_string(),
+        other => panic!("expected Malformed, got {other:?}"),
+    };
+    let sound = row(&record("1"));
+    assert!(decode_row(&sound, "", origin()).is_ok());
+    assert!(refused(&row(&Record { namespace: "n", ..record("1") })).contains("namespace"));
+    assert!(refused(&row(&Record { revision: 0, ..record("1") })).contains("revision"));
+    assert!(refused(&row(&Record { access_token: None, ..record("1") })).contains("saved"));
+    assert!(refused(&[&sound[..], &[0; 256]].concat()).contains("padded"));
+    assert!(refused(&sound[..sound.len() - 1]).contains("padded"));
+    let mut dirty = sound.clone();
+    *dirty.last_mut().unwrap() = 1;
+    assert!(refused(&dirty).contains("padded"));
+    let mut longer = sound;
+    longer[0] += 1;
+    assert!(refused(&longer).contains("bincode"));
 }

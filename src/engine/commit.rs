@@ -13,7 +13,7 @@ use super::{
     Engine,
     draft::Draft,
     read_all,
-    state::{Lineage, Loaded, prologue_of, sealed},
+    state::{Lineage, Loaded, sealed},
     writers::{Change, Committed, Group, Lead, Turn},
 };
 use crate::{
@@ -152,11 +152,12 @@ impl Engine {
             }
         }
         let encoding = draft.encoding()?;
-        let mut header = draft.header.clone();
+        let mut header = draft.header();
         self.file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(&draft.unlocked.store_key, &mut header, &encoding)?;
+        let vault = draft.vault.clone();
+        let sealed = sealed(&vault, &mut header, &encoding)?;
         drop(encoding);
-        let Draft { tokens, ancestors, notes, unlocked, .. } = draft;
+        let Draft { tokens, ancestors, .. } = draft;
         let delta = tokens.finish();
         let mut opened = state.held.duplicate()?;
         let loaded = state.loaded();
@@ -178,11 +179,11 @@ impl Engine {
             }
         };
         let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors };
-        let prologue = prologue_of(sealed);
+        let prologue = sealed.body_header;
         let mut state = self.state.write();
         delta.apply(Arc::make_mut(&mut state.index));
         (state.prologue, state.is_unsynced) = (prologue, replacement.unsynced.is_some());
-        (state.header, state.notes, state.unlocked, state.lineage) = (header, notes, unlocked, lineage);
+        (state.header, state.vault, state.lineage) = (header, vault, lineage);
         let replaced = mem::replace(&mut state.held, replacement.held);
         drop((state, opened));
         self.close(replaced);

@@ -1,8 +1,8 @@
 //! Every bit of every sample file flipped, every length cut, bytes added: as it is, and by an attacker who computes the
-//! check again.
+//! checks again.
 //!
-//! The key of each slot is derived once, and the slot is tried with it even if its salt or cost was changed: as if a
-//! derivation could not tell them apart, which is more than can happen.
+//! The key of each slot is derived once, and the slot is tried with it even if its salt, its cost or its data was
+//! changed: as if nothing that gives a key could tell them apart, which is more than can happen.
 
 use std::{fs, path::Path};
 
@@ -13,17 +13,32 @@ use serde_json::Value;
 use super::*;
 use crate::{
     error::FileFlaw,
-    format::SLOT_LEN,
+    format::{Slot, length},
+    method::UnlockMethod,
+    seal,
+    secret::Key,
     slot::SlotKind,
     unlock::{Passphrase, RecoveryKey},
 };
 
-/// A sample file with the keys of its slots, in their order.
+/// A sample file with what opens it.
 struct Sample {
     name: String,
     file: Vec<u8>,
+    table: KeyTable,
     header_len: usize,
-    slots: Vec<(SlotKind, Key)>,
+    /// In the slots' order.
+    ways: Vec<Way>,
+}
+
+/// What opens one slot.
+struct Way {
+    method: UnlockMethod,
+    /// Of an external slot: a provider is not asked about slots of another one.
+    provider: Option<Box<str>>,
+    key: Key,
+    /// All slots that it opens.
+    opens: Vec<usize>,
 }
 
 fn samples() -> Vec<Sample> {
@@ -33,7 +48,7 @@ fn samples() -> Vec<Sample> {
     // These are built as the others are, and take long: one is large, one costs much to unlock.
     let samples = samples.filter(|path| !path.ends_with("boundaries.keep") && !path.ends_with("costs.keep"));
     let samples: Vec<_> = samples.map(|path| sample(&path)).collect();
-    assert_eq!(samples.len(), 15);
+    assert_eq!(samples.len(), 19);
     samples
 }
 
@@ -45,22 +60,31 @@ fn sample(path: &Path) -> Sample {
         texts.map(|text| text.as_str().unwrap().to_owned()).collect()
     };
     let mut copy = file.clone();
-    let (header, bytes, _) = Header::parse(&mut copy).unwrap();
-    let header_len = bytes.len();
+    let Parts { table, header, .. } = Parts::parse(&mut copy).unwrap();
+    let header_len = header.len();
     let passphrases = texts("passphrases").into_iter().map(|text| Unlock::from(Passphrase::new(text)));
     let recovery_keys =
         texts("recovery_keys").into_iter().map(|text| Unlock::from(text.parse::<RecoveryKey>().unwrap()));
     let unlocks: Vec<_> = passphrases.chain(recovery_keys).collect();
-    let of_keychain: Vec<_> = texts("keychain_keys").iter().map(|text| key_of(text)).collect();
-    let opens = |slot: &format::Slot, key: &Key| seal::unwrap(slot, &header, key).unwrap().is_some();
-    let slots = header.slots.iter().map(|slot| {
+    let kept: Vec<_> =
+        ["keychain_keys", "external_keys"].into_iter().flat_map(texts).map(|text| key_of(&text)).collect();
+    let opens = |slot: &Slot, key: &Key| seal::unwrap(slot, &table, key).unwrap().is_some();
+    let ways = table.slots.iter().map(|slot| {
         let mut keys = unlocks.iter().filter_map(|unlock| unlock.slot_key(slot)).map(Result::unwrap);
         let key = keys.find(|key| opens(slot, key));
-        let key = key.or_else(|| of_keychain.iter().find(|key| opens(slot, key)).cloned());
-        (slot.kind, key.expect("a secret for each slot is beside the file"))
+        let key = key.or_else(|| kept.iter().find(|key| opens(slot, key)).cloned());
+        let key = key.expect("a secret for each slot is beside the file");
+        let all = table.slots.iter().enumerate().filter(|(_, slot)| opens(slot, &key));
+        Way {
+            method: slot.kind.method(),
+            provider: slot.external.as_ref().map(|data| data.provider.clone()),
+            opens: all.map(|(number, _)| number).collect(),
+            key,
+        }
     });
+    let ways = ways.collect();
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-    Sample { name, header_len, slots: slots.collect(), file }
+    Sample { name, table, header_len, ways, file }
 }
 
 fn key_of(hexadecimal: &str) -> Key {
@@ -72,142 +96,248 @@ fn key_of(hexadecimal: &str) -> Key {
 /// Why a file does not open.
 #[derive(Debug)]
 enum Refusal {
-    /// The slot's key opens no slot of its kind.
+    /// The key opens no slot that it is tried with.
     WrongKey,
     Bad(FileFlaw),
 }
 
 use Refusal::{Bad, WrongKey};
 
-/// Why a file does not open with a slot's key, in each slot of that kind.
-fn refusal(file: &mut [u8], kind: SlotKind, key: &Key) -> Refusal {
-    let (header, bytes, body) = match Header::parse(file) {
-        Ok(parsed) => parsed,
+/// Why a file does not open with that key, in each slot that it is for.
+fn refusal(file: &mut [u8], way: &Way) -> Refusal {
+    let Parts { body_header, table, header, body } = match Parts::parse(file) {
+        Ok(parts) => parts,
         Err(flaw) => return Bad(flaw),
     };
-    let mut slots = header.slots.iter().filter(|slot| slot.kind.method() == kind.method());
-    match slots.find_map(|slot| seal::unwrap(slot, &header, key).unwrap()) {
-        Some(store_key) => Bad(unseal(&store_key, &header, bytes, body).unwrap().map(|_| ()).expect_err("it opened")),
-        None => WrongKey,
-    }
+    let provider = |slot: &Slot| slot.external.as_ref().map(|data| data.provider.clone());
+    let is_for = |slot: &&Slot| slot.kind.method() == way.method && provider(slot) == way.provider;
+    let mut slots = table.slots.iter().filter(is_for);
+    let open = |slot: &Slot| Some(Unlocked { store_key: seal::unwrap(slot, &table, &way.key).unwrap()?, by: slot.id });
+    let Some(unlocked) = slots.find_map(open) else { return WrongKey };
+    let vault = match Vault::unlock(Path::new("damaged"), table, &header[BODY_HEADER_LEN..], |_| Ok(unlocked)) {
+        Ok(vault) => vault,
+        Err(Error::BadFile { flaw, .. }) => return Bad(flaw),
+        Err(other) => panic!("{other:?}"),
+    };
+    Bad(unseal(&vault, &body_header, header, body).unwrap().map(|_| ()).expect_err("it opened"))
 }
 
-fn recheck(header: &mut [u8]) {
-    let (content, check) = header.split_last_chunk_mut::<32>().unwrap();
+/// Computes the check again that ends these bytes.
+fn recheck(part: &mut [u8]) {
+    let (content, check) = part.split_last_chunk_mut::<32>().unwrap();
     check.copy_from_slice(digest(&SHA256, content).as_ref());
 }
 
-/// Whether a flipped bit of that byte, with the check computed again, is reported so when that slot is used.
-fn is_expected(at: usize, used: usize, kind_at: Option<SlotKind>, error: &Refusal) -> bool {
-    let Some(at) = at.checked_sub(PROLOGUE_LEN) else {
-        return match at {
+fn recheck_header(file: &mut [u8], header_len: usize) {
+    recheck(&mut file[..BODY_HEADER_LEN]);
+    recheck(&mut file[BODY_HEADER_LEN..header_len]);
+}
+
+/// Where a byte of a header is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    OfBodyHeader(usize),
+    /// Of the key table, before its slots.
+    OfStart(usize),
+    OfSlot(usize, OfSlot),
+    /// After the slots and before the check: salt, notes, mac.
+    Sealed,
+    /// One of the two checks.
+    Check,
+}
+
+/// Where a byte of a slot is.
+#[derive(Debug, Clone, Copy)]
+enum OfSlot {
+    Kind,
+    /// The version of argon2 and the length of the data.
+    Fixed,
+    Cost,
+    /// A length in the data.
+    LenInData,
+    Provider,
+    /// Id, salt, public data, commitment, wrapped key: any bytes will do.
+    AnyBytes,
+}
+
+impl Sample {
+    fn place(&self, at: usize) -> Place {
+        let Some(mut at) = at.checked_sub(BODY_HEADER_LEN) else {
+            return if at < BODY_HEADER_LEN - 32 { Place::OfBodyHeader(at) } else { Place::Check };
+        };
+        if at >= self.header_len - BODY_HEADER_LEN - 32 {
+            return Place::Check;
+        }
+        if at < 48 {
+            return Place::OfStart(at);
+        }
+        at -= 48;
+        for (number, slot) in self.table.slots.iter().enumerate() {
+            let len = slot.head().len() + 32 + 48;
+            if at < len {
+                return Place::OfSlot(number, of_slot(slot, at));
+            }
+            at -= len;
+        }
+        Place::Sealed
+    }
+}
+
+fn of_slot(slot: &Slot, at: usize) -> OfSlot {
+    let provider_len = slot.external.as_ref().map(|data| data.provider.len());
+    let provider_end = provider_len.map(|len| 66 + len);
+    match (at, provider_end) {
+        (0, _) => OfSlot::Kind,
+        (1..4, _) => OfSlot::Fixed,
+        (4..16, _) => OfSlot::Cost,
+        (64..66, Some(_)) => OfSlot::LenInData,
+        (66.., Some(end)) if at < end => OfSlot::Provider,
+        (66.., Some(end)) if at < end + 2 => OfSlot::LenInData,
+        _ => OfSlot::AnyBytes,
+    }
+}
+
+/// Whether a flipped bit there is reported so, as it is.
+fn is_damage(at: usize, error: &Refusal) -> bool {
+    match at {
+        0..8 => matches!(error, Bad(FileFlaw::NotAKeystore)),
+        8..10 => matches!(error, Bad(FileFlaw::UnsupportedVersion { .. })),
+        _ => matches!(error, Bad(FileFlaw::DamagedHeader)),
+    }
+}
+
+/// Whether a flipped bit there, with the checks computed again, is reported so to who opens the file in that way.
+fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> bool {
+    let is_malformed = matches!(error, Bad(FileFlaw::Malformed(_)));
+    let is_tampered = matches!(error, Bad(FileFlaw::Tampered));
+    match place {
+        Place::OfBodyHeader(at) => match at {
             0..8 => matches!(error, Bad(FileFlaw::NotAKeystore)),
             8..10 => matches!(error, Bad(FileFlaw::UnsupportedVersion { .. })),
-            // For more slots the file is too short, or the length does not fit them.
-            10..16 => matches!(error, Bad(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })),
-            16..24 => matches!(error, Bad(FileFlaw::Truncated { .. } | FileFlaw::Malformed(_))),
+            // A length that a key table may have ends it elsewhere: where the check is not, or the file is not as long.
+            12..16 => is_malformed || matches!(error, Bad(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })),
+            16..24 => is_malformed || matches!(error, Bad(FileFlaw::Truncated { .. })),
             24..28 => matches!(error, Bad(FileFlaw::UnsupportedFeature { .. })),
-            28..32 => matches!(error, Bad(FileFlaw::Malformed(_))),
-            // The ids of the store and of its key, which every slot is bound to.
-            32..48 | 120..128 => matches!(error, WrongKey),
+            10..12 | 28..32 => is_malformed,
             // The generation: zero is none.
-            48..56 => matches!(error, Bad(FileFlaw::Tampered | FileFlaw::Malformed(_))),
-            _ => matches!(error, Bad(FileFlaw::Tampered)),
+            32..40 => is_tampered || is_malformed,
+            _ => is_tampered,
+        },
+        Place::OfStart(at) => match at {
+            // Of more slots than there are, some are made of what follows, with whatever costs.
+            10..12 => is_malformed || matches!(error, Bad(FileFlaw::KdfLimit(_))),
+            // The ids of the store and of its key, which every slot is bound to.
+            16..40 => matches!(error, WrongKey),
+            // The revision: zero is none.
+            40..48 => is_tampered || is_malformed,
+            _ => is_malformed,
+        },
+        Place::OfSlot(number, of_slot) => {
+            // If no other slot opens, none does; else the table is not what that slot's store key vouches for.
+            let is_changed = if way.opens == [number] { matches!(error, WrongKey) } else { is_tampered };
+            match (of_slot, sample.table.slots[number].kind) {
+                // Of a keychain's slot one bit makes one for a recovery key, and the other way round.
+                (OfSlot::Kind, SlotKind::Keychain | SlotKind::RecoveryKey) => is_changed || is_malformed,
+                (OfSlot::Cost, SlotKind::Passphrase(_)) => is_changed || matches!(error, Bad(FileFlaw::KdfLimit(_))),
+                (OfSlot::Kind | OfSlot::Fixed | OfSlot::Cost | OfSlot::LenInData, _) => is_malformed,
+                // It may be no UTF-8 any more.
+                (OfSlot::Provider, _) => is_changed || is_malformed,
+                (OfSlot::AnyBytes, _) => is_changed,
+            }
+        }
+        Place::Sealed => is_tampered,
+        Place::Check => unreachable!("it is computed again"),
+    }
+}
+
+/// How much is tried.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    /// Where any bytes will do, one bit of each byte; some of the body; two of the ways to open the file.
+    Some,
+    All,
+}
+
+/// Flips the bits of the header, and opens the file in several ways: first in that of the slot that is changed.
+fn assert_flipped_bits_of_the_header_are_told(sample: &Sample, extent: Extent) {
+    let Sample { name, file, header_len, .. } = sample;
+    let mut flipped = file.clone();
+    for bit in 0..header_len * 8 {
+        let (at, mask) = (bit / 8, 1 << (bit % 8));
+        let place = sample.place(at);
+        let is_any_byte = matches!(place, Place::OfSlot(_, OfSlot::AnyBytes) | Place::Sealed | Place::Check);
+        if extent == Extent::Some && is_any_byte && at % 8 != bit % 8 {
+            continue;
+        }
+        flipped.copy_from_slice(file);
+        flipped[at] ^= mask;
+        let error = refusal(&mut flipped, &sample.ways[0]);
+        assert!(is_damage(at, &error), "{name}, bit {bit}: {error:?}");
+        let first = match place {
+            Place::Check => continue,
+            Place::OfSlot(number, _) => number,
+            _ => at,
         };
-    };
-    let changed =
-        if at / SLOT_LEN == used { matches!(error, WrongKey) } else { matches!(error, Bad(FileFlaw::Tampered)) };
-    match (at % SLOT_LEN, kind_at) {
-        // Of a keychain's slot one bit makes one for a recovery key, and the other way round.
-        (0, Some(SlotKind::Keychain | SlotKind::RecoveryKey)) => {
-            changed || matches!(error, Bad(FileFlaw::Tampered | FileFlaw::Malformed(_)))
-        }
-        (0..4, _) => matches!(error, Bad(FileFlaw::Malformed(_))),
-        (4..16, Some(SlotKind::Passphrase(_))) => changed || matches!(error, Bad(FileFlaw::KdfLimit(_))),
-        (4..16, _) => matches!(error, Bad(FileFlaw::Malformed(_))),
-        _ => changed,
-    }
-}
-
-#[test]
-fn every_flipped_bit_of_every_sample_file_is_told_as_what_it_is() {
-    for Sample { name, file, header_len, slots } in samples() {
-        let content_len = header_len - 32;
-        for bit in 0..header_len * 8 {
-            let (at, mask) = (bit / 8, 1 << (bit % 8));
-            let mut flipped = file[..].to_vec();
-            flipped[at] ^= mask;
-            let as_it_is = refusal(&mut flipped, slots[0].0, &slots[0].1);
-            let is_damage = match at {
-                0..8 => matches!(as_it_is, Bad(FileFlaw::NotAKeystore)),
-                8..10 => matches!(as_it_is, Bad(FileFlaw::UnsupportedVersion { .. })),
-                10..16 => matches!(as_it_is, Bad(FileFlaw::DamagedHeader | FileFlaw::Truncated { .. })),
-                _ => matches!(as_it_is, Bad(FileFlaw::DamagedHeader)),
-            };
-            assert!(is_damage, "{name}, bit {bit}: {as_it_is:?}");
-            if at >= content_len {
-                continue;
-            }
-            recheck(&mut flipped[..header_len]);
-            let kind_at = at.checked_sub(PROLOGUE_LEN).map(|at| slots[at / SLOT_LEN].0);
-            for (used, (kind, key)) in slots.iter().enumerate() {
-                let error = refusal(&mut flipped.clone(), *kind, key);
-                assert!(is_expected(at, used, kind_at, &error), "{name}, bit {bit}, slot {used}: {error:?}");
-            }
+        recheck_header(&mut flipped, *header_len);
+        let count = if extent == Extent::Some { 2 } else { sample.ways.len() };
+        for used in (first..first + sample.ways.len()).take(count).map(|used| used % sample.ways.len()) {
+            let way = &sample.ways[used];
+            let error = refusal(&mut flipped.clone(), way);
+            assert!(is_expected(sample, place, way, &error), "{name}, bit {bit}, {place:?}, slot {used}: {error:?}");
         }
     }
 }
 
-/// Each bit from there on, in steps.
-fn assert_every_flipped_bit_of_the_body_is_tampering(sample: &Sample, step: usize) {
-    let Sample { name, file, header_len, slots } = sample;
-    let (kind, key) = &slots[0];
-    let mut flipped = vec![0; file.len()];
-    for bit in (header_len * 8..file.len() * 8).step_by(step) {
+/// Flips the bits of the body.
+fn assert_flipped_bits_of_the_body_are_tampering(sample: &Sample, extent: Extent) {
+    let Sample { name, file, header_len, ways, .. } = sample;
+    let bits = header_len * 8..file.len() * 8;
+    // Odd, so that it is another place in a byte each time.
+    let step = if extent == Extent::Some { (bits.len() / 500) | 1 } else { 1 };
+    let mut flipped = file.clone();
+    for bit in bits.step_by(step) {
         flipped.copy_from_slice(file);
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let error = refusal(&mut flipped, *kind, key);
+        let error = refusal(&mut flipped, &ways[bit % ways.len()]);
         assert!(matches!(error, Bad(FileFlaw::Tampered)), "{name}, bit {bit}: {error:?}");
     }
 }
 
-const SMALL: usize = 8192;
-
 #[test]
-fn every_flipped_bit_of_a_body_is_tampering() {
+fn flipped_bits_of_every_sample_file_are_told_as_what_they_are() {
     for sample in samples() {
-        // Of the large file every bit of another place in a byte; the next test takes all.
-        let step = if sample.file.len() <= SMALL { 1 } else { 1021 };
-        assert_every_flipped_bit_of_the_body_is_tampering(&sample, step);
+        assert_flipped_bits_of_the_header_are_told(&sample, Extent::Some);
+        assert_flipped_bits_of_the_body_are_tampering(&sample, Extent::Some);
     }
 }
 
 #[test]
 #[ignore = "takes minutes: `.ci/campaign damage`"]
-fn every_flipped_bit_of_a_large_body_is_tampering() {
-    let large: Vec<_> = samples().into_iter().filter(|sample| sample.file.len() > SMALL).collect();
-    assert_eq!(large.len(), 1);
-    large.iter().for_each(|sample| assert_every_flipped_bit_of_the_body_is_tampering(sample, 1));
+fn every_flipped_bit_of_every_sample_file_is_told_as_what_it_is() {
+    for sample in samples() {
+        assert_flipped_bits_of_the_header_are_told(&sample, Extent::All);
+        assert_flipped_bits_of_the_body_are_tampering(&sample, Extent::All);
+    }
 }
 
 #[test]
 fn every_length_but_its_own_is_refused() {
-    for Sample { name, mut file, header_len, slots } in samples() {
-        let (kind, key) = &slots[0];
-        for len in 0..file.len() {
-            let error = refusal(&mut file[..len], *kind, key);
-            let is_cut = matches!(error, Bad(FileFlaw::Truncated { found, .. }) if found == format::length(len));
+    for Sample { name, mut file, header_len, ways, .. } in samples() {
+        let way = &ways[0];
+        // Of a long file, not every length of the body.
+        let step = if file.len() > 1 << 16 { 61 } else { 1 };
+        for len in (0..header_len).chain((header_len..file.len()).step_by(step)) {
+            let error = refusal(&mut file[..len], way);
+            let is_cut = matches!(error, Bad(FileFlaw::Truncated { found, .. }) if found == length(len));
             assert!(is_cut || (len == 0 && matches!(error, Bad(FileFlaw::Empty))), "{name}, {len} bytes: {error:?}");
         }
         for added in [1, 2, 16, 4096] {
             let mut longer = file.clone();
             longer.resize(file.len() + added, 0);
-            assert!(matches!(refusal(&mut longer, *kind, key), Bad(FileFlaw::Malformed(_))), "{name}, {added} more");
+            assert!(matches!(refusal(&mut longer, way), Bad(FileFlaw::Malformed(_))), "{name}, {added} more");
             // Nor if the header is made to say so.
-            let body_len = format::length(longer.len() - header_len);
-            longer[16..24].copy_from_slice(&body_len.to_le_bytes());
-            recheck(&mut longer[..header_len]);
-            let error = refusal(&mut longer, *kind, key);
+            let body_len = longer.len() - header_len;
+            let error = refusal_with_body_len(&mut longer, header_len, body_len, way);
             let is_told = if added == 4096 {
                 matches!(error, Bad(FileFlaw::Tampered))
             } else {
@@ -218,10 +348,58 @@ fn every_length_but_its_own_is_refused() {
         // A block less, and the header made to say so.
         let mut shorter = file[..file.len() - 4096].to_vec();
         if shorter.len() > header_len + 4096 {
-            let body_len = format::length(shorter.len() - header_len);
-            shorter[16..24].copy_from_slice(&body_len.to_le_bytes());
-            recheck(&mut shorter[..header_len]);
-            assert!(matches!(refusal(&mut shorter, *kind, key), Bad(FileFlaw::Tampered)), "{name}");
+            let body_len = shorter.len() - header_len;
+            let error = refusal_with_body_len(&mut shorter, header_len, body_len, way);
+            assert!(matches!(error, Bad(FileFlaw::Tampered)), "{name}: {error:?}");
+        }
+    }
+}
+
+fn refusal_with_body_len(file: &mut [u8], header_len: usize, body_len: usize, way: &Way) -> Refusal {
+    file[16..24].copy_from_slice(&length(body_len).to_le_bytes());
+    recheck_header(file, header_len);
+    refusal(file, way)
+}
+
+/// What a key table without a file says to those bytes.
+fn refusal_alone(bytes: &[u8]) -> FileFlaw {
+    KeyTable::parse_alone(bytes).map(|_| ()).expect_err("it was parsed")
+}
+
+#[test]
+fn every_damage_to_a_key_table_alone_is_told_as_what_it_is() {
+    for Sample { name, file, header_len, .. } in samples() {
+        let table = &file[BODY_HEADER_LEN..header_len];
+        for bit in 0..table.len() * 8 {
+            let mut flipped = table.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let is_told = match (bit / 8, refusal_alone(&flipped)) {
+                (0..8, flaw) => flaw == FileFlaw::NotAKeystore,
+                (8..10, flaw) => matches!(flaw, FileFlaw::UnsupportedVersion { .. }),
+                (_, flaw) => flaw == FileFlaw::DamagedHeader,
+            };
+            assert!(is_told, "{name}, bit {bit}");
+        }
+        for len in 0..table.len() {
+            let is_told = match (len, refusal_alone(&table[..len])) {
+                (0, flaw) => flaw == FileFlaw::Empty,
+                (1..10, flaw) => matches!(flaw, FileFlaw::Truncated { found, .. } if found == length(len)),
+                (_, flaw) => flaw == FileFlaw::DamagedHeader,
+            };
+            assert!(is_told, "{name}, {len} bytes");
+            // Who computes the check again.
+            if len > 32 + 10 {
+                let mut cut = table[..len].to_vec();
+                recheck(&mut cut);
+                assert!(matches!(refusal_alone(&cut), FileFlaw::Malformed(_)), "{name}, {len} bytes");
+            }
+        }
+        for added in [1, 266, 410] {
+            let mut longer = table.to_vec();
+            longer.resize(table.len() + added, 0);
+            assert_eq!(refusal_alone(&longer), FileFlaw::DamagedHeader, "{name}, {added} more");
+            recheck(&mut longer);
+            assert!(matches!(refusal_alone(&longer), FileFlaw::Malformed(_)), "{name}, {added} more");
         }
     }
 }

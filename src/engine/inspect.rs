@@ -9,7 +9,7 @@ use super::{Engine, Written, read_all, state::Loaded};
 use crate::{
     error::{Error, Result},
     file::{StoreFile, Wait},
-    format::{self, Header},
+    format::{self, Parts},
     secret::SecretBytes,
     status::{FileStatus, NotWritable, Status},
 };
@@ -52,7 +52,7 @@ impl Engine {
 
     fn is_rekeyed_since(&self, loaded: &Loaded) -> bool {
         let _gate = self.gate.lock();
-        self.state.read().header.key_id != loaded.header.key_id
+        self.state.read().vault.key_id() != loaded.vault.key_id()
     }
 
     /// That a save would succeed now, as far as the system says so beforehand.
@@ -64,7 +64,7 @@ impl Engine {
     /// The state of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
         let (generation, tokens, opened_by) =
-            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.opened_by()))?;
+            self.read_state(|state| (state.header.generation, state.index.iter().count(), state.vault.opened_by()))?;
         let opened = self.file.open()?;
         Ok(Status {
             path: self.path().to_owned(),
@@ -93,6 +93,6 @@ pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<Path
 pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
     let opened = file.open()?;
     let mut bytes = read_all(&opened)?;
-    let generation = Header::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.0.generation;
+    let generation = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.body_header.generation;
     Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
 }

@@ -3,27 +3,26 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
-    codec::{self, Contents, Encoding, SlotNote},
+    codec::{self, Contents, Encoding},
     error::{Error, FileFlaw, Result},
     file::{Held, Opened},
-    format::{Header, MAX_ANCESTORS, Mark, PROLOGUE_LEN, TAG_LEN},
+    format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, TAG_LEN},
     id::Origin,
     index::Index,
     seal::{self, Sealed},
-    secret::Key,
     token::Token,
-    unlock::Unlocked,
+    vault::Vault,
 };
 
 /// What is in memory of the file.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) held: Held,
-    pub(super) unlocked: Unlocked,
-    /// The file's first bytes: as long as they are the same, so is the state.
+    /// The file's body header: as long as it is the same, so is the state.
     pub(super) prologue: Vec<u8>,
-    pub(super) header: Header,
-    pub(super) notes: Vec<SlotNote>,
+    pub(super) header: BodyHeader,
+    /// The store key with its key slots.
+    pub(super) vault: Arc<Vault>,
     /// Shared with the snapshots that were taken of it, and copied if it has to change while there are any.
     pub(super) index: Arc<Index>,
     /// A save writes them again as they were read.
@@ -99,8 +98,8 @@ impl Refused {
 
 /// The state that a reloaded file is compared with.
 pub(super) struct Loaded {
-    pub(super) unlocked: Unlocked,
-    pub(super) header: Header,
+    pub(super) vault: Arc<Vault>,
+    pub(super) header: BodyHeader,
     mark: Mark,
 }
 
@@ -119,24 +118,23 @@ impl Loaded {
 
 impl State {
     pub(super) fn load(
-        unlocked: Unlocked,
+        vault: Arc<Vault>,
         opened: Opened,
-        header: Header,
+        header: BodyHeader,
         header_bytes: &[u8],
         body: &mut [u8],
     ) -> Result<Self> {
         let mark = header.mark(body.last_chunk::<TAG_LEN>().map_or(&[], |tag| tag));
-        let unsealed = unseal(&unlocked.store_key, &header, header_bytes, body)?;
-        let Contents { next_id, notes, ancestors, mut tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
-        let prologue = header_bytes.get(..PROLOGUE_LEN).unwrap_or_default().to_vec();
+        let unsealed = unseal(&vault, &header, header_bytes, body)?;
+        let Contents { next_id, ancestors, mut tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
+        let prologue = header_bytes.get(..BODY_HEADER_LEN).unwrap_or_default().to_vec();
         let of_default = tokens.remove("").unwrap_or_default();
-        let index = Arc::new(Index::new(origin_of(&header), next_id, of_default));
+        let index = Arc::new(Index::new(origin_of(&vault), next_id, of_default));
         Ok(Self {
             held: opened.hold(),
-            unlocked,
             prologue,
             header,
-            notes,
+            vault,
             index,
             others: Arc::new(OtherNamespaces::new(tokens)),
             lineage: Lineage { mark, ancestors },
@@ -145,56 +143,39 @@ impl State {
         })
     }
 
-    /// The header of the next file, before it is sealed: one generation later, and otherwise the same.
-    pub(super) fn next_header(&self, path: &Path) -> Result<Header> {
-        let generation = self.header.generation.checked_add(1);
-        let generation = generation.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })?;
-        Ok(Header { generation, ..self.header.clone() })
+    /// The generation of the next file.
+    pub(super) fn next_generation(&self, path: &Path) -> Result<u64> {
+        let next = self.header.generation.checked_add(1);
+        next.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })
     }
 
     pub(super) fn loaded(&self) -> Loaded {
-        Loaded { unlocked: self.unlocked.clone(), header: self.header.clone(), mark: self.lineage.mark }
+        Loaded { vault: self.vault.clone(), header: self.header.clone(), mark: self.lineage.mark }
     }
 }
 
 /// What the file holds, from its body, which is decrypted in place; or what is wrong with the file.
 pub(crate) fn unseal(
-    store_key: &Key,
-    header: &Header,
+    vault: &Vault,
+    header: &BodyHeader,
     header_bytes: &[u8],
     body: &mut [u8],
 ) -> Result<Result<Contents, FileFlaw>> {
-    let Some(plaintext) = seal::open(store_key, header, header_bytes, body)? else {
+    let Some(plaintext) = seal::open(vault.store_key(), header, header_bytes, body)? else {
         return Ok(Err(FileFlaw::Tampered));
     };
-    let key_id = seal::key_id(store_key)?;
-    let is_of_header = |contents: &Contents| {
-        if header.key_id != key_id {
-            return Err(FileFlaw::malformed("its key id does not match its key"));
-        }
-        if !contents.notes.iter().map(|note| note.slot_id).eq(header.slots.iter().map(|slot| slot.id)) {
-            return Err(FileFlaw::malformed("its slots and the notes on them differ"));
-        }
-        Ok(())
-    };
-    let contents = codec::decode(plaintext, header, origin_of(header));
-    Ok(contents.and_then(|contents| is_of_header(&contents).map(|()| contents)))
+    Ok(codec::decode(plaintext, header, origin_of(vault)))
 }
 
 /// The store that the revisions in a file count in.
-pub(super) fn origin_of(header: &Header) -> Origin {
-    Origin::of(("file", header.store_id))
+pub(super) fn origin_of(vault: &Vault) -> Origin {
+    Origin::of(("file", vault.store_id()))
 }
 
-pub(super) fn sealed(store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) -> Result<Sealed> {
-    seal::seal(store_key, header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))
-}
-
-/// The first bytes of a file that is on the disk.
-pub(super) fn prologue_of(sealed: Sealed) -> Vec<u8> {
-    let mut prologue = sealed.header;
-    prologue.truncate(PROLOGUE_LEN);
-    prologue
+pub(super) fn sealed<'v>(vault: &'v Vault, header: &mut BodyHeader, encoding: &Encoding<'_>) -> Result<Sealed<'v>> {
+    seal::seal(vault.store_key(), header, vault.bytes(), encoding.len(), &|zeros, finished| {
+        encoding.write(zeros, finished)
+    })
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     Keystore, Token,
-    codec::SlotNote,
     error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
     format::length,
-    id::{SlotId, TokenId},
+    id::TokenId,
     kdf::KdfParams,
     seal::WORTH_A_THREAD,
     status::NotOffered,
@@ -74,14 +73,6 @@ pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
 pub(super) fn users(engine: &Engine) -> Result<Vec<String>> {
     let tokens = engine.read(Index::tokens)?;
     Ok(tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect())
-}
-
-/// Replaces the file behind the engine's back.
-fn overwrite(engine: &Engine, store_key: &Key, header: &mut Header, encoding: &Encoding<'_>) {
-    let lock = engine.file.lock(&now()).unwrap();
-    let opened = engine.file.open().unwrap().hold();
-    let sealed = sealed(store_key, header, encoding).unwrap();
-    let _ = engine.file.prepare(Some(&lock), &sealed.parts()).unwrap().replace(&lock, &opened).unwrap();
 }
 
 fn generation(engine: &Engine) -> u64 {
@@ -204,7 +195,7 @@ fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let mut bytes = fs::read(at(&folder)).unwrap();
-    bytes[PROLOGUE_LEN - 1] ^= 1;
+    bytes[BODY_HEADER_LEN - 1] ^= 1;
     fs::write(at(&folder), &bytes).unwrap();
     engine.state.write().held = engine.file.open().unwrap().hold();
     assert_eq!(flaw(&folder, save(&engine, "ada")), FileFlaw::DamagedHeader);
@@ -265,30 +256,6 @@ fn a_forked_child_is_refused() {
     engine.process = engine.process.wrapping_add(1);
     assert!(matches!(users(&engine), Err(Error::Forked { .. })));
     assert!(matches!(save(&engine, "ada"), Err(Error::Forked { .. })));
-}
-
-/// What a faulty writer with the right key might produce.
-#[test]
-fn notes_that_do_not_fit_the_slots_are_malformed() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    let rewrite = |notes: &[SlotNote]| {
-        let mut header = engine.state.read().header.clone();
-        let prelude = Prelude { next_id: 1, notes, ancestors: &[] };
-        let encoding = Encoding::new(header.len(), prelude, iter::empty(), 0).unwrap();
-        overwrite(&engine, &engine.state.read().unlocked.store_key, &mut header, &encoding);
-        let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
-        Engine::open(file, &unlock(), Duration::ZERO).map(|_| ())
-    };
-    let notes = engine.state.read().notes.clone();
-    rewrite(&notes).unwrap();
-    let rule = |refused| match flaw(&folder, refused) {
-        FileFlaw::Malformed(rule) => rule.to_string(),
-        other => panic!("expected Malformed, got {other:?}"),
-    };
-    assert!(rule(rewrite(&[])).contains("notes"));
-    let other = SlotNote { slot_id: SlotId([0; 16]), ..notes[0].clone() };
-    assert!(rule(rewrite(&[other])).contains("notes"));
 }
 
 /// A disk that cannot sync folders any more.

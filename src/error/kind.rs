@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Error, FileFlaw, ImportFlaw, KeychainFailure};
+use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFlaw};
 
 /// What a caller does next about an [`Error`]: its [`kind`](Error::kind).
 ///
@@ -10,16 +10,17 @@ use super::{Error, FileFlaw, ImportFlaw, KeychainFailure};
 /// |---|---|---|
 /// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan`, `Import` (no file) | create it, or look again |
 /// | `AlreadyExists` | `AlreadyExists` | open it, or choose another path |
-/// | `Damaged` | `BadFile` (other than a newer format) | restore the file from a backup |
+/// | `Damaged` | `BadFile` (other than a newer format), `BadRow` (other than another store key) | restore the file or the database from a backup |
 /// | `Unsupported` | `BadFile` (newer format), `Unsupported` | update the application, or use another store |
 /// | `WrongSecret` | `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`, `MistypedRecoveryKey`, `NoneOpened` | ask again |
 /// | `Keychain` | `Keychain` (other than a bad service name), `NoneOpened` | unlock the keychain, or use another unlock method |
+/// | `External` | `External` (other than a bad name or too much data), `NoneOpened` | connect the device, or use another unlock method |
 /// | `NoKeySlot` | `NoSlotFor`, `NoneOpened` | use another unlock method |
 /// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
-/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked` | open the keystore again |
-/// | `Invalid` | `Keychain` (bad service name), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft` | change what the application asks for |
+/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked`, `BadRow` (another store key) | open the keystore again |
+/// | `Invalid` | `Keychain` (bad service name), `External` (bad name, too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
 /// | `Internal` | `Internal` | report the bug |
@@ -51,6 +52,8 @@ pub enum ErrorKind {
     WrongSecret,
     /// The operating system's keychain did not give or take the key, or this build does not support it.
     Keychain,
+    /// An external provider did not give or take the key.
+    External,
     /// The keystore has no key slot for the unlock method.
     NoKeySlot,
     /// The permissions of a file or directory are in the way.
@@ -90,6 +93,8 @@ impl Error {
             }
             | Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::BadFile { .. } => ErrorKind::Damaged,
+            Self::BadRow { flaw: RowFlaw::OtherKey, .. } => ErrorKind::Reopen,
+            Self::BadRow { .. } => ErrorKind::Damaged,
             Self::WrongPassphrase { .. }
             | Self::EmptyPassphrase
             | Self::WrongRecoveryKey { .. }
@@ -104,6 +109,10 @@ impl Error {
             }
             Self::Keychain { why: KeychainFailure::BadService } => ErrorKind::Invalid,
             Self::Keychain { .. } => ErrorKind::Keychain,
+            Self::External { why: ExternalFailure::BadName { .. } | ExternalFailure::TooMuchData { .. }, .. } => {
+                ErrorKind::Invalid
+            }
+            Self::External { .. } => ErrorKind::External,
             Self::UnsafePermissions { .. } => ErrorKind::Permission,
             Self::Busy { .. } | Self::ChangedMeanwhile { .. } => ErrorKind::Busy,
             Self::Conflict { .. } => ErrorKind::Conflict,
@@ -141,12 +150,16 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, although neither the application nor a person changes anything: another
-    /// writer is at work, memory is short, or the keychain did not answer in time. Wait before trying again.
+    /// writer is at work, memory is short, or the keychain or an external
+    /// provider did not answer in time. Wait before trying again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::ChangedMeanwhile { .. } | Self::KdfMemory { .. } | Self::Random => true,
             Self::Keychain { why } => matches!(why, KeychainFailure::TimedOut { .. }),
+            Self::External { why, .. } => {
+                matches!(why, ExternalFailure::TimedOut { .. } | ExternalFailure::NoThread)
+            }
             _ => false,
         }
     }

@@ -93,6 +93,21 @@ pub enum FileFlaw {
     Malformed(Detail),
 }
 
+/// What is wrong with a sealed row: the reason in [`Error::BadRow`](crate::Error::BadRow).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowFlaw {
+    /// The row was sealed under another store key, or belongs to another key table.
+    #[error("was sealed under another store key: open the vault again, or restore the database from a backup")]
+    OtherKey,
+    /// The row, its place, its revision, its columns or its table are not what was sealed.
+    #[error("was changed, moved or mixed with another row after it was sealed: restore the database from a backup")]
+    Tampered,
+    /// The row breaks a rule of the format: a faulty program wrote it.
+    #[error("is damaged or was written by a faulty program ({0}): restore the database from a backup")]
+    Malformed(Detail),
+}
+
 impl FileFlaw {
     pub(crate) const fn malformed(rule: &'static str) -> Self {
         Self::Malformed(Detail::new(rule))
@@ -173,6 +188,9 @@ pub enum Part {
     /// A token with all its fields.
     #[error("a token")]
     Token,
+    /// The name of a namespace.
+    #[error("the name of a namespace")]
+    Namespace,
     /// An id.
     #[error("an id")]
     Id,
@@ -237,6 +255,9 @@ pub enum Unstorable {
     /// An id was saved that leaves no number for the ids that the store chooses.
     #[error("the store has no number left to choose an id from; give the token an id")]
     NoIdLeft,
+    /// Only a token that a store keeps can be sealed as a row.
+    #[error("it has no id or no revision: seal what a store is about to write")]
+    NeverStored,
 }
 
 /// What is unsafe about a file or directory: the reason in

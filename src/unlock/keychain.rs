@@ -7,13 +7,11 @@
 #[cfg_attr(not(feature = "keychain"), path = "keychain/absent.rs")]
 mod system;
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
 use data_encoding::HEXLOWER;
 
+use super::deadline::Deadline;
 use crate::{
     error::{Error, KeychainFailure, Result},
     format::StoreId,
@@ -24,25 +22,6 @@ use system::System;
 
 /// Some calls wait for a person who is asked to unlock the keychain.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// By when a keychain has to answer all questions of one operation.
-#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline {
-    started: Instant,
-    most: Duration,
-}
-
-#[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "no question is asked"))]
-impl Deadline {
-    fn left(&self) -> Duration {
-        self.most.saturating_sub(self.started.elapsed())
-    }
-
-    fn missed(&self) -> Error {
-        KeychainFailure::TimedOut { after: self.most }.error()
-    }
-}
 
 /// Which entries of one name are asked for. A copy of a keyring makes a second one.
 #[allow(dead_code, reason = "only the Secret Service has locked entries of its own")]
@@ -160,7 +139,7 @@ impl Keychain {
 
     /// The deadline of an operation that begins now.
     pub(crate) fn start(&self) -> Deadline {
-        Deadline { started: Instant::now(), most: self.deadline }
+        Deadline::after(self.deadline)
     }
 
     /// What `open` makes of the first key for a slot that opens it; `None` if there are entries and none opens it. A

@@ -18,10 +18,10 @@ fn store_key() -> Key {
     key
 }
 
-fn header(slots: Vec<Slot>) -> Header {
-    let (body_salt, body_commitment) = ([0; 32], [0; 32]);
+fn table(slots: Vec<Slot>) -> KeyTable {
     let key_id = seal::key_id(&store_key()).unwrap();
-    Header { store_id: [3; 16], generation: 1, body_len: 4112, body_salt, body_commitment, key_id, slots }
+    let (notes_salt, sealed_notes, mac) = ([0; 32], Vec::new(), [0; 32]);
+    KeyTable { store_id: [3; 16], key_id, revision: 1, slots, notes_salt, sealed_notes, mac }
 }
 
 fn slot(passphrase: &str) -> Slot {
@@ -29,7 +29,7 @@ fn slot(passphrase: &str) -> Slot {
 }
 
 fn sealed(unlock: &Unlock) -> Slot {
-    unlock.new_slot(&header(Vec::new()), &store_key(), None).unwrap().seal(&[3; 16], &store_key()).unwrap()
+    unlock.new_slot(&[3; 16], 1, &store_key(), None).unwrap().seal(&[3; 16], &store_key()).unwrap()
 }
 
 fn derivations_of<R>(run: impl FnOnce() -> R) -> (R, u64) {
@@ -39,32 +39,31 @@ fn derivations_of<R>(run: impl FnOnce() -> R) -> (R, u64) {
 
 #[test]
 fn any_of_several_passphrases_opens_and_a_wrong_one_costs_one_derivation_for_each() {
-    let header =
-        header(vec![slot("one"), Slot { kind: SlotKind::Keychain, ..slot("none") }, slot("two"), slot("three")]);
+    let table = table(vec![slot("one"), Slot { kind: SlotKind::Keychain, ..slot("none") }, slot("two"), slot("three")]);
     for (passphrase, cost) in [("one", 1), ("two", 2), ("three", 3)] {
-        let (key, derivations) = derivations_of(|| unlock(passphrase).open_slot(&header, path()));
+        let (key, derivations) = derivations_of(|| unlock(passphrase).open_slot(&table, path()));
         assert_eq!((*key.unwrap().store_key.bytes(), derivations), ([5; 32], cost));
     }
-    let (refused, derivations) = derivations_of(|| unlock("four").open_slot(&header, path()));
+    let (refused, derivations) = derivations_of(|| unlock("four").open_slot(&table, path()));
     assert!(matches!(refused, Err(Error::WrongPassphrase { .. })) && derivations == 3);
 }
 
 #[test]
 fn a_store_without_a_slot_of_the_kind_is_told_without_a_derivation() {
-    let header = header(vec![Slot { kind: SlotKind::RecoveryKey, ..slot("one") }]);
-    let (refused, derivations) = derivations_of(|| unlock("one").open_slot(&header, path()));
+    let table = table(vec![Slot { kind: SlotKind::RecoveryKey, ..slot("one") }]);
+    let (refused, derivations) = derivations_of(|| unlock("one").open_slot(&table, path()));
     assert!(matches!(refused, Err(Error::NoSlotFor { method: UnlockMethod::Passphrase, .. })) && derivations == 0);
     let paper = Unlock::from(RecoveryKey::of_bytes(&[3; 32]).unwrap());
-    let refused = paper.open_slot(&Header { slots: vec![slot("one")], ..header }, path());
+    let refused = paper.open_slot(&KeyTable { slots: vec![slot("one")], ..table }, path());
     assert!(matches!(refused, Err(Error::NoSlotFor { method: UnlockMethod::RecoveryKey, .. })));
 }
 
 #[test]
 fn an_empty_passphrase_is_refused_without_a_derivation() {
-    let (refused, derivations) = derivations_of(|| unlock("").new_slot(&header(Vec::new()), &store_key(), None));
+    let (refused, derivations) = derivations_of(|| unlock("").new_slot(&[3; 16], 1, &store_key(), None));
     assert!(matches!(refused, Err(Error::EmptyPassphrase)) && derivations == 0);
-    let header = header(vec![slot("one")]);
-    let (refused, derivations) = derivations_of(|| unlock("").open_slot(&header, path()));
+    let table = table(vec![slot("one")]);
+    let (refused, derivations) = derivations_of(|| unlock("").open_slot(&table, path()));
     assert!(matches!(refused, Err(Error::EmptyPassphrase)) && derivations == 0);
 }
 
@@ -73,10 +72,10 @@ fn the_cost_comes_from_the_slot_when_opening() {
     let costly = KdfParams::new(8192, 5, 2).unwrap();
     let slot = sealed(&Passphrase::new("one").kdf(costly).into());
     assert_eq!(slot.kind, SlotKind::Passphrase(costly));
-    assert!(unlock("one").open_slot(&header(vec![slot.clone()]), path()).is_ok());
+    assert!(unlock("one").open_slot(&table(vec![slot.clone()]), path()).is_ok());
     // A slot whose cost was changed is another slot.
     let cheaper = Slot { kind: SlotKind::Passphrase(KdfParams::MIN), ..slot };
-    assert!(matches!(unlock("one").open_slot(&header(vec![cheaper]), path()), Err(Error::WrongPassphrase { .. })));
+    assert!(matches!(unlock("one").open_slot(&table(vec![cheaper]), path()), Err(Error::WrongPassphrase { .. })));
 }
 
 #[test]
@@ -125,11 +124,11 @@ fn methods_and_messages(refused: Result<Unlocked>) -> Vec<(UnlockMethod, String)
 
 #[test]
 fn unlock_methods_are_tried_in_order_until_one_opens() {
-    let header = header(vec![slot("one"), sealed(&paper(3).into()), slot("two")]);
+    let table = table(vec![slot("one"), sealed(&paper(3).into()), slot("two")]);
     let (one, two, key) = (unlock("one"), unlock("two"), Unlock::from(paper(3)));
     let opened_by = |unlocks: &[&Unlock]| {
-        let (opened, derivations) = derivations_of(|| open_first(unlocks, &header, path()).unwrap());
-        let place = header.slots.iter().position(|slot| slot.id == opened.by).unwrap();
+        let (opened, derivations) = derivations_of(|| open_first(unlocks, &table, path()).unwrap());
+        let place = table.slots.iter().position(|slot| slot.id == opened.by).unwrap();
         assert_eq!(*opened.store_key.bytes(), [5; 32]);
         (place, derivations)
     };
@@ -141,13 +140,13 @@ fn unlock_methods_are_tried_in_order_until_one_opens() {
 
 #[test]
 fn each_failed_unlock_method_is_reported_in_order() {
-    let header = header(vec![slot("one"), sealed(&paper(3).into())]);
+    let table = table(vec![slot("one"), sealed(&paper(3).into())]);
     let keychain = Unlock::from(Keychain::new("service"));
-    let refused = open_first(&[&keychain, &unlock("wrong"), &unlock(""), &paper(4).into()], &header, path());
+    let refused = open_first(&[&keychain, &unlock("wrong"), &unlock(""), &paper(4).into()], &table, path());
     let expected = [
         (
             UnlockMethod::Keychain,
-            "a keychain cannot unlock /home/ada/tokens.keep, which has no key slot for one: use another unlock method",
+            "/home/ada/tokens.keep has no key slot for this unlock method (keychain): use another unlock method",
         ),
         (UnlockMethod::Passphrase, "wrong passphrase for /home/ada/tokens.keep: try again"),
         (UnlockMethod::Passphrase, "the passphrase is empty, which protects nothing: enter one that is hard to guess"),
@@ -157,15 +156,15 @@ fn each_failed_unlock_method_is_reported_in_order() {
         ),
     ];
     assert_eq!(methods_and_messages(refused), expected.map(|(method, message)| (method, message.to_owned())));
-    assert_eq!(methods_and_messages(open_first(&[], &header, path())), []);
+    assert_eq!(methods_and_messages(open_first(&[], &table, path())), []);
 }
 
 /// One that is not for the keystore at all costs no key derivation.
 #[test]
 fn unlock_method_without_a_slot_hides_no_other() {
-    let header = header(vec![sealed(&paper(3).into())]);
+    let table = table(vec![sealed(&paper(3).into())]);
     let (opened, derivations) =
-        derivations_of(|| open_first(&[&unlock("one"), &paper(3).into()], &header, path()).unwrap());
+        derivations_of(|| open_first(&[&unlock("one"), &paper(3).into()], &table, path()).unwrap());
     assert_eq!((*opened.store_key.bytes(), derivations), ([5; 32], 0));
 }
 
@@ -175,7 +174,7 @@ fn clones_of_an_unlock_method_share_its_secret() {
     let address_in = |unlock: &Unlock| match &unlock.method {
         Method::Passphrase(passphrase) => passphrase.address(),
         Method::RecoveryKey(key) => key.expose_secret().as_ptr(),
-        Method::Keychain(_) => panic!("it holds no secret"),
+        Method::Keychain(_) | Method::External(_) => panic!("it holds no secret"),
     };
     assert_eq!(passphrase.clone().kdf(KdfParams::MIN).address(), passphrase.address());
     assert_eq!(key.clone().expose_secret().as_ptr(), key.expose_secret().as_ptr());

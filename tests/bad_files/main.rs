@@ -7,15 +7,20 @@
 mod catalogue;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/external.rs"]
+#[allow(unreachable_pub, reason = "what tests share")]
+mod external;
+mod folder;
 #[path = "../reader/mod.rs"]
 #[allow(unreachable_pub, reason = "a test's module, that uses a part of it")]
 mod reader;
+mod refusal;
 mod samples;
 #[path = "../writer/mod.rs"]
 mod writer;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,15 +28,13 @@ use std::{
 
 use libtest_mimic::{Arguments, Trial};
 use peak_alloc::PeakAlloc;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenkeep::{
     Error, KdfParams, Keychain, Keystore, Passphrase, Result, SlotId, TokenId, TokenStore, Unlock, testing::derivations,
 };
 
-use catalogue::{KEYCHAIN_KEY, PASSPHRASE, RECOVERY_KEY, Refusal, Row, WAYS};
+use catalogue::{KEYCHAIN_KEY, PASSPHRASE, PROVIDER, RECOVERY_KEY, Refusal, Row, WAYS, key_from};
 use common::{names_in, token};
-use samples::Sample;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -39,11 +42,11 @@ static MEMORY: PeakAlloc = PeakAlloc;
 fn main() {
     let rows = catalogue::catalogue();
     if env::var_os("TOKENKEEP_WRITE_BAD_FILES").is_some() {
-        return write(&rows);
+        return folder::write(&rows);
     }
     let mut trials = vec![
-        trial("the_folder_has_the_files_that_are_made_now_and_no_others", the_folder_is_the_catalogue),
-        trial("no_two_files_have_one_name_or_one_content", no_two_are_the_same),
+        trial("the_folder_has_the_files_that_are_made_now_and_no_others", folder::the_folder_is_the_catalogue),
+        trial("no_two_files_have_one_name_or_one_content", folder::no_two_are_the_same),
         trial("the_sound_file_opens_in_every_way_and_takes_the_place_of_an_earlier_one", the_sound_file_is_sound),
         trial("one_user_name_under_other_client_ids_is_accepted", near_one_user_and_client),
         trial("four_passphrases_at_the_highest_cost_cost_nothing_in_another_way", costly_but_sound),
@@ -64,83 +67,6 @@ fn trial(name: &str, test: fn()) -> Trial {
         test();
         Ok(())
     })
-}
-
-fn vectors() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
-}
-
-/// The bad files, the samples, what is beside them, and the values that no sample shows.
-fn write(rows: &[Row]) {
-    let directory = vectors().join("bad");
-    fs::create_dir_all(&directory).unwrap();
-    for name in names_in(&directory) {
-        fs::remove_file(directory.join(name)).unwrap();
-    }
-    for row in rows.iter().filter(|row| row.is_frozen) {
-        fs::write(directory.join(format!("{}.keep", row.name)), &row.file).unwrap();
-    }
-    fs::write(vectors().join("bad.json"), json_text(&beside(rows))).unwrap();
-    fs::write(vectors().join("values.json"), json_text(&samples::values())).unwrap();
-    for Sample { name, file, beside } in samples::samples() {
-        fs::write(vectors().join(format!("{name}.json")), json_text(&beside)).unwrap();
-        fs::write(vectors().join(format!("{name}.keep")), file).unwrap();
-    }
-}
-
-fn json_text(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
-}
-
-/// What is written beside the bad files: of each what it is refused as, with each kind of secret where that differs.
-fn beside(rows: &[Row]) -> Value {
-    let mut beside = samples::secrets();
-    for row in rows.iter().filter(|row| row.is_frozen) {
-        let [passphrase, keychain, recovery_key] = row.open.map(Refusal::words);
-        beside["refused"][&row.name] = if passphrase == keychain && keychain == recovery_key {
-            json!(passphrase)
-        } else {
-            json!({"passphrase": passphrase, "keychain": keychain, "recovery key": recovery_key})
-        };
-    }
-    beside
-}
-
-fn the_folder_is_the_catalogue() {
-    let rows = catalogue::catalogue();
-    let directory = vectors().join("bad");
-    let names = |rows: &[Row]| -> BTreeSet<_> {
-        rows.iter().filter(|row| row.is_frozen).map(|row| format!("{}.keep", row.name)).collect()
-    };
-    assert_eq!(names_in(&directory).into_iter().collect::<BTreeSet<_>>(), names(&rows));
-    let mut size = 0;
-    for row in rows.iter().filter(|row| row.is_frozen) {
-        let frozen = fs::read(directory.join(format!("{}.keep", row.name))).unwrap();
-        assert!(frozen == row.file, "{} is not what is made now", row.name);
-        size += frozen.len();
-    }
-    assert!(size < 2_250_000, "{size} bytes are too many to carry along");
-    let is_written = |name: &str, expected: &Value| {
-        let text = fs::read_to_string(vectors().join(format!("{name}.json"))).unwrap();
-        assert!(text == json_text(expected), "{name}.json is not what is made now");
-    };
-    for Sample { name, file, beside } in samples::samples() {
-        assert!(fs::read(vectors().join(format!("{name}.keep"))).unwrap() == file, "{name} is not what is made now");
-        is_written(&name, &beside);
-    }
-    is_written("bad", &beside(&rows));
-    is_written("values", &samples::values());
-}
-
-fn no_two_are_the_same() {
-    let rows = catalogue::catalogue();
-    let (mut names, mut files) = (BTreeSet::new(), BTreeMap::from([(catalogue::sound().seal(), "sound")]));
-    for row in &rows {
-        assert!(names.insert(&row.name), "two are called {}", row.name);
-        let other = files.insert(row.file.clone(), &row.name);
-        assert_eq!(other, None, "{} is the same file", row.name);
-    }
-    assert!(rows.len() > 300, "only {} files", rows.len());
 }
 
 /// A directory with a store in it, and a keychain with the key to that.
@@ -194,6 +120,7 @@ impl Place {
             #[cfg(feature = "keychain")]
             (1, Unlock::from(Keychain::new(SERVICE).credential_store(self.keychain.clone()))),
             (2, recovery_key()),
+            (3, external::unlock_with_key(PROVIDER, key_from(0x60))),
         ]
     }
 

@@ -156,7 +156,10 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
         let error = perform(operation, &place.path(), &keychain_in(keychain.store()).into()).unwrap_err();
         let (why, is_done) = match error {
             Error::Keychain { why, .. } => (why, false),
-            Error::KeyLeft { why, .. } => (why, true),
+            Error::KeyLeft { cause, .. } => match *cause {
+                Error::Keychain { why, .. } => (why, true),
+                other => panic!("{told}: {other}"),
+            },
             other => panic!("{told}: {other}"),
         };
         let expected = match fault {

@@ -77,9 +77,15 @@ pub(crate) fn computed_keys() {
         "the store key",
         "the body's PRK",
         "the body key",
-        "the PRK of salt keys and key id",
+        "the notes' PRK",
+        "the notes key",
+        "the PRK of keys without a salt",
+        "the mac key",
         "the salt key of bodies",
         "the salt key of slots",
+        "the salt key of notes",
+        "the salt key of rows",
+        "the key of blind indexes",
         "a recovery key as it is typed",
     ] {
         assert!(found.iter().any(|found| found.starts_with(name)), "no {name} in {found:#?}");

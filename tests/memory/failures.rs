@@ -75,8 +75,6 @@ pub(crate) fn refused_bodies() {
         after(|payload| payload.truncate(payload.len() - 1)),
         // The next id is one of theirs.
         after(|payload| payload[4] = 1),
-        // A note on another slot.
-        after(|payload| payload[20] ^= 1),
     ];
 
     stage.leaves_nothing(|stage| {

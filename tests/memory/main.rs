@@ -18,6 +18,7 @@ mod keychain;
 mod reader;
 mod scenarios;
 mod stage;
+mod vault;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -49,6 +50,8 @@ fn main() {
         trial("several_threads_leave_nothing", scenarios::several_threads),
         trial("wrong_secrets_leave_nothing", failures::wrong_secrets),
         trial("changed_ways_leave_nothing", scenarios::changing_ways),
+        trial("a_vault_leaves_nothing", vault::sealing_and_opening),
+        trial("external_keys_leave_nothing", vault::external_keys),
         trial("a_body_that_is_refused_leaves_nothing", failures::refused_bodies),
         trial("a_save_that_fails_leaves_nothing", failures::failing_saves),
     ];

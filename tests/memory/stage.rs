@@ -23,6 +23,7 @@ struct Kept {
     files: Vec<Vec<u8>>,
     papers: Vec<&'static str>,
     keychain_keys: Vec<&'static str>,
+    external_keys: Vec<&'static str>,
 }
 
 /// Plays a scenario on a new stage, where it leaves nothing.
@@ -82,6 +83,10 @@ impl Stage {
         self.kept.lock().unwrap().keychain_keys.push(hex);
     }
 
+    pub(crate) fn keep_external_key(&self, hex: &'static str) {
+        self.kept.lock().unwrap().external_keys.push(hex);
+    }
+
     /// A store that the passphrase opens.
     pub(crate) fn create(&self) -> Keystore {
         let store = Keystore::create(&self.path, &passphrase("passphrase")).unwrap();
@@ -91,7 +96,7 @@ impl Stage {
 
     fn canaries(&self) -> Canaries {
         let mut canaries = Canaries::new();
-        let Kept { files, papers, keychain_keys } = &*self.kept.lock().unwrap();
+        let Kept { files, papers, keychain_keys, external_keys } = &*self.kept.lock().unwrap();
         for paper in papers {
             canaries.add("a recovery key", paper.as_bytes());
             canaries.add("a recovery key as it is typed", paper.replace('-', "").as_bytes());
@@ -104,6 +109,7 @@ impl Stage {
         let mut secrets: Vec<_> = passphrases.map(|(.., text)| Secret::Passphrase(text)).collect();
         secrets.extend(papers.iter().map(|paper| Secret::RecoveryKey(paper)));
         secrets.extend(keychain_keys.iter().map(|hex| Secret::Keychain(hex)));
+        secrets.extend(external_keys.iter().map(|hex| Secret::External(hex)));
         canaries.add_keys(files, &secrets);
         canaries
     }

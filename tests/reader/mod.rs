@@ -1,7 +1,9 @@
 //! A reader of the format, written from `docs/format.md` and sharing no code with the library: what it reads, a
-//! stranger's program can read. It trusts its input, which are files of ours; the library's own reader does not.
-//! Its steps are those of the document, by their headings.
+//! stranger's program can read. It refuses what the document refuses, in the document's words. Its steps are those of
+//! the document, by their headings.
 #![allow(dead_code, reason = "each test uses a part of it")]
+
+mod payload;
 
 use std::{collections::HashSet, fmt::Write};
 
@@ -11,7 +13,9 @@ use ring::{
     digest::{SHA256, digest},
     hmac,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use payload::{LAST_TIME, Payload};
 
 /// What opens a slot of one kind.
 pub enum Secret<'a> {
@@ -20,74 +24,148 @@ pub enum Secret<'a> {
     Keychain(&'a str),
     /// As a person keeps it.
     RecoveryKey(&'a str),
+    /// What the provider returns, in hexadecimal.
+    External(&'a str),
+}
+
+/// A class of refusal, as the document words it.
+pub type Class = &'static str;
+
+pub type Result<T> = std::result::Result<T, Class>;
+
+const MALFORMED: Class = "malformed";
+const TAMPERED: Class = "tampered";
+const WRONG_SECRET: Class = "wrong secret";
+
+fn ensure(is_right: bool, class: Class) -> Result<()> {
+    if is_right { Ok(()) } else { Err(class) }
 }
 
 /// All that the file holds, in the shape of the JSON files beside the sample files; `None` if the secret opens no slot.
 pub fn read(file: &[u8], secret: &Secret<'_>) -> Option<Value> {
-    let (header, body) = split(file);
-    let (content, check) = header.split_at(header.len() - 32);
-    assert_eq!(file[..8], [0x89, 0x54, 0x4B, 0x50, 0x0D, 0x0A, 0x1A, 0x0A]);
-    assert_eq!(u16_at(file, 8), 1);
-    assert_eq!(usize::try_from(u32_at(file, 12)).unwrap(), header.len());
-    assert_eq!(u64_at(file, 16), u64::try_from(body.len()).unwrap());
-    assert_eq!(digest(&SHA256, content).as_ref(), check);
-    assert_eq!(file.len() % 4096, 0);
-    let (store_id, generation) = (&file[32..48], u64_at(file, 48));
-
-    let slots: Vec<&[u8]> = slots(file).collect();
-    let store_key = slots.iter().find_map(|slot| unlock(slot, file, secret))?;
-    assert_eq!(hkdf(b"", &store_key, b"tokenkeep v1 key id\0", 8), file[120..128]);
-    let mut payload = Payload(open_body(header, body, &store_key));
-
-    assert_eq!(payload.u32(), 1, "schema");
-    let next_id = payload.u64();
-    let notes = payload.list(Payload::note);
-    let ancestors = payload.list(Payload::ancestor);
-    assert_eq!(u64::try_from(ancestors.len()).unwrap(), (generation - 1).min(64), "ancestors");
-    assert_eq!(payload.len(), 0, "tags of records");
-    let tokens = payload.list(Payload::record);
-    assert!(payload.0.is_empty());
-    let namespace = |token: &Value| token["namespace"].as_str().unwrap_or_default().to_owned();
-    assert!(tokens.is_sorted_by_key(namespace), "the order of namespaces");
-    let (mut ids, mut users) = (HashSet::new(), HashSet::new());
-    for token in &tokens {
-        let id = token["id"].as_str().unwrap();
-        assert!(ids.insert((namespace(token), id)), "id");
-        assert!(chosen_id(id).is_none_or(|number| number < next_id), "an id yet to be chosen");
-        if let Some(user_name) = token["user_name"].as_str() {
-            let user = (namespace(token), user_name, token["client_id"].as_str());
-            assert!(users.insert(user), "user name and client id");
-        }
+    match try_read(file, secret) {
+        Ok(contents) => Some(contents),
+        Err(WRONG_SECRET) => None,
+        Err(class) => panic!("the file is {class}"),
     }
-    let slots = slots.iter().zip(notes).map(|(slot, (slot_id, label, created_at))| {
-        assert_eq!(slot[16..32], slot_id);
-        json!({
-            "kind": match slot[0] { 1 => "passphrase", 2 => "keychain", _ => "recovery" },
-            "m_kib": u32_at(slot, 4), "t": u32_at(slot, 8), "p": u32_at(slot, 12),
-            "slot_id": hex(&slot_id), "label": label, "created_at": created_at,
-        })
-    });
-    Some(json!({
-        "store_id": hex(store_id),
-        "generation": generation,
-        "key_id": hex(&file[120..128]),
-        "next_id": next_id,
-        "slots": slots.collect::<Vec<_>>(),
-        "ancestors": ancestors,
-        "tokens": tokens,
-    }))
 }
 
-/// The number of an id that the store may have chosen.
-fn chosen_id(id: &str) -> Option<u64> {
-    let number = id.parse().ok().filter(|number: &u64| (1..1 << 63).contains(number))?;
-    (number.to_string() == id).then_some(number)
+/// *Reading*, with the class of the refusal.
+pub fn try_read(file: &[u8], secret: &Secret<'_>) -> Result<Value> {
+    check_layout(file)?;
+    let (header, body) = split(file);
+    let table = table_of(file);
+    ensure(!matches!(secret, Secret::Passphrase("")), WRONG_SECRET)?;
+    let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).ok_or(WRONG_SECRET)?;
+    let notes = open_notes(table, &store_key)?;
+    let payload = open_body(header, body, &store_key)?;
+    let mut contents = Payload::of(&payload).contents(u64_at(file, 32)).ok_or(MALFORMED)?;
+
+    let slots = slots(file).zip(notes).map(|(slot, (label, created_at))| {
+        let mut described = json!({
+            "kind": KINDS[usize::from(slot[0]) - 1],
+            "m_kib": u32_at(slot, 4), "t": u32_at(slot, 8), "p": u32_at(slot, 12),
+            "slot_id": hex(&slot[16..32]), "label": label, "created_at": created_at,
+        });
+        if slot[0] == 4 {
+            let (provider, public_data) = slot_data(slot).unwrap();
+            described["provider"] = provider.into();
+            described["public_data"] = hex(public_data).into();
+        }
+        described
+    });
+    contents["slots"] = slots.collect();
+    contents["generation"] = u64_at(file, 32).into();
+    contents["store_id"] = hex(&table[16..32]).into();
+    contents["key_id"] = hex(&table[32..40]).into();
+    contents["table_revision"] = u64_at(table, 40).into();
+    Ok(contents)
+}
+
+const KINDS: [&str; 4] = ["passphrase", "keychain", "recovery", "external"];
+
+/// *Reading*, steps 1 to 8.
+fn check_layout(file: &[u8]) -> Result<()> {
+    ensure(file.len() <= 64 << 20, "too large")?;
+    ensure(!file.is_empty(), "empty")?;
+    ensure(b"\x89TKP\r\n\x1a\n".starts_with(&file[..file.len().min(8)]), "no keystore")?;
+    ensure(file.len() >= 10, "truncated")?;
+    ensure(u16_at(file, 8) == 1, "unsupported version")?;
+    ensure(file.len() >= BODY_HEADER, "truncated")?;
+    ensure(digest(&SHA256, &file[..104]).as_ref() == &file[104..136], "damaged")?;
+    ensure(u32_at(file, 24) == 0, "unsupported feature")?;
+    let (table_len, body_len) = (u32_at(file, 12), u64_at(file, 16));
+    let len = 136 + u128::from(table_len) + u128::from(body_len);
+    ensure(file[10..12] == [0; 2] && file[28..32] == [0; 4], MALFORMED)?;
+    ensure(u64_at(file, 32) > 0 && (570..=12_176).contains(&table_len), MALFORMED)?;
+    ensure(body_len >= 17 && len % 4096 == 0, MALFORMED)?;
+    let header_len = BODY_HEADER + usize::try_from(table_len).unwrap();
+    ensure(file.len() >= header_len, "truncated")?;
+    let (content, check) = file[BODY_HEADER..header_len].split_last_chunk::<32>().unwrap();
+    ensure(digest(&SHA256, content).as_ref() == check, "damaged")?;
+    check_table(table_of(file))?;
+    ensure(u128::try_from(file.len()).unwrap() >= len, "truncated")?;
+    ensure(u128::try_from(file.len()).unwrap() == len, MALFORMED)
+}
+
+const BODY_HEADER: usize = 136;
+
+/// *Key table* and *Key slot*, but for what takes the store key.
+fn check_table(table: &[u8]) -> Result<()> {
+    let slot_count = usize::from(u16_at(table, 10));
+    ensure(&table[..8] == b"\x89TKV\r\n\x1a\n" && u16_at(table, 8) == 1, MALFORMED)?;
+    ensure((1..=8).contains(&slot_count) && table[12..16] == [0; 4] && u64_at(table, 40) > 0, MALFORMED)?;
+    let (mut at, mut ids, mut passphrases, mut costs_are_right) = (48, HashSet::new(), 0, true);
+    for _ in 0..slot_count {
+        let head = table.get(at..at + 64).ok_or(MALFORMED)?;
+        let len = slot_len(head);
+        let slot = table.get(at..at + len).ok_or(MALFORMED)?;
+        let cost = [4, 8, 12].map(|offset| u64::from(u32_at(slot, offset)));
+        let [m_kib, t, p] = cost;
+        match slot[0] {
+            1 => {
+                ensure(slot[1] == 0x13 && len == 144, MALFORMED)?;
+                passphrases += 1;
+                costs_are_right &= (7168..=1 << 20).contains(&m_kib) && (1..=16).contains(&t);
+                costs_are_right &= (1..=16).contains(&p) && (35_840..=1 << 21).contains(&(m_kib * t));
+            }
+            2 | 3 => ensure(slot[1] == 0 && cost == [0; 3] && len == 144, MALFORMED)?,
+            4 => {
+                ensure(slot[1] == 0 && cost == [0; 3], MALFORMED)?;
+                let (provider, public_data) = slot_data(slot).ok_or(MALFORMED)?;
+                ensure((1..=64).contains(&provider.len()) && public_data.len() <= 1024, MALFORMED)?;
+            }
+            _ => return Err(MALFORMED),
+        }
+        ensure(ids.insert(&slot[16..32]), MALFORMED)?;
+        at += len;
+    }
+    ensure(passphrases <= 4 && table.len() - at == 32 + NOTE * slot_count + 16 + 64, MALFORMED)?;
+    ensure(costs_are_right, "cost out of bounds")
+}
+
+fn slot_len(slot: &[u8]) -> usize {
+    144 + usize::from(u16_at(slot, 2))
+}
+
+/// Provider and public data of a slot of kind 4; `None` if they are not exactly its data.
+fn slot_data(slot: &[u8]) -> Option<(&str, &[u8])> {
+    let data = &slot[64..slot.len() - 80];
+    let (provider, rest) = field(data)?;
+    let (public_data, rest) = field(rest)?;
+    rest.is_empty().then_some((std::str::from_utf8(provider).ok()?, public_data))
+}
+
+/// One with its length before it, and what follows.
+fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u16::from_le_bytes(*len).into())
 }
 
 /// *Lineage*: what later generations list for this file.
 pub fn mark(file: &[u8]) -> [u8; 20] {
     let tag = file.len() - 16;
-    [&file[56..64], &[0; 4], &file[tag..tag + 8]].concat().try_into().unwrap()
+    [&file[40..48], &[0; 4], &file[tag..tag + 8]].concat().try_into().unwrap()
 }
 
 /// A key, and what it is called.
@@ -113,37 +191,47 @@ pub fn slot_keys(file: &[u8], slot: &[u8], secret: &Secret<'_>) -> Vec<Named> {
 pub const STORE_KEY: &str = "the store key";
 
 /// Every key that the store key gives for a file.
-pub fn body_keys(file: &[u8], store_key: &[u8]) -> [Named; 5] {
+pub fn body_keys(file: &[u8], store_key: &[u8]) -> Vec<Named> {
     let (header, _) = split(file);
-    [
-        ("the body's PRK", hmac(&header[56..88], store_key)),
+    let (_, notes_salt, _) = split_table(table_of(file));
+    let labelled = |name, label: &str| (name, hkdf(b"", store_key, label.as_bytes(), 32));
+    vec![
+        ("the body's PRK", hmac(&header[40..72], store_key)),
         ("the body key", body_hkdf(header, store_key)[..32].to_vec()),
-        ("the PRK of salt keys and key id", hmac(b"", store_key)),
-        ("the salt key of bodies", hkdf(b"", store_key, b"tokenkeep v1 body salt\0", 32)),
-        ("the salt key of slots", hkdf(b"", store_key, b"tokenkeep v1 slot salt\0", 32)),
+        ("the notes' PRK", hmac(notes_salt, store_key)),
+        ("the notes key", notes_key(table_of(file), store_key)),
+        ("the PRK of keys without a salt", hmac(b"", store_key)),
+        labelled("the mac key", MAC_KEY),
+        labelled("the salt key of bodies", "tokenkeep v1 body salt\0"),
+        labelled("the salt key of slots", "tokenkeep v1 slot salt\0"),
+        labelled("the salt key of notes", "tokenkeep v1 notes salt\0"),
+        labelled("the salt key of rows", "tokenkeep v1 row salt\0"),
+        labelled("the key of blind indexes", BLIND_INDEX_KEY),
     ]
 }
+
+const MAC_KEY: &str = "tokenkeep v1 key table\0";
+const BLIND_INDEX_KEY: &str = "tokenkeep v1 blind index\0";
 
 /// The file's next generation with another payload, sealed as it should be whatever the payload is. The closure has the
 /// payload with the mark of the file among the ancestors.
 pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let (header, body) = split(file);
     let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).unwrap();
-    let mut payload = open_body(header, body, &store_key);
+    let mut payload = open_body(header, body, &store_key).unwrap();
     append_ancestor(&mut payload, &mark(file));
     change(&mut payload);
     let mut plaintext = [&u32::try_from(payload.len()).unwrap().to_le_bytes()[..], &payload].concat();
     plaintext.resize(padded_len(header.len(), plaintext.len()), 0);
 
-    let mut header = header[..header.len() - 32].to_vec();
+    let mut header = header.to_vec();
     header[16..24].copy_from_slice(&u64::try_from(plaintext.len() + 16).unwrap().to_le_bytes());
-    let generation = u64_at(&header, 48) + 1;
-    header[48..56].copy_from_slice(&generation.to_le_bytes());
-    // The check is not part of what the key is bound to.
-    let derived = body_hkdf(&[&header, &[0; 32][..]].concat(), &store_key);
-    header[88..120].copy_from_slice(&derived[32..]);
-    let check = digest(&SHA256, &header);
-    header.extend_from_slice(check.as_ref());
+    let generation = u64_at(&header, 32) + 1;
+    header[32..40].copy_from_slice(&generation.to_le_bytes());
+    let derived = body_hkdf(&header, &store_key);
+    header[72..104].copy_from_slice(&derived[32..]);
+    let check = digest(&SHA256, &header[..104]);
+    header[104..136].copy_from_slice(check.as_ref());
 
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &derived[..32]).unwrap());
     let nonce = Nonce::assume_unique_for_key([0; 12]);
@@ -153,28 +241,43 @@ pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut V
 
 /// At most 64 stay, of which it is the last.
 fn append_ancestor(payload: &mut Vec<u8>, mark: &[u8; 20]) {
-    let mut rest = Payload(payload.clone());
-    rest.u32();
-    rest.u64();
-    rest.list(Payload::note);
-    let start = payload.len() - rest.0.len();
-    let count = rest.len();
-    let marks = start + 8;
-    let end = marks + 20 * count;
+    // After the schema and the next id.
+    const COUNT: usize = 12;
+    const MARKS: usize = COUNT + 8;
+    let count = usize::try_from(u64_at(payload, COUNT)).unwrap();
+    let end = MARKS + 20 * count;
     payload.splice(end..end, *mark);
     let dropped = (count + 1).saturating_sub(64);
-    payload.drain(marks..marks + 20 * dropped);
-    payload[start..marks].copy_from_slice(&u64::try_from(count + 1 - dropped).unwrap().to_le_bytes());
+    payload.drain(MARKS..MARKS + 20 * dropped);
+    payload[COUNT..MARKS].copy_from_slice(&u64::try_from(count + 1 - dropped).unwrap().to_le_bytes());
 }
 
 /// Header and body.
 fn split(file: &[u8]) -> (&[u8], &[u8]) {
-    file.split_at(160 + 144 * usize::from(u16_at(file, 10)))
+    file.split_at(BODY_HEADER + usize::try_from(u32_at(file, 12)).unwrap())
+}
+
+fn table_of(file: &[u8]) -> &[u8] {
+    &split(file).0[BODY_HEADER..]
+}
+
+/// What is before the notes' salt, that, and the sealed notes.
+fn split_table(table: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let notes_len = NOTE * usize::from(u16_at(table, 10)) + 16;
+    let (content, _) = table.split_at(table.len() - 64);
+    let (rest, notes) = content.split_at(content.len() - notes_len);
+    let (before, salt) = rest.split_at(rest.len() - 32);
+    (before, salt, notes)
 }
 
 pub fn slots(file: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (header, _) = split(file);
-    header[128..header.len() - 32].chunks(144)
+    let table = table_of(file);
+    let mut rest = &table[48..];
+    (0..u16_at(table, 10)).map(move |_| {
+        let (slot, after) = rest.split_at(slot_len(rest));
+        rest = after;
+        slot
+    })
 }
 
 /// *Unlocking.*
@@ -183,19 +286,21 @@ fn unlock(slot: &[u8], file: &[u8], secret: &Secret<'_>) -> Option<Vec<u8>> {
 }
 
 fn open_slot(slot: &[u8], derived: &[u8]) -> Option<Vec<u8>> {
-    if derived[32..] == slot[64..96] { try_unseal(&derived[..32], b"", &slot[96..]) } else { None }
+    let (commitment, wrapped_key) = slot[slot.len() - 80..].split_at(32);
+    if derived[32..] == *commitment { unseal(&derived[..32], b"", wrapped_key) } else { None }
 }
 
 fn slot_hkdf(slot: &[u8], file: &[u8], k: &[u8]) -> Vec<u8> {
-    let (store_id, key_id) = (&file[32..48], &file[120..128]);
-    hkdf(&slot[32..64], k, &[b"tokenkeep v1 slot\0", store_id, key_id, &slot[..64]].concat(), 64)
+    let table = table_of(file);
+    let (store_id, key_id, head) = (&table[16..32], &table[32..40], &slot[..slot.len() - 80]);
+    hkdf(&slot[32..64], k, &[b"tokenkeep v1 slot\0", store_id, key_id, head].concat(), 64)
 }
 
 /// K; `None` if the slot is for a secret of another kind.
 fn slot_key(slot: &[u8], secret: &Secret<'_>) -> Option<Vec<u8>> {
     match (slot[0], secret) {
         (1, Secret::Passphrase(passphrase)) => Some(argon2id(slot, passphrase).0),
-        (2, Secret::Keychain(key)) => Some(unhex(key)),
+        (2, Secret::Keychain(key)) | (4, Secret::External(key)) => Some(unhex(key)),
         (3, Secret::RecoveryKey(text)) => recovery_key(text),
         _ => None,
     }
@@ -246,24 +351,53 @@ fn is_ignored(c: char) -> bool {
     white_space || hyphen || without_a_width || matches!(c, '\u{B7}' | '\u{2018}'..='\u{201F}' | '\u{2022}')
 }
 
-/// *Body*, to the payload in it.
-fn open_body(header: &[u8], body: &[u8], store_key: &[u8]) -> Vec<u8> {
-    let derived = body_hkdf(header, store_key);
-    assert_eq!(derived[32..], header[88..120]);
-    let plaintext = unseal(&derived[..32], header, body);
+/// *Notes*, with the mac before them: the label and the time of each slot.
+fn open_notes(table: &[u8], store_key: &[u8]) -> Result<Vec<(String, u64)>> {
+    let (content, mac) = table[..table.len() - 32].split_last_chunk::<32>().unwrap();
+    ensure(table_mac(content, store_key) == mac, TAMPERED)?;
+    ensure(hkdf(b"", store_key, b"tokenkeep v1 key id\0", 8) == table[32..40], MALFORMED)?;
+    let (_, _, sealed) = split_table(table);
+    let notes = unseal(&notes_key(table, store_key), b"", sealed).ok_or(MALFORMED)?;
+    notes.chunks(NOTE).map(|note| open_note(note).ok_or(MALFORMED)).collect()
+}
 
-    let length = usize::try_from(u32_at(&plaintext, 0)).unwrap();
-    let l = 4 + length;
-    assert_eq!(plaintext.len(), padded_len(header.len(), l));
-    assert!(plaintext[l..].iter().all(|byte| *byte == 0));
-    plaintext[4..l].to_vec()
+const NOTE: usize = 266;
+
+fn open_note(note: &[u8]) -> Option<(String, u64)> {
+    let (label, zeros) = note[10..].split_at_checked(u16_at(note, 8).into())?;
+    let label = std::str::from_utf8(label).ok()?;
+    let created_at = u64_at(note, 0);
+    (created_at <= LAST_TIME && zeros.iter().all(|byte| *byte == 0)).then(|| (label.to_owned(), created_at))
+}
+
+fn notes_key(table: &[u8], store_key: &[u8]) -> Vec<u8> {
+    let (before, salt, _) = split_table(table);
+    hkdf(salt, store_key, &[b"tokenkeep v1 notes\0", digest(&SHA256, before).as_ref()].concat(), 32)
+}
+
+fn table_mac(content: &[u8], store_key: &[u8]) -> Vec<u8> {
+    hmac(&hkdf(b"", store_key, MAC_KEY.as_bytes(), 32), content)
+}
+
+/// *Body*, to the payload in it.
+fn open_body(header: &[u8], body: &[u8], store_key: &[u8]) -> Result<Vec<u8>> {
+    let derived = body_hkdf(header, store_key);
+    ensure(derived[32..] == header[72..104], TAMPERED)?;
+    let plaintext = unseal(&derived[..32], header, body).ok_or(TAMPERED)?;
+    unpad(&plaintext, |l| padded_len(header.len(), l)).ok_or(MALFORMED)
+}
+
+/// What has its length before it and zeros after it.
+fn unpad(plaintext: &[u8], padded: impl FnOnce(usize) -> usize) -> Option<Vec<u8>> {
+    let (length, _) = plaintext.split_first_chunk()?;
+    let l = 4 + usize::try_from(u32::from_le_bytes(*length)).unwrap();
+    let (content, zeros) = plaintext.split_at_checked(l)?;
+    (plaintext.len() == padded(l) && zeros.iter().all(|byte| *byte == 0)).then(|| content[4..].to_vec())
 }
 
 fn body_hkdf(header: &[u8], store_key: &[u8]) -> Vec<u8> {
-    let mut content = header[..header.len() - 32].to_vec();
-    content[88..120].fill(0);
-    let h = digest(&SHA256, &content);
-    hkdf(&header[56..88], store_key, &[b"tokenkeep v1 body\0", h.as_ref()].concat(), 64)
+    let h = digest(&SHA256, &[&header[..72], &[0; 32], &header[BODY_HEADER..]].concat());
+    hkdf(&header[40..72], store_key, &[b"tokenkeep v1 body\0", h.as_ref()].concat(), 64)
 }
 
 /// Of the plaintext, whose tag has 16 bytes.
@@ -284,12 +418,67 @@ pub fn salt(store_key: &[u8], label: &str, random: &[u8], count: u64, purpose: &
     hmac(&salt_key, &[random, &count.to_le_bytes(), purpose].concat())
 }
 
-fn unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Vec<u8> {
-    try_unseal(key, aad, sealed).unwrap()
+/// *Sealed rows*: what a program knows of a row that it reads.
+pub struct RowContext<'a> {
+    pub store_id: &'a [u8],
+    pub table_id: &'a [u8],
+    pub place: u64,
+    pub revision: u64,
+    pub namespace: &'a str,
+    /// In the order of the kinds.
+    pub columns: &'a [Option<Vec<u8>>],
+}
+
+/// *Sealed rows*: the record, in the shape of the tokens in the JSON files.
+pub fn open_row(store_key: &[u8], context: &RowContext<'_>, row: &[u8]) -> Result<Value> {
+    ensure(row.len() >= 90 && u16_at(row, 0) == 1, MALFORMED)?;
+    ensure(hkdf(b"", store_key, b"tokenkeep v1 key id\0", 8) == row[2..10], "another store key")?;
+    let mut bytes = [context.store_id, context.table_id].concat();
+    bytes.extend([context.place, context.revision].map(u64::to_le_bytes).concat());
+    bytes.extend(text(context.namespace));
+    for column in context.columns {
+        bytes.extend(column.as_ref().map_or(vec![0], |index| [&[1], &index[..]].concat()));
+    }
+    let info = [b"tokenkeep v1 row\0", digest(&SHA256, &bytes).as_ref()].concat();
+    let derived = hkdf(&row[10..42], store_key, &info, 64);
+    ensure(derived[32..] == row[42..74], TAMPERED)?;
+    let plaintext = unseal(&derived[..32], &bytes, &row[74..]).ok_or(TAMPERED)?;
+    let record = unpad(&plaintext, |l| padme(l).next_multiple_of(256)).ok_or(MALFORMED)?;
+    let record = Payload::of(&record).only_record().ok_or(MALFORMED)?;
+    ensure(record["namespace"].as_str().unwrap_or_default() == context.namespace, MALFORMED)?;
+    ensure(record["revision"] == context.revision, MALFORMED)?;
+    ensure(columns_of(store_key, &record) == context.columns, MALFORMED)?;
+    Ok(record)
+}
+
+/// The blind indexes of a record, in the order of the kinds.
+pub fn columns_of(store_key: &[u8], record: &Value) -> Vec<Option<Vec<u8>>> {
+    let namespace = record["namespace"].as_str().unwrap_or_default();
+    let column = |(kind, field): (u8, &str)| {
+        Some(blind_index(store_key, kind, namespace, record[field].as_str()?, record["client_id"].as_str()))
+    };
+    let fields = ["id", "user_name", "user_name", "access_token", "grant_token", "refresh_token"];
+    (1..).zip(fields).map(column).collect()
+}
+
+/// The client id counts for kind 3 alone.
+pub fn blind_index(store_key: &[u8], kind: u8, namespace: &str, value: &str, client_id: Option<&str>) -> Vec<u8> {
+    let client = match (kind, client_id) {
+        (3, Some(client_id)) => [&[1], &text(client_id)[..]].concat(),
+        (3, None) => vec![0],
+        _ => Vec::new(),
+    };
+    let key = hkdf(b"", store_key, BLIND_INDEX_KEY.as_bytes(), 32);
+    hmac(&key, &[&[kind], &text(namespace)[..], &text(value), &client].concat())
+}
+
+/// With its length before it.
+fn text(text: &str) -> Vec<u8> {
+    [&u64::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat()
 }
 
 /// `None` if the tag is wrong.
-fn try_unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+fn unseal(key: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
     let mut sealed = sealed.to_vec();
     let opened = key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(aad), &mut sealed);
@@ -313,83 +502,6 @@ pub fn hkdf(salt: &[u8], secret: &[u8], info: &[u8], n: usize) -> Vec<u8> {
 
 fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
-}
-
-/// *Payload*, read off the front.
-struct Payload(Vec<u8>);
-
-impl Payload {
-    fn take(&mut self, n: usize) -> Vec<u8> {
-        self.0.drain(..n).collect()
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32_at(&self.take(4), 0)
-    }
-
-    fn u64(&mut self) -> u64 {
-        u64_at(&self.take(8), 0)
-    }
-
-    fn len(&mut self) -> usize {
-        usize::try_from(self.u64()).unwrap()
-    }
-
-    fn text(&mut self) -> String {
-        let len = self.len();
-        String::from_utf8(self.take(len)).unwrap()
-    }
-
-    fn option<T>(&mut self, read: fn(&mut Self) -> T) -> Option<T> {
-        match self.take(1)[0] {
-            0 => None,
-            1 => Some(read(self)),
-            other => panic!("an option of {other}"),
-        }
-    }
-
-    fn list<T>(&mut self, read: fn(&mut Self) -> T) -> Vec<T> {
-        (0..self.len()).map(|_| read(self)).collect()
-    }
-
-    fn note(&mut self) -> (Vec<u8>, String, u64) {
-        (self.take(16), self.text(), self.u64())
-    }
-
-    fn ancestor(&mut self) -> Value {
-        let (salt, record_count, tag) = (self.take(8), self.u32(), self.take(8));
-        assert_eq!(record_count, 0, "records of a journal");
-        json!({"salt": hex(&salt), "record_count": record_count, "tag": hex(&tag)})
-    }
-
-    fn record(&mut self) -> Value {
-        let mut record = Map::new();
-        let namespace = self.text();
-        if !namespace.is_empty() {
-            record.insert("namespace".into(), namespace.into());
-        }
-        record.insert("id".into(), self.text().into());
-        let mut set = |name: &str, value: Option<Value>| value.map(|value| record.insert(name.into(), value));
-        let secrets = ["client_secret", "refresh_token", "access_token", "grant_token", "id_token"];
-        for name in ["user_name", "client_id"].into_iter().chain(secrets) {
-            set(name, self.option(Self::text).map(Value::from));
-        }
-        for name in ["expires_at", "received_at", "refresh_expires_at", "rejected_at", "retry_at"] {
-            set(name, self.option(Self::u64).map(Value::from));
-        }
-        set("failures", Some(self.u32()).filter(|failures| *failures > 0).map(Value::from));
-        for name in ["redirect_url", "api_domain", "token_type"] {
-            set(name, self.option(Self::text).map(Value::from));
-        }
-        set("scopes", Some(self.list(Self::text).into()));
-        let attributes = self.list(|payload| (payload.text(), Value::from(payload.text())));
-        assert!(attributes.is_sorted_by(|one, next| one.0 < next.0), "the order of attributes");
-        set("attributes", Some(attributes.into_iter().collect::<Map<_, _>>().into()));
-        for name in ["created_at", "updated_at", "revision"] {
-            set(name, Some(self.u64().into()));
-        }
-        record.into()
-    }
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -4,16 +4,14 @@ use std::{fs, time::Duration};
 
 use tempfile::TempDir;
 
-use super::{sealed, unseal};
 use crate::{
-    codec::{Encoding, Prelude},
     engine::{
         Engine,
         tests::{at, create, open, save, users},
     },
-    error::{Error, FileFlaw, Result},
+    error::{Error, Result},
     file::{Access, Os, StoreFile},
-    format::{Header, MAX_ANCESTORS},
+    format::{MAX_ANCESTORS, Parts},
 };
 
 /// A store, a handle on it, and a copy of its file in another directory.
@@ -129,7 +127,7 @@ fn list_of_ancestors_ends_with_the_replaced_state() {
     for n in 0..MAX_ANCESTORS + 2 {
         let mut file = fs::read(at(&directory)).unwrap();
         let tag = file[file.len() - 16..].to_vec();
-        marks.push(Header::parse(&mut file).unwrap().0.mark(&tag));
+        marks.push(Parts::parse(&mut file).unwrap().body_header.mark(&tag));
         save(&engine, &n.to_string()).unwrap();
     }
     for engine in [engine, open(&directory)] {
@@ -149,26 +147,4 @@ fn every_kind_of_commit_is_an_ancestor() {
     other.write(|changes| Ok(changes.delete_all())).unwrap().confirmed(|_| None).unwrap();
     fork.put_copy_in_place();
     assert_diverged(users(&fork.engine));
-}
-
-/// What a faulty writer with the right key might produce.
-#[test]
-fn key_id_of_another_store_key_is_malformed() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = create(&directory);
-    let state = engine.state.read();
-    let store_key = &state.unlocked.store_key;
-    let unsealed = |key_id| {
-        let mut header = Header { key_id, ..state.header.clone() };
-        let prelude = Prelude { next_id: 1, notes: &state.notes, ancestors: &[] };
-        let encoding = Encoding::new(header.len(), prelude, std::iter::empty(), 0).unwrap();
-        let mut file = sealed(store_key, &mut header, &encoding).unwrap().parts().concat();
-        let (header, bytes, body) = Header::parse(&mut file).unwrap();
-        unseal(store_key, &header, bytes, body).unwrap()
-    };
-    assert!(unsealed(state.header.key_id).is_ok());
-    match unsealed([0; 8]) {
-        Err(FileFlaw::Malformed(rule)) => assert!(rule.to_string().contains("key id"), "{rule}"),
-        other => panic!("expected Malformed, got {other:?}"),
-    }
 }

@@ -6,21 +6,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use keyring_core::{CredentialStore, Entry, Error as KeyringError};
 use zeroize::Zeroize;
 
-use super::{Deadline, Entries};
+use super::Entries;
 use crate::{
-    error::{KeychainFailure, Result},
+    error::{Error, KeychainFailure, Result},
     secret::SecretBytes,
+    unlock::deadline::{Deadline, NoAnswer, answer_by},
 };
 
 #[derive(Clone, Default)]
@@ -115,44 +112,30 @@ fn user_of((found, user): (String, String), service: &str) -> Option<String> {
     name.strip_suffix(service)?.strip_suffix('.').map(str::to_owned)
 }
 
-/// The answer, if it comes in time. A call that hangs goes on hanging, on a thread that is left behind.
+/// The answer of a call to a keychain, if it comes in time.
 fn within<R: Send + 'static>(
     deadline: Deadline,
     call: impl Fn() -> keyring_core::Result<R> + Send + 'static,
 ) -> Result<R> {
-    let (tell, told) = mpsc::sync_channel(1);
     let asking = move || loop {
         let asked = Instant::now();
         match call().map_err(|error| failure(error, asked.elapsed())) {
             // The bus gives up sooner than the caller.
             Err(None) if !deadline.left().is_zero() => {}
-            Err(None) => break Err(deadline.missed()),
+            Err(None) => break Err(missed(deadline)),
             Err(Some(why)) => break Err(why.error()),
             Ok(answer) => break Ok(answer),
         }
     };
-    // What a thread of a keyring crate does as it ends may take long too. So another thread waits for its end, after
-    // which nothing is left behind, and this thread waits for that one until the deadline.
-    let waiting = move || {
-        let asked = thread::Builder::new().name("keychain".to_owned()).spawn(asking);
-        let answer = match asked.map(thread::JoinHandle::join) {
-            Ok(Ok(answer)) => answer,
-            // It has panicked.
-            Ok(Err(_)) => Err(KeychainFailure::Broken.error()),
-            Err(_) => Err(KeychainFailure::Unavailable.error()),
-        };
-        // Nobody listens after the deadline.
-        let _ = tell.send(answer);
-    };
-    let waiting = thread::Builder::new().name("keychain".to_owned()).spawn(waiting);
-    let waiting = waiting.map_err(|_| KeychainFailure::Unavailable.error())?;
-    match told.recv_timeout(deadline.left()) {
-        Err(RecvTimeoutError::Timeout) => Err(deadline.missed()),
-        answer => {
-            let _ = waiting.join();
-            answer.unwrap_or(Err(KeychainFailure::Broken.error()))
-        }
-    }
+    answer_by(deadline, asking, drop).unwrap_or_else(|none| match none {
+        NoAnswer::TimedOut => Err(missed(deadline)),
+        NoAnswer::Panicked => Err(KeychainFailure::Broken.error()),
+        NoAnswer::NoThread => Err(KeychainFailure::Unavailable.error()),
+    })
+}
+
+fn missed(deadline: Deadline) -> Error {
+    KeychainFailure::TimedOut { after: deadline.most }.error()
 }
 
 /// What a call says that failed after that time; `None` if the bus has waited for an answer for as long as it does, and
@@ -314,7 +297,6 @@ mod native {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     /// Windows takes a name apart at the last dot, whichever service it was made for.
     #[test]
@@ -328,51 +310,5 @@ mod tests {
             assert_eq!(user(found, name), None, "{found} {name}");
         }
         assert_eq!(user("xcom.example.app", "1-2"), None);
-    }
-
-    fn deadline(most: Duration) -> Deadline {
-        Deadline { started: Instant::now(), most }
-    }
-
-    /// A crate may leave something in a thread that takes its time to end.
-    #[test]
-    fn thread_that_does_not_end_does_not_extend_the_deadline() {
-        let started = Instant::now();
-        let answer = within(deadline(Duration::from_millis(200)), || {
-            thread_local!(static SLOW: Slow = const { Slow });
-            SLOW.with(|_| Ok(()))
-        });
-        assert!(matches!(answer, Err(Error::Keychain { why: KeychainFailure::TimedOut { .. } })), "{answer:?}");
-        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    }
-
-    struct Slow;
-
-    impl Drop for Slow {
-        fn drop(&mut self) {
-            thread::sleep(Duration::from_secs(30));
-        }
-    }
-
-    #[test]
-    fn a_thread_that_has_answered_is_gone() {
-        let (tell, told) = mpsc::channel();
-        let answer = within(deadline(Duration::from_secs(10)), move || {
-            let on_exit = OnExit(tell.clone());
-            thread_local!(static AT_THE_END: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
-            AT_THE_END.set(Some(on_exit));
-            Ok(())
-        });
-        // The thread's own last act came before the answer was passed on.
-        assert!(told.try_recv().is_ok() && answer.is_ok());
-    }
-
-    struct OnExit(mpsc::Sender<()>);
-
-    impl Drop for OnExit {
-        fn drop(&mut self) {
-            thread::sleep(Duration::from_millis(50));
-            let _ = self.0.send(());
-        }
     }
 }

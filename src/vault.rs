@@ -1,0 +1,254 @@
+//! A store key and its key slots, without a place to keep them.
+//!
+//! A [`Vault`] is what a keystore is without a file. It is a small blob, the key table, that an application keeps
+//! wherever it likes: in a database, in a secret manager, in a file of its own. It is unlocked like a file, with the
+//! same unlock methods, and has key slots like a file. With it an application seals the rows of its own
+//! [`TokenStore`](crate::TokenStore): [`seal_row`](Vault::seal_row), [`open_row`](Vault::open_row) and
+//! [`blind_index`](Vault::blind_index). `examples/custom_store.rs` is a store that does.
+//!
+//! The application replaces the blob with a compare-and-swap on its [revision](Vault::revision): only if the stored
+//! blob still has the revision that the change [replaces](VaultChange::replaced_revision). Otherwise one of two
+//! processes that change key slots at the same time would undo the other's change.
+//!
+//! **Limits.** Whoever can write the blob can put a whole older one back, as with a file: only
+//! [`rekey`](Vault::rekey) ends what a removed key slot knew. A single slot that is put back is refused. Sealed rows
+//! cannot be swapped, copied or edited unnoticed; whoever can write the database can still delete a row or put its last
+//! version back, and sees sizes and times.
+//!
+//! ```
+//! use tokenkeep::{Passphrase, Unlock, vault::Vault};
+//!
+//! # use tokenkeep::KdfParams;
+//! # let passphrase = || Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN);
+//! let unlock = Unlock::from(passphrase());
+//! let change = Vault::create("accounts", &unlock)?;
+//! let stored = change.bytes().to_vec(); // put it where there is none yet …
+//! let (vault, _) = change.written(); // … and then say so
+//!
+//! let vault = Vault::open("accounts", &stored, &unlock)?;
+//! assert_eq!(vault.slots().len(), 1);
+//! # Ok::<(), tokenkeep::Error>(())
+//! ```
+
+mod change;
+mod row;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use data_encoding::HEXLOWER;
+use parking_lot::Mutex;
+
+pub(crate) use change::PreparedChange;
+pub use change::VaultChange;
+pub use row::{BlindIndex, BlindIndexes, IndexedValue, RowTable, SealedRow};
+
+use crate::{
+    error::{Error, FileFlaw, Result},
+    format::{KeyTable, SlotNote, decode_notes},
+    id::SlotId,
+    seal,
+    secret::Key,
+    slot::KeySlot,
+    unlock::{self, Keeper, Unlock, Unlocked},
+};
+
+/// An unlocked store key with its key table. See the [module](self).
+#[derive(Clone)]
+pub struct Vault {
+    /// What errors call it.
+    name: PathBuf,
+    table: KeyTable,
+    /// The table as it is stored.
+    bytes: Vec<u8>,
+    /// One for each slot, in their order.
+    notes: Vec<SlotNote>,
+    unlocked: Unlocked,
+    /// Every keychain and provider that this vault was given: the keys of its slots may be there.
+    keepers: Arc<Mutex<Vec<Keeper>>>,
+}
+
+impl Vault {
+    /// Opens the vault with those bytes. The name is what errors call it, such as a URL. Derives a key, or asks the
+    /// keychain or the provider, as opening a keystore does.
+    ///
+    /// # Errors
+    ///
+    /// [`BadFile`](Error::BadFile) for bytes that are no key table of this version, or that were changed;
+    /// [`WrongPassphrase`](Error::WrongPassphrase), [`WrongRecoveryKey`](Error::WrongRecoveryKey),
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain),
+    /// [`External`](Error::External), [`NoSlotFor`](Error::NoSlotFor).
+    pub fn open(name: impl AsRef<Path>, bytes: &[u8], unlock: &Unlock) -> Result<Self> {
+        Self::open_any(name, bytes, [unlock]).map_err(|error| match error {
+            Error::NoneOpened { mut failures, .. } if failures.len() == 1 => failures.remove(0).error,
+            error => error,
+        })
+    }
+
+    /// Opens the vault with the first unlock method that opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoneOpened`](Error::NoneOpened) with the failure of each, and [`BadFile`](Error::BadFile) as with
+    /// [`open`](Self::open).
+    pub fn open_any<'a>(
+        name: impl AsRef<Path>,
+        bytes: &[u8],
+        unlocks: impl IntoIterator<Item = &'a Unlock>,
+    ) -> Result<Self> {
+        let name = name.as_ref();
+        let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(name, flaw))?;
+        let unlocks: Vec<_> = unlocks.into_iter().collect();
+        let vault = Self::unlock(name, table, bytes, |table| unlock::open_first(&unlocks, table, name))?;
+        unlocks.iter().for_each(|unlock| vault.meet(unlock));
+        Ok(vault)
+    }
+
+    /// Unlocks a key table that was parsed from those bytes.
+    pub(crate) fn unlock(
+        name: &Path,
+        table: KeyTable,
+        bytes: &[u8],
+        unlock: impl FnOnce(&KeyTable) -> Result<Unlocked>,
+    ) -> Result<Self> {
+        let unlocked = unlock(&table)?;
+        let notes = notes_of(&unlocked.store_key, &table)?.map_err(|flaw| bad(name, flaw))?;
+        Ok(Self { name: name.to_owned(), table, bytes: bytes.to_vec(), notes, unlocked, keepers: Arc::default() })
+    }
+
+    /// The vault with other bytes of the same store key, which another process has written. Derives no key.
+    ///
+    /// # Errors
+    ///
+    /// [`BadFile`](Error::BadFile) as with [`open`](Self::open); [`Replaced`](Error::Replaced) by another store;
+    /// [`Rekeyed`](Error::Rekeyed): open it again; [`RolledBack`](Error::RolledBack) to an older revision;
+    /// [`Diverged`](Error::Diverged): the same revision with other bytes, so two processes wrote without
+    /// compare-and-swap.
+    pub fn reload(&self, bytes: &[u8]) -> Result<Self> {
+        let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(&self.name, flaw))?;
+        let reloaded = self.with_table(table, bytes)?;
+        let path = || self.name.clone();
+        if reloaded.table.revision < self.table.revision {
+            return Err(Error::RolledBack { path: path() });
+        }
+        if reloaded.table.revision == self.table.revision && reloaded.bytes != self.bytes {
+            return Err(Error::Diverged { path: path() });
+        }
+        Ok(reloaded)
+    }
+
+    /// The vault with another table of the same store and store key, parsed from those bytes.
+    pub(crate) fn with_table(&self, table: KeyTable, bytes: &[u8]) -> Result<Self> {
+        let path = || self.name.clone();
+        if table.store_id != self.table.store_id {
+            return Err(Error::Replaced { path: path() });
+        }
+        if table.key_id != self.table.key_id {
+            return Err(Error::Rekeyed { path: path() });
+        }
+        let notes = notes_of(&self.unlocked.store_key, &table)?.map_err(|flaw| bad(&self.name, flaw))?;
+        let (name, unlocked, keepers) = (path(), self.unlocked.clone(), self.keepers.clone());
+        Ok(Self { name, table, bytes: bytes.to_vec(), notes, unlocked, keepers })
+    }
+
+    /// The key table, to be stored as it is: some hundred to some thousand bytes, of which nothing is secret.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The revision of the key table: 1 at first, one more with every change of its slots.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.table.revision
+    }
+
+    /// The random id of the store, which never changes.
+    #[must_use]
+    pub fn store_id(&self) -> [u8; 16] {
+        self.table.store_id
+    }
+
+    /// The id of the store key: another one after [`rekey`](Self::rekey). It is stored beside sealed rows, to tell
+    /// which rows are yet to be sealed again.
+    #[must_use]
+    pub fn key_id(&self) -> [u8; 8] {
+        self.table.key_id
+    }
+
+    /// The key slots.
+    #[must_use]
+    pub fn slots(&self) -> Vec<KeySlot> {
+        let slots = self.table.slots.iter().zip(&self.notes);
+        let listed = slots.map(|(slot, note)| KeySlot {
+            id: slot.id,
+            kind: slot.kind,
+            label: note.label.clone(),
+            created_at: note.created_at.time(),
+            provider: slot.external.as_ref().map(|data| data.provider.to_string()),
+        });
+        listed.collect()
+    }
+
+    /// The key slot that opened the vault; `None` once it was removed.
+    #[must_use]
+    pub fn opened_by(&self) -> Option<KeySlot> {
+        self.slots().into_iter().find(|slot| slot.id == self.unlocked.by)
+    }
+
+    /// The key slot that the unlock method opens. Blocks as opening does, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), other than `BadFile`.
+    pub fn try_unlock(&self, unlock: &Unlock) -> Result<KeySlot> {
+        let id = self.slot_of(unlock)?;
+        self.slots().into_iter().find(|slot| slot.id == id).ok_or(Error::NoSuchSlot { id })
+    }
+
+    fn slot_of(&self, unlock: &Unlock) -> Result<SlotId> {
+        let opened = unlock.open_slot(&self.table, &self.name)?;
+        self.meet(unlock);
+        Ok(opened.by)
+    }
+
+    pub(crate) fn store_key(&self) -> &Key {
+        &self.unlocked.store_key
+    }
+
+    /// Remembers where keys of slots may be.
+    pub(crate) fn meet(&self, unlock: &Unlock) {
+        if let Some(keeper) = unlock.keeper() {
+            let mut keepers = self.keepers.lock();
+            if !keepers.iter().any(|known| known.is_same(&keeper)) {
+                keepers.push(keeper);
+            }
+        }
+    }
+}
+
+/// The notes on the slots of a table, once it is seen to be authentic.
+fn notes_of(store_key: &Key, table: &KeyTable) -> Result<Result<Vec<SlotNote>, FileFlaw>> {
+    Ok(seal::open_table(store_key, table)?.and_then(|notes| decode_notes(&notes)))
+}
+
+fn bad(name: &Path, flaw: FileFlaw) -> Error {
+    Error::BadFile { path: name.to_owned(), flaw }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("name", &self.name)
+            .field("store_id", &HEXLOWER.encode(&self.table.store_id))
+            .field("revision", &self.table.revision)
+            .field("slots", &self.slots())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

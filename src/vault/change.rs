@@ -1,0 +1,424 @@
+//! Changes of key slots: made ready, applied to a vault, and committed by whoever stores the vault.
+
+use std::{mem, path::Path};
+
+use super::Vault;
+use crate::{
+    error::{Error, ExternalFailure, KeychainFailure, Part, Result},
+    format::{KeyId, KeyTable, MAX_LABEL_LEN, Slot, SlotNote, StoreId, encode_notes, length},
+    id::SlotId,
+    seal,
+    secret::{Key, random},
+    slot::SlotKind,
+    time::Millis,
+    unlock::{Keeper, NewSlot, Passphrase, Unlock, Unlocked},
+};
+
+/// # Changes of key slots
+///
+/// Each returns a [`VaultChange`], whose bytes the caller stores in the place of the vault's own.
+impl Vault {
+    /// Makes a new vault with one key slot, whose bytes are to be stored where there are none yet. May derive a key, or
+    /// ask the keychain or the provider.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_slot`](Self::add_slot).
+    pub fn create(name: impl AsRef<Path>, unlock: &Unlock) -> Result<VaultChange> {
+        Self::create_of(name.as_ref(), random()?, Key::random()?, unlock)
+    }
+
+    pub(super) fn create_of(name: &Path, store_id: StoreId, store_key: Key, unlock: &Unlock) -> Result<VaultChange> {
+        let table = KeyTable {
+            store_id,
+            key_id: seal::key_id(&store_key)?,
+            revision: 0,
+            slots: Vec::new(),
+            notes_salt: [0; 32],
+            sealed_notes: Vec::new(),
+            mac: [0; 32],
+        };
+        let mut new_keys = NewKeys::none(store_id);
+        let addition = new_keys.make(unlock, 1, &store_key, None)?;
+        let unlocked = Unlocked { store_key, by: addition.slot.id() };
+        let nothing = Self {
+            name: name.to_owned(),
+            table,
+            bytes: Vec::new(),
+            notes: Vec::new(),
+            unlocked,
+            keepers: Default::default(),
+        };
+        nothing.meet(unlock);
+        nothing.apply(&mut PreparedChange::new(&nothing, Edit::Add(addition), new_keys))
+    }
+
+    /// Adds a key slot that the unlock method opens. Blocks for a key derivation, or for the keychain or the provider.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManySlots`](Error::TooManySlots), [`TooLarge`](Error::TooLarge) for the label,
+    /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain),
+    /// [`External`](Error::External), [`Random`](Error::Random).
+    pub fn add_slot(&self, unlock: &Unlock) -> Result<VaultChange> {
+        self.apply(&mut self.prepare_add(unlock)?)
+    }
+
+    /// Removes a key slot.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchSlot`](Error::NoSuchSlot), [`LastSlot`](Error::LastSlot).
+    pub fn remove_slot(&self, id: SlotId) -> Result<VaultChange> {
+        self.apply(&mut self.prepare_remove(id))
+    }
+
+    /// Replaces a key slot with one that the unlock method opens. The new slot has a new id, and the old one's label
+    /// unless the unlock method has its own. Blocks as [`add_slot`](Self::add_slot) does.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchSlot`](Error::NoSuchSlot), and those of [`add_slot`](Self::add_slot).
+    pub fn replace_slot(&self, id: SlotId, unlock: &Unlock) -> Result<VaultChange> {
+        self.apply(&mut self.prepare_replace(id, unlock)?)
+    }
+
+    /// Replaces the key slot that the current passphrase opens. Blocks for two key derivations or more.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongPassphrase`](Error::WrongPassphrase), and those of [`add_slot`](Self::add_slot).
+    pub fn change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<VaultChange> {
+        self.apply(&mut self.prepare_change_passphrase(current, new)?)
+    }
+
+    /// Exchanges the store key. The slots that the unlock methods open are made again, and all others go. Every sealed
+    /// row has to be sealed again, in the same transaction as the bytes are stored.
+    ///
+    /// # Errors
+    ///
+    /// [`LastSlot`](Error::LastSlot) without an unlock method, and those of [`open`](Self::open) and
+    /// [`add_slot`](Self::add_slot).
+    pub fn rekey<'a>(&self, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<VaultChange> {
+        let unlocks: Vec<_> = unlocks.into_iter().collect();
+        self.apply(&mut self.prepare_rekey(&unlocks)?)
+    }
+}
+
+/// A change of a vault's key slots that the caller is yet to store.
+///
+/// Store [`bytes`](Self::bytes) if the stored bytes still have the [replaced revision](Self::replaced_revision), and
+/// then call [`written`](Self::written). If it could not be stored, drop the change: the keychain and the providers then
+/// forget the keys of new slots, which blocks as asking them does. If it is not known whether it was stored, because a
+/// connection broke, call [`undecided`](Self::undecided).
+#[derive(Debug)]
+#[must_use = "nothing is changed until the bytes are stored"]
+pub struct VaultChange {
+    vault: Vault,
+    replaced: Option<u64>,
+    new_slot: Option<SlotId>,
+    new_keys: NewKeys,
+    /// Slots that are no longer.
+    gone: Vec<Slot>,
+}
+
+impl VaultChange {
+    /// The bytes to store.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.vault.bytes()
+    }
+
+    /// The revision that the stored bytes must still have; `None` if there must be none yet.
+    #[must_use]
+    pub fn replaced_revision(&self) -> Option<u64> {
+        self.replaced
+    }
+
+    /// The vault as it will be.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The slot that was added, or that replaces another; `None` for a removal and for a rekeying.
+    #[must_use]
+    pub fn new_slot(&self) -> Option<SlotId> {
+        self.new_slot
+    }
+
+    /// To be called once the bytes are stored and durable: the vault as it is now, and whether the keychain and the
+    /// providers have forgotten the keys of slots that are gone, which blocks as asking them does. If they have not,
+    /// the error is [`KeyLeft`](Error::KeyLeft): the change was made, and an unneeded key is left.
+    pub fn written(mut self) -> (Vault, Result<()>) {
+        self.new_keys.made.clear();
+        let forgotten = self.forget_gone();
+        (self.vault, forgotten)
+    }
+
+    /// To be called if it is not known whether the bytes were stored: no key is forgotten, because either the old or
+    /// the new slots may need it. Open the vault from what is stored.
+    pub fn undecided(mut self) {
+        self.new_keys.made.clear();
+    }
+
+    fn forget_gone(&self) -> Result<()> {
+        let keepers = self.vault.keepers.lock().clone();
+        let mut left = None;
+        for (keeper, slot) in keepers.iter().flat_map(|keeper| self.gone.iter().map(move |slot| (keeper, slot))) {
+            if let Err(error) = keeper.forget(&self.vault.table.store_id, slot) {
+                // It would be the same with the others.
+                let is_silent = matches!(
+                    error,
+                    Error::Keychain { why: KeychainFailure::TimedOut { .. } }
+                        | Error::External { why: ExternalFailure::TimedOut { .. }, .. }
+                );
+                left = left.or(Some(error));
+                if is_silent {
+                    break;
+                }
+            }
+        }
+        left.map_or(Ok(()), |cause| Err(Error::KeyLeft { cause: Box::new(cause) }))
+    }
+}
+
+/// A change for which everything slow is done: keys are derived, the keychain and the providers have theirs. Dropped
+/// before it is applied, it takes these back.
+///
+/// A slot's key seals one store key only. So the change is for one store key, and is refused under another. Otherwise
+/// a machine that was cloned in between could seal two store keys with it.
+#[derive(Debug)]
+pub(crate) struct PreparedChange {
+    key_id: KeyId,
+    edit: Option<Edit>,
+    new_keys: NewKeys,
+}
+
+#[derive(Debug)]
+enum Edit {
+    Add(Addition),
+    Remove(SlotId),
+    Replace(SlotId, Addition),
+    Rekey(Key, Vec<(SlotId, Addition)>),
+}
+
+/// A slot that is yet to be sealed, and its label.
+#[derive(Debug)]
+struct Addition {
+    slot: NewSlot,
+    label: String,
+}
+
+impl PreparedChange {
+    fn new(vault: &Vault, edit: Edit, new_keys: NewKeys) -> Self {
+        Self { key_id: vault.table.key_id, edit: Some(edit), new_keys }
+    }
+
+    /// Whether it was prepared for the store key of that vault.
+    pub(crate) fn is_for(&self, vault: &Vault) -> bool {
+        self.key_id == vault.table.key_id
+    }
+}
+
+impl Vault {
+    pub(crate) fn prepare_add(&self, unlock: &Unlock) -> Result<PreparedChange> {
+        // Before a key is made for nothing.
+        self.table.check_room(unlock.slot_kind(None))?;
+        let mut new_keys = NewKeys::none(self.table.store_id);
+        let new = self.make_slot(unlock, self.store_key(), None, &mut new_keys)?;
+        Ok(PreparedChange::new(self, Edit::Add(new), new_keys))
+    }
+
+    pub(crate) fn prepare_remove(&self, id: SlotId) -> PreparedChange {
+        PreparedChange::new(self, Edit::Remove(id), NewKeys::none(self.table.store_id))
+    }
+
+    pub(crate) fn prepare_replace(&self, id: SlotId, unlock: &Unlock) -> Result<PreparedChange> {
+        check_label(unlock)?;
+        let replaced = self.table.slot(id)?.kind;
+        let mut new_keys = NewKeys::none(self.table.store_id);
+        let new = self.make_slot(unlock, self.store_key(), Some(replaced), &mut new_keys)?;
+        Ok(PreparedChange::new(self, Edit::Replace(id, new), new_keys))
+    }
+
+    pub(crate) fn prepare_change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<PreparedChange> {
+        let id = self.slot_of(&current.clone().into())?;
+        self.prepare_replace(id, &new.clone().into())
+    }
+
+    pub(crate) fn prepare_rekey(&self, unlocks: &[&Unlock]) -> Result<PreparedChange> {
+        unlocks.iter().try_for_each(|unlock| check_label(unlock))?;
+        let mut kept: Vec<(SlotId, &Unlock)> = Vec::new();
+        for &unlock in unlocks {
+            let id = self.slot_of(unlock)?;
+            if kept.iter().all(|(other, _)| *other != id) {
+                kept.push((id, unlock));
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::LastSlot);
+        }
+        // All of them are seen to be right before one key is made.
+        let (store_key, mut new_keys) = (Key::random()?, NewKeys::none(self.table.store_id));
+        let kept = kept.into_iter().map(|(id, unlock)| {
+            let replaced = self.table.slot(id)?.kind;
+            Ok((id, self.make_slot(unlock, &store_key, Some(replaced), &mut new_keys)?))
+        });
+        let kept = kept.collect::<Result<_>>()?;
+        Ok(PreparedChange::new(self, Edit::Rekey(store_key, kept), new_keys))
+    }
+
+    fn make_slot(
+        &self,
+        unlock: &Unlock,
+        store_key: &Key,
+        replaced: Option<SlotKind>,
+        new_keys: &mut NewKeys,
+    ) -> Result<Addition> {
+        let addition = new_keys.make(unlock, self.next_revision()?, store_key, replaced)?;
+        self.meet(unlock);
+        Ok(addition)
+    }
+
+    fn next_revision(&self) -> Result<u64> {
+        let next = self.table.revision.checked_add(1);
+        next.ok_or_else(|| Error::NoGenerationLeft { path: self.name.clone() })
+    }
+
+    /// The vault with a prepared change. Derives no key and asks nobody.
+    pub(crate) fn apply(&self, prepared: &mut PreparedChange) -> Result<VaultChange> {
+        if !prepared.is_for(self) {
+            return Err(Error::Rekeyed { path: self.name.clone() });
+        }
+        let mut draft = Draft {
+            table: KeyTable { revision: self.next_revision()?, ..self.table.clone() },
+            notes: self.notes.clone(),
+            unlocked: self.unlocked.clone(),
+            gone: Vec::new(),
+        };
+        let new_slot = match prepared.edit.take() {
+            Some(Edit::Add(new)) => Some(draft.add(new)?),
+            Some(Edit::Remove(id)) => draft.remove(id).map(|()| None)?,
+            Some(Edit::Replace(id, new)) => Some(draft.replace(id, new)?),
+            Some(Edit::Rekey(store_key, kept)) => draft.rekey(store_key, kept).map(|()| None)?,
+            None => return Err(Error::internal("a change of key slots was applied twice")),
+        };
+        let Draft { mut table, notes, unlocked, gone } = draft;
+        seal::seal_table(&unlocked.store_key, &mut table, encode_notes(&notes))?;
+        let bytes = table.encode();
+        let vault = Self { name: self.name.clone(), table, bytes, notes, unlocked, keepers: self.keepers.clone() };
+        let replaced = Some(self.table.revision).filter(|revision| *revision > 0);
+        let new_keys = mem::replace(&mut prepared.new_keys, NewKeys::none(self.table.store_id));
+        Ok(VaultChange { vault, replaced, new_slot, new_keys, gone })
+    }
+}
+
+/// Whether a new slot may have the label.
+fn check_label(unlock: &Unlock) -> Result<()> {
+    let (size, limit) = (length(unlock.slot_label().len()), length(MAX_LABEL_LEN));
+    if size > limit { Err(Error::TooLarge { part: Part::Label, size, limit }) } else { Ok(()) }
+}
+
+/// Keys outside of the store, made for slots that are yet to be committed. Dropped, it has them forgotten. If that
+/// fails, `keychain_orphans` lists the key.
+#[derive(Debug)]
+struct NewKeys {
+    store_id: StoreId,
+    made: Vec<(Keeper, Slot)>,
+}
+
+impl NewKeys {
+    fn none(store_id: StoreId) -> Self {
+        Self { store_id, made: Vec::new() }
+    }
+
+    fn make(&mut self, unlock: &Unlock, revision: u64, key: &Key, replaced: Option<SlotKind>) -> Result<Addition> {
+        check_label(unlock)?;
+        let slot = unlock.new_slot(&self.store_id, revision, key, replaced)?;
+        self.made.extend(unlock.keeper().map(|keeper| (keeper, slot.unsealed().clone())));
+        Ok(Addition { slot, label: unlock.slot_label().to_owned() })
+    }
+}
+
+impl Drop for NewKeys {
+    fn drop(&mut self) {
+        for (keeper, slot) in &self.made {
+            let _ = keeper.forget(&self.store_id, slot);
+        }
+    }
+}
+
+/// The next key table, before its notes are sealed.
+struct Draft {
+    table: KeyTable,
+    /// One for each slot, in their order.
+    notes: Vec<SlotNote>,
+    unlocked: Unlocked,
+    gone: Vec<Slot>,
+}
+
+impl Draft {
+    /// Adds a slot after the others.
+    fn add(&mut self, new: Addition) -> Result<SlotId> {
+        self.insert(self.table.slots.len(), new)
+    }
+
+    fn remove(&mut self, id: SlotId) -> Result<()> {
+        let place = self.place(id).ok_or(Error::NoSuchSlot { id })?;
+        if self.table.slots.len() == 1 {
+            return Err(Error::LastSlot);
+        }
+        self.take(place);
+        Ok(())
+    }
+
+    /// Puts a slot in the place of another, whose label it takes over unless it has one of its own.
+    fn replace(&mut self, id: SlotId, mut new: Addition) -> Result<SlotId> {
+        let place = self.place(id).ok_or(Error::NoSuchSlot { id })?;
+        let replaced = self.take(place);
+        if new.label.is_empty() {
+            new.label = replaced.label;
+        }
+        if self.unlocked.by == id {
+            self.unlocked.by = new.slot.id();
+        }
+        self.insert(place, new)
+    }
+
+    /// Exchanges the store key. New slots take the places of those that they are given with; all others go.
+    fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, Addition)>) -> Result<()> {
+        self.table.key_id = seal::key_id(&store_key)?;
+        self.unlocked.store_key = store_key;
+        let kept: Vec<_> = kept.into_iter().map(|(id, new)| self.replace(id, new)).collect::<Result<_>>()?;
+        while let Some(place) = self.table.slots.iter().position(|slot| !kept.contains(&slot.id)) {
+            self.take(place);
+        }
+        Ok(())
+    }
+
+    fn place(&self, id: SlotId) -> Option<usize> {
+        self.table.slots.iter().position(|slot| slot.id == id)
+    }
+
+    fn take(&mut self, place: usize) -> SlotNote {
+        self.gone.push(self.table.slots.remove(place));
+        self.notes.remove(place)
+    }
+
+    /// Seals a slot, which was prepared for the key that the store has now.
+    fn insert(&mut self, place: usize, new: Addition) -> Result<SlotId> {
+        self.table.check_room(new.slot.kind())?;
+        let id = new.slot.id();
+        if self.place(id).is_some() {
+            return Err(Error::internal("a random id was used before"));
+        }
+        let note = SlotNote { label: new.label, created_at: Millis::now() };
+        self.table.slots.insert(place, new.slot.seal(&self.table.store_id, &self.unlocked.store_key)?);
+        self.notes.insert(place, note);
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

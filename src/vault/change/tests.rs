@@ -1,0 +1,154 @@
+use super::*;
+use crate::{
+    unlock::External,
+    vault::tests::{Provider, paper, vault},
+};
+
+fn external(provider: &Provider) -> Unlock {
+    External::new(provider.clone()).into()
+}
+
+#[test]
+fn each_change_raises_the_revision() {
+    let vault = vault();
+    let added = vault.add_slot(&paper(2)).unwrap();
+    assert_eq!((added.replaced_revision(), added.vault().revision()), (Some(1), 2));
+    let id = added.new_slot().unwrap();
+    let (vault, _) = added.written();
+    let replaced = vault.replace_slot(id, &paper(3)).unwrap();
+    let new = replaced.new_slot().unwrap();
+    assert_ne!(new, id);
+    let (vault, _) = replaced.written();
+    let removed = vault.remove_slot(new).unwrap();
+    assert_eq!((removed.replaced_revision(), removed.new_slot()), (Some(3), None));
+    let (vault, _) = removed.written();
+    assert_eq!((vault.revision(), vault.slots().len()), (4, 1));
+    assert!(matches!(vault.remove_slot(vault.slots()[0].id), Err(Error::LastSlot)));
+    assert!(matches!(vault.remove_slot(new), Err(Error::NoSuchSlot { id }) if id == new));
+    assert!(matches!(vault.rekey([]), Err(Error::LastSlot)));
+}
+
+#[test]
+fn rekeying_keeps_the_slots_that_are_opened() {
+    let (vault, _) = vault().add_slot(&paper(2).label("kept")).unwrap().written();
+    let (vault, _) = vault.add_slot(&paper(3)).unwrap().written();
+    let (rekeyed, _) = vault.rekey([&paper(2), &paper(2)]).unwrap().written();
+    assert_ne!(rekeyed.key_id(), vault.key_id());
+    assert_eq!(rekeyed.store_id(), vault.store_id());
+    assert_eq!(rekeyed.slots().iter().map(|slot| &*slot.label).collect::<Vec<_>>(), ["kept"]);
+    assert!(Vault::open("accounts", rekeyed.bytes(), &paper(2)).is_ok());
+    for gone in [paper(1), paper(3)] {
+        assert!(matches!(Vault::open("accounts", rekeyed.bytes(), &gone), Err(Error::WrongRecoveryKey { .. })));
+    }
+}
+
+/// The caller could not store the bytes.
+#[test]
+fn dropped_change_has_its_new_keys_forgotten() {
+    let (vault, provider) = (vault(), Provider::default());
+    let change = vault.add_slot(&external(&provider)).unwrap();
+    assert_eq!(provider.keys.lock().len(), 1);
+    drop(change);
+    assert!(provider.keys.lock().is_empty());
+    drop(Vault::create("accounts", &external(&provider)).unwrap());
+    assert!(provider.keys.lock().is_empty());
+}
+
+/// A connection broke while the bytes were sent.
+#[test]
+fn undecided_change_keeps_all_keys() {
+    let (vault, provider) = (vault(), Provider::default());
+    let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
+    let slot = with_slot.slots()[1].id;
+    with_slot.replace_slot(slot, &external(&provider)).unwrap().undecided();
+    assert_eq!(provider.keys.lock().len(), 2);
+    with_slot.try_unlock(&external(&provider)).unwrap();
+}
+
+#[test]
+fn key_of_a_removed_slot_is_forgotten_after_the_change_is_written() {
+    let (vault, provider) = (vault(), Provider::default());
+    let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
+    let change = with_slot.remove_slot(with_slot.slots()[1].id).unwrap();
+    assert_eq!(provider.keys.lock().len(), 1);
+    change.written().1.unwrap();
+    assert!(provider.keys.lock().is_empty());
+}
+
+#[test]
+fn key_that_is_not_forgotten_is_reported() {
+    let (vault, provider) = (vault(), Provider::default());
+    let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
+    *provider.forgets.lock() = true;
+    let (after, forgotten) = with_slot.remove_slot(with_slot.slots()[1].id).unwrap().written();
+    assert_eq!(after.slots().len(), 1);
+    match forgotten {
+        Err(Error::KeyLeft { cause }) => assert!(matches!(*cause, Error::External { .. }), "{cause}"),
+        other => panic!("expected KeyLeft, got {other:?}"),
+    }
+}
+
+/// The slot of a failed addition: the vault has no room for it, and the provider is not even asked.
+#[test]
+fn provider_is_not_asked_for_a_slot_without_room() {
+    let (mut vault, provider) = (vault(), Provider::default());
+    for byte in 2..=8 {
+        vault = vault.add_slot(&paper(byte)).unwrap().written().0;
+    }
+    assert!(matches!(vault.add_slot(&external(&provider)), Err(Error::TooManySlots { .. })));
+    assert!(matches!(vault.replace_slot(SlotId([0; 16]), &external(&provider)), Err(Error::NoSuchSlot { .. })));
+    let long = external(&provider).label("x".repeat(257));
+    assert!(matches!(vault.replace_slot(vault.slots()[1].id, &long), Err(Error::TooLarge { .. })));
+    assert!(provider.keys.lock().is_empty());
+}
+
+/// Another thread rekeys the store while this one derives a key.
+#[test]
+fn change_that_was_prepared_for_another_store_key_is_refused() {
+    let (vault, provider) = (vault(), Provider::default());
+    let mut prepared = vault.prepare_add(&external(&provider)).unwrap();
+    let (rekeyed, _) = vault.rekey([&paper(1)]).unwrap().written();
+    assert!(matches!(rekeyed.apply(&mut prepared), Err(Error::Rekeyed { .. })));
+    drop(prepared);
+    assert!(provider.keys.lock().is_empty(), "its key is forgotten");
+}
+
+#[test]
+fn prepared_change_is_applied_once() {
+    let vault = vault();
+    let mut prepared = vault.prepare_add(&paper(2)).unwrap();
+    let change = vault.apply(&mut prepared).unwrap();
+    assert!(matches!(vault.apply(&mut prepared), Err(Error::Internal(_))));
+    change.undecided();
+}
+
+/// A cloned machine gives both the same id.
+#[test]
+fn slot_id_that_repeats_is_refused() {
+    let vault = vault();
+    let mut prepared = vault.prepare_add(&paper(2)).unwrap();
+    let Some(Edit::Add(new)) = &prepared.edit else { panic!("it adds") };
+    let mut other = vault.clone();
+    let slot = Slot { id: new.slot.id(), ..other.table.slots[0].clone() };
+    other.table.slots.push(slot);
+    assert!(matches!(other.apply(&mut prepared), Err(Error::Internal(_))));
+}
+
+#[test]
+fn no_revision_follows_the_last() {
+    let mut vault = vault();
+    vault.table.revision = u64::MAX;
+    let refused = vault.remove_slot(vault.slots()[0].id);
+    assert!(matches!(refused, Err(Error::NoGenerationLeft { .. })), "{refused:?}");
+}
+
+#[test]
+fn passphrase_is_changed_in_its_own_slot() {
+    let passphrase = |text: &str| Passphrase::new(text).kdf(crate::kdf::KdfParams::MIN);
+    let (vault, _) = vault().add_slot(&Unlock::from(passphrase("one")).label("Ada")).unwrap().written();
+    let (changed, _) = vault.change_passphrase(&passphrase("one"), &passphrase("two")).unwrap().written();
+    assert_eq!(changed.slots()[1].label, "Ada");
+    assert!(changed.try_unlock(&passphrase("two").into()).is_ok());
+    let refused = changed.change_passphrase(&passphrase("one"), &passphrase("three"));
+    assert!(matches!(refused, Err(Error::WrongPassphrase { .. })), "{refused:?}");
+}

@@ -1,0 +1,222 @@
+//! Sealed rows of an application's own store, and blind indexes to find them by.
+
+use super::Vault;
+use crate::{
+    codec,
+    error::{Error, FileFlaw, Part, Result, RowFlaw, Unstorable},
+    format::length,
+    id::{Origin, TokenId},
+    matching::Criterion,
+    seal::{self, RowContext},
+    secret::Secret,
+    token::Token,
+};
+
+/// The table that rows are in, and the namespace of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowTable<'a> {
+    /// The id of the table: 16 random bytes, drawn when the table is created and stored with it. It tells two tables
+    /// under one store key apart, but not a copy of a table from the table.
+    pub id: [u8; 16],
+    /// The namespace, at most 256 bytes; empty for the default one.
+    pub namespace: &'a str,
+}
+
+/// A sealed row, as a database keeps it: every field in a column of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRow {
+    /// Where the row stands among the others: rows first saved earlier have lower places. The application chooses it.
+    pub place: u64,
+    /// The revision of the token.
+    pub revision: u64,
+    /// The values that the row is found by.
+    pub columns: BlindIndexes,
+    /// The sealed token.
+    pub bytes: Vec<u8>,
+}
+
+/// A value by which a database finds rows without seeing what they hold: HMAC-SHA-256 under a key of its own.
+///
+/// Equal values have equal blind indexes, which anybody who reads the database sees. Store all 32 bytes.
+pub type BlindIndex = [u8; 32];
+
+/// The blind indexes of a token. Those of values that the token lacks are `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlindIndexes {
+    /// The id.
+    pub id: BlindIndex,
+    /// The user name. Several tokens may have it.
+    pub user_name: Option<BlindIndex>,
+    /// User name and client id together, also where the client id is missing: a unique column.
+    pub user_and_client: Option<BlindIndex>,
+    /// The access token.
+    pub access_token: Option<BlindIndex>,
+    /// The grant token.
+    pub grant_token: Option<BlindIndex>,
+    /// The refresh token.
+    pub refresh_token: Option<BlindIndex>,
+}
+
+/// What a blind index is made of.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum IndexedValue<'a> {
+    /// An id.
+    Id(&'a TokenId),
+    /// A user name.
+    UserName(&'a str),
+    /// A user name with a client id, or without one.
+    UserAndClient(&'a str, Option<&'a str>),
+    /// An access token.
+    AccessToken(&'a Secret),
+    /// A grant token.
+    GrantToken(&'a Secret),
+    /// A refresh token.
+    RefreshToken(&'a Secret),
+}
+
+/// What a store is asked for by [`matching`](crate::matching).
+impl<'a> From<Criterion<'a>> for IndexedValue<'a> {
+    fn from(criterion: Criterion<'a>) -> Self {
+        match criterion {
+            Criterion::Id(id) => Self::Id(id),
+            Criterion::UserName(name) => Self::UserName(name),
+            Criterion::AccessToken(token) => Self::AccessToken(token),
+            Criterion::GrantToken(token) => Self::GrantToken(token),
+            Criterion::RefreshToken(token) => Self::RefreshToken(token),
+        }
+    }
+}
+
+impl BlindIndexes {
+    fn in_order(self) -> [Option<BlindIndex>; 6] {
+        let Self { id, user_name, user_and_client, access_token, grant_token, refresh_token } = self;
+        [Some(id), user_name, user_and_client, access_token, grant_token, refresh_token]
+    }
+}
+
+/// # Sealed rows
+///
+/// ```
+/// use tokenkeep::{Passphrase, Token, Unlock, matching, vault::{RowTable, Vault}};
+/// # use std::time::SystemTime;
+/// # let unlock = Unlock::from(Passphrase::new("correct horse").kdf(tokenkeep::KdfParams::MIN));
+/// # let (vault, _) = Vault::create("accounts", &unlock)?.written();
+/// let table = RowTable { id: *b"\x8e\x11 16 random  \x07", namespace: "" };
+/// let token = Token::builder().id("1").user_name("ada").refresh_token("secret");
+/// let token = token.stored(vault.row_origin(table), SystemTime::now(), SystemTime::now(), 1).build();
+///
+/// let row = vault.seal_row(table, 0, &token)?;
+/// assert_eq!(vault.open_row(table, &row)?.refresh_token(), Some(&"secret".into()));
+///
+/// let moved = tokenkeep::vault::SealedRow { place: 1, ..row };
+/// assert!(vault.open_row(table, &moved).is_err());
+/// # Ok::<(), tokenkeep::Error>(())
+/// ```
+impl Vault {
+    /// Seals a token, with its id and revision, under a key that is used for this one version of the row. The result
+    /// is bound to the store, the table, the namespace, the place, the revision and the columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Unstorable`](Error::Unstorable) for a token without an id or revision; [`TooLarge`](Error::TooLarge) for a
+    /// token that no store keeps or a namespace that is too long; [`Random`](Error::Random).
+    pub fn seal_row(&self, table: RowTable<'_>, place: u64, token: &Token) -> Result<SealedRow> {
+        let (Some(id), Some(revision)) = (token.id(), token.revision()) else {
+            return Err(Error::Unstorable { why: Unstorable::NeverStored });
+        };
+        token.check_storable()?;
+        let columns = self.blind_indexes(table.namespace, id, token)?;
+        let plaintext = codec::encode_row(table.namespace, token)?;
+        let context = self.context(&table, place, revision, columns);
+        Ok(SealedRow { place, revision, columns, bytes: seal::seal_row(self.store_key(), &context, plaintext)? })
+    }
+
+    /// The token of a row, once the row is seen to be what was sealed for that place of that table.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRow`](Error::BadRow) with the reason: [`OtherKey`](RowFlaw::OtherKey) also after a rekeying.
+    /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
+    pub fn open_row(&self, table: RowTable<'_>, row: &SealedRow) -> Result<Token> {
+        check_namespace(table.namespace)?;
+        let bad = |flaw| Error::BadRow { name: self.name.clone(), place: row.place, flaw };
+        let malformed = |flaw| match flaw {
+            FileFlaw::Malformed(rule) => bad(RowFlaw::Malformed(rule)),
+            _ => Error::internal("a row has the flaw of a file"),
+        };
+        let key_id = seal::row_key_id(&row.bytes);
+        let key_id = key_id.ok_or_else(|| malformed(FileFlaw::malformed("it is no row of a known version")))?;
+        if key_id != self.table.key_id {
+            return Err(bad(RowFlaw::OtherKey));
+        }
+        let context = self.context(&table, row.place, row.revision, row.columns);
+        let plaintext = seal::open_row(self.store_key(), &context, &row.bytes)?;
+        let plaintext = plaintext.ok_or_else(|| bad(RowFlaw::Tampered))?;
+        let token = codec::decode_row(&plaintext, table.namespace, self.row_origin(table)).map_err(malformed)?;
+        let id = token.id().ok_or_else(|| Error::internal("a row without an id"))?;
+        let is_beside =
+            token.revision() == Some(row.revision) && self.blind_indexes(table.namespace, id, &token)? == row.columns;
+        if is_beside {
+            Ok(token)
+        } else {
+            Err(malformed(FileFlaw::malformed("its columns are not those of its token")))
+        }
+    }
+
+    /// The blind index of a value in a namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
+    pub fn blind_index(&self, namespace: &str, value: IndexedValue<'_>) -> Result<BlindIndex> {
+        check_namespace(namespace)?;
+        let (kind, text, client) = match value {
+            IndexedValue::Id(id) => (1, id.as_str(), None),
+            IndexedValue::UserName(name) => (2, name, None),
+            IndexedValue::UserAndClient(name, client) => (3, name, Some(client)),
+            IndexedValue::AccessToken(token) => (4, token.expose_secret(), None),
+            IndexedValue::GrantToken(token) => (5, token.expose_secret(), None),
+            IndexedValue::RefreshToken(token) => (6, token.expose_secret(), None),
+        };
+        seal::blind_index(self.store_key(), kind, namespace, text, client)
+    }
+
+    /// The store that revisions of a table's tokens count in, for [`matching::Rows`](crate::matching::Rows).
+    #[must_use]
+    pub fn row_origin(&self, table: RowTable<'_>) -> Origin {
+        Origin::of(("rows", self.table.store_id, table))
+    }
+
+    fn blind_indexes(&self, namespace: &str, id: &TokenId, token: &Token) -> Result<BlindIndexes> {
+        let index = |value: Option<IndexedValue<'_>>| value.map(|value| self.blind_index(namespace, value)).transpose();
+        let user_name = token.user_name();
+        Ok(BlindIndexes {
+            id: self.blind_index(namespace, IndexedValue::Id(id))?,
+            user_name: index(user_name.map(IndexedValue::UserName))?,
+            user_and_client: index(user_name.map(|name| IndexedValue::UserAndClient(name, token.client_id())))?,
+            access_token: index(token.access_token().map(IndexedValue::AccessToken))?,
+            grant_token: index(token.grant_token().map(IndexedValue::GrantToken))?,
+            refresh_token: index(token.refresh_token().map(IndexedValue::RefreshToken))?,
+        })
+    }
+
+    fn context<'c>(
+        &'c self,
+        table: &'c RowTable<'_>,
+        place: u64,
+        revision: u64,
+        columns: BlindIndexes,
+    ) -> RowContext<'c> {
+        let (store_id, RowTable { id: table_id, namespace }) = (&self.table.store_id, table);
+        RowContext { store_id, table_id, place, revision, namespace, columns: columns.in_order() }
+    }
+}
+
+fn check_namespace(namespace: &str) -> Result<()> {
+    let (size, limit) = (length(namespace.len()), length(codec::MAX_NAMESPACE_LEN));
+    if size > limit { Err(Error::TooLarge { part: Part::Namespace, size, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
