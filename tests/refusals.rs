@@ -531,7 +531,7 @@ const FAILURES: &[(&str, Failure)] = &[
     ("not a keystore", |fixture| opened_with(fixture, b"not a keystore")),
     ("newer version", |fixture| opened_with(fixture, &with(fixture.bytes(), 8, &[2, 0]))),
     ("unknown feature", |fixture| opened_with(fixture, &with(fixture.bytes(), 24, &[4, 0, 0, 0]))),
-    ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), 132, &[0; 4]))),
+    ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), SLOT + 4, &[0; 4]))),
     ("damaged header", |fixture| opened_with(fixture, &[&fixture.bytes()[..200], &[0; 4000]].concat())),
     ("file cut short", |fixture| opened_with(fixture, &fixture.bytes()[..1000])),
     ("something after the end", |fixture| opened_with(fixture, &[fixture.bytes(), vec![0]].concat())),
