@@ -30,7 +30,7 @@ fn headers() {
 
 #[test]
 fn key_tables() {
-    run("key_table", 12, fuzzing::key_table);
+    run("key_table", 13, fuzzing::key_table);
 }
 
 #[test]

@@ -78,10 +78,17 @@ fn file_of(bytes: &[u8]) -> (TempDir, PathBuf) {
 /// The file with bytes of its header changed, and the check over that.
 fn with(mut file: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     file[at..at + bytes.len()].copy_from_slice(bytes);
-    let check = digest(&SHA256, &file[..272]);
-    file[272..304].copy_from_slice(check.as_ref());
+    // The check of the body header, and that of the key table, which has one slot.
+    for (start, end) in [(0, 104), (TABLE, TABLE + 538)] {
+        let check = digest(&SHA256, &file[start..end]);
+        file[end..end + 32].copy_from_slice(check.as_ref());
+    }
     file
 }
+
+/// Where the key table starts, and its first slot.
+const TABLE: usize = 136;
+const SLOT: usize = TABLE + 48;
 
 #[test]
 fn a_wrong_passphrase() {
@@ -156,7 +163,7 @@ fn a_damaged_header() {
 #[test]
 fn a_damaged_body() {
     let mut file = sound();
-    file[400] ^= 1;
+    file[1000] ^= 1;
     let (_directory, path) = file_of(&file);
     let message = assert_refused(&path, 1, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Tampered, .. }));
     assert!(message.contains("changed or damaged"));
@@ -184,7 +191,7 @@ fn a_key_derivation_over_the_limit() {
         [(u32::MAX, 5, 1), (7168, u32::MAX, 1), (1 << 20, 3, 1), (7168, 5, 17), (7168, 1, 1), (0, 0, 0)]
     {
         let cost = [m_kib, t, p].map(u32::to_le_bytes).concat();
-        let (_directory, path) = file_of(&with(sound(), 132, &cost));
+        let (_directory, path) = file_of(&with(sound(), SLOT + 4, &cost));
         let message =
             assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::KdfLimit(_), .. }));
         assert!(message.contains("out of bounds") && message.contains("mum is "), "{message}");
@@ -194,9 +201,9 @@ fn a_key_derivation_over_the_limit() {
 #[test]
 fn a_store_without_a_passphrase() {
     let keychain_slot = [&[2, 0, 0, 0][..], &[0; 12]].concat();
-    let (_directory, path) = file_of(&with(sound(), 128, &keychain_slot));
+    let (_directory, path) = file_of(&with(sound(), SLOT, &keychain_slot));
     let message = assert_refused(&path, 0, |error| matches!(error, Error::NoSlotFor { .. }));
-    assert!(message.contains("a passphrase cannot unlock"), "{message}");
+    assert!(message.contains("no key slot for this unlock method (passphrase)"), "{message}");
 }
 
 #[test]
@@ -524,7 +531,7 @@ const FAILURES: &[(&str, Failure)] = &[
     ("not a keystore", |fixture| opened_with(fixture, b"not a keystore")),
     ("newer version", |fixture| opened_with(fixture, &with(fixture.bytes(), 8, &[2, 0]))),
     ("unknown feature", |fixture| opened_with(fixture, &with(fixture.bytes(), 24, &[4, 0, 0, 0]))),
-    ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), 132, &[0; 4]))),
+    ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), SLOT + 4, &[0; 4]))),
     ("damaged header", |fixture| opened_with(fixture, &[&fixture.bytes()[..200], &[0; 4000]].concat())),
     ("file cut short", |fixture| opened_with(fixture, &fixture.bytes()[..1000])),
     ("something after the end", |fixture| opened_with(fixture, &[fixture.bytes(), vec![0]].concat())),

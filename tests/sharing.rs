@@ -145,5 +145,5 @@ fn a_store_of_the_default_cost_opens() {
     assert_eq!(Keystore::open(&path, &unlock).unwrap().get_tokens().unwrap().len(), 1);
     // Where the document says it is: 64 MiB, 3 passes, 4 lanes.
     let file = std::fs::read(path).unwrap();
-    assert_eq!(file[132..144], [65_536_u32, 3, 4].map(u32::to_le_bytes).concat());
+    assert_eq!(file[188..200], [65_536_u32, 3, 4].map(u32::to_le_bytes).concat());
 }

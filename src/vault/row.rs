@@ -102,7 +102,7 @@ impl BlindIndexes {
 /// # use std::time::SystemTime;
 /// # let unlock = Unlock::from(Passphrase::new("correct horse").kdf(tokenkeep::KdfParams::MIN));
 /// # let (vault, _) = Vault::create("accounts", &unlock)?.written();
-/// let table = RowTable { id: *b"\x8e\x11 16 random  \x07", namespace: "" };
+/// let table = RowTable { id: *b"16 random bytes.", namespace: "" };
 /// let token = Token::builder().id("1").user_name("ada").refresh_token("secret");
 /// let token = token.stored(vault.row_origin(table), SystemTime::now(), SystemTime::now(), 1).build();
 ///

@@ -117,7 +117,7 @@ pub(crate) fn work(operation: &str, at: usize, folder: &Path) {
 pub(crate) fn every_fault_at_every_question() {
     // The threads that panic would otherwise say so.
     std::panic::set_hook(Box::new(|panic| {
-        if std::thread::current().name() != Some("keychain") {
+        if std::thread::current().name() != Some("tokenkeep unlock") {
             eprintln!("{panic}");
         }
     }));
@@ -280,7 +280,7 @@ pub(crate) fn failed_change_of_slots() {
     let place = Place::for_operation("add");
     // As much as leaves no room for another slot in the file's one block.
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
-    store.save_token(&tokenkeep::Token::builder().access_token("x".repeat(3300)).build()).unwrap();
+    store.save_token(&tokenkeep::Token::builder().access_token("x".repeat(2800)).build()).unwrap();
     assert_eq!(fs::metadata(place.path()).unwrap().len(), 4096);
     let small = KeystoreOptions::new().max_file_len(fs::metadata(place.path()).unwrap().len());
     let store = small.open(place.path(), &unlock_with_paper(PAPER)).unwrap();

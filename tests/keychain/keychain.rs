@@ -73,5 +73,5 @@ fn trial(name: &str, test: fn()) -> Trial {
 
 /// The store's id, as the header shows it.
 fn store_id_of(path: &Path) -> String {
-    std::fs::read(path).unwrap()[32..48].iter().map(|byte| format!("{byte:02x}")).collect()
+    std::fs::read(path).unwrap()[152..168].iter().map(|byte| format!("{byte:02x}")).collect()
 }

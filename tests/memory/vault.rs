@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokenkeep::{
-    Error, External, ExternalError, ExternalKey, ExternalSlot, Keystore, TokenId, Unlock,
+    Error, External, ExternalError, ExternalKey, ExternalSlot, Keystore, TokenId, TokenStore, Unlock,
     vault::{IndexedValue, RowTable, SealedRow, Vault},
 };
 

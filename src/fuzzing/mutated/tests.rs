@@ -64,7 +64,7 @@ fn check_splices(step: usize) {
 
 #[test]
 fn no_two_splices_of_files_make_another_that_opens() {
-    check_splices(23);
+    check_splices(47);
 }
 
 #[test]
