@@ -1,5 +1,6 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
+mod changed;
 mod commit;
 mod draft;
 mod inspect;
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use crate::{
     codec::{Encoding, Prelude},
@@ -24,6 +25,7 @@ use crate::{
     format::{BODY_HEADER_LEN, BodyHeader, KeyTable, Parts},
     index::Index,
     namespaces::Namespaces,
+    owner::Owner,
     secret::SecretBytes,
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
@@ -48,6 +50,11 @@ pub(crate) struct Engine {
     /// longer than that takes, never while waiting for a lock, and never while a key is derived.
     gate: Mutex<()>,
     state: RwLock<State>,
+    /// The thread that is in a transaction.
+    transaction: Owner,
+    /// How many commits this handle has made, and who waits for the next.
+    commits: Mutex<u64>,
+    committed: Condvar,
     /// Whether a thread is closing a large file that was replaced.
     is_closing: Arc<AtomicBool>,
 }
@@ -130,6 +137,9 @@ impl Engine {
             writers: Writers::default(),
             gate: Mutex::new(()),
             state: RwLock::new(state),
+            transaction: Owner::default(),
+            commits: Mutex::default(),
+            committed: Condvar::new(),
             is_closing: Arc::default(),
         }
     }
@@ -150,7 +160,7 @@ impl Engine {
     }
 
     fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
-        self.check_process()?;
+        self.check_caller()?;
         let state = match self.fresh_state()? {
             Some(state) => state,
             None => {
@@ -167,8 +177,12 @@ impl Engine {
         self.read_state(|state| state.rows.index(namespace))
     }
 
-    fn check_process(&self) -> Result<()> {
-        if self.process == process::id() { Ok(()) } else { Err(Error::Forked { path: self.path().to_owned() }) }
+    /// Whether this handle may be used: by the process that opened it, and outside of its own transaction.
+    fn check_caller(&self) -> Result<()> {
+        if self.process != process::id() {
+            return Err(Error::Forked { path: self.path().to_owned() });
+        }
+        if self.transaction.is_this_thread() { Err(Error::InTransaction) } else { Ok(()) }
     }
 
     /// What is in memory, if the file is known to be that without a look into it.

@@ -446,6 +446,9 @@ pub enum Error {
         /// The keystore.
         path: PathBuf,
     },
+    /// The store was used inside of its own transaction, and not through it.
+    #[error("the store is in a transaction of this thread: use the transaction itself, or end it first")]
+    InTransaction,
     /// A bug in this crate. Please report it.
     #[error("a bug in tokenkeep, please report it: {0}")]
     Internal(Detail),

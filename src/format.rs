@@ -48,7 +48,7 @@ pub(crate) struct BodyHeader {
 }
 
 /// What tells one state of a store from any other: the starts of its body's salt and of the tag of its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
     pub(crate) salt: [u8; 8],
     pub(crate) tag: [u8; 8],

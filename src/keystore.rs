@@ -2,17 +2,21 @@
 
 mod care;
 mod options;
+mod rows;
 mod slots;
 
 use std::{fmt, path::Path, sync::Arc};
 
 pub use options::KeystoreOptions;
 
-#[cfg(feature = "import")]
-use crate::batch::{Batch, Saved};
 use crate::{
-    engine::Engine, error::Result, id::TokenId, index::Index, matching, snapshot::Snapshot, store::TokenStore,
-    token::Token, unlock::Unlock,
+    engine::Engine,
+    error::Result,
+    namespace::{Namespace, delegate_token_store},
+    snapshot::Snapshot,
+    store::TokenStore,
+    token::Token,
+    unlock::Unlock,
 };
 
 /// Tokens in one encrypted file. A cheap handle: clones share the open store, and threads share clones or references.
@@ -111,9 +115,14 @@ impl Keystore {
         Self(Arc::new(engine))
     }
 
+    fn tokens(&self) -> Namespace {
+        Namespace::of_file(&self.0, None)
+    }
+
     #[cfg(feature = "testing")]
     pub(crate) fn save_all(&self, tokens: Vec<Token>) -> Result<()> {
-        let saved = self.0.write(move |changes| tokens.iter().try_for_each(|token| changes.save(token).map(drop)));
+        let saved =
+            self.0.write(move |set| tokens.iter().try_for_each(|token| set.namespace("").save(token).map(drop)));
         saved?.confirmed(|()| None)
     }
 
@@ -217,7 +226,7 @@ impl Keystore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.0.snapshot().map(Snapshot::new)
+        self.tokens().snapshot()
     }
 
     /// The path of the file, with symbolic links resolved.
@@ -227,54 +236,7 @@ impl Keystore {
     }
 }
 
-impl TokenStore for Keystore {
-    fn save_token(&self, token: &Token) -> Result<TokenId> {
-        let token = token.clone();
-        self.0.write(move |changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
-    }
-
-    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        self.0.read(|mut index| matching::find(&mut index, query))?
-    }
-
-    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
-        self.0.read(|index| index.by_id(id))
-    }
-
-    fn get_tokens(&self) -> Result<Vec<Token>> {
-        self.0.read(Index::tokens)
-    }
-
-    fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        let id = id.clone();
-        self.0.write(move |changes| Ok(changes.delete(&id)))?.confirmed(|_| None)
-    }
-
-    fn delete_tokens(&self) -> Result<usize> {
-        self.0.write(|changes| Ok(changes.delete_all()))?.confirmed(|_| None)
-    }
-
-    fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        self.0.read(|mut index| matching::find_stored(&mut index, query))?
-    }
-
-    fn replace_token(&self, token: &Token) -> Result<Token> {
-        let token = token.clone();
-        self.0.write(move |changes| changes.replace(&token))?.confirmed(|row| row.id().cloned())
-    }
-
-    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
-        let id = id.clone();
-        self.0.write(move |changes| changes.delete_if(&id, revision))?.confirmed(|_| None)
-    }
-
-    #[cfg(feature = "import")]
-    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
-        let batch = batch.clone();
-        let written = self.0.write(move |changes| changes.all_or_nothing(|changes| batch.save_into(changes)));
-        Some(written.and_then(|written| written.confirmed(|_| None)))
-    }
-}
+delegate_token_store!(Keystore);
 
 impl fmt::Debug for Keystore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

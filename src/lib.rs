@@ -30,6 +30,7 @@ pub mod import;
 // Layer 5: what applications open.
 mod keystore;
 mod memory;
+mod namespace;
 mod snapshot;
 
 // Layer 4: one mechanism for every operation.
@@ -38,6 +39,9 @@ mod engine;
 // Layer 3: the decrypted tokens and changes to them; the store key with its key slots.
 mod changes;
 mod index;
+mod memory_rows;
+mod namespaces;
+mod transaction;
 pub mod vault;
 
 // Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others, except that a
@@ -57,6 +61,7 @@ mod kdf;
 mod slot;
 mod status;
 mod token;
+mod version;
 
 // Layer 0: what all of them use.
 mod error;
@@ -64,6 +69,7 @@ mod error;
 mod hardening;
 mod id;
 mod method;
+mod owner;
 mod secret;
 mod time;
 
@@ -88,10 +94,13 @@ pub use keyring_core;
 pub use keystore::{Keystore, KeystoreOptions};
 pub use memory::MemoryStore;
 pub use method::UnlockMethod;
+pub use namespace::{Namespace, Prune};
 pub use secret::Secret;
 pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;
 pub use status::{FileStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
+pub use transaction::Transaction;
 pub use unlock::{External, ExternalKey, ExternalSlot, Keychain, Passphrase, RecoveryKey, Unlock};
+pub use version::Version;

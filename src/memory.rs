@@ -1,27 +1,19 @@
 //! The same contract with nothing on disk.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fmt, sync::Arc};
 
-use parking_lot::RwLock;
-
-#[cfg(feature = "import")]
-use crate::batch::{Batch, Saved};
 use crate::{
-    changes::Changes,
     error::Result,
-    id::{Origin, TokenId},
-    index::Index,
-    matching,
+    memory_rows::MemoryRows,
+    namespace::{Namespace, Prune, delegate_token_store},
+    namespaces::check_name,
     store::TokenStore,
-    token::Token,
+    transaction::Transaction,
 };
 
 /// A [`TokenStore`] that keeps its tokens in memory only: for tests, and in place of the vendor's in-memory and list
 /// stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the trait, and never
-/// waits for a disk.
+/// waits for a disk. Clones share the tokens.
 ///
 /// ```
 /// use tokenkeep::{MemoryStore, Token, TokenStore};
@@ -34,23 +26,56 @@ use crate::{
 /// assert_eq!(token.access_token().unwrap().expose_secret(), "a");
 /// # Ok::<(), tokenkeep::Error>(())
 /// ```
-pub struct MemoryStore(RwLock<Index>);
+#[derive(Clone)]
+pub struct MemoryStore(Arc<MemoryRows>);
 
 impl MemoryStore {
     /// A store with no tokens.
     #[must_use]
     pub fn new() -> Self {
-        static STORES: AtomicU64 = AtomicU64::new(0);
-        let number = STORES.fetch_add(1, Ordering::Relaxed);
-        Self(RwLock::new(Index::empty(Origin::of(("memory", number)))))
+        Self(Arc::new(MemoryRows::new()))
     }
 
-    fn write<R>(&self, change: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<R> {
-        let mut index = self.0.write();
-        let mut changes = Changes::new(&index);
-        let result = change(&mut changes)?;
-        changes.finish().apply(&mut index);
-        Ok(result)
+    /// A namespace of the store. See [`Keystore::namespace`](crate::Keystore::namespace).
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](crate::Error::TooLarge) for a name of more than 256 bytes.
+    pub fn namespace(&self, name: &str) -> Result<Namespace> {
+        check_name(name)?;
+        Ok(Namespace::of_memory(&self.0, Some(name.into())))
+    }
+
+    /// The names of the namespaces that have tokens, other than the default one, in the order of their bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InTransaction`](crate::Error::InTransaction).
+    pub fn namespaces(&self) -> Result<Vec<String>> {
+        self.0.read(|rows| rows.names().filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Makes several operations as one. See [`Keystore::transaction`](crate::Keystore::transaction).
+    ///
+    /// # Errors
+    ///
+    /// That of the function; [`InTransaction`](crate::Error::InTransaction).
+    pub fn transaction<R>(&self, operations: impl FnOnce(&mut Transaction<'_, '_>) -> Result<R>) -> Result<R> {
+        self.0.write(|changes| operations(&mut Transaction::new(changes)))
+    }
+
+    /// Deletes tokens of the default namespace that are of no use any more. See
+    /// [`Keystore::prune`](crate::Keystore::prune).
+    ///
+    /// # Errors
+    ///
+    /// [`InTransaction`](crate::Error::InTransaction).
+    pub fn prune(&self, which: Prune) -> Result<usize> {
+        self.tokens().prune(which)
+    }
+
+    fn tokens(&self) -> Namespace {
+        Namespace::of_memory(&self.0, None)
     }
 }
 
@@ -62,49 +87,9 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("tokens", &self.0.read().iter().count()).finish()
+        let count = self.tokens().get_tokens().map(|tokens| tokens.len()).ok();
+        f.debug_struct("MemoryStore").field("tokens", &count).finish()
     }
 }
 
-impl TokenStore for MemoryStore {
-    fn save_token(&self, token: &Token) -> Result<TokenId> {
-        self.write(|changes| changes.save(token))
-    }
-
-    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find(&mut &*self.0.read(), query)
-    }
-
-    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
-        Ok(self.0.read().by_id(id))
-    }
-
-    fn get_tokens(&self) -> Result<Vec<Token>> {
-        Ok(self.0.read().tokens())
-    }
-
-    fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        self.write(|changes| Ok(changes.delete(id)))
-    }
-
-    fn delete_tokens(&self) -> Result<usize> {
-        self.write(|changes| Ok(changes.delete_all()))
-    }
-
-    fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        matching::find_stored(&mut &*self.0.read(), query)
-    }
-
-    fn replace_token(&self, token: &Token) -> Result<Token> {
-        self.write(|changes| changes.replace(token))
-    }
-
-    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
-        self.write(|changes| changes.delete_if(id, revision))
-    }
-
-    #[cfg(feature = "import")]
-    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
-        Some(self.write(|changes| changes.all_or_nothing(|changes| batch.save_into(changes))))
-    }
-}
+delegate_token_store!(MemoryStore);

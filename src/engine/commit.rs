@@ -55,7 +55,7 @@ impl Engine {
         &self,
         mut change: impl FnMut(&mut ChangeSet<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Written<R>> {
-        self.check_process()?;
+        self.check_caller()?;
         let wait = Wait::at_most(self.lock_timeout, self.path());
         let made = Arc::new(Mutex::new(None));
         let result = made.clone();
@@ -105,11 +105,9 @@ impl Engine {
 
     /// Makes a change that is committed by itself.
     pub(super) fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
-        self.check_process()?;
+        self.check_caller()?;
         let wait = Wait::at_most(self.lock_timeout, self.path());
         let lead = self.writers.lead(&wait)?;
-        // A key slot that is gone is to be gone from the files of killed writers too.
-        self.file.sweep_next();
         self.locked(lead, &wait, |_, lock| self.commit_under(lock, &wait, change))
     }
 
@@ -186,6 +184,7 @@ impl Engine {
         (state.header, state.vault, state.lineage) = (header, vault, lineage);
         let replaced = mem::replace(&mut state.held, replacement.held);
         drop((state, opened));
+        self.notify_of_commit();
         self.close(replaced);
         Ok(Written { value, unsynced: replacement.unsynced })
     }

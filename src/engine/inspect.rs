@@ -31,7 +31,7 @@ impl Engine {
     /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts
     /// them in place.
     fn read_verified<T>(&self, keep: impl Fn(&SecretBytes) -> T) -> Result<T> {
-        self.check_process()?;
+        self.check_caller()?;
         loop {
             let state = self.state.read();
             if let Some(refused) = state.refused {
@@ -57,14 +57,19 @@ impl Engine {
 
     /// That a save would succeed now, as far as the system says so beforehand.
     pub(crate) fn check_writable(&self) -> Result<()> {
-        self.check_process()?;
+        self.check_caller()?;
         self.file.check_replaceable()
     }
 
     /// The state of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
-        let (generation, tokens, opened_by) =
-            self.read_state(|state| (state.header.generation, state.rows.iter().map(|(_, index)| index.iter().count()).sum(), state.vault.opened_by()))?;
+        let (generation, tokens, opened_by) = self.read_state(|state| {
+            (
+                state.header.generation,
+                state.rows.iter().map(|(_, index)| index.iter().count()).sum(),
+                state.vault.opened_by(),
+            )
+        })?;
         let opened = self.file.open()?;
         Ok(Status {
             path: self.path().to_owned(),

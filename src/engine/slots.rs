@@ -68,7 +68,8 @@ impl Engine {
         if vault.slots().iter().any(|slot| slot.id == id) {
             return Err(Error::NotAnOrphan { id });
         }
-        // No power cut brings the slot back after this, whichever process removed it.
+        // No power cut brings the slot back after this, nor does the file of a killed writer, whichever process removed it.
+        self.file.sweep_next();
         self.commit(|_| Ok(()))?.confirmed(|()| None)?;
         if keychain.forget(&vault.store_id(), id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
     }
@@ -85,6 +86,8 @@ impl Engine {
             let mut prepared = prepare(&*self.vault()?)?;
             let mut applied: Option<VaultChange> = None;
             let mut is_rekeyed = false;
+            // A key slot that is gone is to be gone from the files of killed writers too.
+            self.file.sweep_next();
             let committed = self.commit(|draft| {
                 is_rekeyed = !prepared.is_for(&draft.vault);
                 let change = draft.vault.apply(&mut prepared)?;

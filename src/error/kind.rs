@@ -20,7 +20,7 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 /// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
 /// | `Conflict` | `Conflict` | read the token again, then decide |
 /// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked`, `BadRow` (another store key) | open the keystore again |
-/// | `Invalid` | `Keychain` (bad service name), `External` (bad name, too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft` | change what the application asks for |
+/// | `Invalid` | `Keychain` (bad service name), `External` (bad name, too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`, `InTransaction` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
 /// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
 /// | `Internal` | `Internal` | report the bug |
@@ -135,7 +135,8 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Unstorable { .. }
             | Self::Import { .. }
-            | Self::NoGenerationLeft { .. } => ErrorKind::Invalid,
+            | Self::NoGenerationLeft { .. }
+            | Self::InTransaction => ErrorKind::Invalid,
             Self::DurabilityUnknown { .. } | Self::KeyLeft { .. } | Self::ImportIncomplete { .. } => {
                 ErrorKind::Incomplete
             }

@@ -379,6 +379,7 @@ errors! {
     Random => vec![Error::Random],
     Io => each(operations(), |operation| Error::Io { operation, path: path(), cause: cause(operation) }),
     NoGenerationLeft => vec![Error::NoGenerationLeft { path: path() }],
+    InTransaction => vec![Error::InTransaction],
     Internal => vec![Error::internal("a change was never made")],
     Other => vec![Error::other("the cloud vault did not answer")],
 }

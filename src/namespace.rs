@@ -1,0 +1,236 @@
+//! The tokens of one namespace of a store: where the operations of `Keystore` and `MemoryStore` are made.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+#[cfg(feature = "import")]
+use crate::batch::{Batch, Saved};
+use crate::{
+    changes::Changes, engine::Engine, error::Result, id::TokenId, index::Index, matching, memory_rows::MemoryRows,
+    snapshot::Snapshot, store::TokenStore, token::Token,
+};
+
+/// The tokens of one namespace of a store: a [`TokenStore`] of its own within the store.
+///
+/// [`Keystore::namespace`](crate::Keystore::namespace) and [`MemoryStore::namespace`](crate::MemoryStore::namespace)
+/// make it. It owns a handle of the store, and is cheap to clone. Every operation applies inside of the namespace:
+/// finding, listing, deleting all tokens. Two namespaces never meet; they share only the file, its key slots, and the
+/// numbers from which the store chooses ids. A namespace exists while it has tokens.
+///
+/// Its operations block as those of the store do.
+///
+/// ```
+/// use tokenkeep::{MemoryStore, Token, TokenStore};
+///
+/// let store = MemoryStore::new();
+/// let google = store.namespace("google")?;
+/// google.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
+/// assert_eq!(google.get_tokens()?.len(), 1);
+/// assert_eq!(store.get_tokens()?.len(), 0);
+/// assert_eq!(store.namespaces()?, ["google"]);
+/// # Ok::<(), tokenkeep::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Namespace {
+    rows: Rows,
+    /// The default namespace has none.
+    name: Option<Arc<str>>,
+}
+
+#[derive(Clone)]
+enum Rows {
+    File(Arc<Engine>),
+    Memory(Arc<MemoryRows>),
+}
+
+/// Which tokens [`prune`](crate::Keystore::prune) deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Prune {
+    /// Those whose access token has expired, and that have no refresh token or an expired one.
+    Expired,
+    /// Those, and the ones whose refresh token the server has refused
+    /// ([`rejected_at`](crate::Token::rejected_at)).
+    ExpiredAndRejected,
+}
+
+impl Prune {
+    fn takes(self, token: &Token, now: SystemTime) -> bool {
+        let refresh_has_expired = token.refresh_expires_at().is_some_and(|expiry| expiry <= now);
+        let is_useless = token.is_expired(now) && (token.refresh_token().is_none() || refresh_has_expired);
+        is_useless || (self == Self::ExpiredAndRejected && token.rejected_at().is_some())
+    }
+}
+
+impl Namespace {
+    pub(crate) fn of_file(engine: &Arc<Engine>, name: Option<Arc<str>>) -> Self {
+        Self { rows: Rows::File(engine.clone()), name }
+    }
+
+    pub(crate) fn of_memory(rows: &Arc<MemoryRows>, name: Option<Arc<str>>) -> Self {
+        Self { rows: Rows::Memory(rows.clone()), name }
+    }
+
+    /// The name; empty for the default namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// The tokens of the namespace at this moment. See [`Keystore::snapshot`](crate::Keystore::snapshot).
+    ///
+    /// # Errors
+    ///
+    /// Those of a find in the store.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        match &self.rows {
+            Rows::File(engine) => engine.snapshot(self.name()),
+            Rows::Memory(rows) => rows.read(|rows| rows.index(self.name())),
+        }
+        .map(Snapshot::new)
+    }
+
+    /// Deletes tokens that are of no use any more, and returns how many. See [`Keystore::prune`](crate::Keystore::prune).
+    ///
+    /// # Errors
+    ///
+    /// Those of a delete in the store.
+    pub fn prune(&self, which: Prune) -> Result<usize> {
+        let prune = move |changes: &mut Changes<'_>| {
+            let now = SystemTime::now();
+            let useless =
+                changes.iter().filter(|token| which.takes(token, now)).filter_map(|token| token.id().cloned());
+            let useless: Vec<_> = useless.collect();
+            Ok(useless.iter().filter(|id| changes.delete(id)).count())
+        };
+        self.write(prune, |_| None)
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
+        match &self.rows {
+            Rows::File(engine) => engine.read(self.name(), look),
+            Rows::Memory(rows) => rows.read(|rows| look(&rows.index(self.name()))),
+        }
+    }
+
+    /// Makes a change, perhaps twice, and commits it. `saved` tells the id of a saved token.
+    fn write<R: Send + 'static>(
+        &self,
+        mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
+        saved: impl FnOnce(&R) -> Option<TokenId>,
+    ) -> Result<R> {
+        match &self.rows {
+            Rows::File(engine) => {
+                let name = self.name.clone();
+                let write = move |set: &mut crate::changes::ChangeSet<'_>| {
+                    change(&mut set.namespace(name.as_deref().unwrap_or_default()))
+                };
+                engine.write(write)?.confirmed(saved)
+            }
+            Rows::Memory(rows) => rows.write(|set| change(&mut set.namespace(self.name()))),
+        }
+    }
+}
+
+impl TokenStore for Namespace {
+    fn save_token(&self, token: &Token) -> Result<TokenId> {
+        let token = token.clone();
+        self.write(move |changes| changes.save(&token), |id| Some(id.clone()))
+    }
+
+    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
+        self.read(|mut index| matching::find(&mut index, query))?
+    }
+
+    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
+        self.read(|index| index.by_id(id))
+    }
+
+    fn get_tokens(&self) -> Result<Vec<Token>> {
+        self.read(Index::tokens)
+    }
+
+    fn delete_token(&self, id: &TokenId) -> Result<bool> {
+        let id = id.clone();
+        self.write(move |changes| Ok(changes.delete(&id)), |_| None)
+    }
+
+    fn delete_tokens(&self) -> Result<usize> {
+        self.write(|changes| Ok(changes.delete_all()), |_| None)
+    }
+
+    fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
+        self.read(|mut index| matching::find_stored(&mut index, query))?
+    }
+
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        let token = token.clone();
+        self.write(move |changes| changes.replace(&token), |row| row.id().cloned())
+    }
+
+    fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
+        let id = id.clone();
+        self.write(move |changes| changes.delete_if(&id, revision), |_| None)
+    }
+
+    #[cfg(feature = "import")]
+    fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
+        let batch = batch.clone();
+        let save = move |changes: &mut Changes<'_>| changes.all_or_nothing(|changes| batch.save_into(changes));
+        Some(self.write(save, |_| None))
+    }
+}
+
+/// Makes a store of which `tokens()` is the default namespace a `TokenStore` with the operations of that namespace.
+macro_rules! delegate_token_store {
+    ($store:ty) => {
+        impl $crate::TokenStore for $store {
+            fn save_token(&self, token: &$crate::Token) -> $crate::Result<$crate::TokenId> {
+                self.tokens().save_token(token)
+            }
+
+            fn find_token(&self, query: &$crate::Token) -> $crate::Result<Option<$crate::Token>> {
+                self.tokens().find_token(query)
+            }
+
+            fn find_token_by_id(&self, id: &$crate::TokenId) -> $crate::Result<Option<$crate::Token>> {
+                self.tokens().find_token_by_id(id)
+            }
+
+            fn get_tokens(&self) -> $crate::Result<Vec<$crate::Token>> {
+                self.tokens().get_tokens()
+            }
+
+            fn delete_token(&self, id: &$crate::TokenId) -> $crate::Result<bool> {
+                self.tokens().delete_token(id)
+            }
+
+            fn delete_tokens(&self) -> $crate::Result<usize> {
+                self.tokens().delete_tokens()
+            }
+
+            fn find_stored(&self, query: &$crate::Token) -> $crate::Result<Option<$crate::Token>> {
+                self.tokens().find_stored(query)
+            }
+
+            fn replace_token(&self, token: &$crate::Token) -> $crate::Result<$crate::Token> {
+                self.tokens().replace_token(token)
+            }
+
+            fn delete_token_if(&self, id: &$crate::TokenId, revision: u64) -> $crate::Result<bool> {
+                self.tokens().delete_token_if(id, revision)
+            }
+
+            #[cfg(feature = "import")]
+            fn save_batch(&self, batch: &$crate::batch::Batch) -> Option<$crate::Result<Vec<$crate::batch::Saved>>> {
+                self.tokens().save_batch(batch)
+            }
+        }
+    };
+}
+pub(crate) use delegate_token_store;
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("name", &self.name()).finish_non_exhaustive()
+    }
+}

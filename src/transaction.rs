@@ -1,0 +1,115 @@
+//! Several operations that are committed as one.
+
+use crate::{
+    changes::{ChangeSet, Changes},
+    error::Result,
+    id::TokenId,
+    matching,
+    namespaces::check_name,
+    token::Token,
+};
+
+/// Several operations that are committed as one: what the function that is given to
+/// [`Keystore::transaction`](crate::Keystore::transaction) works with.
+///
+/// Each operation sees the changes of those before it, follows the rules of
+/// [`TokenStore`](crate::TokenStore), and has its errors. An operation that ends in an error changes nothing; the
+/// function may go on after it. If the function itself returns an error, or panics, nothing is committed.
+#[derive(Debug)]
+pub struct Transaction<'t, 's> {
+    changes: &'t mut ChangeSet<'s>,
+    namespace: Box<str>,
+}
+
+impl<'t, 's> Transaction<'t, 's> {
+    pub(crate) fn new(changes: &'t mut ChangeSet<'s>) -> Self {
+        Self { changes, namespace: Box::default() }
+    }
+
+    /// The same transaction in another namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](crate::Error::TooLarge) for a name of more than 256 bytes.
+    pub fn namespace(&mut self, name: &str) -> Result<Transaction<'_, 's>> {
+        check_name(name)?;
+        Ok(Transaction { changes: self.changes, namespace: name.into() })
+    }
+
+    /// The names of the namespaces that have tokens, other than the default one, in the order of their bytes.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        self.changes.names().into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn rows(&mut self) -> Changes<'_> {
+        self.changes.namespace(&self.namespace)
+    }
+
+    /// See [`TokenStore::save_token`](crate::TokenStore::save_token).
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, other than errors of the file.
+    pub fn save_token(&mut self, token: &Token) -> Result<TokenId> {
+        self.rows().save(token)
+    }
+
+    /// See [`TokenStore::find_token`](crate::TokenStore::find_token).
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, other than errors of the file.
+    pub fn find_token(&mut self, query: &Token) -> Result<Option<Token>> {
+        matching::find(&mut self.rows(), query)
+    }
+
+    /// See [`TokenStore::find_stored`](crate::TokenStore::find_stored).
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, other than errors of the file.
+    pub fn find_stored(&mut self, query: &Token) -> Result<Option<Token>> {
+        matching::find_stored(&mut self.rows(), query)
+    }
+
+    /// See [`TokenStore::find_token_by_id`](crate::TokenStore::find_token_by_id).
+    #[must_use]
+    pub fn find_token_by_id(&mut self, id: &TokenId) -> Option<Token> {
+        self.rows().by_id(id)
+    }
+
+    /// See [`TokenStore::get_tokens`](crate::TokenStore::get_tokens).
+    #[must_use]
+    pub fn get_tokens(&mut self) -> Vec<Token> {
+        self.rows().iter().cloned().collect()
+    }
+
+    /// See [`TokenStore::delete_token`](crate::TokenStore::delete_token).
+    pub fn delete_token(&mut self, id: &TokenId) -> bool {
+        self.rows().delete(id)
+    }
+
+    /// See [`TokenStore::delete_tokens`](crate::TokenStore::delete_tokens).
+    pub fn delete_tokens(&mut self) -> usize {
+        self.rows().delete_all()
+    }
+
+    /// See [`TokenStore::replace_token`](crate::TokenStore::replace_token).
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, other than errors of the file.
+    pub fn replace_token(&mut self, token: &Token) -> Result<Token> {
+        self.rows().replace(token)
+    }
+
+    /// See [`TokenStore::delete_token_if`](crate::TokenStore::delete_token_if).
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, other than errors of the file.
+    pub fn delete_token_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
+        self.rows().delete_if(id, revision)
+    }
+}
