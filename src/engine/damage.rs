@@ -253,8 +253,8 @@ fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> boo
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq)]
 enum Extent {
-    /// Where any bytes will do, one bit of each byte, or of every fifth in a long header; some of the body; no more ways
-    /// to open the file than two.
+    /// Where any bytes will do, one bit of each byte, or of every fifth in a long header. Some of the body. At most two
+    /// ways to open the file.
     Some,
     All,
 }

@@ -125,6 +125,8 @@ fn only_stored_tokens_within_the_limits_are_sealed() {
     let refused = |token: &Token| vault.seal_row(TABLE, 5, token).unwrap_err();
     assert!(matches!(refused(&never.clone().build()), Error::Unstorable { why: Unstorable::NeverStored }));
     assert!(matches!(refused(&never.clone().id("1").build()), Error::Unstorable { why: Unstorable::NeverStored }));
+    let zero = never.clone().id("1").stored(vault.row_origin(TABLE), at(1), at(1), 0).build();
+    assert!(matches!(refused(&zero), Error::Unstorable { why: Unstorable::NeverStored }));
     let large = never.id("1").redirect_url("x".repeat(65_537)).stored(vault.row_origin(TABLE), at(1), at(1), 1);
     assert!(matches!(refused(&large.build()), Error::TooLarge { part: Part::RedirectUrl, .. }));
     let namespace = "x".repeat(257);
