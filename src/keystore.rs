@@ -14,8 +14,6 @@ use crate::{
     error::Result,
     namespace::{Namespace, delegate_token_store},
     snapshot::Snapshot,
-    store::TokenStore,
-    token::Token,
     unlock::Unlock,
 };
 
@@ -120,7 +118,7 @@ impl Keystore {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn save_all(&self, tokens: Vec<Token>) -> Result<()> {
+    pub(crate) fn save_all(&self, tokens: Vec<crate::token::Token>) -> Result<()> {
         let saved =
             self.0.write(move |set| tokens.iter().try_for_each(|token| set.namespace("").save(token).map(drop)));
         saved?.confirmed(|()| None)

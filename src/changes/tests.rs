@@ -12,23 +12,28 @@ fn names(tokens: impl Iterator<Item = Token>) -> Vec<String> {
     tokens.map(|token| token.user_name().unwrap().to_owned()).collect()
 }
 
-/// An index of rows of these users, made as stores make it.
-fn index(users: &[&str]) -> Index {
-    let mut index = Index::empty(shelf());
-    let mut changes = Changes::new(&index);
+/// Rows of these users, made as stores make them.
+fn rows(users: &[&str]) -> Namespaces {
+    let mut rows = Namespaces::empty(shelf());
+    let mut set = ChangeSet::new(&rows);
     for user in users {
-        changes.save(&named(user)).unwrap();
+        set.namespace("").save(&named(user)).unwrap();
     }
-    changes.finish().apply(&mut index);
-    index
+    set.finish().apply(&mut rows);
+    rows
+}
+
+fn tokens(rows: &Namespaces, namespace: &str) -> Vec<String> {
+    names(rows.index(namespace).tokens().into_iter())
 }
 
 #[test]
 fn changes_see_each_other_and_leave_the_rows_alone_until_they_are_applied() {
-    let mut base = index(&["a", "b", "c", "d"]);
-    let before = names(base.tokens().into_iter());
-    let mut changes = Changes::new(&base);
-    assert!(changes.is_empty());
+    let mut base = rows(&["a", "b", "c", "d"]);
+    let before = tokens(&base, "");
+    let mut set = ChangeSet::new(&base);
+    let mut changes = set.namespace("");
+    assert!(changes.overlay.is_unchanged());
     assert!(changes.delete(&"2".into()));
     assert!(!changes.delete(&"2".into()));
     assert_eq!(changes.save(&named("e")).unwrap(), "5".into());
@@ -36,7 +41,7 @@ fn changes_see_each_other_and_leave_the_rows_alone_until_they_are_applied() {
     assert_eq!(changes.save(&Token::builder().id("5").user_name("b").build()).unwrap(), "5".into());
     assert!(changes.delete(&"1".into()));
     assert_eq!(changes.save(&named("a")).unwrap(), "6".into());
-    assert!(!changes.is_empty());
+    assert!(!changes.overlay.is_unchanged());
     let seen = names(changes.iter().cloned());
     assert_eq!(seen, ["c", "d", "b", "a"]);
 
@@ -44,54 +49,107 @@ fn changes_see_each_other_and_leave_the_rows_alone_until_they_are_applied() {
     assert!(found.is_sorted_by_key(|(place, _)| *place));
     assert_eq!(names(found.into_iter().map(|(_, row)| row)), ["d", "b", "a"]);
 
-    assert_eq!(names(base.tokens().into_iter()), before);
-    let delta = {
-        let mut changes = Changes::new(&base);
-        changes.delete(&"2".into());
-        changes.finish()
+    assert_eq!(tokens(&base, ""), before);
+    let committable = {
+        let mut set = ChangeSet::new(&base);
+        set.namespace("").delete(&"2".into());
+        set.finish()
     };
-    delta.apply(&mut base);
-    assert_eq!(names(base.tokens().into_iter()), ["a", "c", "d"]);
+    committable.apply(&mut base);
+    assert_eq!(tokens(&base, ""), ["a", "c", "d"]);
 }
 
 #[test]
 fn deleting_all_hides_rows_and_changes_before_it() {
-    let mut base = index(&["a", "b"]);
-    let mut changes = Changes::new(&base);
+    let mut base = rows(&["a", "b"]);
+    let mut set = ChangeSet::new(&base);
+    let mut changes = set.namespace("");
     changes.save(&named("c")).unwrap();
     assert_eq!(changes.delete_all(), 3);
     assert_eq!(changes.delete_all(), 0);
-    assert!(!changes.is_empty());
     assert_eq!(changes.iter().count(), 0);
     assert_eq!(changes.save(&named("a")).unwrap(), "4".into());
-    changes.finish().apply(&mut base);
-    assert_eq!(names(base.tokens().into_iter()), ["a"]);
+    assert!(!set.is_empty());
+    set.finish().apply(&mut base);
+    assert_eq!(tokens(&base, ""), ["a"]);
     assert_eq!(base.next_id(), 5);
 }
 
 #[test]
 fn deleting_all_of_nothing_changes_nothing() {
-    let base = Index::empty(shelf());
-    let mut changes = Changes::new(&base);
-    assert_eq!(changes.delete_all(), 0);
-    assert!(changes.is_empty());
+    let base = Namespaces::empty(shelf());
+    let mut set = ChangeSet::new(&base);
+    assert_eq!(set.namespace("").delete_all(), 0);
+    assert!(set.is_empty());
 }
 
 #[test]
 fn the_last_number_is_chosen_and_none_after_it() {
-    let base = Index::new(shelf(), TokenId::LAST, []);
-    let mut changes = Changes::new(&base);
+    let base = Namespaces::new(shelf(), TokenId::LAST, BTreeMap::new());
+    let mut set = ChangeSet::new(&base);
+    let mut changes = set.namespace("");
     assert_eq!(changes.save(&named("a")).unwrap(), TokenId::chosen(TokenId::LAST));
     let refused = changes.save(&named("b"));
     assert!(matches!(refused, Err(Error::Unstorable { why: Unstorable::NoIdLeft })));
     assert_eq!(changes.save(&named("b").to_builder().id("mine").build()).unwrap(), "mine".into());
-    assert_eq!(changes.next_id(), TokenId::LAST + 1);
+    assert_eq!(set.next_id(), TokenId::LAST + 1);
+}
+
+#[test]
+fn namespaces_never_meet() {
+    let mut base = rows(&["a", "b"]);
+    let mut set = ChangeSet::new(&base);
+    assert_eq!(set.namespace("n").save(&named("a")).unwrap(), "3".into(), "ids are unique in the store");
+    assert_eq!(set.namespace("n").save(&named("c").to_builder().id("1").build()).unwrap(), "1".into());
+    assert_eq!(set.names(), ["", "n"]);
+    assert!(set.namespace("n").delete(&"3".into()));
+    assert!(!set.namespace("n").delete(&"2".into()));
+    let seen: Vec<_> =
+        set.iter().map(|(name, token)| (name.to_owned(), token.user_name().unwrap().to_owned())).collect();
+    let expected = [("", "a"), ("", "b"), ("n", "c")].map(|(name, user)| (name.to_owned(), user.to_owned()));
+    assert_eq!(seen, expected);
+    set.finish().apply(&mut base);
+    assert_eq!((tokens(&base, ""), tokens(&base, "n")), (vec!["a".into(), "b".into()], vec!["c".into()]));
+
+    let mut set = ChangeSet::new(&base);
+    assert_eq!(set.namespace("").delete_all(), 2);
+    assert_eq!(set.names(), ["n"]);
+    set.finish().apply(&mut base);
+    assert_eq!(base.names().collect::<Vec<_>>(), ["n"]);
+    assert_eq!(base.next_id(), 4);
+}
+
+#[test]
+fn revision_counts_in_its_own_namespace_only() {
+    let mut base = rows(&["a"]);
+    let read = base.index("").tokens().remove(0);
+    let mut set = ChangeSet::new(&base);
+    // Merged like a token that was built from nothing.
+    set.namespace("n").save(&read).unwrap();
+    let stale = read.to_builder().access_token("newer").build();
+    set.namespace("").save(&stale).unwrap();
+    assert!(matches!(set.namespace("").save(&stale), Err(Error::Conflict { .. })));
+    set.finish().apply(&mut base);
+    assert_eq!(tokens(&base, "n"), ["a"]);
+}
+
+#[test]
+fn length_of_records_is_that_of_all_namespaces() {
+    let mut base = rows(&["a", "b"]);
+    let mut set = ChangeSet::new(&base);
+    set.namespace("long name").save(&named("c")).unwrap();
+    set.namespace("").delete(&"1".into());
+    let expected = set.records_len();
+    set.finish().apply(&mut base);
+    assert_eq!(ChangeSet::new(&base).records_len(), expected);
+    let of = |name: &str| crate::codec::records_len(name, &base.index(name).tokens());
+    assert_eq!(expected, of("") + of("long name"));
 }
 
 /// Lookups through tables and groups, against looking at every row.
 #[test]
 fn the_index_finds_what_a_scan_finds_however_rows_come_and_go() {
-    let mut index = Index::empty(shelf());
+    let mut index = Index::new(shelf(), "", []);
     // A generator of no importance (Knuth's MMIX), so that every run is the same one.
     let mut state = 1_u64;
     let mut random = |below: u64| {

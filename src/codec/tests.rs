@@ -383,7 +383,8 @@ fn client_secret_does_not_tell_two_rows_apart() {
 fn decoded_tokens_carry_the_revision_of_their_store() {
     let read = decoded(&payload(vec![record("1")])).unwrap();
     let token = &read.tokens[""][0];
-    assert_eq!(token.revision_in(origin()), Some(3));
+    assert_eq!(token.revision_in(origin().within("")), Some(3));
+    assert_eq!(token.revision_in(origin().within("n")), None);
     assert_eq!(token.revision_in(Origin::of("another file")), None);
 }
 

@@ -229,7 +229,7 @@ fn stored_at(folder: &TempDir) -> Result<Stored> {
         match Engine::open(file, way, Duration::ZERO) {
             Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
             opened => {
-                stored.1 = opened?.read(Index::tokens);
+                stored.1 = opened?.read("", Index::tokens);
                 stored.0.push(n);
             }
         }
@@ -287,13 +287,13 @@ fn recordings() -> Vec<Recorded> {
         }),
         ("update", |engine| {
             let token = Token::builder().user_name("ada").refresh_token("r").build();
-            engine.write(move |changes| changes.save(&token)).unwrap().confirmed(|_| None).unwrap();
+            engine.write(move |changes| changes.namespace("").save(&token)).unwrap().confirmed(|_| None).unwrap();
         }),
         ("delete", |engine| {
-            engine.write(|changes| Ok(changes.delete(&"1".into()))).unwrap().confirmed(|_| None).unwrap();
+            engine.write(|changes| Ok(changes.namespace("").delete(&"1".into()))).unwrap().confirmed(|_| None).unwrap();
         }),
         ("delete all", |engine| {
-            engine.write(|changes| Ok(changes.delete_all())).unwrap().confirmed(|_| None).unwrap();
+            engine.write(|changes| Ok(changes.namespace("").delete_all())).unwrap().confirmed(|_| None).unwrap();
         }),
         ("add slot", |engine| {
             engine.add_slot(&WAYS[2]).unwrap();

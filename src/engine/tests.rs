@@ -67,11 +67,11 @@ pub(super) fn open(folder: &TempDir) -> Engine {
 
 pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
     let token = Token::builder().user_name(user).access_token("a").build();
-    engine.write(move |changes| changes.save(&token))?.confirmed(|id| Some(id.clone()))
+    engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|id| Some(id.clone()))
 }
 
 pub(super) fn users(engine: &Engine) -> Result<Vec<String>> {
-    let tokens = engine.read(Index::tokens)?;
+    let tokens = engine.read("", Index::tokens)?;
     Ok(tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect())
 }
 
@@ -102,9 +102,10 @@ fn a_generation_is_one_replacement_and_what_changes_nothing_writes_nothing() {
     save(&engine, "grace").unwrap();
     assert_eq!(generation(&engine), 3);
     let bytes = fs::read(at(&folder)).unwrap();
-    let deleted = engine.write(|changes| Ok(changes.delete(&"none".into()))).unwrap().confirmed(|_| None).unwrap();
+    let deleted =
+        engine.write(|changes| Ok(changes.namespace("").delete(&"none".into()))).unwrap().confirmed(|_| None).unwrap();
     assert!(!deleted);
-    assert!(engine.write(|changes| changes.save(&Token::builder().build())).is_err());
+    assert!(engine.write(|changes| changes.namespace("").save(&Token::builder().build())).is_err());
     assert_eq!((generation(&engine), fs::read(at(&folder)).unwrap()), (3, bytes));
 }
 
@@ -113,8 +114,8 @@ fn several_changes_are_one_replacement() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let both = engine.write(|changes| {
-        let one = changes.save(&Token::builder().user_name("ada").access_token("a").build())?;
-        let other = changes.save(&Token::builder().user_name("grace").access_token("a").build())?;
+        let one = changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
+        let other = changes.namespace("").save(&Token::builder().user_name("grace").access_token("a").build())?;
         Ok([one, other])
     });
     assert_eq!(both.unwrap().confirmed(|_| None).unwrap(), ["1".into(), "2".into()]);
@@ -126,8 +127,9 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     save(&engine, "ada").unwrap();
-    let address =
-        |engine: &Engine| engine.read(|index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap();
+    let address = |engine: &Engine| {
+        engine.read("", |index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap()
+    };
     let loaded = address(&engine);
     assert_eq!(address(&engine), loaded);
     save(&engine, "alan").unwrap();
@@ -210,7 +212,7 @@ fn a_large_file_that_was_replaced_is_closed() {
     let engine = create(&folder);
     for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
         let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
-        engine.write(move |changes| changes.save(&token)).unwrap().confirmed(|_| None).unwrap();
+        engine.write(move |changes| changes.namespace("").save(&token)).unwrap().confirmed(|_| None).unwrap();
     }
     assert!(fs::metadata(at(&folder)).unwrap().len() > length(WORTH_A_THREAD));
     let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
@@ -300,7 +302,7 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
-    let refused = engine.write(move |changes| changes.save(&large)).map(|_| ());
+    let refused = engine.write(move |changes| changes.namespace("").save(&large)).map(|_| ());
     match refused {
         Err(Error::FileTooLarge { path, size, limit }) => {
             assert_eq!((path.as_path(), size, limit), (engine.path(), len + 4096, len));
@@ -357,7 +359,7 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
     });
     let engine = open_with(&folder, Arc::new(disk));
     assert!(save(&engine, "ada").is_err());
-    let delete = || engine.write(|changes| Ok(changes.delete(&"1".into())))?.confirmed(|_| None);
+    let delete = || engine.write(|changes| Ok(changes.namespace("").delete(&"1".into())))?.confirmed(|_| None);
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
     let touch = |seconds| {

@@ -26,11 +26,11 @@ fn watched(watch: impl Fn(Call) -> io::Result<()> + Send + Sync + 'static) -> Ar
 
 fn delete(engine: &Engine, id: &str) -> Result<bool> {
     let id = TokenId::from(id);
-    engine.write(move |changes| Ok(changes.delete(&id)))?.confirmed(|_| None)
+    engine.write(move |changes| Ok(changes.namespace("").delete(&id)))?.confirmed(|_| None)
 }
 
 fn users(engine: &Engine) -> Result<usize> {
-    engine.read(|index| index.iter().count())
+    engine.read("", |index| index.iter().count())
 }
 
 /// A store in `41`, a copy of it in `42`, and a link `current` to `41`.
@@ -299,7 +299,7 @@ fn touched_file_fails_no_save() {
         save(&engine, &user.to_string()).unwrap();
     }
     let tokens =
-        |engine: &Engine| engine.read(|index| index.iter().map(|(_, token)| token.clone()).collect::<Vec<_>>());
+        |engine: &Engine| engine.read("", |index| index.iter().map(|(_, token)| token.clone()).collect::<Vec<_>>());
     assert_eq!(tokens(&engine).unwrap(), tokens(&open(&directory)).unwrap());
     assert_eq!(users(&engine).unwrap(), 7);
 }
@@ -344,7 +344,7 @@ fn closing_thread_that_never_ends_stops_no_save() {
         let token =
             attributes.iter().fold(token.to_builder(), |token, (name, value)| token.attribute(*name, value.as_str()));
         let token = token.build();
-        let _ = engine.write(move |changes| changes.save(&token)).unwrap();
+        let _ = engine.write(move |changes| changes.namespace("").save(&token)).unwrap();
     }
     assert!(fs::metadata(at(&directory)).unwrap().len() > length(WORTH_A_THREAD));
     assert_eq!(users(&engine).unwrap(), 3);

@@ -58,7 +58,7 @@ fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
     engine.rekey(&[&unlock(), &key]).unwrap();
     let new = fs::read(at(&folder)).unwrap();
 
-    assert_eq!(open(&folder, &key).unwrap().read(Index::tokens).unwrap().len(), 1);
+    assert_eq!(open(&folder, &key).unwrap().read("", Index::tokens).unwrap().len(), 1);
     for (place, slot) in old.slots.iter().enumerate() {
         // In the place of the slot that it was, then beside it.
         fs::write(at(&folder), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
@@ -202,7 +202,7 @@ fn a_slot_that_would_make_the_file_too_long_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     // As much as leaves no room for another slot in the file's one block.
     let token = Token::builder().access_token("x".repeat(3000)).build();
-    let saved = create(&folder).write(move |changes| changes.save(&token)).unwrap();
+    let saved = create(&folder).write(move |changes| changes.namespace("").save(&token)).unwrap();
     saved.confirmed(|_| None).unwrap();
     let len = fs::metadata(at(&folder)).unwrap().len();
     assert_eq!(len, 4096);

@@ -144,7 +144,7 @@ fn every_kind_of_commit_is_an_ancestor() {
     let other = Engine::open(file, &crate::engine::tests::unlock(), Duration::from_secs(5)).unwrap();
     save(&fork.engine, "acknowledged").unwrap();
     other.add_slot(&crate::unlock::RecoveryKey::generate().unwrap().into()).unwrap();
-    other.write(|changes| Ok(changes.delete_all())).unwrap().confirmed(|_| None).unwrap();
+    other.write(|changes| Ok(changes.namespace("").delete_all())).unwrap().confirmed(|_| None).unwrap();
     fork.put_copy_in_place();
     assert_diverged(users(&fork.engine));
 }

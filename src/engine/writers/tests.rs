@@ -49,7 +49,7 @@ fn generation(engine: &Engine) -> u64 {
 }
 
 fn users(engine: &Engine) -> Vec<String> {
-    let tokens = engine.read(crate::index::Index::tokens).unwrap();
+    let tokens = engine.read("", crate::index::Index::tokens).unwrap();
     tokens.iter().map(|token| token.user_name().unwrap().to_owned()).collect()
 }
 
@@ -77,7 +77,7 @@ fn one_that_is_refused_takes_no_other_with_it() {
     let threads = start(&engine, &["ada", "", "grace"], |engine, name| {
         let token = Token::builder().user_name(name);
         let token = if name.is_empty() { token.build() } else { token.access_token("a").build() };
-        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
     });
     drop(lead);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -110,7 +110,7 @@ fn changes_that_do_not_fit_are_refused_without_writing() {
         let field = "x".repeat(Token::MAX_FIELD_LEN);
         let large = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
         let token = large.user_name(name).access_token("a").build();
-        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
     });
     drop(lead);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -131,7 +131,7 @@ fn change_after_one_that_does_not_fit_is_made() {
         let field = "x".repeat(if name == "small" { 1 } else { Token::MAX_FIELD_LEN });
         let token = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
         let token = token.user_name(name).access_token("a").build();
-        engine.write(move |changes| changes.save(&token))?.confirmed(|_| None)
+        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
     });
     drop(lead);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -185,7 +185,7 @@ fn threads_lead_in_the_order_they_came() {
             let noted = order.clone();
             let made = engine.write(move |changes| {
                 noted.lock().push("save");
-                changes.save(&Token::builder().user_name("ada").access_token("a").build())
+                changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())
             });
             made.unwrap().confirmed(|_| None).unwrap();
         })
