@@ -116,7 +116,7 @@ fn columns_that_are_not_those_of_the_token_are_malformed() {
     for (refused, why) in [(sealed(3, other), "columns"), (sealed(4, columns), "revision")] {
         match refused {
             Err(Error::BadRow { flaw: RowFlaw::Malformed(rule), .. }) => {
-                assert!(rule.to_string().contains(why), "{rule}")
+                assert!(rule.to_string().contains(why), "{rule}");
             }
             other => panic!("expected Malformed, got {other:?}"),
         }
