@@ -65,10 +65,14 @@ impl Engine {
         // Before a key is put into a keychain for nothing. Only under the lock is it certain.
         file.check_absent()?;
         let created = Vault::create(file.path(), unlock)?;
-        let (engine, unsynced) = Self::create_with(file, &created, lock_timeout)?;
-        // Nothing is gone from a new store, so there is nothing to forget.
-        let _ = created.written();
-        Written { value: engine, unsynced }.confirmed(|_| None)
+        match Self::create_with(file, &created, lock_timeout) {
+            Ok((engine, unsynced)) => Written { value: engine, unsynced }.confirmed(|_| None),
+            Err(error) => {
+                // There is no store that the key could open, and nothing would ever list it.
+                created.discard();
+                Err(error)
+            }
+        }
     }
 
     /// Makes the file. After an error there is no store.

@@ -106,7 +106,7 @@ impl BodyHeader {
             return Err(RESERVED);
         }
         let table_len = usize::try_from(table_len).ok().filter(|len| KeyTable::LENGTHS.contains(len));
-        let table_len = table_len.ok_or(FileFlaw::malformed("the length of its key table is out of bounds"))?;
+        let table_len = table_len.ok_or(OUT_OF_BOUNDS)?;
         let (generation, body_salt, body_commitment) = (fields.u64()?, fields.array()?, fields.array()?);
         let header = Self { table_len, body_len, generation, body_salt, body_commitment };
         // The sum may wrap: 2^64 is a multiple of a block. Such a file is then refused as truncated.
@@ -209,6 +209,7 @@ fn start_of(bytes: &[u8]) -> [u8; 8] {
     bytes.first_chunk().copied().unwrap_or_default()
 }
 
+const OUT_OF_BOUNDS: FileFlaw = FileFlaw::malformed("the length of its key table is out of bounds");
 const RESERVED: FileFlaw = FileFlaw::malformed("reserved bytes are not zero");
 
 /// Takes little-endian fields off the front.
@@ -216,13 +217,13 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk().ok_or(ENDS_EARLY)?;
+        let (field, rest) = self.0.split_first_chunk().ok_or(WRONG_SHAPE)?;
         self.0 = rest;
         Ok(*field)
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        let (field, rest) = self.0.split_at_checked(len).ok_or(ENDS_EARLY)?;
+        let (field, rest) = self.0.split_at_checked(len).ok_or(WRONG_SHAPE)?;
         self.0 = rest;
         Ok(field)
     }
@@ -246,7 +247,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-const ENDS_EARLY: FileFlaw = FileFlaw::malformed("its key table is not as long as its slots ask");
+const WRONG_SHAPE: FileFlaw = FileFlaw::malformed("its key table is not as long as its slots ask");
 
 #[cfg(test)]
 mod tests;

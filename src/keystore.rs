@@ -41,8 +41,8 @@ use crate::{
 /// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory
 ///   for each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which
 ///   may ask a person.
-/// - **Every operation on key slots** derives keys or asks the keychain in the same way, before it takes the lock. Then
-///   it waits and writes like a save.
+/// - **Every operation on key slots** derives keys or asks the keychain or the provider in the same way, before it takes
+///   the lock. Then it waits and writes like a save.
 ///
 /// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they
 /// have some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for
@@ -134,7 +134,7 @@ impl Keystore {
     /// [`NotAFile`](crate::Error::NotAFile), [`EmptyPath`](crate::Error::EmptyPath),
     /// [`TooLarge`](crate::Error::TooLarge) for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     /// [`KdfMemory`](crate::Error::KdfMemory),
-    /// [`Keychain`](crate::Error::Keychain), [`Busy`](crate::Error::Busy), [`Random`](crate::Error::Random),
+    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Busy`](crate::Error::Busy), [`Random`](crate::Error::Random),
     /// [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be
     /// opened, but a power cut may undo it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: &Unlock) -> Result<Self> {
@@ -155,6 +155,7 @@ impl Keystore {
     ///   [`Tampered`](crate::FileFlaw::Tampered) or [`Malformed`](crate::FileFlaw::Malformed), no key was derived;
     /// - [`WrongPassphrase`](crate::Error::WrongPassphrase), [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     ///   [`WrongRecoveryKey`](crate::Error::WrongRecoveryKey), [`Keychain`](crate::Error::Keychain),
+    ///   [`External`](crate::Error::External),
     ///   [`NoSlotFor`](crate::Error::NoSlotFor), [`KdfMemory`](crate::Error::KdfMemory): the unlock method gave no key.
     pub fn open(path: impl AsRef<Path>, unlock: &Unlock) -> Result<Self> {
         KeystoreOptions::new().open(path, unlock)

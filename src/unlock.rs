@@ -24,9 +24,8 @@ use crate::{
     slot::SlotKind,
 };
 
-/// How a store is unlocked: a [`Passphrase`], a [`Keychain`], a [`RecoveryKey`] or an
-/// [`External`] key, with a label. A store has up to
-/// eight key slots, each made with one unlock method, and each opens the store alone.
+/// How a store is unlocked: a [`Passphrase`], a [`Keychain`], a [`RecoveryKey`] or an [`External`] key, with a label. A
+/// store has up to eight key slots, each made with one unlock method, and each opens the store alone.
 ///
 /// Cloning it copies no secret.
 ///
@@ -175,7 +174,7 @@ impl Unlock {
         }
     }
 
-    /// What keeps the keys of this unlock method outside of the store.
+    /// The keychain or the provider of this unlock method.
     pub(crate) fn keeper(&self) -> Option<Keeper> {
         match &self.method {
             Method::Keychain(keychain) => Some(Keeper::Keychain(keychain.clone())),
@@ -278,7 +277,7 @@ impl Unlock {
     }
 }
 
-/// What keeps keys of slots outside of the store.
+/// A keychain or a provider, which keeps keys of slots outside of the store.
 #[derive(Debug, Clone)]
 pub(crate) enum Keeper {
     Keychain(Keychain),
@@ -286,18 +285,25 @@ pub(crate) enum Keeper {
 }
 
 impl Keeper {
-    /// Deletes the key of a slot that is gone. It is not an error if there is no such key.
-    pub(crate) fn forget(&self, store_id: &StoreId, slot: &Slot) -> Result<()> {
+    /// Whether the slot is of a kind whose key it may have.
+    pub(crate) fn may_keep(&self, slot: &Slot) -> bool {
         match (self, slot.kind, &slot.external) {
-            (Self::Keychain(keychain), SlotKind::Keychain, _) => keychain.forget(store_id, slot.id).map(drop),
-            (Self::External(external), _, Some(data)) if external.is_for(data) => {
-                external.forget(store_id, slot.id, data)
-            }
-            _ => Ok(()),
+            (Self::Keychain(_), SlotKind::Keychain, _) => true,
+            (Self::External(external), _, Some(data)) => external.is_for(data),
+            _ => false,
         }
     }
 
-    /// Whether it keeps the same keys.
+    /// Deletes the key of a slot. It is no error if there is none.
+    pub(crate) fn forget(&self, store_id: &StoreId, slot: &Slot) -> Result<()> {
+        match (self, &slot.external) {
+            (Self::Keychain(keychain), _) => keychain.forget(store_id, slot.id).map(drop),
+            (Self::External(external), Some(data)) => external.forget(store_id, slot.id, data),
+            (Self::External(_), None) => Ok(()),
+        }
+    }
+
+    /// Whether it keeps the same keys, as far as that can be told.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Keychain(one), Self::Keychain(other)) => one.is_same(other),

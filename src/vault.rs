@@ -6,14 +6,22 @@
 //! [`TokenStore`](crate::TokenStore): [`seal_row`](Vault::seal_row), [`open_row`](Vault::open_row) and
 //! [`blind_index`](Vault::blind_index). `examples/custom_store.rs` is a store that does.
 //!
-//! The application replaces the blob with a compare-and-swap on its [revision](Vault::revision): only if the stored
-//! blob still has the revision that the change [replaces](VaultChange::replaced_revision). Otherwise one of two
-//! processes that change key slots at the same time would undo the other's change.
+//! **Replace the blob with compare-and-swap**: only if the stored blob is still the one that the change
+//! [replaces](VaultChange::replaced). Otherwise one of two processes that change key slots at the same time would undo
+//! the other's change.
+//!
+//! **Compare the blob in each transaction on rows**: if the stored one is not [the vault's](Vault::bytes), call
+//! [`reload`](Vault::reload), or open the vault again after a rekeying. A process that goes on with an old store key
+//! finds no row by its blind indexes, reports no error, and adds a second row for the same token.
 //!
 //! **Limits.** Whoever can write the blob can put a whole older one back, as with a file: only
 //! [`rekey`](Vault::rekey) ends what a removed key slot knew. A single slot that is put back is refused. Sealed rows
-//! cannot be swapped, copied or edited unnoticed; whoever can write the database can still delete a row or put its last
-//! version back, and sees sizes and times.
+//! cannot be swapped, copied or edited unnoticed. Whoever can write the database can still delete a row, put any earlier
+//! version of a row back, bring a deleted row back, and see sizes and times. What an application stores beside the rows,
+//! such as its next id, is not authenticated.
+//!
+//! A key in a keychain that no slot needs any more, because a change was dropped, is named by the
+//! [store id](Vault::store_id) and the id of a slot that [`slots`](Vault::slots) does not list: `docs/keychain.md`.
 //!
 //! ```
 //! use tokenkeep::{Passphrase, Unlock, vault::Vault};
@@ -23,7 +31,8 @@
 //! let unlock = Unlock::from(passphrase());
 //! let change = Vault::create("accounts", &unlock)?;
 //! let stored = change.bytes().to_vec(); // put it where there is none yet …
-//! let (vault, _) = change.written(); // … and then say so
+//! let (vault, keys_forgotten) = change.written(); // … and then say so
+//! keys_forgotten?;
 //!
 //! let vault = Vault::open("accounts", &stored, &unlock)?;
 //! assert_eq!(vault.slots().len(), 1);
@@ -172,8 +181,7 @@ impl Vault {
         self.table.store_id
     }
 
-    /// The id of the store key: another one after [`rekey`](Self::rekey). It is stored beside sealed rows, to tell
-    /// which rows are yet to be sealed again.
+    /// The id of the store key: another one after [`rekey`](Self::rekey).
     #[must_use]
     pub fn key_id(&self) -> [u8; 8] {
         self.table.key_id
@@ -223,8 +231,9 @@ impl Vault {
     pub(crate) fn meet(&self, unlock: &Unlock) {
         if let Some(keeper) = unlock.keeper() {
             let mut keepers = self.keepers.lock();
-            if !keepers.iter().any(|known| known.is_same(&keeper)) {
-                keepers.push(keeper);
+            match keepers.iter_mut().find(|known| known.is_same(&keeper)) {
+                Some(known) => *known = keeper,
+                None => keepers.push(keeper),
             }
         }
     }

@@ -96,19 +96,21 @@ impl Engine {
                 Ok(())
             });
             let written = match committed {
-                Err(Error::Rekeyed { .. }) if is_rekeyed => continue,
-                committed => committed?,
+                Ok(written) => written,
+                Err(error) => {
+                    // After an error nothing was committed.
+                    applied.into_iter().for_each(VaultChange::discard);
+                    if is_rekeyed {
+                        continue;
+                    }
+                    return Err(error);
+                }
             };
             let Some(change) = applied else { return Err(Error::internal("a change of key slots was not applied")) };
             let new_slot = change.new_slot();
             // Until nothing, not even a power cut, brings the old slots back, their keys are needed.
-            match written.confirmed(|()| None) {
-                Ok(()) => change.written().1?,
-                Err(error) => {
-                    change.undecided();
-                    return Err(error);
-                }
-            }
+            written.confirmed(|()| None)?;
+            change.written().1?;
             return Ok(new_slot);
         }
     }

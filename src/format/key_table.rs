@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use ring::digest::{SHA256, digest};
 
 use super::{
-    CHECK_LEN, Commitment, ENDS_EARLY, Fields, KeyId, Mac, RESERVED, Result, Salt, StoreId, TAG_LEN, VERSION,
-    after_version, check_digest, note::NOTE_LEN,
+    CHECK_LEN, Commitment, Fields, KeyId, Mac, OUT_OF_BOUNDS, RESERVED, Result, Salt, StoreId, TAG_LEN, VERSION,
+    WRONG_SHAPE, after_version, check_digest, note::NOTE_LEN,
 };
 use crate::{
     error::{Error, FileFlaw, SlotLimit},
@@ -78,6 +78,9 @@ impl KeyTable {
     /// Parses the bytes of a key table that stands by itself.
     pub(crate) fn parse_alone(bytes: &[u8]) -> Result<Self> {
         after_version(bytes, MAGIC, *Self::LENGTHS.start())?;
+        if bytes.len() > *Self::LENGTHS.end() {
+            return Err(OUT_OF_BOUNDS);
+        }
         Self::parse(bytes)
     }
 
@@ -104,7 +107,7 @@ impl KeyTable {
         let (notes_salt, sealed_notes) = (fields.array()?, fields.take(sealed_notes_len(slot_count))?.to_vec());
         let table = Self { store_id, key_id, revision, slots, notes_salt, sealed_notes, mac: fields.array()? };
         if !fields.0.is_empty() {
-            return Err(ENDS_EARLY);
+            return Err(WRONG_SHAPE);
         }
         table.check_rules()?;
         Ok(table)

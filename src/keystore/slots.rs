@@ -49,7 +49,8 @@ impl Keystore {
     /// # Errors
     ///
     /// [`WrongPassphrase`](crate::Error::WrongPassphrase), [`WrongRecoveryKey`](crate::Error::WrongRecoveryKey),
-    /// [`Keychain`](crate::Error::Keychain), [`NoSlotFor`](crate::Error::NoSlotFor), and the
+    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External),
+    /// [`NoSlotFor`](crate::Error::NoSlotFor), and the
     /// [common errors](#errors).
     ///
     /// ```
@@ -73,7 +74,8 @@ impl Keystore {
     ///
     /// [`TooManySlots`](crate::Error::TooManySlots), [`TooLarge`](crate::Error::TooLarge) for the label,
     /// [`EmptyPassphrase`](crate::Error::EmptyPassphrase), [`KdfMemory`](crate::Error::KdfMemory),
-    /// [`Keychain`](crate::Error::Keychain), [`Random`](crate::Error::Random), and the [common errors](#errors). After
+    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Random`](crate::Error::Random), and
+    /// the [common errors](#errors). After
     /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the slot is there, and [`slots`](Self::slots) has its id;
     /// trying again would add a second one.
     ///
@@ -102,13 +104,15 @@ impl Keystore {
     /// [removal is not revocation](#key-slots).
     ///
     /// The key of a keychain slot is then deleted from the keychain, if this handle knows the service: it was opened
-    /// with it, or a later call was given it. A key that stays is an [orphan](Self::keychain_orphans).
+    /// with it, or a later call was given it. A key that stays is an [orphan](Self::keychain_orphans). In the same way
+    /// the provider of an external slot is asked to [forget](crate::ExternalKey::forget) its key.
     ///
     /// # Errors
     ///
     /// [`NoSuchSlot`](crate::Error::NoSuchSlot), [`LastSlot`](crate::Error::LastSlot), and the [common
     /// errors](#errors).
-    /// [`KeyLeft`](crate::Error::KeyLeft) if the slot was removed, but its key could not be deleted from the keychain.
+    /// [`KeyLeft`](crate::Error::KeyLeft) if the slot was removed, but the keychain or the provider did not delete
+    /// its key.
     pub fn remove_slot(&self, id: SlotId) -> Result<()> {
         self.0.remove_slot(id)
     }

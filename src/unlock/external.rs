@@ -19,9 +19,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// the key. The key itself is never in the file. `examples/tpm` and `examples/external_program` are providers for real
 /// components.
 ///
-/// Each call runs on a thread of its own and is given up when the deadline of its operation has passed. A provider
-/// that starts a program or asks a person ends that by [`ExternalSlot::remaining`] itself, because a call that hangs
-/// keeps its thread. A panic is caught and reported.
+/// Each call runs on a thread of its own and is given up when its deadline has passed. A provider that starts a program
+/// or asks a person ends that by [`ExternalSlot::remaining`] itself, because a call that hangs keeps its thread. A panic
+/// of a provider is reported without its words, where panics unwind; the application's panic hook still prints them.
+///
+/// A provider that keeps something for a slot, such as an object in a device, names it by store id *and* slot id: other
+/// slots of the store have keys too, and [`forget`](Self::forget) means one slot only.
 ///
 /// ```
 /// use tokenkeep::{External, ExternalError, ExternalKey, ExternalSlot, Keystore};
@@ -55,7 +58,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait ExternalKey: Send + Sync {
-    /// The name of the provider, 1 to 64 bytes. A slot remembers it, and is opened by a provider of the same name only.
+    /// The name of the provider, 1 to 64 bytes, always the same. A slot remembers it, and is opened by a provider of the
+    /// same name only.
     fn provider(&self) -> &str;
 
     /// Makes what a new slot is opened with, and returns the slot's public data, at most 1,024 bytes.
@@ -75,11 +79,13 @@ pub trait ExternalKey: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the provider from it: the device is not there, a person refuses, the data is for another device.
+    /// Whatever keeps the provider from it: the device is not there, a person refuses, the data is for another device. If
+    /// the device that the data is for is not there, say so at once: all slots share the time, and the next one may be
+    /// for a device that is there.
     fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError>;
 
     /// Deletes what [`create`](Self::create) keeps outside of the file for a slot that was never committed, or that was
-    /// removed. A provider that keeps nothing returns `Ok`.
+    /// removed. Returns `Ok` if there is nothing to delete.
     ///
     /// # Errors
     ///
@@ -117,10 +123,10 @@ impl ExternalSlot {
 
 /// A key that a provider keeps, as an [unlock method](crate::Unlock). Cloning it clones no key.
 ///
-/// All questions of one operation have one [deadline](Self::deadline). Opening a store asks for the key of each slot of
-/// a provider of that name, up to the one that opens. Making a slot asks the provider to
-/// [create](ExternalKey::create) and to [open](ExternalKey::open). If the slot is not committed, or a slot is removed,
-/// the provider is asked to [forget](ExternalKey::forget).
+/// Opening a store asks for the key of each slot of a provider of that name, up to the one that opens: all of them have
+/// one [deadline](Self::deadline). Making a slot asks the provider to [create](ExternalKey::create) and to
+/// [open](ExternalKey::open), with a deadline for each slot. If the slot is not committed, or a slot is removed, the
+/// provider is asked to [forget](ExternalKey::forget), again with a deadline for each slot.
 ///
 /// If a provider fails, the operation ends in [`Error::External`]. A store that is opened with a device needs a second
 /// unlock method for the day when the device is lost: add a [`RecoveryKey`](crate::RecoveryKey).
@@ -139,7 +145,7 @@ impl External {
         Self { provider: Arc::new(provider), name, deadline: DEADLINE }
     }
 
-    /// How long one operation may wait for the provider: 30 s if not set.
+    /// How long opening a store, making a slot, and forgetting a key may each wait for the provider: 30 s if not set.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -156,9 +162,9 @@ impl External {
         *data.provider == *self.name
     }
 
-    /// Whether it is the same provider.
+    /// Whether it is a provider of the same name.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.provider, &other.provider)
+        self.name == other.name
     }
 
     /// Makes a key for a new slot, and sees that the provider gives the same key again.
@@ -168,11 +174,11 @@ impl External {
         }
         let slot = ExternalSlot { store_id: *store_id, slot_id, deadline: self.start() };
         let mut key = Key::random()?;
-        let (provider, late) = (self.provider.clone(), self.provider.clone());
+        let (provider, late) = (self.provider.clone(), self.clone());
         let create = move || provider.create(&slot, key.bytes_mut()).map(|data| (data, key));
         let forget_late = move |made: Result<(Vec<u8>, Key), _>| {
             if let Ok((data, _)) = made {
-                let _ = late.forget(&slot, &data);
+                let _ = late.provider.forget(&ExternalSlot { deadline: late.start(), ..slot }, &data);
             }
         };
         let (public, key) = self.answer(slot.deadline, create, forget_late)?;
@@ -186,7 +192,7 @@ impl External {
         };
         if let Err(error) = checked {
             // No slot will refer to it.
-            let _ = self.forget_data(slot, public);
+            let _ = self.forget_data(ExternalSlot { deadline: self.start(), ..slot }, public);
             return Err(error);
         }
         Ok((ExternalData { provider: (&*self.name).into(), public: public.into() }, key))
@@ -209,7 +215,8 @@ impl External {
     }
 
     fn ask(&self, slot: ExternalSlot, public: &[u8]) -> Result<Key> {
-        let (provider, public, mut key) = (self.provider.clone(), public.to_owned(), Key::zeroed());
+        // Random, so that a provider that writes nothing gives no key that anybody knows.
+        let (provider, public, mut key) = (self.provider.clone(), public.to_owned(), Key::random()?);
         let open = move || provider.open(&slot, &public, key.bytes_mut()).map(|()| key);
         self.answer(slot.deadline, open, drop)
     }
@@ -225,6 +232,9 @@ impl External {
         call: impl FnOnce() -> Result<R, ExternalError> + Send + 'static,
         late: impl FnOnce(Result<R, ExternalError>) + Send + 'static,
     ) -> Result<R> {
+        if deadline.left().is_zero() {
+            return Err(self.error(ExternalFailure::TimedOut { after: self.deadline }));
+        }
         let why = match answer_by(deadline, call, late) {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => ExternalFailure::Failed(error),

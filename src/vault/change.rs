@@ -92,8 +92,10 @@ impl Vault {
         self.apply(&mut self.prepare_change_passphrase(current, new)?)
     }
 
-    /// Exchanges the store key. The slots that the unlock methods open are made again, and all others go. Every sealed
-    /// row has to be sealed again, in the same transaction as the bytes are stored.
+    /// Exchanges the store key. The slots that the unlock methods open are made again, and all others go.
+    ///
+    /// Every sealed row has to be sealed again, in the same transaction as the bytes are stored: open it with this vault
+    /// and seal it with [`VaultChange::vault`].
     ///
     /// # Errors
     ///
@@ -107,18 +109,20 @@ impl Vault {
 
 /// A change of a vault's key slots that the caller is yet to store.
 ///
-/// Store [`bytes`](Self::bytes) if the stored bytes still have the [replaced revision](Self::replaced_revision), and
-/// then call [`written`](Self::written). If it could not be stored, drop the change: the keychain and the providers then
-/// forget the keys of new slots, which blocks as asking them does. If it is not known whether it was stored, because a
-/// connection broke, call [`undecided`](Self::undecided).
+/// Store [`bytes`](Self::bytes) if the stored bytes are still [those that the change replaces](Self::replaced), and then
+/// call [`written`](Self::written). If the bytes were certainly not stored, call [`discard`](Self::discard). A change
+/// that is dropped leaves all keys where they are, because its bytes may have been stored although an error was
+/// reported: a connection broke, a directory could not be synced. Then open the vault from what is stored.
 #[derive(Debug)]
 #[must_use = "nothing is changed until the bytes are stored"]
 pub struct VaultChange {
     vault: Vault,
-    replaced: Option<u64>,
+    replaced: Vec<u8>,
+    replaced_revision: Option<u64>,
     new_slot: Option<SlotId>,
-    new_keys: NewKeys,
-    /// Slots that are no longer.
+    /// Keys outside of the store that were made for new slots.
+    new_keys: Vec<(Keeper, Slot)>,
+    /// Slots that the change takes away.
     gone: Vec<Slot>,
 }
 
@@ -129,10 +133,18 @@ impl VaultChange {
         self.vault.bytes()
     }
 
-    /// The revision that the stored bytes must still have; `None` if there must be none yet.
+    /// The bytes that the change replaces; empty if there must be none yet. Compare all of them with what is stored: two
+    /// histories may have the same revision after a backup was restored.
+    #[must_use]
+    pub fn replaced(&self) -> &[u8] {
+        &self.replaced
+    }
+
+    /// The revision of the bytes that the change replaces, for a database that keeps it in a column; `None` if there
+    /// must be none yet.
     #[must_use]
     pub fn replaced_revision(&self) -> Option<u64> {
-        self.replaced
+        self.replaced_revision
     }
 
     /// The vault as it will be.
@@ -147,44 +159,62 @@ impl VaultChange {
         self.new_slot
     }
 
-    /// To be called once the bytes are stored and durable: the vault as it is now, and whether the keychain and the
-    /// providers have forgotten the keys of slots that are gone, which blocks as asking them does. If they have not,
-    /// the error is [`KeyLeft`](Error::KeyLeft): the change was made, and an unneeded key is left.
-    pub fn written(mut self) -> (Vault, Result<()>) {
-        self.new_keys.made.clear();
-        let forgotten = self.forget_gone();
+    /// To be called once the bytes are stored and durable. Returns the vault as it is now, and whether the keychain and
+    /// the providers have forgotten the keys of slots that are gone. If they have not, the error is
+    /// [`KeyLeft`](Error::KeyLeft): the change was made, and an unneeded key is left. Blocks while they are asked, at
+    /// most for their deadline for each slot.
+    pub fn written(self) -> (Vault, Result<()>) {
+        let keepers = self.vault.keepers.lock().clone();
+        let forgotten = forget_gone(&keepers, &self.vault.table.store_id, &self.gone);
         (self.vault, forgotten)
     }
 
-    /// To be called if it is not known whether the bytes were stored: no key is forgotten, because either the old or
-    /// the new slots may need it. Open the vault from what is stored.
-    pub fn undecided(mut self) {
-        self.new_keys.made.clear();
+    /// To be called if the bytes were certainly not stored: the keychain and the providers forget the keys of new
+    /// slots. Blocks while they are asked. If the bytes were stored all the same, the new slots open nothing any more.
+    pub fn discard(self) {
+        forget_new(&self.vault.table.store_id, &self.new_keys);
     }
+}
 
-    fn forget_gone(&self) -> Result<()> {
-        let keepers = self.vault.keepers.lock().clone();
-        let mut left = None;
-        for (keeper, slot) in keepers.iter().flat_map(|keeper| self.gone.iter().map(move |slot| (keeper, slot))) {
-            if let Err(error) = keeper.forget(&self.vault.table.store_id, slot) {
-                // It would be the same with the others.
-                let is_silent = matches!(
-                    error,
-                    Error::Keychain { why: KeychainFailure::TimedOut { .. } }
-                        | Error::External { why: ExternalFailure::TimedOut { .. }, .. }
-                );
+/// Has the keys of slots forgotten, each by the keeper that has it.
+fn forget_gone(keepers: &[Keeper], store_id: &StoreId, gone: &[Slot]) -> Result<()> {
+    let mut left = None;
+    for keeper in keepers {
+        for slot in gone.iter().filter(|slot| keeper.may_keep(slot)) {
+            if let Err(error) = keeper.forget(store_id, slot) {
+                let is_silent = is_silence(&error);
                 left = left.or(Some(error));
+                // It would be the same with its other keys.
                 if is_silent {
                     break;
                 }
             }
         }
-        left.map_or(Ok(()), |cause| Err(Error::KeyLeft { cause: Box::new(cause) }))
+    }
+    left.map_or(Ok(()), |cause| Err(Error::KeyLeft { cause: Box::new(cause) }))
+}
+
+/// Has new keys forgotten that no slot will need. If that fails, the key is left: `keychain_orphans` lists one that is
+/// in a keychain.
+fn forget_new(store_id: &StoreId, new_keys: &[(Keeper, Slot)]) {
+    for (keeper, slot) in new_keys {
+        if keeper.forget(store_id, slot).is_err_and(|error| is_silence(&error)) {
+            return;
+        }
     }
 }
 
-/// A change for which everything slow is done: keys are derived, the keychain and the providers have theirs. Dropped
-/// before it is applied, it takes these back.
+/// Whether the keychain or the provider did not answer.
+fn is_silence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Keychain { why: KeychainFailure::TimedOut { .. } }
+            | Error::External { why: ExternalFailure::TimedOut { .. }, .. }
+    )
+}
+
+/// A change for which everything slow is done: keys are derived, and the keychain and the providers have made theirs. If
+/// it is dropped before it is applied, they forget these keys.
 ///
 /// A slot's key seals one store key only. So the change is for one store key, and is refused under another. Otherwise
 /// a machine that was cloned in between could seal two store keys with it.
@@ -286,12 +316,13 @@ impl Vault {
         next.ok_or_else(|| Error::NoGenerationLeft { path: self.name.clone() })
     }
 
-    /// The vault with a prepared change. Derives no key and asks nobody.
+    /// The vault with a prepared change. Derives no key and asks nobody. The change is borrowed, so that it is dropped by
+    /// the caller: dropping it may ask a keychain, which must not happen under a lock.
     pub(crate) fn apply(&self, prepared: &mut PreparedChange) -> Result<VaultChange> {
         if !prepared.is_for(self) {
             return Err(Error::Rekeyed { path: self.name.clone() });
         }
-        let mut draft = Draft {
+        let mut draft = TableDraft {
             table: KeyTable { revision: self.next_revision()?, ..self.table.clone() },
             notes: self.notes.clone(),
             unlocked: self.unlocked.clone(),
@@ -304,13 +335,13 @@ impl Vault {
             Some(Edit::Rekey(store_key, kept)) => draft.rekey(store_key, kept).map(|()| None)?,
             None => return Err(Error::internal("a change of key slots was applied twice")),
         };
-        let Draft { mut table, notes, unlocked, gone } = draft;
+        let TableDraft { mut table, notes, unlocked, gone } = draft;
         seal::seal_table(&unlocked.store_key, &mut table, encode_notes(&notes))?;
         let bytes = table.encode();
         let vault = Self { name: self.name.clone(), table, bytes, notes, unlocked, keepers: self.keepers.clone() };
-        let replaced = Some(self.table.revision).filter(|revision| *revision > 0);
-        let new_keys = mem::replace(&mut prepared.new_keys, NewKeys::none(self.table.store_id));
-        Ok(VaultChange { vault, replaced, new_slot, new_keys, gone })
+        let replaced_revision = Some(self.table.revision).filter(|revision| *revision > 0);
+        let (replaced, new_keys) = (self.bytes.clone(), mem::take(&mut prepared.new_keys.made));
+        Ok(VaultChange { vault, replaced, replaced_revision, new_slot, new_keys, gone })
     }
 }
 
@@ -320,8 +351,8 @@ fn check_label(unlock: &Unlock) -> Result<()> {
     if size > limit { Err(Error::TooLarge { part: Part::Label, size, limit }) } else { Ok(()) }
 }
 
-/// Keys outside of the store, made for slots that are yet to be committed. Dropped, it has them forgotten. If that
-/// fails, `keychain_orphans` lists the key.
+/// Keys outside of the store, made for slots of a change that is not yet applied. If they are dropped, they are
+/// forgotten.
 #[derive(Debug)]
 struct NewKeys {
     store_id: StoreId,
@@ -343,14 +374,12 @@ impl NewKeys {
 
 impl Drop for NewKeys {
     fn drop(&mut self) {
-        for (keeper, slot) in &self.made {
-            let _ = keeper.forget(&self.store_id, slot);
-        }
+        forget_new(&self.store_id, &self.made);
     }
 }
 
 /// The next key table, before its notes are sealed.
-struct Draft {
+struct TableDraft {
     table: KeyTable,
     /// One for each slot, in their order.
     notes: Vec<SlotNote>,
@@ -358,7 +387,7 @@ struct Draft {
     gone: Vec<Slot>,
 }
 
-impl Draft {
+impl TableDraft {
     /// Adds a slot after the others.
     fn add(&mut self, new: Addition) -> Result<SlotId> {
         self.insert(self.table.slots.len(), new)

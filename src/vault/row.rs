@@ -89,6 +89,18 @@ impl<'a> From<Criterion<'a>> for IndexedValue<'a> {
 }
 
 impl BlindIndexes {
+    /// The column that a row is found in by the criterion.
+    #[must_use]
+    pub fn get(&self, criterion: Criterion<'_>) -> Option<BlindIndex> {
+        match criterion {
+            Criterion::Id(_) => Some(self.id),
+            Criterion::UserName(_) => self.user_name,
+            Criterion::AccessToken(_) => self.access_token,
+            Criterion::GrantToken(_) => self.grant_token,
+            Criterion::RefreshToken(_) => self.refresh_token,
+        }
+    }
+
     fn in_order(self) -> [Option<BlindIndex>; 6] {
         let Self { id, user_name, user_and_client, access_token, grant_token, refresh_token } = self;
         [Some(id), user_name, user_and_client, access_token, grant_token, refresh_token]
@@ -155,16 +167,17 @@ impl Vault {
         let plaintext = plaintext.ok_or_else(|| bad(RowFlaw::Tampered))?;
         let token = codec::decode_row(&plaintext, table.namespace, self.row_origin(table)).map_err(malformed)?;
         let id = token.id().ok_or_else(|| Error::internal("a row without an id"))?;
-        let is_beside =
-            token.revision() == Some(row.revision) && self.blind_indexes(table.namespace, id, &token)? == row.columns;
-        if is_beside {
-            Ok(token)
-        } else {
-            Err(malformed(FileFlaw::malformed("its columns are not those of its token")))
+        if token.revision() != Some(row.revision) {
+            return Err(malformed(FileFlaw::malformed("its revision is not that of its token")));
         }
+        if self.blind_indexes(table.namespace, id, &token)? != row.columns {
+            return Err(malformed(FileFlaw::malformed("its columns are not those of its token")));
+        }
+        Ok(token)
     }
 
-    /// The blind index of a value in a namespace.
+    /// The blind index of a value in a namespace. After a rekeying by another process it finds nothing, and reports no
+    /// error: see the [module](crate::vault).
     ///
     /// # Errors
     ///

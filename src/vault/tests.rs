@@ -21,7 +21,32 @@ pub(super) fn vault() -> Vault {
 #[derive(Clone, Default)]
 pub(super) struct Provider {
     pub(super) keys: Arc<Mutex<Vec<[u8; 32]>>>,
-    pub(super) forgets: Arc<Mutex<bool>>,
+    pub(super) fails_to_forget: Arc<Mutex<bool>>,
+    /// How often it was asked to forget.
+    pub(super) forgotten: Arc<Mutex<u32>>,
+}
+
+/// A provider that answers until it is asked to forget.
+#[derive(Default)]
+pub(super) struct Silent(Provider);
+
+impl ExternalKey for Silent {
+    fn provider(&self) -> &str {
+        "silent"
+    }
+
+    fn create(&self, slot: &ExternalSlot, key: &mut [u8; 32]) -> Result<Vec<u8>, ExternalError> {
+        self.0.create(slot, key)
+    }
+
+    fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
+        self.0.open(slot, data, key)
+    }
+
+    fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        Ok(())
+    }
 }
 
 impl ExternalKey for Provider {
@@ -41,7 +66,8 @@ impl ExternalKey for Provider {
     }
 
     fn forget(&self, _: &ExternalSlot, data: &[u8]) -> Result<(), ExternalError> {
-        if *self.forgets.lock() {
+        *self.forgotten.lock() += 1;
+        if *self.fails_to_forget.lock() {
             return Err(ExternalError::new("it is not there"));
         }
         self.keys.lock().retain(|known| known != data);

@@ -134,6 +134,17 @@ fn every_cut_of_a_table_is_noticed() {
     assert_malformed(&rechecked(longer), "not as long");
 }
 
+/// Before anything of it is hashed.
+#[test]
+fn table_of_a_megabyte_is_refused() {
+    let mut bytes = table(1).encode();
+    bytes.resize(1 << 20, 0);
+    match KeyTable::parse_alone(&bytes) {
+        Err(FileFlaw::Malformed(rule)) => assert!(rule.to_string().contains("out of bounds"), "{rule}"),
+        other => panic!("expected Malformed, got {other:?}"),
+    }
+}
+
 #[test]
 fn magic_and_version_inside_of_a_file_are_checked() {
     assert_malformed(&with(&table(1), 3, b'P'), "start");

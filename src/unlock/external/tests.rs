@@ -29,6 +29,7 @@ enum Fault {
     Forgets,
     Hangs(Duration),
     TooMuchData,
+    WritesNothing,
 }
 
 impl ExternalKey for Arc<Device> {
@@ -44,6 +45,9 @@ impl ExternalKey for Arc<Device> {
             Fault::TooMuchData => vec![0; 1025],
             _ => self.made.fetch_add(1, Ordering::SeqCst).to_le_bytes().to_vec(),
         };
+        if self.fault == Fault::WritesNothing {
+            *key = [0; 32];
+        }
         if let Fault::Hangs(time) = self.fault {
             thread::sleep(time);
         }
@@ -53,16 +57,21 @@ impl ExternalKey for Arc<Device> {
 
     fn open(&self, _: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
         self.is_asked.store(true, Ordering::SeqCst);
+        let before = *key;
         *key = *self.keys.lock().get(data).ok_or(ExternalError::new("no such key"))?;
         match self.fault {
             Fault::RefusesToOpen => return Err(ExternalError::new("a person refused")),
             Fault::Forgets => key[0] ^= 1,
+            Fault::WritesNothing => *key = before,
             _ => {}
         }
         Ok(())
     }
 
-    fn forget(&self, _: &ExternalSlot, data: &[u8]) -> Result<(), ExternalError> {
+    fn forget(&self, slot: &ExternalSlot, data: &[u8]) -> Result<(), ExternalError> {
+        if slot.remaining().is_zero() {
+            return Err(ExternalError::new("no time"));
+        }
         self.keys.lock().remove(data).map(drop).ok_or(ExternalError::new("no such key"))
     }
 }
@@ -110,6 +119,8 @@ fn failed_provider_leaves_no_key_behind() {
     for (fault, expected) in [
         (Fault::RefusesToOpen, refused),
         (Fault::Forgets, ExternalFailure::Forgetful),
+        // Its key would be zeros, which everybody knows.
+        (Fault::WritesNothing, ExternalFailure::Forgetful),
         (Fault::TooMuchData, ExternalFailure::TooMuchData { len: 1025, limit: 1024 }),
     ] {
         let device = device(fault);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     unlock::External,
-    vault::tests::{Provider, paper, vault},
+    vault::tests::{Provider, Silent, paper, vault},
 };
 
 fn external(provider: &Provider) -> Unlock {
@@ -44,23 +44,23 @@ fn rekeying_keeps_the_slots_that_are_opened() {
 
 /// The caller could not store the bytes.
 #[test]
-fn dropped_change_has_its_new_keys_forgotten() {
+fn discarded_change_has_its_new_keys_forgotten() {
     let (vault, provider) = (vault(), Provider::default());
     let change = vault.add_slot(&external(&provider)).unwrap();
     assert_eq!(provider.keys.lock().len(), 1);
-    drop(change);
+    change.discard();
     assert!(provider.keys.lock().is_empty());
-    drop(Vault::create("accounts", &external(&provider)).unwrap());
+    Vault::create("accounts", &external(&provider)).unwrap().discard();
     assert!(provider.keys.lock().is_empty());
 }
 
-/// A connection broke while the bytes were sent.
+/// A connection broke while the bytes were sent, and `?` dropped the change: the bytes may be stored.
 #[test]
-fn undecided_change_keeps_all_keys() {
+fn dropped_change_keeps_all_keys() {
     let (vault, provider) = (vault(), Provider::default());
     let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
     let slot = with_slot.slots()[1].id;
-    with_slot.replace_slot(slot, &external(&provider)).unwrap().undecided();
+    drop(with_slot.replace_slot(slot, &external(&provider)).unwrap());
     assert_eq!(provider.keys.lock().len(), 2);
     with_slot.try_unlock(&external(&provider)).unwrap();
 }
@@ -75,11 +75,33 @@ fn key_of_a_removed_slot_is_forgotten_after_the_change_is_written() {
     assert!(provider.keys.lock().is_empty());
 }
 
+/// Each use of a provider makes an unlock method of its own.
+#[test]
+fn provider_that_was_given_twice_is_asked_once() {
+    let (vault, provider) = (vault(), Provider::default());
+    let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
+    with_slot.try_unlock(&external(&provider)).unwrap();
+    with_slot.remove_slot(with_slot.slots()[1].id).unwrap().written().1.unwrap();
+    assert_eq!(*provider.forgotten.lock(), 1);
+}
+
+/// One provider hangs; the other one is asked all the same.
+#[test]
+fn silent_provider_leaves_no_key_of_another() {
+    let provider = Provider::default();
+    let silent = Unlock::from(External::new(Silent::default()).deadline(std::time::Duration::from_millis(100)));
+    let (vault, _) = vault().add_slot(&silent).unwrap().written();
+    let (vault, _) = vault.add_slot(&external(&provider)).unwrap().written();
+    let (_, forgotten) = vault.rekey([&paper(1)]).unwrap().written();
+    assert!(matches!(forgotten, Err(Error::KeyLeft { .. })), "{forgotten:?}");
+    assert!(provider.keys.lock().is_empty());
+}
+
 #[test]
 fn key_that_is_not_forgotten_is_reported() {
     let (vault, provider) = (vault(), Provider::default());
     let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
-    *provider.forgets.lock() = true;
+    *provider.fails_to_forget.lock() = true;
     let (after, forgotten) = with_slot.remove_slot(with_slot.slots()[1].id).unwrap().written();
     assert_eq!(after.slots().len(), 1);
     match forgotten {
@@ -119,7 +141,7 @@ fn prepared_change_is_applied_once() {
     let mut prepared = vault.prepare_add(&paper(2)).unwrap();
     let change = vault.apply(&mut prepared).unwrap();
     assert!(matches!(vault.apply(&mut prepared), Err(Error::Internal(_))));
-    change.undecided();
+    drop(change);
 }
 
 /// A cloned machine gives both the same id.

@@ -113,8 +113,13 @@ fn columns_that_are_not_those_of_the_token_are_malformed() {
     let columns = vault.seal_row(TABLE, 5, &token(&vault, "1")).unwrap().columns;
     assert!(sealed(3, columns).is_ok());
     let other = vault.seal_row(TABLE, 5, &token(&vault, "2")).unwrap().columns;
-    for refused in [sealed(3, other), sealed(4, columns)] {
-        assert!(matches!(refused, Err(Error::BadRow { flaw: RowFlaw::Malformed(_), .. })), "{refused:?}");
+    for (refused, why) in [(sealed(3, other), "columns"), (sealed(4, columns), "revision")] {
+        match refused {
+            Err(Error::BadRow { flaw: RowFlaw::Malformed(rule), .. }) => {
+                assert!(rule.to_string().contains(why), "{rule}");
+            }
+            other => panic!("expected Malformed, got {other:?}"),
+        }
     }
 }
 
@@ -145,6 +150,15 @@ fn criteria_of_matching_find_the_columns() {
     let columns = vault.seal_row(TABLE, 5, &token).unwrap().columns;
     let index = |criterion: Criterion<'_>| vault.blind_index("n", criterion.into()).unwrap();
     assert_eq!(index(Criterion::Id(&"1".into())), columns.id);
+    for criterion in [
+        Criterion::Id(&"1".into()),
+        Criterion::UserName("ada"),
+        Criterion::AccessToken(&"a".into()),
+        Criterion::RefreshToken(&"secret".into()),
+    ] {
+        assert_eq!(columns.get(criterion), Some(index(criterion)));
+    }
+    assert_eq!(columns.get(Criterion::GrantToken(&"secret".into())), None);
     assert_eq!(Some(index(Criterion::UserName("ada"))), columns.user_name);
     assert_eq!(Some(index(Criterion::AccessToken(&"a".into()))), columns.access_token);
     assert_eq!(Some(index(Criterion::RefreshToken(&"secret".into()))), columns.refresh_token);
