@@ -158,9 +158,9 @@ impl Engine {
         self.read_state(|state| look(&state.rows.index(namespace)))
     }
 
-    /// The names of the namespaces that have rows.
+    /// The names of the namespaces that have rows, but for the default one.
     pub(crate) fn namespaces(&self) -> Result<Vec<String>> {
-        self.read_state(|state| state.rows.names().map(str::to_owned).collect())
+        self.read_state(|state| state.rows.listed_names())
     }
 
     fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     memory_rows::MemoryRows,
     namespace::{Namespace, Prune, delegate_token_store},
-    namespaces::check_name,
+    namespaces::{Namespaces, check_name},
     store::TokenStore,
     transaction::Transaction,
 };
@@ -52,7 +52,7 @@ impl MemoryStore {
     ///
     /// [`InTransaction`](crate::Error::InTransaction).
     pub fn namespaces(&self) -> Result<Vec<String>> {
-        self.0.read(|rows| rows.names().filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        self.0.read(Namespaces::listed_names)
     }
 
     /// Makes several operations as one. See [`Keystore::transaction`](crate::Keystore::transaction).

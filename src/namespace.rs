@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 #[cfg(feature = "import")]
 use crate::batch::{Batch, Saved};
 use crate::{
-    changes::Changes, engine::Engine, error::Result, id::TokenId, index::Index, matching, memory_rows::MemoryRows,
+    changes::{ChangeSet, Changes}, engine::Engine, error::Result, id::TokenId, index::Index, matching, memory_rows::MemoryRows,
     snapshot::Snapshot, store::TokenStore, token::Token,
 };
 
@@ -121,7 +121,7 @@ impl Namespace {
         match &self.rows {
             Rows::File(engine) => {
                 let name = self.name.clone();
-                let write = move |set: &mut crate::changes::ChangeSet<'_>| {
+                let write = move |set: &mut ChangeSet<'_>| {
                     change(&mut set.namespace(name.as_deref().unwrap_or_default()))
                 };
                 engine.write(write)?.confirmed(saved)
@@ -183,45 +183,51 @@ impl TokenStore for Namespace {
 /// Makes a store of which `tokens()` is the default namespace a `TokenStore` with the operations of that namespace.
 macro_rules! delegate_token_store {
     ($store:ty) => {
-        impl $crate::TokenStore for $store {
-            fn save_token(&self, token: &$crate::Token) -> $crate::Result<$crate::TokenId> {
+        impl $crate::store::TokenStore for $store {
+            fn save_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::id::TokenId> {
                 self.tokens().save_token(token)
             }
 
-            fn find_token(&self, query: &$crate::Token) -> $crate::Result<Option<$crate::Token>> {
+            fn find_token(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
                 self.tokens().find_token(query)
             }
 
-            fn find_token_by_id(&self, id: &$crate::TokenId) -> $crate::Result<Option<$crate::Token>> {
+            fn find_token_by_id(
+                &self,
+                id: &$crate::id::TokenId,
+            ) -> $crate::error::Result<Option<$crate::token::Token>> {
                 self.tokens().find_token_by_id(id)
             }
 
-            fn get_tokens(&self) -> $crate::Result<Vec<$crate::Token>> {
+            fn get_tokens(&self) -> $crate::error::Result<Vec<$crate::token::Token>> {
                 self.tokens().get_tokens()
             }
 
-            fn delete_token(&self, id: &$crate::TokenId) -> $crate::Result<bool> {
+            fn delete_token(&self, id: &$crate::id::TokenId) -> $crate::error::Result<bool> {
                 self.tokens().delete_token(id)
             }
 
-            fn delete_tokens(&self) -> $crate::Result<usize> {
+            fn delete_tokens(&self) -> $crate::error::Result<usize> {
                 self.tokens().delete_tokens()
             }
 
-            fn find_stored(&self, query: &$crate::Token) -> $crate::Result<Option<$crate::Token>> {
+            fn find_stored(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
                 self.tokens().find_stored(query)
             }
 
-            fn replace_token(&self, token: &$crate::Token) -> $crate::Result<$crate::Token> {
+            fn replace_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::token::Token> {
                 self.tokens().replace_token(token)
             }
 
-            fn delete_token_if(&self, id: &$crate::TokenId, revision: u64) -> $crate::Result<bool> {
+            fn delete_token_if(&self, id: &$crate::id::TokenId, revision: u64) -> $crate::error::Result<bool> {
                 self.tokens().delete_token_if(id, revision)
             }
 
             #[cfg(feature = "import")]
-            fn save_batch(&self, batch: &$crate::batch::Batch) -> Option<$crate::Result<Vec<$crate::batch::Saved>>> {
+            fn save_batch(
+                &self,
+                batch: &$crate::batch::Batch,
+            ) -> Option<$crate::error::Result<Vec<$crate::batch::Saved>>> {
                 self.tokens().save_batch(batch)
             }
         }

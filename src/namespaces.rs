@@ -45,6 +45,11 @@ impl Namespaces {
         self.indexes.keys().map(|name| &**name)
     }
 
+    /// The names that are listed to callers: all but that of the default namespace, which is empty.
+    pub(crate) fn listed_names(&self) -> Vec<String> {
+        self.names().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
     /// Each namespace that has rows.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Index)> {
         self.indexes.iter().map(|(name, index)| (&**name, &**index))

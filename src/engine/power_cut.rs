@@ -229,7 +229,12 @@ fn stored_at(folder: &TempDir) -> Result<Stored> {
         match Engine::open(file, way, Duration::ZERO) {
             Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
             opened => {
-                stored.1 = opened?.read("", Index::tokens);
+                let engine = opened?;
+                let mut tokens = engine.read("", Index::tokens)?;
+                for name in engine.namespaces()? {
+                    tokens.extend(engine.read(&name, Index::tokens)?);
+                }
+                stored.1 = Ok(tokens);
                 stored.0.push(n);
             }
         }
@@ -281,7 +286,7 @@ struct Recorded {
 /// Each operation that replaces the file, as the disk saw it.
 fn recordings() -> Vec<Recorded> {
     type Operation = fn(&Engine);
-    let operations: [(&'static str, Operation); 9] = [
+    let operations: [(&'static str, Operation); 10] = [
         ("save", |engine| {
             save(engine, "grace").unwrap();
         }),
@@ -294,6 +299,15 @@ fn recordings() -> Vec<Recorded> {
         }),
         ("delete all", |engine| {
             engine.write(|changes| Ok(changes.namespace("").delete_all())).unwrap().confirmed(|_| None).unwrap();
+        }),
+        ("transaction", |engine| {
+            let user = |name: &str| Token::builder().user_name(name).access_token("a").build();
+            let make = |changes: &mut crate::changes::ChangeSet<'_>| {
+                changes.namespace("").delete(&"1".into());
+                changes.namespace("").save(&user("grace"))?;
+                changes.namespace("google").save(&user("ada")).map(drop)
+            };
+            engine.transaction(make).unwrap();
         }),
         ("add slot", |engine| {
             engine.add_slot(&WAYS[2]).unwrap();

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, State};
+use super::{Engine, State, Written, draft::Draft};
 use crate::{
     error::{Error, Result},
     id::SlotId,
@@ -68,10 +68,15 @@ impl Engine {
         if vault.slots().iter().any(|slot| slot.id == id) {
             return Err(Error::NotAnOrphan { id });
         }
-        // No power cut brings the slot back after this, nor does the file of a killed writer, whichever process removed it.
-        self.file.sweep_next();
-        self.commit(|_| Ok(()))?.confirmed(|()| None)?;
+        // No power cut brings the slot back after this, whichever process removed it.
+        self.commit_and_sweep(|_| Ok(()))?.confirmed(|()| None)?;
         if keychain.forget(&vault.store_id(), id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
+    }
+
+    /// Commits a change, and deletes the files of killed writers: a key slot that is gone is to be gone from these too.
+    fn commit_and_sweep<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
+        self.file.sweep_next();
+        self.commit(change)
     }
 
     fn vault(&self) -> Result<Arc<Vault>> {
@@ -86,9 +91,7 @@ impl Engine {
             let mut prepared = prepare(&*self.vault()?)?;
             let mut applied: Option<VaultChange> = None;
             let mut is_rekeyed = false;
-            // A key slot that is gone is to be gone from the files of killed writers too.
-            self.file.sweep_next();
-            let committed = self.commit(|draft| {
+            let committed = self.commit_and_sweep(|draft| {
                 is_rekeyed = !prepared.is_for(&draft.vault);
                 let change = draft.vault.apply(&mut prepared)?;
                 draft.vault = Arc::new(change.vault().clone());

@@ -17,12 +17,13 @@ use crate::{
     this_program_with, works,
 };
 
-const OPERATIONS: [&str; 10] = [
+const OPERATIONS: [&str; 11] = [
     "create",
     "save",
     "update",
     "delete",
     "delete all",
+    "transaction",
     "add slot",
     "remove slot",
     "replace slot",
@@ -71,6 +72,12 @@ fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep:
         ("update", Some(store)) => store.save_token(&save("ada", "a2")).map(|_| ()),
         ("delete", Some(store)) => store.delete_token(&"1".into()).map(|_| ()),
         ("delete all", Some(store)) => store.delete_tokens().map(|_| ()),
+        ("transaction", Some(store)) => store.transaction(|transaction| {
+            transaction.save_token(&save("grace", "g"))?;
+            transaction.save_token(&save("ada", "a2"))?;
+            transaction.delete_token(&"1".into());
+            transaction.namespace("google")?.save_token(&save("ada", "a3")).map(drop)
+        }),
         ("add slot", Some(store)) => store.add_slot(&unlock_with_paper(OTHER_PAPER)).map(|_| ()),
         ("remove slot", Some(store)) => store.remove_slot(passphrase_slot(store)?).map(|_| ()),
         ("replace slot", Some(store)) => {
@@ -107,15 +114,26 @@ fn state_of(path: &Path) -> State {
             Ok(store) => {
                 store.verify().unwrap();
                 names.push(name);
-                found.push(store.get_tokens().unwrap());
+                found.push(all_tokens(&store));
             }
         }
     }
-    let shown = |token: Token| {
-        (token.user_name().unwrap().to_owned(), token.access_token().unwrap().expose_secret().to_owned())
+    let shown = |(namespace, token): (String, Token)| {
+        let user = token.user_name().unwrap();
+        (format!("{namespace}/{user}"), token.access_token().unwrap().expose_secret().to_owned())
     };
     assert!(found.iter().all(|tokens| *tokens == found[0]));
     Some((names, found.swap_remove(0).into_iter().map(shown).collect()))
+}
+
+/// The tokens of every namespace, each with its name.
+fn all_tokens(store: &Keystore) -> Vec<(String, Token)> {
+    let named = |name: &str, tokens: Vec<Token>| tokens.into_iter().map(|token| (name.to_owned(), token)).collect();
+    let mut all: Vec<_> = named("", store.get_tokens().unwrap());
+    for name in store.namespaces().unwrap() {
+        all.extend::<Vec<_>>(named(&name, store.namespace(&name).unwrap().get_tokens().unwrap()));
+    }
+    all
 }
 
 /// A directory with the store that an operation starts from, if it starts from one.
