@@ -5,8 +5,16 @@ use std::{fmt, sync::Arc, time::SystemTime};
 #[cfg(feature = "import")]
 use crate::batch::{Batch, Saved};
 use crate::{
-    changes::{ChangeSet, Changes}, engine::Engine, error::Result, id::TokenId, index::Index, matching, memory_rows::MemoryRows,
-    snapshot::Snapshot, store::TokenStore, token::Token,
+    changes::{ChangeSet, Changes},
+    engine::Engine,
+    error::Result,
+    id::TokenId,
+    index::Index,
+    matching,
+    memory_rows::MemoryRows,
+    snapshot::Snapshot,
+    store::TokenStore,
+    token::Token,
 };
 
 /// The tokens of one namespace of a store: a [`TokenStore`] of its own within the store.
@@ -121,9 +129,8 @@ impl Namespace {
         match &self.rows {
             Rows::File(engine) => {
                 let name = self.name.clone();
-                let write = move |set: &mut ChangeSet<'_>| {
-                    change(&mut set.namespace(name.as_deref().unwrap_or_default()))
-                };
+                let write =
+                    move |set: &mut ChangeSet<'_>| change(&mut set.namespace(name.as_deref().unwrap_or_default()));
                 engine.write(write)?.confirmed(saved)
             }
             Rows::Memory(rows) => rows.write(|set| change(&mut set.namespace(self.name()))),

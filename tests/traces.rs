@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use common::{Fixture, at_millis, token};
 use serde_json::Value;
-use tokenkeep::{MemoryStore, Token, TokenId, TokenStore};
+use tokenkeep::{MemoryStore, Result, Token, TokenId, TokenStore, Transaction};
 
 fn traces() -> Vec<Vec<Value>> {
     let lines = include_str!("data/traces.jsonl").lines();
@@ -67,50 +67,118 @@ fn plain(token: &Token) -> Token {
     }
 }
 
+/// Where the recorded operations are made.
+trait Operations {
+    fn save(&mut self, token: &Token) -> Result<TokenId>;
+    fn find(&mut self, query: &Token) -> Option<Token>;
+    fn find_by_id(&mut self, id: &TokenId) -> Option<Token>;
+    fn get_tokens(&mut self) -> Vec<Token>;
+    fn delete(&mut self, id: &TokenId) -> bool;
+    fn delete_all(&mut self);
+}
+
+/// A store, which the function may exchange before each operation; it gets the number of the operation.
+struct Stores<F>(F, usize);
+
+impl<F: FnMut(usize) -> Arc<dyn TokenStore>> Stores<F> {
+    fn next(&mut self) -> Arc<dyn TokenStore> {
+        self.1 += 1;
+        (self.0)(self.1 - 1)
+    }
+}
+
+impl<F: FnMut(usize) -> Arc<dyn TokenStore>> Operations for Stores<F> {
+    fn save(&mut self, token: &Token) -> Result<TokenId> {
+        self.next().save_token(token)
+    }
+
+    fn find(&mut self, query: &Token) -> Option<Token> {
+        self.next().find_token(query).unwrap()
+    }
+
+    fn find_by_id(&mut self, id: &TokenId) -> Option<Token> {
+        self.next().find_token_by_id(id).unwrap()
+    }
+
+    fn get_tokens(&mut self) -> Vec<Token> {
+        self.next().get_tokens().unwrap()
+    }
+
+    fn delete(&mut self, id: &TokenId) -> bool {
+        self.next().delete_token(id).unwrap()
+    }
+
+    fn delete_all(&mut self) {
+        self.next().delete_tokens().unwrap();
+    }
+}
+
+impl Operations for Transaction<'_, '_> {
+    fn save(&mut self, token: &Token) -> Result<TokenId> {
+        self.save_token(token)
+    }
+
+    fn find(&mut self, query: &Token) -> Option<Token> {
+        self.find_token(query).unwrap()
+    }
+
+    fn find_by_id(&mut self, id: &TokenId) -> Option<Token> {
+        self.find_token_by_id(id)
+    }
+
+    fn get_tokens(&mut self) -> Vec<Token> {
+        Transaction::get_tokens(self)
+    }
+
+    fn delete(&mut self, id: &TokenId) -> bool {
+        self.delete_token(id)
+    }
+
+    fn delete_all(&mut self) {
+        self.delete_tokens();
+    }
+}
+
 /// Replays every trace against a store, which `next` may exchange before each operation. Returns how many operations
 /// there were.
-fn replay(mut next: impl FnMut(usize) -> Arc<dyn TokenStore>) -> usize {
-    let mut count = 0;
-    for (number, trace) in traces().iter().enumerate() {
-        next(count).delete_tokens().unwrap();
-        let mut names = Names::default();
-        for (step, operation) in trace.iter().enumerate() {
-            let store = next(count);
-            let at = format!("trace {number}, step {step}: {operation}");
-            let expect = &operation["expect"];
-            let id = || names.ours(operation["id"].as_str().unwrap());
-            let expected = || (!expect.is_null()).then(|| names.token(expect));
-            match operation["op"].as_str().unwrap() {
-                "save" => match (store.save_token(&names.token(&operation["token"])), expect["id"].as_str()) {
-                    (Ok(ours), Some(theirs)) => {
-                        names.0.insert(theirs.to_owned(), ours);
-                    }
-                    (Err(_), None) => assert_eq!(expect["error"], true, "{at}"),
-                    (ours, _) => panic!("{at}: {ours:?}"),
-                },
-                "find" => {
-                    let found = store.find_token(&names.token(&operation["token"])).unwrap();
-                    assert_eq!(found.as_ref().map(plain), expected(), "{at}");
+fn replay(next: impl FnMut(usize) -> Arc<dyn TokenStore>) -> usize {
+    let mut stores = Stores(next, 0);
+    traces().iter().enumerate().map(|(number, trace)| replay_one(number, trace, &mut stores)).sum()
+}
+
+/// Replays a trace on no tokens.
+fn replay_one(number: usize, trace: &[Value], store: &mut impl Operations) -> usize {
+    store.delete_all();
+    let mut names = Names::default();
+    for (step, operation) in trace.iter().enumerate() {
+        let at = format!("trace {number}, step {step}: {operation}");
+        let expect = &operation["expect"];
+        let id = || names.ours(operation["id"].as_str().unwrap());
+        let expected = || (!expect.is_null()).then(|| names.token(expect));
+        match operation["op"].as_str().unwrap() {
+            "save" => match (store.save(&names.token(&operation["token"])), expect["id"].as_str()) {
+                (Ok(ours), Some(theirs)) => {
+                    names.0.insert(theirs.to_owned(), ours);
                 }
-                "find_by_id" => {
-                    let found = store.find_token_by_id(&id()).unwrap();
-                    assert_eq!(found.as_ref().map(plain), expected(), "{at}");
-                }
-                "delete" => assert_eq!(store.delete_token(&id()).unwrap(), expect.as_bool().unwrap(), "{at}"),
-                "get_tokens" => {
-                    let ours: Vec<_> = store.get_tokens().unwrap().iter().map(plain).collect();
-                    let theirs: Vec<_> = expect.as_array().unwrap().iter().map(|token| names.token(token)).collect();
-                    assert_eq!(ours, theirs, "{at}");
-                }
-                "delete_tokens" => {
-                    store.delete_tokens().unwrap();
-                }
-                other => panic!("unknown operation {other}"),
+                (Err(_), None) => assert_eq!(expect["error"], true, "{at}"),
+                (ours, _) => panic!("{at}: {ours:?}"),
+            },
+            "find" => {
+                let found = store.find(&names.token(&operation["token"]));
+                assert_eq!(found.as_ref().map(plain), expected(), "{at}");
             }
-            count += 1;
+            "find_by_id" => assert_eq!(store.find_by_id(&id()).as_ref().map(plain), expected(), "{at}"),
+            "delete" => assert_eq!(store.delete(&id()), expect.as_bool().unwrap(), "{at}"),
+            "get_tokens" => {
+                let ours: Vec<_> = store.get_tokens().iter().map(plain).collect();
+                let theirs: Vec<_> = expect.as_array().unwrap().iter().map(|token| names.token(token)).collect();
+                assert_eq!(ours, theirs, "{at}");
+            }
+            "delete_tokens" => store.delete_all(),
+            other => panic!("unknown operation {other}"),
         }
     }
-    count
+    trace.len()
 }
 
 const RECORDED: usize = 3660;
@@ -132,4 +200,31 @@ fn the_keystore_answers_as_the_vendors_store_did_and_survives_a_reopening_after_
         store.clone()
     });
     assert_eq!(replayed, RECORDED);
+}
+
+/// Beside a namespace with tokens that would match.
+#[test]
+fn namespaces_answer_as_the_vendors_store_did() {
+    let (fixture, memory) = (Fixture::new(), MemoryStore::new());
+    let namespaces = [fixture.store.namespace("vendor").unwrap(), memory.namespace("vendor").unwrap()];
+    let others = [fixture.store.namespace("other").unwrap(), memory.namespace("other").unwrap()];
+    for (namespace, other) in namespaces.into_iter().zip(others) {
+        let first = &traces()[0];
+        replay_one(0, first, &mut Stores(|_| Arc::new(other.clone()) as Arc<dyn TokenStore>, 0));
+        let tokens = other.get_tokens().unwrap();
+        assert_eq!(replay(|_| Arc::new(namespace.clone())), RECORDED);
+        assert_eq!(other.get_tokens().unwrap(), tokens);
+    }
+}
+
+#[test]
+fn transactions_answer_as_the_vendors_store_did() {
+    let (fixture, memory) = (Fixture::new(), MemoryStore::new());
+    let mut counts = [0, 0];
+    for (number, trace) in traces().iter().enumerate() {
+        counts[0] += memory.transaction(|transaction| Ok(replay_one(number, trace, transaction))).unwrap();
+        counts[1] += fixture.store.transaction(|transaction| Ok(replay_one(number, trace, transaction))).unwrap();
+        assert_eq!(memory.get_tokens().unwrap().len(), fixture.store.get_tokens().unwrap().len());
+    }
+    assert_eq!(counts, [RECORDED; 2]);
 }
