@@ -40,6 +40,7 @@
 //! ```
 
 mod change;
+mod prepare;
 mod row;
 
 use std::{
@@ -51,8 +52,8 @@ use std::{
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 
-pub(crate) use change::PreparedChange;
 pub use change::VaultChange;
+pub(crate) use prepare::PreparedChange;
 pub use row::{BlindIndex, BlindIndexes, IndexedValue, RowTable, SealedRow};
 
 use crate::{
