@@ -40,6 +40,7 @@
 //! ```
 
 mod change;
+mod prepare;
 mod row;
 
 use std::{
@@ -51,8 +52,8 @@ use std::{
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 
-pub(crate) use change::PreparedChange;
 pub use change::VaultChange;
+pub(crate) use prepare::PreparedChange;
 pub use row::{BlindIndex, BlindIndexes, IndexedValue, RowTable, SealedRow};
 
 use crate::{
@@ -91,10 +92,7 @@ impl Vault {
     /// [`EmptyPassphrase`](Error::EmptyPassphrase), [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain),
     /// [`External`](Error::External), [`NoSlotFor`](Error::NoSlotFor).
     pub fn open(name: impl AsRef<Path>, bytes: &[u8], unlock: &Unlock) -> Result<Self> {
-        Self::open_any(name, bytes, [unlock]).map_err(|error| match error {
-            Error::NoneOpened { mut failures, .. } if failures.len() == 1 => failures.remove(0).error,
-            error => error,
-        })
+        Self::open_with(name.as_ref(), bytes, &[unlock], |table, name| unlock.open_slot(table, name))
     }
 
     /// Opens the vault with the first unlock method that opens it.
@@ -108,10 +106,18 @@ impl Vault {
         bytes: &[u8],
         unlocks: impl IntoIterator<Item = &'a Unlock>,
     ) -> Result<Self> {
-        let name = name.as_ref();
-        let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(name, flaw))?;
         let unlocks: Vec<_> = unlocks.into_iter().collect();
-        let vault = Self::unlock(name, table, bytes, |table| unlock::open_first(&unlocks, table, name))?;
+        Self::open_with(name.as_ref(), bytes, &unlocks, |table, name| unlock::open_first(&unlocks, table, name))
+    }
+
+    fn open_with(
+        name: &Path,
+        bytes: &[u8],
+        unlocks: &[&Unlock],
+        unlock: impl FnOnce(&KeyTable, &Path) -> Result<Unlocked>,
+    ) -> Result<Self> {
+        let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(name, flaw))?;
+        let vault = Self::unlock(name, table, bytes, |table| unlock(table, name))?;
         unlocks.iter().for_each(|unlock| vault.meet(unlock));
         Ok(vault)
     }

@@ -32,8 +32,8 @@ fn table_of(bytes: &[u8]) -> KeyTable {
     Parts::parse(&mut bytes.to_vec()).unwrap().table
 }
 
-/// The file with other slots in its key table, as somebody without a key can write it: notes of the right length, checks
-/// that fit, a body of a length that fits.
+/// The file with other slots in its key table, as somebody without a key can write it: notes of the right length,
+/// checks that fit, a body of a length that fits.
 fn with_slots(bytes: &[u8], slots: impl FnOnce(&mut Vec<Slot>)) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let Parts { mut body_header, mut table, body, .. } = Parts::parse(&mut bytes).unwrap();
