@@ -162,6 +162,31 @@ pub(crate) fn operations() {
     });
 }
 
+pub(crate) fn namespaces_and_transactions() {
+    leaves_nothing(|stage| {
+        let store = stage.create();
+        operate(&store.namespace("google").unwrap());
+        stage.keep_file();
+        let moved = store.transaction(|transaction| {
+            for token in transaction.namespace("google")?.get_tokens() {
+                transaction.save_token(&token)?;
+            }
+            transaction.save_token(&canary(1).build())?;
+            Ok(transaction.namespace("google")?.delete_tokens())
+        });
+        assert_eq!(moved.unwrap(), 1);
+        stage.keep_file();
+        let undone = store.transaction(|transaction| {
+            transaction.save_token(&canary(2).build())?;
+            Err::<(), _>(Error::other("no"))
+        });
+        assert!(undone.is_err());
+        let store = MemoryStore::new();
+        operate(&store.namespace("google").unwrap());
+        store.transaction(|transaction| transaction.save_token(&canary(3).build())).unwrap();
+    });
+}
+
 /// So much that it is hashed on another thread.
 pub(crate) fn much() {
     leaves_nothing(|stage| {
