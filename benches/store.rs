@@ -110,6 +110,25 @@ fn save(criterion: &mut Criterion) {
     }
 }
 
+/// 500 first saves as one transaction, beside one first save. Each starts from a store without tokens.
+fn transaction(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("transaction");
+    group.sample_size(10);
+    let fixture = Fixture::new(0);
+    let store = fixture.open();
+    let first = |n: u64| Token::builder().user_name(format!("new {n}")).access_token("a").build();
+    group.bench_function("one first save", |bencher| {
+        let empty = || store.delete_tokens().unwrap();
+        bencher.iter_batched(empty, |_| store.save_token(&first(0)).unwrap(), BatchSize::PerIteration);
+    });
+    group.bench_function("500 first saves", |bencher| {
+        let empty = || store.delete_tokens().unwrap();
+        let saves =
+            |_| store.transaction(|transaction| (0..500).try_for_each(|n| transaction.save_token(&first(n)).map(drop)));
+        bencher.iter_batched(empty, |count| saves(count).unwrap(), BatchSize::PerIteration);
+    });
+}
+
 /// The time that one save takes, when that many threads save with one handle.
 fn threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("threads");
@@ -161,6 +180,6 @@ fn open(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
-    targets = find, save, threads, open
+    targets = find, save, transaction, threads, open
 }
 criterion_main!(benches);
