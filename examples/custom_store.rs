@@ -7,7 +7,14 @@
 //! indexes that rows are found by. The JSON file shows no token, no user name and no id.
 //!
 //! It is a model for a store over a database or a cloud service. For a plain file, use `Keystore`, which is faster and
-//! serves several processes at once: this store refuses the second one.
+//! serves several processes at once: this store refuses the second one, by its lock file. A store for several processes
+//! has to do two things more, which `tokenkeep::vault` explains:
+//!
+//! - Each transaction on rows begins with a comparison: if the stored key table is not `vault.bytes()`, it calls
+//!   `reload`, or opens the vault again after a rekeying.
+//! - A change of key slots replaces the stored key table by compare-and-swap, only if all of it is `change.replaced()`.
+//!
+//! Nothing authenticates `next_id` and `next_place`: whoever can write the file can have an id or a place used again.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     shared.save_token(&Token::builder().user_name("ada").refresh_token("an-example").build())?;
     drop(shared);
 
-    let mut store = JsonStore::open_or_create(&path, &unlock)?;
+    let store = JsonStore::open_or_create(&path, &unlock)?;
     println!("after reopening it holds {} token", store.get_tokens()?.len());
     println!("the file shows the token: {}", fs::read_to_string(&path)?.contains("an-example"));
 
@@ -80,7 +87,8 @@ impl Contents {
     fn put(&mut self, write: &matching::RowWrite<u64>) -> Result<()> {
         let place = write.place.unwrap_or(self.next_place);
         let row = self.vault.seal_row(self.table(), place, &write.token)?;
-        self.next_place = self.next_place.max(place + 1);
+        let next = place.checked_add(1).ok_or_else(|| tokenkeep::Error::other("no place is left"))?;
+        self.next_place = self.next_place.max(next);
         self.rows.insert(place, row);
         Ok(())
     }
@@ -104,14 +112,7 @@ impl matching::Rows for Contents {
     /// Opens the rows that have the value, and no others.
     fn rows(&mut self, criterion: matching::Criterion<'_>) -> Result<Vec<(u64, Token)>> {
         let index = self.vault.blind_index("", criterion.into())?;
-        let column = |columns: &BlindIndexes| match criterion {
-            matching::Criterion::Id(_) => Some(columns.id),
-            matching::Criterion::UserName(_) => columns.user_name,
-            matching::Criterion::AccessToken(_) => columns.access_token,
-            matching::Criterion::GrantToken(_) => columns.grant_token,
-            matching::Criterion::RefreshToken(_) => columns.refresh_token,
-        };
-        let found = self.rows.iter().filter(|(_, row)| column(&row.columns) == Some(index));
+        let found = self.rows.iter().filter(|(_, row)| row.columns.get(criterion) == Some(index));
         found.map(|(place, row)| Ok((*place, self.vault.open_row(self.table(), row)?))).collect()
     }
 }
@@ -189,28 +190,38 @@ impl JsonStore {
         Ok(Self { path: path.to_owned(), contents: Mutex::new(contents), _lock: lock })
     }
 
-    fn add_slot(&mut self, unlock: &Unlock) -> Result<()> {
-        let change = self.lock()?.vault.add_slot(unlock)?;
-        self.commit(change)
+    fn add_slot(&self, unlock: &Unlock) -> Result<()> {
+        let vault = self.lock()?.vault.clone();
+        self.commit(vault.add_slot(unlock)?)
     }
 
-    /// Exchanges the store key, and seals every row again.
-    fn rekey(&mut self, kept: &Unlock) -> Result<()> {
-        let change = self.lock()?.vault.rekey([kept])?;
-        self.commit(change)
+    fn rekey(&self, kept: &Unlock) -> Result<()> {
+        let vault = self.lock()?.vault.clone();
+        self.commit(vault.rekey([kept])?)
     }
 
-    /// The key table and the rows that are sealed under its key are written as one file.
-    fn commit(&mut self, change: VaultChange) -> Result<()> {
+    /// What may block, for a key derivation, a keychain or a provider, is done without the lock: before and after.
+    fn commit(&self, change: VaultChange) -> Result<()> {
+        let stored = self.store(&change);
+        finish(change, stored)
+    }
+
+    /// Writes the key table, and the rows that are sealed under its key, as one file. Fails as [`replace`] does.
+    fn store(&self, change: &VaultChange) -> Result<Result<()>> {
         let mut contents = self.lock()?;
-        let mut changed = Contents { vault: change.vault().clone(), ..contents.clone() };
-        for (place, token) in contents.rows.keys().zip(contents.tokens()?) {
-            changed.rows.insert(*place, changed.vault.seal_row(changed.table(), *place, &token)?);
+        if contents.vault.bytes() != change.replaced() {
+            return Err(tokenkeep::Error::other("another thread has changed the key slots: try again"));
         }
-        replace(&self.path, &changed)?;
-        let (vault, keys_forgotten) = change.written();
-        *contents = Contents { vault, ..changed };
-        keys_forgotten
+        let mut changed = Contents { vault: change.vault().clone(), ..contents.clone() };
+        // Only a rekeying exchanges the key that rows are sealed under.
+        if changed.vault.key_id() != contents.vault.key_id() {
+            for (place, token) in contents.rows.keys().zip(contents.tokens()?) {
+                changed.rows.insert(*place, changed.vault.seal_row(changed.table(), *place, &token)?);
+            }
+        }
+        let durable = replace(&self.path, &changed)?;
+        *contents = changed;
+        Ok(durable)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Contents>> {
@@ -218,37 +229,64 @@ impl JsonStore {
     }
 
     /// All or nothing: the change is made on a copy, which replaces the file before it replaces the contents in memory.
+    /// If it is not known to be durable, it is made all the same, and the error says so.
     fn write<R>(&self, change: impl FnOnce(&mut Contents) -> Result<R>) -> Result<R> {
         let mut contents = self.lock()?;
         let mut changed = contents.clone();
         let result = change(&mut changed)?;
-        replace(&self.path, &changed)?;
+        let durable = replace(&self.path, &changed)?;
         *contents = changed;
-        Ok(result)
+        durable.map(|()| result)
     }
 }
 
+/// An error may leave a store, which is opened the next time.
 fn create(path: &Path, unlock: &Unlock) -> Result<Contents> {
+    let mut table_id = [0; 16];
+    getrandom::fill(&mut table_id).map_err(tokenkeep::Error::other)?;
     let change = Vault::create(path, unlock)?;
-    // The id only has to differ from table to table: the store's own random id serves for its only table.
-    let (vault, table_id) = (change.vault().clone(), change.vault().store_id());
+    let vault = change.vault().clone();
     let contents = Contents { vault, table_id, rows: BTreeMap::new(), next_place: 0, next_id: 1 };
-    replace(path, &contents)?;
-    let (vault, keys_forgotten) = change.written();
-    keys_forgotten.map(|()| Contents { vault, ..contents })
+    let stored = replace(path, &contents);
+    finish(change, stored)?;
+    Ok(contents)
+}
+
+/// Ends a change of key slots by what became of its file.
+fn finish(change: VaultChange, stored: Result<Result<()>>) -> Result<()> {
+    match stored {
+        Ok(Ok(())) => change.written().1,
+        // A power cut decides which slots there are. All of them keep their keys: the change is only dropped.
+        Ok(Err(durability_unknown)) => Err(durability_unknown),
+        Err(not_written) => {
+            change.discard();
+            Err(not_written)
+        }
+    }
 }
 
 /// A file for its owner alone, with a random name, on the disk before it replaces the old one.
-fn replace(path: &Path, contents: &Contents) -> Result<()> {
-    let replace = || -> io::Result<()> {
-        let directory = path.parent().unwrap_or(Path::new("."));
+///
+/// An error means that nothing was written. An error inside of `Ok` means that the file has the new contents, and that
+/// a power cut may bring the old ones back. (On a network file system even a failed rename may have been done.)
+fn replace(path: &Path, contents: &Contents) -> Result<Result<()>> {
+    // The parent of a plain file name is empty.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> io::Result<Option<File>> {
+        // Opened first, so that it cannot fail after the rename. Windows opens no directory this way, and syncs none.
+        let opened = if cfg!(unix) { Some(File::open(directory)?) } else { None };
         let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
         temporary.write_all(write_json(contents).to_string().as_bytes())?;
         temporary.as_file().sync_all()?;
         temporary.persist(path)?;
-        File::open(directory)?.sync_all()
+        Ok(opened)
     };
-    replace().map_err(tokenkeep::Error::other)
+    let synced = match write().map_err(tokenkeep::Error::other)? {
+        Some(directory) => directory.sync_all(),
+        None => Ok(()),
+    };
+    Ok(synced
+        .map_err(|cause| tokenkeep::Error::other(format!("the change was made, but a power cut may undo it: {cause}"))))
 }
 
 fn write_json(contents: &Contents) -> Value {
@@ -313,7 +351,14 @@ fn bytes_of(hexadecimal: &Value) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use tokenkeep::KdfParams;
+    use std::{
+        env,
+        ffi::OsStr,
+        process::Command,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokenkeep::{External, ExternalError, ExternalKey, ExternalSlot, KdfParams};
 
     use super::*;
 
@@ -354,7 +399,7 @@ mod tests {
     fn rekeyed_store_opens_with_the_kept_secret_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens.json");
-        let mut store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
         let id = store.save_token(&token()).unwrap();
         let key = Unlock::from(RecoveryKey::generate().unwrap());
         store.add_slot(&key).unwrap();
@@ -381,6 +426,166 @@ mod tests {
         fs::write(&path, value.to_string()).unwrap();
         let tampered = JsonStore::open_or_create(&path, &unlock()).unwrap().get_tokens();
         assert!(matches!(tampered, Err(tokenkeep::Error::BadRow { .. })), "{tampered:?}");
+    }
+
+    #[test]
+    fn each_table_has_an_id_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens.json");
+        let id = || {
+            let contents = JsonStore::open_or_create(&path, &unlock()).unwrap().lock().unwrap().clone();
+            assert_ne!(contents.table_id, contents.vault.store_id());
+            contents.table_id
+        };
+        let first = id();
+        assert_eq!(id(), first);
+        fs::remove_file(&path).unwrap();
+        assert_ne!(id(), first);
+    }
+
+    #[test]
+    fn only_a_rekeying_seals_rows_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = JsonStore::open_or_create(&directory.path().join("tokens.json"), &unlock()).unwrap();
+        store.save_token(&token()).unwrap();
+        let rows = || store.lock().unwrap().rows.clone();
+        let (before, key) = (rows(), Unlock::from(RecoveryKey::generate().unwrap()));
+        store.add_slot(&key).unwrap();
+        assert_eq!(rows(), before);
+        store.rekey(&key).unwrap();
+        assert_ne!(rows(), before);
+    }
+
+    /// Keeps its keys in the clear, and counts what it is asked to forget.
+    #[derive(Clone, Default)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl Counting {
+        fn unlock(&self) -> Unlock {
+            External::new(self.clone()).into()
+        }
+
+        fn forgotten(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    impl ExternalKey for Counting {
+        fn provider(&self) -> &str {
+            "counting"
+        }
+
+        fn create(&self, _: &ExternalSlot, key: &mut [u8; 32]) -> Result<Vec<u8>, ExternalError> {
+            Ok(key.to_vec())
+        }
+
+        fn open(&self, _: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
+            *key = data.try_into().map_err(|_| ExternalError::new("no key"))?;
+            Ok(())
+        }
+
+        fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_is_not_in_memory_and_its_keys_are_forgotten() {
+        let parent = tempfile::tempdir().unwrap();
+        let [directory, away] = ["store", "away"].map(|name| parent.path().join(name));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("tokens.json");
+        let (store, counting) = (JsonStore::open_or_create(&path, &unlock()).unwrap(), Counting::default());
+        fs::rename(&directory, &away).unwrap();
+        assert!(store.save_token(&token()).is_err());
+        assert!(store.add_slot(&counting.unlock()).is_err());
+        assert_eq!(counting.forgotten(), 1);
+        assert!(store.get_tokens().unwrap().is_empty());
+        fs::rename(&away, &directory).unwrap();
+        store.save_token(&token()).unwrap();
+        drop(store);
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        assert_eq!((store.get_tokens().unwrap().len(), store.lock().unwrap().vault.slots().len()), (1, 1));
+        assert!(JsonStore::open_or_create(&directory.join("none").join("tokens.json"), &unlock()).is_err());
+    }
+
+    #[test]
+    fn change_of_another_thread_is_not_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = JsonStore::open_or_create(&directory.path().join("tokens.json"), &unlock()).unwrap();
+        let counting = Counting::default();
+        let late = store.lock().unwrap().vault.add_slot(&counting.unlock()).unwrap();
+        store.add_slot(&Unlock::from(RecoveryKey::generate().unwrap())).unwrap();
+        assert!(store.commit(late).is_err());
+        assert_eq!((counting.forgotten(), store.lock().unwrap().vault.slots().len()), (1, 2));
+    }
+
+    const DIRECTORY: &str = "CUSTOM_STORE_TEST_DIRECTORY";
+
+    /// Runs one of these tests again in a process of its own, by the words before it, in that directory.
+    fn run_again(words: &[&str], test: &str, directory: &Path) {
+        let program = env::current_exe().unwrap();
+        let mut words = words.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["--exact", test]).env(DIRECTORY, directory).current_dir(directory);
+        let done = command.output().unwrap();
+        let printed = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && printed.contains("1 passed"), "{printed}");
+    }
+
+    #[test]
+    fn file_in_the_current_directory_is_written() {
+        // In a process of its own, whose current directory is changed.
+        if env::var_os(DIRECTORY).is_none() {
+            let directory = tempfile::tempdir().unwrap();
+            return run_again(&[], "tests::file_in_the_current_directory_is_written", directory.path());
+        }
+        let store = JsonStore::open_or_create(Path::new("tokens.json"), &unlock()).unwrap();
+        store.save_token(&token()).unwrap();
+        store.add_slot(&Unlock::from(RecoveryKey::generate().unwrap())).unwrap();
+        drop(store);
+        let store = JsonStore::open_or_create(Path::new("./tokens.json"), &unlock()).unwrap();
+        assert_eq!(store.get_tokens().unwrap().len(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_perhaps_not_durable_is_in_memory_and_no_key_is_forgotten() {
+        // In a process of its own, whose every second sync fails: the first is the file's, the second the directory's.
+        let Some(directory) = env::var_os(DIRECTORY) else {
+            if Command::new("strace").arg("-V").output().is_err() {
+                assert!(env::var_os("CI").is_none(), "strace is missing");
+                return eprintln!("SKIPPED: strace is missing, which this test needs");
+            }
+            let test = "tests::what_is_perhaps_not_durable_is_in_memory_and_no_key_is_forgotten";
+            let directory = tempfile::tempdir().unwrap();
+            let strace = ["strace", "-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=2+2"];
+            return run_again(&strace, test, directory.path());
+        };
+        #[track_caller]
+        fn assert_perhaps<R>(result: Result<R>) {
+            let said = result.err().expect("the directory cannot be synced").to_string();
+            assert!(said.contains("a power cut may undo it"), "{said}");
+        }
+
+        let path = Path::new(&directory).join("tokens.json");
+        let counting = Counting::default();
+        assert_perhaps(JsonStore::open_or_create(&path, &counting.unlock()));
+        let store = JsonStore::open_or_create(&path, &counting.unlock()).unwrap();
+        assert_perhaps(store.save_token(&token()));
+        let tokens = store.get_tokens().unwrap();
+        assert_eq!(tokens.len(), 1);
+        assert_perhaps(store.add_slot(&unlock()));
+        // The slot of the provider goes. Its key may be needed after a power cut.
+        assert_perhaps(store.rekey(&unlock()));
+        assert_eq!((store.get_tokens().unwrap(), counting.forgotten()), (tokens.clone(), 0));
+        drop(store);
+        let store = JsonStore::open_or_create(&path, &unlock()).unwrap();
+        assert_eq!(store.get_tokens().unwrap(), tokens);
+        drop(store);
+        let gone = JsonStore::open_or_create(&path, &counting.unlock()).err();
+        assert!(matches!(gone, Some(tokenkeep::Error::NoSlotFor { .. })), "{gone:?}");
     }
 
     #[test]

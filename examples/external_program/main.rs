@@ -12,12 +12,14 @@
 
 #[path = "../child.rs"]
 mod child;
+#[path = "../paper.rs"]
+mod paper;
 mod provider;
 
 use std::{env, error::Error, path::Path};
 
 use provider::Program;
-use tokenkeep::{External, Keystore, RecoveryKey, Token, TokenStore, Unlock};
+use tokenkeep::{External, Keystore, Token, TokenStore, Unlock};
 
 fn main() {
     if let Err(error) = run() {
@@ -39,7 +41,6 @@ fn run() -> Result<(), Box<dyn Error>> {
         Err(tokenkeep::Error::NotFound { .. }) => {
             let store = Keystore::create(path, &unlock)?;
             println!("created {}; the program keeps its key", path.display());
-            add_recovery_key(&store)?;
             store
         }
         opened => {
@@ -48,18 +49,16 @@ fn run() -> Result<(), Box<dyn Error>> {
             store
         }
     };
+    // For the day when the program, or what it needs, is lost. `examples/tpm` shows how that day goes.
+    paper::ensure(&store, |key| {
+        println!("If the program cannot give the key, this key opens your sign-ins. It is not shown again.");
+        // An application waits until somebody says that it is on paper.
+        println!("    {}", key.expose_secret());
+    })?;
+
     let signed_in = Token::builder().user_name("ada@example.com").client_id("1000.CLIENT");
     store.save_token(&signed_in.refresh_token("1000.refresh").expiry_unknown().build())?;
     println!("saved a token; the store has {}", store.get_tokens()?.len());
     println!("{}", store.status()?);
-    Ok(())
-}
-
-/// For the day when the program, or what it needs, is lost. `examples/tpm` shows how that day goes.
-fn add_recovery_key(store: &Keystore) -> Result<(), Box<dyn Error>> {
-    let key = RecoveryKey::generate()?;
-    store.add_slot(&Unlock::from(key.clone()).label("on paper"))?;
-    println!("If the program cannot give the key, this key opens your sign-ins. It is not shown again.");
-    println!("    {}", key.expose_secret());
     Ok(())
 }

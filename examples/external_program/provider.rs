@@ -8,6 +8,10 @@
 //! `TOKENKEEP_STORE` and `TOKENKEEP_SLOT` in its environment name store and slot, each by 32 hexadecimal digits. A
 //! status other than 0 is an error. The program's standard error is the application's, so a person sees what it says.
 //!
+//! `open` is asked for each slot that such a program made, up to the one that opens, and all have one deadline. If what
+//! a slot's data is for is not there, the program has to end with an error at once. It is never asked to forget, so
+//! what it needs for a slot belongs into the slot's data. What it keeps all the same it names by store and slot.
+//!
 //! The program sees the key, and is trusted with it. To use this in an application, copy this file and
 //! `examples/child.rs`, as the modules `provider` and `child`.
 
@@ -48,7 +52,7 @@ impl ExternalKey for Program {
         Ok(())
     }
 
-    /// The program keeps nothing for a slot: what it needs is in the slot's data.
+    /// Nothing to delete: what the program needs for a slot is in the slot's data.
     fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
         Ok(())
     }

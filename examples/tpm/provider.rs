@@ -1,7 +1,8 @@
 //! Keys that a TPM 2.0 keeps, by the commands of tpm2-tools 5.
 //!
 //! A key is sealed under the primary key of the TPM's owner hierarchy. The slot's data is the sealed object: its public
-//! and its private part, as `tpm2_create` writes them. Only the same TPM opens it, and not after it was reset.
+//! and its private part, as `tpm2_create` writes them. Only the same TPM opens it, and not after it was reset. Another
+//! TPM refuses it at once, so that slots for several TPMs may be in one file.
 //! No PCR policy: the TPM gives the key whatever system was started.
 //!
 //! The key goes through pipes only, never into an argument or a file. What lies in files is encrypted by the TPM or
@@ -72,7 +73,7 @@ impl ExternalKey for Tpm {
         Ok(())
     }
 
-    /// Nothing is left in the TPM: the sealed object is in the slot only.
+    /// Nothing to delete: the TPM keeps nothing, the sealed object is in the slot's data only.
     fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
         Ok(())
     }

@@ -16,7 +16,7 @@ use tokenkeep::{
 };
 
 use crate::{
-    common::{this_program_with, token},
+    common::{PAPER, this_program_with, token, unlock_with_paper},
     has,
 };
 
@@ -68,6 +68,27 @@ pub(crate) fn age() {
     let (said, printed) = in_another_process(&other);
     assert!(said.contains("the program reported an error, which it has printed (code 1, 0x1)"), "{said}");
     assert!(printed.contains("no identity matched"), "{printed}");
+}
+
+/// One file on two computers, each with an identity of its own.
+pub(crate) fn two_identities() {
+    if !has(&["age", "age-keygen"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let [path, first, second] = ["tokens.keep", "first", "second"].map(|name| directory.path().join(name));
+    make_identity(&first);
+    make_identity(&second);
+    let store = Keystore::create(&path, &age_with(&first)).unwrap();
+    let added = store.add_slot(&age_with(&second)).unwrap();
+    // With the second, age refuses the slot of the first, and is asked for the next one.
+    for (identity, is_added) in [(&first, false), (&second, true)] {
+        let opened = Keystore::open(&path, &age_with(identity)).unwrap();
+        assert_eq!(opened.opened_by().unwrap().unwrap().id == added, is_added);
+    }
+    store.remove_slot(added).unwrap();
+    assert!(Keystore::open(&path, &age_with(&second)).is_err());
+    Keystore::open(&path, &age_with(&first)).unwrap();
 }
 
 /// An attacker who knows to whom age encrypts, and has no identity.
@@ -264,8 +285,15 @@ pub(crate) fn failures() {
     assert_eq!(open(scripted.file("open")), failed("permission denied (code 13, 0xd)"));
 
     scripted.put("open", SOUND);
-    scripted.open().unwrap();
+    let store = scripted.open().unwrap();
     assert!(fs::read(scripted.file("tokens.keep")).unwrap() == bytes);
+
+    // A slot can be removed although its program fails: there is nothing to forget.
+    let slot = store.opened_by().unwrap().unwrap().id;
+    store.add_slot(&unlock_with_paper(PAPER)).unwrap();
+    fs::remove_file(scripted.file("open")).unwrap();
+    fs::remove_file(scripted.file("create")).unwrap();
+    store.remove_slot(slot).unwrap();
 }
 
 pub(crate) fn reading_late() {

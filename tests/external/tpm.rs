@@ -11,10 +11,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokenkeep::{External, ExternalError, ExternalKey, ExternalSlot, Keystore, TokenStore};
+use tokenkeep::{External, ExternalError, ExternalKey, ExternalSlot, Keystore, SlotKind, TokenStore};
 
 use crate::{
-    common::{names_in, this_program_with, token},
+    common::{PAPER, names_in, this_program_with, token, unlock_with_paper},
     has, hex,
 };
 
@@ -64,6 +64,19 @@ pub(crate) fn work(words: &[&str]) {
             let store = Keystore::create(path, &external(None).into()).unwrap_or_else(|error| panic!("{error}"));
             store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
         }
+        // As another computer does, with the recovery key.
+        ["add", path, paper] => {
+            let store = Keystore::open(path, &unlock_with_paper(paper)).unwrap_or_else(|error| panic!("{error}"));
+            store.add_slot(&external(None).into()).unwrap_or_else(|error| panic!("{error}"));
+        }
+        // The provider is known to the store, which asks it to forget. The TPM is not there any more.
+        ["remove", path, tpm] => {
+            let store = Keystore::open(path, &external(None).into()).unwrap_or_else(|error| panic!("{error}"));
+            signal("KILL", tpm);
+            for slot in store.slots().unwrap().iter().filter(|slot| slot.kind == SlotKind::External) {
+                store.remove_slot(slot.id).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
         ["open", path] => tell(Keystore::open(path, &external(None).into())),
         ["open within", millis, path] => {
             let deadline = Duration::from_millis(millis.parse().unwrap());
@@ -87,6 +100,11 @@ pub(crate) fn work(words: &[&str]) {
 
 fn unhex(digits: &str) -> Vec<u8> {
     digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn signal(signal: &str, process: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status().unwrap();
+    assert!(sent.success());
 }
 
 fn is_possible() -> bool {
@@ -147,11 +165,6 @@ impl Simulator {
     fn end(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.process.id())]).status().unwrap();
-        assert!(sent.success());
     }
 
     fn tpm2(&self, tool: &str, arguments: &[&str]) -> String {
@@ -256,6 +269,26 @@ pub(crate) fn unknown_keys() {
     let said = tpm.open();
     assert!(said.contains("no TPM can be reached"), "{said}");
     assert!(fs::read(tpm.path()).unwrap() == bytes);
+}
+
+/// One file on two computers.
+pub(crate) fn two_tpms() {
+    if !is_possible() {
+        return;
+    }
+    let (tpm, other, third) = (Simulator::new(), Simulator::new(), Simulator::new());
+    let path = tpm.path();
+    let path = path.to_str().unwrap();
+    Keystore::create(path, &unlock_with_paper(PAPER)).unwrap();
+    tpm.run(&["add", path, PAPER]);
+    other.run(&["add", path, PAPER]);
+    assert_eq!(tpm.open(), "opened, 0 tokens\n");
+    // The first slot that it is asked for is the other TPM's.
+    assert_eq!(other.run(&["open", path]), "opened, 0 tokens\n");
+    assert_eq!(third.run(&["open", path]).trim_end(), UNKNOWN);
+    tpm.run(&["remove", path, &tpm.process.id().to_string()]);
+    let said = other.run(&["open", path]);
+    assert!(said.contains("no key slot"), "{said}");
 }
 
 pub(crate) fn stores_in_a_row() {
@@ -385,13 +418,13 @@ pub(crate) fn hanging() {
     }
     let tpm = Simulator::new();
     tpm.create();
-    tpm.signal("STOP");
+    signal("STOP", &tpm.process.id().to_string());
     let started = Instant::now();
     let path = tpm.path();
     let said = tpm.run(&["open within", "1000", path.to_str().unwrap()]);
     let took = started.elapsed();
     let left = processes_with(&format!("TPM2TOOLS_TCTI={}", tcti(tpm.port)));
-    tpm.signal("CONT");
+    signal("CONT", &tpm.process.id().to_string());
     println!("after {took:.1?}: {said}");
     assert!(said.contains("the TPM was not done in time") || said.contains("did not answer within 1000 ms"), "{said}");
     assert!(took < Duration::from_secs(10), "{took:?}");
