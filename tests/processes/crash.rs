@@ -74,7 +74,6 @@ fn perform(operation: &str, store: Option<&Keystore>, path: &Path) -> tokenkeep:
         ("delete all", Some(store)) => store.delete_tokens().map(|_| ()),
         ("transaction", Some(store)) => store.transaction(|transaction| {
             transaction.save_token(&save("grace", "g"))?;
-            transaction.save_token(&save("ada", "a2"))?;
             transaction.delete_token(&"1".into());
             transaction.namespace("google")?.save_token(&save("ada", "a3")).map(drop)
         }),
