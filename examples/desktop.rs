@@ -7,6 +7,9 @@
 //! Without a path it works in a directory of its own, and takes its entry out of the keychain again at the end. With a
 //! path it keeps the store: start it again, with and without a keychain.
 
+mod computer;
+mod paper;
+
 use std::{
     env,
     error::Error,
@@ -29,13 +32,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Not on the thread of the user interface: the keychain may ask the user, and a passphrase takes its time.
     let store = match open(&path) {
-        Err(error) if is_first_start(&*error) => {
-            let store = create(&path)?;
-            offer_recovery_key(&store)?;
-            store
-        }
+        Err(error) if is_first_start(&*error) => create(&path)?,
         opened => opened?,
     };
+    paper::ensure(&store, |key| {
+        println!("If this computer's keychain is ever lost, this key opens your sign-ins. It is not shown again.");
+        // An application shows it in a window, with a button that prints it.
+        println!("    {}", key.expose_secret());
+    })?;
 
     let signed_in = Token::builder().user_name("ada@example.com").client_id("1000.CLIENT");
     store.save_token(&signed_in.refresh_token("1000.refresh").build())?;
@@ -48,7 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn keychain() -> Unlock {
-    Unlock::from(Keychain::new(SERVICE)).label("this computer")
+    Unlock::from(Keychain::new(SERVICE)).label(label())
+}
+
+fn label() -> String {
+    format!("the keychain of {}", computer::name())
 }
 
 fn is_first_start(error: &(dyn Error + 'static)) -> bool {
@@ -91,10 +99,10 @@ fn create(path: &Path) -> Result<Keystore, Box<dyn Error>> {
     }
 }
 
-/// Adds a key slot for the keychain as it is now, in the place of the one that has failed. Without a keychain the user
-/// is asked again at the next start.
+/// Adds a key slot for the keychain as it is now, in the place of this computer's earlier one. The slots of other
+/// computers stay. Without a keychain the user is asked again at the next start.
 fn use_keychain_from_now_on(store: &Keystore) -> Result<(), Box<dyn Error>> {
-    let old = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain);
+    let old = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain && slot.label == label());
     let added = match old {
         Some(slot) => store.replace_slot(slot.id, &keychain()),
         None => store.add_slot(&keychain()),
@@ -108,16 +116,6 @@ fn use_keychain_from_now_on(store: &Keystore) -> Result<(), Box<dyn Error>> {
 /// An application takes the default, or `KdfParams::calibrate`. This one is run often, and without optimisation.
 fn cost() -> KdfParams {
     KdfParams::MIN
-}
-
-/// Once, when the store is created.
-fn offer_recovery_key(store: &Keystore) -> Result<(), Box<dyn Error>> {
-    let key = RecoveryKey::generate()?;
-    store.add_slot(&Unlock::from(key.clone()).label("on paper"))?;
-    println!("If this computer's keychain is ever lost, this key opens your sign-ins. It is not shown again.");
-    // An application shows it in a window, with a button that prints it.
-    println!("    {}", key.expose_secret());
-    Ok(())
 }
 
 /// An application asks in a window that hides what is typed.

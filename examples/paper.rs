@@ -1,4 +1,4 @@
-//! A recovery key on paper, for the day when a store's other key is lost: what the examples `tpm` and
+//! A recovery key on paper, for the day when a store's other key is lost: what the examples `desktop`, `tpm` and
 //! `external_program` share.
 
 use tokenkeep::{Keystore, RecoveryKey, Result, SlotKind, Unlock};

@@ -17,6 +17,8 @@
 
 #[path = "../child.rs"]
 mod child;
+#[path = "../computer.rs"]
+mod computer;
 #[path = "../paper.rs"]
 mod paper;
 mod provider;
@@ -41,7 +43,7 @@ fn main() {
 fn run() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let path = env::args_os().nth(1).map_or_else(|| directory.path().join("tokens.keep"), PathBuf::from);
-    let label = format!("the TPM of {}", computer());
+    let label = format!("the TPM of {}", computer::name());
     let store = open(&path, &Unlock::from(External::new(Tpm)).label(&label), &label)?;
     paper::ensure(&store, |key| {
         println!("If this TPM is ever lost or reset, this key opens your sign-ins. It is not shown again.");
@@ -54,18 +56,6 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("saved a token; the store has {}", store.get_tokens()?.len());
     println!("{}", store.status()?);
     Ok(())
-}
-
-/// The computer's name, which tells its slot from those of others that use the file. If two may have one name, an
-/// application takes something else for the label.
-#[cfg(unix)]
-fn computer() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(not(unix))]
-fn computer() -> String {
-    env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 /// Opens the store, and creates it at the first start.
