@@ -72,6 +72,10 @@ fn each_bad_file_is_refused_as_it_says_with_each_secret() {
             let class = class.as_str().unwrap_or_else(|| class[kind].as_str().unwrap());
             assert_eq!(reader::try_read(&file, &secret).err(), Some(class), "{name} with a {kind}");
         }
+        if let Some(passphrase) = all["other_passphrases"][name].as_str() {
+            let class = class.as_str().unwrap_or_else(|| class["passphrase"].as_str().unwrap());
+            assert_eq!(reader::try_read(&file, &Secret::Passphrase(passphrase)).err(), Some(class), "{name}");
+        }
     }
 }
 

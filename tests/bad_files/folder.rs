@@ -54,6 +54,9 @@ fn beside(rows: &[Row]) -> Value {
         } else {
             WAYS.into_iter().zip(words).collect::<BTreeMap<_, _>>().into_iter().collect()
         };
+        if let Some(passphrase) = row.other_passphrase {
+            beside["other_passphrases"][&row.name] = passphrase.into();
+        }
     }
     beside
 }
@@ -69,7 +72,7 @@ pub(crate) fn the_folder_is_the_catalogue() {
         assert!(frozen == row.file, "{} is not what is made now", row.name);
         size += frozen.len();
     }
-    assert!(size < 2_750_000, "{size} bytes are too many to carry along");
+    assert!(size < 4_000_000, "{size} bytes are too many to carry along");
     let is_written = |name: &str, expected: &Value| {
         let text = fs::read_to_string(vectors().join(format!("{name}.json"))).unwrap();
         assert!(text == json_text(expected), "{name}.json is not what is made now");
