@@ -35,8 +35,10 @@ pub(crate) fn write(rows: &[Row]) {
     }
 }
 
+/// In one line if it is large.
 fn json_text(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
+    let pretty = serde_json::to_string_pretty(value).unwrap();
+    if pretty.len() < 1 << 20 { pretty + "\n" } else { format!("{value}\n") }
 }
 
 fn names_in(directory: &Path) -> BTreeSet<String> {
