@@ -128,3 +128,16 @@ fn each_row_opens_or_is_refused_as_it_says() {
         }
     }
 }
+
+#[test]
+fn each_key_table_opens_or_is_refused_as_it_says() {
+    for mut known in json_of(&vectors().join("values.json"))["key_tables"].as_array().unwrap().clone() {
+        let known = known.as_object_mut().unwrap();
+        let [table, recovery_key] = ["table", "recovery_key"].map(|name| known.remove(name).unwrap());
+        let secret = Secret::RecoveryKey(recovery_key.as_str().unwrap());
+        match reader::try_read_table(&reader::unhex(table.as_str().unwrap()), &secret) {
+            Ok(read) => assert_eq!(read.as_object(), Some(&*known)),
+            Err(class) => assert_eq!(Some(&json!(class)), known.get("refused")),
+        }
+    }
+}

@@ -456,7 +456,7 @@ fn many_records() -> Draft {
         let filler = [("access_token", &filler[..filler_len])];
         let token = [("access_token", "a")];
         let longest = longest.each_ref().map(|id| Record::new(id, &token));
-        let attributes_of_each = [("a", "a"), ("b", "b")];
+        let attributes_of_each = [("a", "1"), ("b", "12")];
         let record = |id| Record { created_at: 0, updated_at: 0, ..Record::new(id, &token) };
         let mut records: Vec<_> =
             ids.iter().map(|id| Record { attributes: &attributes_of_each, ..record(id) }).collect();
