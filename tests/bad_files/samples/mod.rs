@@ -350,7 +350,7 @@ const LONG_PASSPHRASES: [WithCost; 4] = [
     ("\u{FEFF}Stra\u{DF}e \u{130}", LEAST),
 ];
 
-/// Of more than 65,536 bytes; with characters that a terminal or an editor changes; and costs that are no round numbers.
+/// Of more than 65,536 bytes; with characters that a terminal or an editor changes; and at odd costs.
 fn more_passphrases() -> [WithCost; 4] {
     static LONGEST: LazyLock<String> = LazyLock::new(|| "0123456789".repeat(7000));
     [
