@@ -58,7 +58,7 @@ fn the_samples_hold_what_is_written_beside_them() {
         assert!(wrong.iter().all(|secret| reader::read(&file, secret).is_none()));
         samples += 1;
     }
-    assert_eq!((samples, opened), (21, 58));
+    assert_eq!((samples, opened), (26, 69));
 }
 
 #[test]
@@ -71,6 +71,10 @@ fn each_bad_file_is_refused_as_it_says_with_each_secret() {
         for (kind, secret) in secrets(&all) {
             let class = class.as_str().unwrap_or_else(|| class[kind].as_str().unwrap());
             assert_eq!(reader::try_read(&file, &secret).err(), Some(class), "{name} with a {kind}");
+        }
+        if let Some(passphrase) = all["other_passphrases"][name].as_str() {
+            let class = class.as_str().unwrap_or_else(|| class["passphrase"].as_str().unwrap());
+            assert_eq!(reader::try_read(&file, &Secret::Passphrase(passphrase)).err(), Some(class), "{name}");
         }
     }
 }
@@ -120,6 +124,19 @@ fn each_row_opens_or_is_refused_as_it_says() {
         };
         match reader::open_row(&bytes("store_key"), &context, &bytes("row")) {
             Ok(token) => assert_eq!(Some(&token), known.get("token")),
+            Err(class) => assert_eq!(Some(&json!(class)), known.get("refused")),
+        }
+    }
+}
+
+#[test]
+fn each_key_table_opens_or_is_refused_as_it_says() {
+    for mut known in json_of(&vectors().join("values.json"))["key_tables"].as_array().unwrap().clone() {
+        let known = known.as_object_mut().unwrap();
+        let [table, recovery_key] = ["table", "recovery_key"].map(|name| known.remove(name).unwrap());
+        let secret = Secret::RecoveryKey(recovery_key.as_str().unwrap());
+        match reader::try_read_table(&reader::unhex(table.as_str().unwrap()), &secret) {
+            Ok(read) => assert_eq!(read.as_object(), Some(&*known)),
             Err(class) => assert_eq!(Some(&json!(class)), known.get("refused")),
         }
     }

@@ -29,7 +29,7 @@ fn samples() -> Vec<(PathBuf, Value)> {
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "keep"));
     let beside = |path: &Path| serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
     let samples: Vec<_> = files.map(|path| (path.clone(), beside(&path))).collect();
-    assert_eq!(samples.len(), 21);
+    assert_eq!(samples.len(), 26);
     samples
 }
 

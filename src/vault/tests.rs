@@ -1,6 +1,7 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -215,4 +216,52 @@ fn provider_that_fails_is_reported() {
     assert_eq!(failure(Vault::open("accounts", &bytes, &external)), ("test".to_owned(), no_such_key));
     *provider.keys.lock() = keys;
     Vault::open("accounts", &bytes, &external).unwrap();
+}
+
+/// `tests/vectors/values.json`: made by a writer that shares no code with this crate.
+#[test]
+fn key_tables_of_another_writer_open_or_are_refused_as_they_should() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
+    let values: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let (mut opened, mut refused) = (0, 0);
+    for (number, known) in values["key_tables"].as_array().unwrap().iter().enumerate() {
+        let text = |name: &str| known[name].as_str();
+        let bytes = HEXLOWER.decode(text("table").unwrap().as_bytes()).unwrap();
+        let unlock = Unlock::from(text("recovery_key").unwrap().parse::<RecoveryKey>().unwrap());
+        let class = match Vault::open("accounts", &bytes, &unlock) {
+            Ok(vault) => {
+                assert_eq!(Some(&*HEXLOWER.encode(&vault.store_id())), text("store_id"));
+                assert_eq!(Some(&*HEXLOWER.encode(&vault.key_id())), text("key_id"));
+                assert_eq!(Some(vault.revision()), known["table_revision"].as_u64());
+                let slots: Vec<_> = vault.slots().iter().map(in_json).collect();
+                let parts = ["slot_id", "label", "provider", "created_at"];
+                let expected = known["slots"].as_array().unwrap().iter();
+                let expected: Vec<_> = expected.map(|slot| json!(parts.map(|part| &slot[part]))).collect();
+                assert_eq!(slots, expected);
+                opened += 1;
+                continue;
+            }
+            Err(Error::WrongRecoveryKey { .. }) => "wrong secret",
+            Err(Error::BadFile { flaw, .. }) => match flaw {
+                FileFlaw::Empty => "empty",
+                FileFlaw::NotAKeystore => "no keystore",
+                FileFlaw::Truncated { .. } => "truncated",
+                FileFlaw::UnsupportedVersion { .. } => "unsupported version",
+                FileFlaw::DamagedHeader => "damaged",
+                FileFlaw::KdfLimit(_) => "cost out of bounds",
+                FileFlaw::Tampered => "tampered",
+                FileFlaw::Malformed(_) => "malformed",
+                other => panic!("table {number}: {other:?}"),
+            },
+            Err(other) => panic!("table {number}: {other:?}"),
+        };
+        assert_eq!(Some(class), text("refused"), "table {number}");
+        refused += 1;
+    }
+    assert!(opened >= 2 && refused >= 20, "{opened} and {refused}");
+}
+
+fn in_json(slot: &KeySlot) -> Value {
+    let created_at = slot.created_at.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    json!([slot.id.to_string(), slot.label, slot.provider, u64::try_from(created_at).unwrap()])
 }

@@ -35,8 +35,10 @@ pub(crate) fn write(rows: &[Row]) {
     }
 }
 
+/// In one line if it is large.
 fn json_text(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
+    let pretty = serde_json::to_string_pretty(value).unwrap();
+    if pretty.len() < 1 << 20 { pretty + "\n" } else { format!("{value}\n") }
 }
 
 fn names_in(directory: &Path) -> BTreeSet<String> {
@@ -54,6 +56,9 @@ fn beside(rows: &[Row]) -> Value {
         } else {
             WAYS.into_iter().zip(words).collect::<BTreeMap<_, _>>().into_iter().collect()
         };
+        if let Some(passphrase) = row.other_passphrase {
+            beside["other_passphrases"][&row.name] = passphrase.into();
+        }
     }
     beside
 }
@@ -69,7 +74,7 @@ pub(crate) fn the_folder_is_the_catalogue() {
         assert!(frozen == row.file, "{} is not what is made now", row.name);
         size += frozen.len();
     }
-    assert!(size < 2_750_000, "{size} bytes are too many to carry along");
+    assert!(size < 4_000_000, "{size} bytes are too many to carry along");
     let is_written = |name: &str, expected: &Value| {
         let text = fs::read_to_string(vectors().join(format!("{name}.json"))).unwrap();
         assert!(text == json_text(expected), "{name}.json is not what is made now");

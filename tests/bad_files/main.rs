@@ -199,6 +199,13 @@ fn is_refused_by_who_opens(row: &Row) {
         let created = || Keystore::create(&place.path, &unlock);
         assert_refused(row, &entry("create"), Refusal::AlreadyThere, 0, created);
     }
+    if let Some(other) = row.other_passphrase {
+        let unlock = Unlock::from(Passphrase::new(other).kdf(KdfParams::MIN));
+        let before = derivations();
+        let refused = Keystore::open(&place.path, &unlock).unwrap_err();
+        assert!(matches!(refused, Error::EmptyPassphrase), "{}: {refused:?}", row.name);
+        assert_eq!(derivations(), before);
+    }
     match row.verify {
         Some(refusal) => assert_refused(row, "verify_file", refusal, 0, || Keystore::verify_file(&place.path)),
         None => drop(Keystore::verify_file(&place.path).unwrap()),

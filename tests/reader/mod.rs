@@ -61,6 +61,41 @@ pub fn try_read(file: &[u8], secret: &Secret<'_>) -> Result<Value> {
     let payload = open_body(header, body, &store_key)?;
     let mut contents = Payload::of(&payload).contents(u64_at(file, 32)).ok_or(MALFORMED)?;
 
+    contents["slots"] = describe_slots(file, notes);
+    contents["generation"] = u64_at(file, 32).into();
+    contents["store_id"] = hex(&table[16..32]).into();
+    contents["key_id"] = hex(&table[32..40]).into();
+    contents["table_revision"] = u64_at(table, 40).into();
+    Ok(contents)
+}
+
+/// A key table without a file, with the class of the refusal.
+pub fn try_read_table(table: &[u8], secret: &Secret<'_>) -> Result<Value> {
+    ensure(!table.is_empty(), "empty")?;
+    ensure(b"\x89TKV\r\n\x1a\n".starts_with(&table[..table.len().min(8)]), "no keystore")?;
+    ensure(table.len() >= 10, "truncated")?;
+    ensure(u16_at(table, 8) == 1, "unsupported version")?;
+    ensure(table.len() <= 12_176, MALFORMED)?;
+    let (content, check) = table.split_last_chunk::<32>().ok_or("damaged")?;
+    ensure(digest(&SHA256, content).as_ref() == check, "damaged")?;
+    ensure(table.len() >= 570, MALFORMED)?;
+    check_table(table)?;
+    // As if there were a body header, of which its length alone is looked at.
+    let mut file = vec![0; BODY_HEADER];
+    file[12..16].copy_from_slice(&u32::try_from(table.len()).unwrap().to_le_bytes());
+    file.extend(table);
+    ensure(!matches!(secret, Secret::Passphrase("")), WRONG_SECRET)?;
+    let store_key = slots(&file).find_map(|slot| unlock(slot, &file, secret)).ok_or(WRONG_SECRET)?;
+    let notes = open_notes(table, &store_key)?;
+    Ok(json!({
+        "store_id": hex(&table[16..32]),
+        "key_id": hex(&table[32..40]),
+        "table_revision": u64_at(table, 40),
+        "slots": describe_slots(&file, notes),
+    }))
+}
+
+fn describe_slots(file: &[u8], notes: Vec<(String, u64)>) -> Value {
     let slots = slots(file).zip(notes).map(|(slot, (label, created_at))| {
         let mut described = json!({
             "kind": KINDS[usize::from(slot[0]) - 1],
@@ -74,12 +109,7 @@ pub fn try_read(file: &[u8], secret: &Secret<'_>) -> Result<Value> {
         }
         described
     });
-    contents["slots"] = slots.collect();
-    contents["generation"] = u64_at(file, 32).into();
-    contents["store_id"] = hex(&table[16..32]).into();
-    contents["key_id"] = hex(&table[32..40]).into();
-    contents["table_revision"] = u64_at(table, 40).into();
-    Ok(contents)
+    slots.collect()
 }
 
 const KINDS: [&str; 4] = ["passphrase", "keychain", "recovery", "external"];

@@ -35,6 +35,9 @@ pub(crate) struct Draft {
     /// The payload has an ancestor for each generation before it, up to 64.
     pub(crate) generation: u64,
     pub(crate) body_commitment: Option<[u8; 32]>,
+    /// A byte of the commitment that is wrong; all that follows is right for it.
+    pub(crate) wrong_byte_of_commitment: Option<usize>,
+    pub(crate) body_salt: Option<[u8; 32]>,
     pub(crate) check: Option<[u8; 32]>,
     pub(crate) table: Table,
     /// What the body is sealed with, if not with the store key.
@@ -65,6 +68,8 @@ impl Draft {
             reserved: [0; 4],
             generation,
             body_commitment: None,
+            wrong_byte_of_commitment: None,
+            body_salt: None,
             check: None,
             table,
             body_store_key: None,
@@ -84,7 +89,8 @@ impl Draft {
         let body_key = self.body_store_key.unwrap_or(self.table.store_key);
         let plaintext_hash = digest(&SHA256, &plaintext);
         let random = in_place_of_random_bytes(b"body");
-        let salt = salt(&body_key, BODY_SALT, &random, self.generation, plaintext_hash.as_ref());
+        let salt = || salt(&body_key, BODY_SALT, &random, self.generation, plaintext_hash.as_ref());
+        let salt = self.body_salt.unwrap_or_else(salt);
 
         let mut header = self.magic.to_vec();
         header.extend(self.version.to_le_bytes());
@@ -97,7 +103,10 @@ impl Draft {
         header.extend(salt);
         let h = digest(&SHA256, &[&header, &[0; 32][..], &table].concat());
         let derived = hkdf(&salt, &body_key, &[b"tokenkeep v1 body\0", h.as_ref()].concat(), 64);
-        let commitment = self.body_commitment.unwrap_or(derived[32..].try_into().unwrap());
+        let mut commitment = self.body_commitment.unwrap_or(derived[32..].try_into().unwrap());
+        if let Some(at) = self.wrong_byte_of_commitment {
+            commitment[at] ^= 1;
+        }
         header.extend(commitment);
         header.extend(self.check.unwrap_or_else(|| sha256(&header)));
         header.extend(table);

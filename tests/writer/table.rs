@@ -28,6 +28,7 @@ pub(crate) struct Table {
     pub(crate) store_key: [u8; 32],
     /// What the notes are sealed with, if not with that.
     pub(crate) notes_store_key: Option<[u8; 32]>,
+    pub(crate) notes_salt: Option<[u8; 32]>,
     /// What the mac is made with, if not with that.
     pub(crate) mac_store_key: Option<[u8; 32]>,
     /// Has all before the notes' salt, to which the notes are bound then.
@@ -56,6 +57,7 @@ impl Table {
             slots,
             store_key,
             notes_store_key: None,
+            notes_salt: None,
             mac_store_key: None,
             alter_slots: unaltered(),
             alter_sealed_notes: unaltered(),
@@ -114,7 +116,8 @@ impl Table {
     fn notes_key(&self, before: &[u8], notes: &[u8]) -> (Vec<u8>, [u8; 32]) {
         let store_key = self.notes_store_key.unwrap_or(self.store_key);
         let random = in_place_of_random_bytes(b"notes");
-        let salt = salt(&store_key, NOTES_SALT, &random, self.revision, digest(&SHA256, notes).as_ref());
+        let salt = || salt(&store_key, NOTES_SALT, &random, self.revision, digest(&SHA256, notes).as_ref());
+        let salt = self.notes_salt.unwrap_or_else(salt);
         let info = [b"tokenkeep v1 notes\0", digest(&SHA256, before).as_ref()].concat();
         (hkdf(&salt, &store_key, &info, 32), salt)
     }
@@ -154,6 +157,7 @@ pub(crate) struct Slot {
     pub(crate) t: u32,
     pub(crate) p: u32,
     pub(crate) slot_id: [u8; 16],
+    pub(crate) salt: Option<[u8; 32]>,
     pub(crate) data: Vec<u8>,
     pub(crate) secret: SlotSecret,
     /// The store that it is bound to, if not to the one that it is in.
@@ -218,6 +222,7 @@ impl Slot {
             t: 0,
             p: 0,
             slot_id: [slot_id; 16],
+            salt: None,
             data: Vec::new(),
             secret,
             store_id: None,
@@ -236,7 +241,7 @@ impl Slot {
     fn seal(&self, store_id: &[u8; 16], key_id: &[u8; 8], store_key: &[u8; 32]) -> (Vec<u8>, SlotValues) {
         // As for a slot of the first revision, so that it is the same in all others.
         let random = in_place_of_random_bytes(&self.slot_id);
-        let salt = salt(store_key, SLOT_SALT, &random, 1, &self.slot_id);
+        let salt = self.salt.unwrap_or_else(|| salt(store_key, SLOT_SALT, &random, 1, &self.slot_id));
         let mut slot = vec![self.kind, self.argon2_version];
         slot.extend(self.data_len.unwrap_or(self.data.len().try_into().unwrap()).to_le_bytes());
         slot.extend(self.cost().map(u32::to_le_bytes).concat());

@@ -3,10 +3,10 @@
 use super::{
     BODY, CHECK, LEN, MAC, NOTE, NOTES, NOTES_SALT, PASSPHRASE_SLOT, PLAINTEXT, PROVIDER, PUBLIC_DATA,
     Refusal::{self, DamagedHeader, Malformed, NotAKeystore, Truncated, UnsupportedFeature, UnsupportedVersion},
-    Row, SLOT, SLOTS, TABLE, damaged, flipped, key_from, of_generation, sealed, sound, sound_slots, sound_with,
-    unlocked, unread,
+    Row, SLOT, SLOTS, STORE_ID, TABLE, damaged, flipped, forged, key_from, of_generation, put, sealed, sound,
+    sound_slots, sound_with, unlocked, unread,
 };
-use crate::writer::{Draft, Slot, external_data, padme};
+use crate::writer::{Ancestor, Draft, Slot, external_data, padme};
 
 const HEADER: u64 = BODY as u64;
 const TABLE_LEN: &str = "length of its key table";
@@ -30,6 +30,8 @@ fn magic_and_version() -> Vec<Row> {
         unread("version-cut", Truncated { expected: 136 }, damaged(|file| file.truncate(9))),
         unread("version-2-and-no-more", UnsupportedVersion(2), b"\x89TKP\r\n\x1a\n\x02\x00".to_vec()),
     ];
+    let with_a_wrong_check = |draft: &mut Draft| (draft.version, draft.check) = (2, Some([0; 32]));
+    rows.push(unread("version-2-with-a-wrong-check", UnsupportedVersion(2), sealed(with_a_wrong_check)));
     for at in 0..8 {
         rows.push(unread(format!("magic-byte-{at}"), NotAKeystore, sealed(|draft| draft.magic[at] ^= 0x20)));
     }
@@ -79,6 +81,9 @@ fn lengths() -> Vec<Row> {
         ("just-too-small", 569, Malformed(TABLE_LEN)),
         ("just-too-large", 12_177, Malformed(TABLE_LEN)),
         ("huge", u32::MAX, Malformed(TABLE_LEN)),
+        // In 16 bits and in 24 bits as long as it is.
+        ("64-kib-too-large", table_len + (1 << 16), Malformed(TABLE_LEN)),
+        ("16-mib-too-large", table_len + (1 << 24), Malformed(TABLE_LEN)),
         ("smallest", 570, DamagedHeader),
         ("one-too-small", table_len - 1, DamagedHeader),
         ("one-too-large", table_len + 1, DamagedHeader),
@@ -123,6 +128,12 @@ fn lengths() -> Vec<Row> {
     rows.push(unread("body-without-whole-blocks", no_padding, sealed(without_blocks)));
     // The body is a tag alone, in a file of whole blocks.
     rows.push(unread("body-len-16", no_padding, with_plaintext(0)));
+    rows.push(unread("body-len-0-after-a-header-of-a-block", no_padding, header_of_a_block()));
+    let longer = forged(|file| {
+        file.resize(LEN + 512, 0);
+        put(16, (body_len + 512).to_le_bytes())(file);
+    });
+    rows.push(unread("body-longer-by-512-bytes", no_padding, longer));
     for len in 1..4 {
         // Too short for the length of the payload.
         rows.push(unlocked(format!("plaintext-of-{len}"), Malformed("not padded"), with_plaintext(len)));
@@ -205,11 +216,35 @@ fn generations() -> Vec<Row> {
             Malformed("generation is zero"),
             of_generation(0, &[], sound_slots()).seal(),
         ),
+        unread(
+            "generation-0-with-64-ancestors",
+            Malformed("generation is zero"),
+            of_generation(0, &Ancestor::made_up(&STORE_ID, 65), sound_slots()).seal(),
+        ),
     ]
 }
 
-/// A file of one block whose plaintext has so many bytes, by the public data of two slots.
+/// A file of one block whose plaintext has so many bytes.
 fn with_plaintext(len: usize) -> Vec<u8> {
+    let mut draft = with_header(LEN - 16 - len);
+    draft.alter_plaintext = Box::new(move |plaintext| plaintext.truncate(len));
+    let file = draft.seal();
+    assert_eq!(file.len(), LEN);
+    file
+}
+
+/// And nothing after it.
+fn header_of_a_block() -> Vec<u8> {
+    let mut draft = with_header(LEN);
+    draft.body_len = Some(0);
+    let mut file = draft.seal();
+    file.truncate(LEN);
+    assert_eq!(u32::from_le_bytes(file[12..16].try_into().unwrap()), 4096 - 136);
+    file
+}
+
+/// With a header so long, by the public data of two slots.
+fn with_header(len: usize) -> Draft {
     let other = "other";
     let slots = |rest: usize| {
         let mut slots = sound_slots();
@@ -218,9 +253,5 @@ fn with_plaintext(len: usize) -> Vec<u8> {
         slots
     };
     let header_len = BODY - PUBLIC_DATA.len() + 1024 + SLOT + NOTE + 4 + other.len();
-    let mut draft = sound_with(slots(LEN - 16 - len - header_len));
-    draft.alter_plaintext = Box::new(move |plaintext| plaintext.truncate(len));
-    let file = draft.seal();
-    assert_eq!(file.len(), LEN);
-    file
+    sound_with(slots(len - header_len))
 }

@@ -224,6 +224,8 @@ pub(crate) struct Row {
     pub(crate) in_place: Refusal,
     /// What can be told without a key, if anything.
     pub(crate) verify: Option<Refusal>,
+    /// One more passphrase, that opens nothing either.
+    pub(crate) other_passphrase: Option<&'static str>,
     /// Whether it is among the files of `tests/vectors/bad`; else it is large, or there are others of its kind.
     pub(crate) is_frozen: bool,
 }
@@ -231,7 +233,16 @@ pub(crate) struct Row {
 /// One that is refused for its header, at no cost.
 fn unread(name: impl Into<String>, refusal: Refusal, file: Vec<u8>) -> Row {
     let verify = Some(refusal);
-    Row { name: name.into(), file, open: [refusal; 4], derived: 0, in_place: refusal, verify, is_frozen: true }
+    Row {
+        name: name.into(),
+        file,
+        open: [refusal; 4],
+        derived: 0,
+        in_place: refusal,
+        verify,
+        other_passphrase: None,
+        is_frozen: true,
+    }
 }
 
 /// One that is refused for its body, by who has the key.

@@ -25,6 +25,25 @@ fn padding() -> Vec<Row> {
             let end = 4 + usize::try_from(length_of_payload(plaintext)).unwrap();
             plaintext[end] = 1;
         }),
+        in_plaintext("padding-middle-byte", |plaintext| {
+            let end = 4 + usize::try_from(length_of_payload(plaintext)).unwrap();
+            plaintext[end.midpoint(PLAINTEXT)] = 1;
+        }),
+        // Padmé asks for 33 whole blocks.
+        unlocked("padding-byte-after-a-block-of-zeros", Malformed("not padded"), {
+            sealed(|draft| {
+                for secret in ["client_secret", "refresh_token"] {
+                    draft.payload.set_text(&format!("record 0 {secret}"), "x".repeat(64_000));
+                }
+                let to_grow = (1 << 17) + 1 - 4 - draft.payload.len();
+                grow(&mut draft.payload, "record 1 refresh_token", to_grow);
+                draft.alter_plaintext = Box::new(|plaintext| {
+                    let at = (1 << 17) + 1 + 4500;
+                    assert!(at < plaintext.len() - 500);
+                    plaintext[at] = 1;
+                });
+            })
+        }),
         in_plaintext("padding-last-byte", |plaintext| plaintext[PLAINTEXT - 1] = 0x80),
         in_plaintext("padding-a-block-too-long", |plaintext| plaintext.resize(PLAINTEXT + 4096, 0)),
         // It has room for the payload, but Padmé asks for more.
@@ -47,6 +66,11 @@ fn padding() -> Vec<Row> {
             })
         })
         .frozen_if(false),
+        // In 24 bits as long as it is.
+        in_plaintext("payload-length-16-mib-too-large", |plaintext| {
+            let len = length_of_payload(plaintext);
+            put_length(plaintext, len + (1 << 24));
+        }),
         in_plaintext("payload-length-0", |plaintext| put_length(plaintext, 0)),
         in_plaintext("payload-length-one-more-than-there-is-room", |plaintext| {
             put_length(plaintext, u32::try_from(PLAINTEXT - 3).unwrap());
@@ -96,8 +120,22 @@ fn shapes_of_the_payload() -> Vec<Row> {
             let row = in_payload(format!("option-{option}-{}", dashed(field)), NOT_BINCODE, |payload| {
                 payload.set(&format!("record 0 {field} option"), [option]);
             });
-            rows.push(row.frozen_if(option == 2));
+            rows.push(row.frozen_if(option == 2 || field == "access_token"));
         }
+    }
+    rows.push(in_payload("option-2-without-a-value", NOT_BINCODE, |payload| {
+        payload.set("record 1 client_id option", [2]);
+    }));
+    for (fault, text) in [
+        ("after-the-last-character", &b"\xF4\x90\x80\x80"[..]),
+        ("in-five-bytes", b"\xF8\x88\x80\x80\x80"),
+        ("overlong-in-three-bytes", b"\xE0\x80\xAF"),
+        ("overlong-in-four-bytes", b"\xF0\x80\x80\xAF"),
+        ("surrogate-pair", b"\xED\xA0\x80\xED\xB0\x80"),
+    ] {
+        rows.push(in_payload(format!("text-access-token-{fault}"), NOT_BINCODE, |payload| {
+            payload.set_text("record 0 access_token", text);
+        }));
     }
     for (name, piece) in texts() {
         for (fault, text) in [
@@ -141,6 +179,11 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
             rows.push(row.frozen_if(is_frozen));
         }
     }
+    // In 32 bits as long as it is.
+    rows.push(in_payload("length-access-token-4-gib-too-large", NOT_BINCODE, |payload| {
+        let piece = "record 0 access_token length";
+        payload.set_number(piece, payload.get(piece) + (1 << 32));
+    }));
     // None is less than none.
     let filled = counts.into_iter().filter(|(_, piece)| piece != "record_tags");
     rows.extend(filled.map(|(name, piece)| {
@@ -180,6 +223,7 @@ fn namespaces_and_lineage() -> Vec<Row> {
         in_payload("namespaces-in-another-order-of-characters", out_of_order, |payload| {
             namespaces(payload, "\u{10000}", "\u{FFFD}");
         }),
+        in_payload("namespaces-out-of-order-after-a-nul", out_of_order, |payload| namespaces(payload, "x\0b", "x\0a")),
         in_payload("namespace-in-two-groups", out_of_order, |payload| {
             namespaces(payload, "a", "a");
             payload.set_number("records", 3);
@@ -225,6 +269,8 @@ fn rules_of_the_store() -> Vec<Row> {
     let mut rows = vec![
         in_payload("schema-0", "unknown schema", |payload| payload.set("schema", 0_u32.to_le_bytes())),
         in_payload("schema-2", "unknown schema", |payload| payload.set("schema", 2_u32.to_le_bytes())),
+        // 1 in 16 bits.
+        in_payload("schema-65537", "unknown schema", |payload| payload.set("schema", 65_537_u32.to_le_bytes())),
         in_payload("next-id-0", "next id", |payload| {
             payload.set_number("next_id", 0);
             payload.set_number("records", 0);
@@ -243,6 +289,15 @@ fn rules_of_the_store() -> Vec<Row> {
             payload.set_text("record 1 id", "9223372036854775807");
         }),
         in_payload("two-tokens-with-one-id", "two tokens have one id", |payload| payload.set_text("record 1 id", "1")),
+        in_payload("two-tokens-with-one-id-and-another-between-them", "two tokens have one id", |payload| {
+            with_three_records(payload);
+            payload.set_text("record 0 id", "7");
+        }),
+        in_payload("two-tokens-with-one-user-name-and-another-between-them", ONE_USER, |payload| {
+            with_three_records(payload);
+            payload.set_text("record 0 user_name", "grace");
+            payload.clear_text("record 0 client_id");
+        }),
         in_payload("two-tokens-of-a-namespace-with-one-id", "two tokens have one id", |payload| {
             payload.set_text("record 0 namespace", "n");
             payload.set_text("record 1 namespace", "n");
@@ -285,6 +340,15 @@ fn rules_of_the_store() -> Vec<Row> {
     rows
 }
 
+/// The last has the id 7 and the user name "grace".
+fn with_three_records(payload: &mut Payload) {
+    payload.set_number("records", 3);
+    payload.repeat("record 1 ");
+    // The first of the two that have these names now.
+    payload.set_text("record 1 id", "5");
+    payload.set_text("record 1 user_name", "lin");
+}
+
 fn rules_of_a_record() -> Vec<Row> {
     let unsavable = "could not have been saved";
     let mut rows = vec![
@@ -295,21 +359,23 @@ fn rules_of_a_record() -> Vec<Row> {
             payload.fill_text("record 1 id_token", "canary id token");
         }),
         in_payload("scope-twice", "scope twice", |payload| payload.set_text("record 0 scope 1", "z.read")),
+        in_payload("scope-twice-with-another-between-them", "scope twice", |payload| {
+            payload.set_number("record 0 scopes", 3);
+            payload.repeat("record 0 scope 0");
+            payload.set_text("record 0 scope 0", "a.write");
+        }),
         in_payload("attributes-out-of-order", "out of order", |payload| {
             payload.set_text("record 0 attribute 0 name", "zone");
         }),
         in_payload("attribute-twice", "out of order", |payload| {
             payload.set_text("record 0 attribute 1 name", "account");
         }),
-        // By one byte, in texts that are each as long as they may be.
         in_payload("token-of-more-than-256-kib", unsavable, |payload| {
-            let secrets = ["client_secret", "refresh_token", "access_token", "grant_token"];
-            let pieces = secrets.map(|secret| format!("record 0 {secret}"));
-            pieces.iter().for_each(|piece| payload.set_text(piece, ""));
-            let rest = (1 << 18) + 1 - 3 * 65_536 - payload.len_of_texts("record 0 ");
-            for (piece, len) in pieces.iter().zip([65_536, 65_536, 65_536, rest]) {
-                payload.set_text(piece, "x".repeat(len));
-            }
+            more_than_256_kib(payload, |len| "x".repeat(len));
+        })
+        .frozen_if(false),
+        in_payload("token-of-more-than-256-kib-in-bytes-alone", unsavable, |payload| {
+            more_than_256_kib(payload, |len| "é".repeat(len / 2) + &"x".repeat(len % 2));
         }),
     ];
     let empty = "an empty text";
@@ -319,14 +385,23 @@ fn rules_of_a_record() -> Vec<Row> {
         let too_long = in_payload(format!("text-{name}-too-long"), unsavable, |payload| {
             payload.set_text(&piece, "a".repeat(65_537));
         });
-        // They are large.
-        let examples = ["access-token", "id", "scope", "attribute-name", "attribute-value"];
-        rows.push(too_long.frozen_if(examples.contains(&name.as_str())));
+        rows.push(too_long.frozen_if(name != "id-token"));
     }
     rows.push(in_payload("text-access-token-too-long-in-bytes-alone", unsavable, |payload| {
         payload.set_text("record 0 access_token", long_in_bytes_alone(65_537));
     }));
     rows
+}
+
+/// By one byte, in texts that are each as long as they may be. The closure makes a text of so many bytes.
+fn more_than_256_kib(payload: &mut Payload, text: impl Fn(usize) -> String) {
+    let secrets = ["client_secret", "refresh_token", "access_token", "grant_token"];
+    let pieces = secrets.map(|secret| format!("record 0 {secret}"));
+    pieces.iter().for_each(|piece| payload.set_text(piece, ""));
+    let rest = (1 << 18) + 1 - 3 * 65_536 - payload.len_of_texts("record 0 ");
+    for (piece, len) in pieces.iter().zip([65_536, 65_536, 65_536, rest]) {
+        payload.set_text(piece, text(len));
+    }
 }
 
 /// Each text that a payload has, and the piece that it is.

@@ -8,7 +8,10 @@ use super::{
     Row, SLOT, SLOTS, TABLE, forged, key_from, long_in_bytes_alone, passphrases, put, recovery_keys, sealed, sound,
     sound_with, unlocked, unread,
 };
-use crate::writer::{Draft, Note, Slot, Table, external_data};
+use crate::{
+    reader::hkdf,
+    writer::{Draft, Note, Slot, Table, external_data},
+};
 
 pub(super) fn rows() -> Vec<Row> {
     let parts = [starts(), shapes(), slots(), unused_fields(), external_slots(), costs(), notes(), macs()];
@@ -35,6 +38,8 @@ fn starts() -> Vec<Row> {
         table("table-revision-0", Malformed("revision of its key table"), |table| table.revision = 0),
         table("slot-count-0", count, |table| table.slot_count = Some(0)),
         unread("slot-count-9", count, sealed(|draft| *draft = sound_with(recovery_keys(9)))),
+        // In 8 bits as many as there are.
+        table("slot-count-260", count, |table| table.slot_count = Some(260)),
         table("slot-count-65535", count, |table| table.slot_count = Some(65_535)),
         // A count alone.
         table("slot-count-one-too-small", ANY, |table| table.slot_count = Some(3)),
@@ -42,7 +47,7 @@ fn starts() -> Vec<Row> {
         table("slot-count-largest", ANY, |table| table.slot_count = Some(8)),
     ];
     rows.extend((0..8).map(|at| table(format!("table-magic-byte-{at}"), magic, |table| table.magic[at] ^= 0x20)));
-    rows.extend([0, 2, 0x100, 65_535].map(|version| {
+    rows.extend([0, 2, 0x100, 0x101, 65_535].map(|version| {
         let refusal = Malformed("version of its key table");
         table(format!("table-version-{version}"), refusal, |table| table.version = version)
     }));
@@ -179,6 +184,13 @@ fn external_slots() -> Vec<Row> {
         with_data("provider-length-one-too-large", told(0, PROVIDER.len() + 1)),
         with_data("provider-length-all-of-the-data", told(0, DATA_LEN - 2)),
         with_data("provider-length-largest", told(0, 65_535)),
+        // In 8 bits as long as it is.
+        with_data("provider-length-256-too-large", told(0, PROVIDER.len() + 256)),
+        with_data("provider-length-256-too-large-with-room-for-it", {
+            let mut data = external_data(PROVIDER, &[7; 300]);
+            data[1] = 1;
+            data
+        }),
         with_data("public-data-length-0", told(public_at, 0)),
         with_data("public-data-length-one-too-small", told(public_at, PUBLIC_DATA.len() - 1)),
         with_data("public-data-length-one-too-large", told(public_at, PUBLIC_DATA.len() + 1)),
@@ -214,12 +226,18 @@ fn costs() -> Vec<Row> {
         ("memory-largest", [max, 1, 1], KdfCost::MemoryKib, max.into()),
         ("passes-0", [1 << 20, 0, 1], KdfCost::Passes, 0),
         ("passes-one-too-large", [7168, 17, 1], KdfCost::Passes, 17),
+        // In 16 bits within their limits.
+        ("passes-65541", [7168, 65_541, 1], KdfCost::Passes, 65_541),
+        ("lanes-65537", [7168, 5, 65_537], KdfCost::Lanes, 65_537),
         ("passes-largest", [7168, max, 1], KdfCost::Passes, max.into()),
         ("lanes-0", [7168, 5, 0], KdfCost::Lanes, 0),
         ("lanes-one-too-large", [7168, 5, 17], KdfCost::Lanes, 17),
         ("lanes-largest", [7168, 5, max], KdfCost::Lanes, max.into()),
         ("product-one-too-small", [35_839, 1, 1], KdfCost::MemoryKibTimesPasses, 35_839),
         ("product-too-small", [7168, 4, 1], KdfCost::MemoryKibTimesPasses, 28_672),
+        // With the lanes it would be large enough.
+        ("product-without-lanes-too-small", [7168, 1, 5], KdfCost::MemoryKibTimesPasses, 7168),
+        ("product-one-too-large", [699_051, 3, 1], KdfCost::MemoryKibTimesPasses, (1 << 21) + 1),
         ("product-one-step-too-large", [(1 << 17) + 1, 16, 1], KdfCost::MemoryKibTimesPasses, (1 << 21) + 16),
         ("product-largest-of-both", [1 << 20, 16, 16], KdfCost::MemoryKibTimesPasses, 1 << 24),
         // Both become nothing in 32 bits, the last in 64 bits too.
@@ -314,7 +332,38 @@ fn macs() -> Vec<Row> {
             }),
         )
         .in_place(Rekeyed),
+        // Also if the first has the greater id and the higher cost.
+        unlocked(
+            "slots-of-one-secret-and-two-keys-in-another-order",
+            Tampered,
+            sealed(|draft| {
+                let passphrase = |n| Slot::passphrase(n, super::PASSPHRASE);
+                let external = |n| Slot::external(n, key_from(0x60), external_data(PROVIDER, PUBLIC_DATA));
+                let first = [
+                    Slot { m_kib: 8192, derives_at_any_cost: true, ..passphrase(0xE4) },
+                    Slot::keychain(super::KEYCHAIN_SLOT_ID[0], key_from(0x20)),
+                    Slot::recovery_key(0xE2, key_from(0)),
+                    external(0xE1),
+                ];
+                let first = first.into_iter().map(|slot| Slot { store_key: Some(super::STORE_KEY), ..slot });
+                let good =
+                    [passphrase(4), Slot::keychain(3, key_from(0x20)), Slot::recovery_key(2, key_from(0)), external(1)];
+                *draft = sound_with(first.chain(good).collect());
+                draft.table.store_key = [0x5A; 32];
+            }),
+        )
+        .in_place(Rekeyed),
+        wrong_key_id("key-id-wrong-in-its-first-byte", 0),
+        wrong_key_id("key-id-wrong-in-its-last-byte", 7),
         unlocked("key-id-of-another-key", Malformed("key id"), sealed(|draft| draft.table.key_id = Some(*b"another ")))
             .in_place(Rekeyed),
     ]
+}
+
+/// All is sealed with it.
+fn wrong_key_id(name: &str, at: usize) -> Row {
+    let mut key_id: [u8; 8] = hkdf(b"", &super::STORE_KEY, b"tokenkeep v1 key id\0", 8).try_into().unwrap();
+    key_id[at] ^= 1;
+    let file = sealed(|draft| draft.table.key_id = Some(key_id));
+    unlocked(name, Malformed("key id"), file).in_place(Rekeyed)
 }

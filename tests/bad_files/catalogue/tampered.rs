@@ -9,7 +9,7 @@ use super::{
 use crate::writer::{Draft, Note, Slot, external_data};
 
 pub(super) fn rows() -> Vec<Row> {
-    [changed_slots(), changed_bodies()].into_iter().flatten().collect()
+    [changed_slots(), changed_bodies(), vec![slot_of_the_empty_passphrase()]].into_iter().flatten().collect()
 }
 
 /// What can be done to the slots without the store key.
@@ -94,6 +94,15 @@ fn changed_slots() -> Vec<Row> {
     rows
 }
 
+/// Its only slot has the commitment and the tag that the empty passphrase gives.
+fn slot_of_the_empty_passphrase() -> Row {
+    let mut draft = sound_with(vec![Slot::passphrase(0x11, "")]);
+    draft.table.store_key = [0x5A; 32];
+    let open = [Wrong, NoSuchSlot, NoSuchSlot, NoSuchSlot];
+    let row = changed("slot-of-the-empty-passphrase", open, draft.seal()).in_place(Rekeyed);
+    Row { other_passphrase: Some(""), ..row }
+}
+
 /// Tampered in all ways but one.
 fn only(way: usize, refusal: Refusal) -> [Refusal; 4] {
     let mut open = [Tampered; 4];
@@ -164,6 +173,16 @@ fn changed_bodies() -> Vec<Row> {
         ),
         changed("body-of-another-key", [Tampered; 4], sealed(|draft| draft.body_store_key = Some([0x5A; 32]))),
         // With the key: the tag is right.
+        changed(
+            "body-commitment-wrong-in-its-first-byte",
+            [Tampered; 4],
+            sealed(|draft| draft.wrong_byte_of_commitment = Some(0)),
+        ),
+        changed(
+            "body-commitment-wrong-in-its-last-byte",
+            [Tampered; 4],
+            sealed(|draft| draft.wrong_byte_of_commitment = Some(31)),
+        ),
         changed(
             "body-does-not-match-its-commitment",
             [Tampered; 4],

@@ -3,6 +3,8 @@
 mod contents;
 mod values;
 
+use std::sync::LazyLock;
+
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -61,6 +63,23 @@ pub(crate) fn samples() -> Vec<Sample> {
             with_passphrases("long-passphrases", &LONG_PASSPHRASES).seal(),
             &passphrases(&LONG_PASSPHRASES),
         ),
+        sample(
+            "more-passphrases",
+            with_passphrases("more-passphrases", &more_passphrases()).seal(),
+            &passphrases(&more_passphrases()),
+        ),
+        sample("namespaces", namespaces().seal(), &json!({"recovery_keys": paper})),
+        sample("texts", texts().seal(), &json!({"recovery_keys": paper, "keychain_keys": [KEYCHAIN_KEY]})),
+        sample("zeros", zeros().seal(), &json!({"recovery_keys": paper, "keychain_keys": [KEYCHAIN_KEY]})),
+        sample(
+            "wrong-tags",
+            wrong_tags().seal(),
+            &json!({
+                "passphrases": ["wrong tags"],
+                "keychain_keys": [KEYCHAIN_KEY],
+                "external_keys": [EXTERNAL_KEY],
+            }),
+        ),
     ];
     samples.extend(OF_CONTENTS.map(contents::of_contents));
     samples
@@ -81,7 +100,8 @@ fn sample(name: &str, file: Vec<u8>, secrets: &Value) -> Sample {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut beside = None;
     for (number, kind) in (1..).zip(KINDS) {
-        let slots: Vec<_> = reader::slots(&file).filter(|slot| slot[0] == number).collect();
+        let slots = reader::slots(&file).filter(|slot| slot[0] == number && !BROKEN_SLOTS.contains(&slot[16]));
+        let slots: Vec<_> = slots.collect();
         assert_eq!(slots.len(), texts(kind).len(), "{name}: {kind}");
         for (slot, secret) in slots.into_iter().zip(texts(kind).iter().map(text)) {
             let secret = match number {
@@ -91,12 +111,14 @@ fn sample(name: &str, file: Vec<u8>, secrets: &Value) -> Sample {
                 _ => Secret::External(&secret),
             };
             let keys = reader::slot_keys(&file, slot, &secret);
-            assert_eq!(keys.last().unwrap().0 == reader::STORE_KEY, slot[16..32] != BROKEN_SLOT_ID, "{name}: {kind}");
+            assert_eq!(keys.last().unwrap().0, reader::STORE_KEY, "{name}: {kind}");
             // The contents do not depend on the secret.
             beside = beside.or_else(|| reader::read(&file, &secret));
         }
     }
     let mut beside = beside.unwrap();
+    let number = |member: &str| beside[member].as_u64().unwrap();
+    assert!(number("table_revision") <= number("generation"), "{name}");
     let secrets = secrets.as_object().unwrap().clone();
     let has_some = |secrets: &Value| secrets.as_array().is_some_and(|secrets| !secrets.is_empty());
     beside.as_object_mut().unwrap().extend(secrets.into_iter().filter(|(_, secrets)| has_some(secrets)));
@@ -220,8 +242,12 @@ fn ids() -> Draft {
         "-1",
         "\u{669}",
         "\u{FF19}",
-        // 1 in 64 bits.
+        // 1 and 9 in 64 bits.
         "18446744073709551617",
+        "18446744073709551625",
+        "0x10",
+        "2",
+        "1",
         "a",
         "A",
         "caf\u{E9}",
@@ -232,9 +258,24 @@ fn ids() -> Draft {
     ];
     let mut records: Vec<_> = ids.into_iter().map(|id| Record::new(id, &token)).collect();
     let user = |user_name, client_id| [("user_name", user_name), ("client_id", client_id), ("refresh_token", "r")];
-    let users = [("ada", "X"), ("ada", "x"), ("ab", "c"), ("a", "bc"), ("ab\0", "c"), ("ab", "\0c")];
+    let users = [
+        ("ada", "X"),
+        ("ada", "x"),
+        ("ab", "c"),
+        ("a", "bc"),
+        ("ab\0", "c"),
+        ("ab", "\0c"),
+        ("u", "\u{E9}"),
+        ("u", "e\u{301}"),
+        ("u", "c\0a"),
+        ("u", "c\0b"),
+        ("a:b", "c"),
+        ("a", "b:c"),
+        ("a/b", "c"),
+        ("a", "b/c"),
+    ];
     let users = users.map(|(user_name, client_id)| user(user_name, client_id));
-    let ids_of_users = ["u0", "u1", "u2", "u3", "u4", "u5"];
+    let ids_of_users = ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10", "u11", "u12", "u13"];
     records.extend(ids_of_users.into_iter().zip(&users).map(|(id, texts)| Record::new(id, texts)));
     let [id, scope, name] = ["i", "s", "n"].map(|letter| letter.repeat(300));
     let (long_scopes, long_attributes) = ([&scope[..]], [(&name[..], "v")]);
@@ -263,15 +304,16 @@ fn two_slots_of_one_secret() -> Draft {
     with_slots(name, slots.into())
 }
 
-const BROKEN_SLOT_ID: [u8; 16] = [0x8E; 16];
+/// The first bytes of the ids of slots that do not open: their tags are wrong.
+const BROKEN_SLOTS: [u8; 4] = [0x8E, 0x8B, 0x8C, 0x8D];
 
 /// Its recovery key fits two slots, but the first has a tag that does not verify: the second opens all the same.
 fn costs() -> Sample {
     let mut slots = slots_with_passphrases(&COSTS);
-    slots.push(Slot { has_a_wrong_tag: true, ..Slot::recovery_key(BROKEN_SLOT_ID[0], key_from(0)) });
+    slots.push(Slot { has_a_wrong_tag: true, ..Slot::recovery_key(BROKEN_SLOTS[0], key_from(0)) });
     slots.push(Slot::recovery_key(0x8F, key_from(0)));
     let mut secrets = passphrases(&COSTS);
-    secrets["recovery_keys"] = json!([RECOVERY_KEY, RECOVERY_KEY]);
+    secrets["recovery_keys"] = json!([RECOVERY_KEY]);
     sample("costs", with_slots("costs", slots).seal(), &secrets)
 }
 
@@ -307,6 +349,17 @@ const LONG_PASSPHRASES: [WithCost; 4] = [
     ("NUL at the end\0", LEAST),
     ("\u{FEFF}Stra\u{DF}e \u{130}", LEAST),
 ];
+
+/// Of more than 65,536 bytes; with characters that a terminal or an editor changes; and at odd costs.
+fn more_passphrases() -> [WithCost; 4] {
+    static LONGEST: LazyLock<String> = LazyLock::new(|| "0123456789".repeat(7000));
+    [
+        (&LONGEST, LEAST),
+        ("two  spaces\ttab\r\nline\u{200B}\u{FFFF}", LEAST),
+        ("three lanes", [7169, 7, 3]),
+        ("sixteen lanes", [(1 << 17) + 1, 1, 16]),
+    ]
+}
 
 fn passphrases(of: &[WithCost]) -> Value {
     json!({"passphrases": of.iter().map(|(passphrase, _)| passphrase).collect::<Vec<_>>()})
@@ -365,7 +418,7 @@ fn external() -> Draft {
         ("a token", vec![0]),
     ];
     let mut draft = with_slots("external", external_slots(&of));
-    draft.table.revision = 5;
+    draft.table.revision = 3;
     draft
 }
 
@@ -388,26 +441,125 @@ fn largest_table() -> Draft {
     draft
 }
 
-/// More than a thousand, in a payload for which Padmé asks for a block more than there would be without it: with its
-/// length it has one byte more than 2^17.
+/// Thousands of records, of scopes and of attributes, ids and a name as long as they may be, in a payload for which
+/// Padmé asks for more blocks than there would be without it: with its length it has one byte more than 2^20.
 fn many_records() -> Draft {
-    let ids: Vec<_> = (1..=1001).map(|n: u32| n.to_string()).collect();
+    let ids: Vec<_> = (1..=5000).map(|n: u32| n.to_string()).collect();
+    let numbers: Vec<_> = (0..5000).map(|n| format!("{n:04}")).collect();
+    let scopes: Vec<_> = numbers.iter().map(String::as_str).collect();
+    let attributes: Vec<_> = scopes.iter().map(|number| (*number, "v")).collect();
+    // They differ in the last byte alone.
+    let longest = ["a", "b"].map(|last| "i".repeat(65_535) + last);
+    let longest_name = [(&longest[0][..], "v")];
     let filler = "x".repeat(65_536);
-    let seal = |filler_len: usize| {
-        let parts = filler_len.div_ceil(65_536).max(1);
-        let part = |n: usize| &filler[..(filler_len - n * 65_536).min(65_536)];
-        let texts: Vec<_> = (0..ids.len())
-            .map(|n| if n < parts { [("access_token", part(n))] } else { [("access_token", "a")] })
-            .collect();
-        let records: Vec<_> = ids.iter().zip(&texts).map(|(id, texts)| Record::new(id, texts)).collect();
-        let slots = vec![Slot::recovery_key(0xD1, key_from(0))];
-        of_store("many-records", 66, 1002, slots, &records)
+    let draft = |filler_len: usize| {
+        let filler = [("access_token", &filler[..filler_len])];
+        let token = [("access_token", "a")];
+        let longest = longest.each_ref().map(|id| Record::new(id, &token));
+        let attributes_of_each = [("a", "1"), ("b", "12")];
+        let record = |id| Record { created_at: 0, updated_at: 0, ..Record::new(id, &token) };
+        let mut records: Vec<_> =
+            ids.iter().map(|id| Record { attributes: &attributes_of_each, ..record(id) }).collect();
+        records.extend([
+            Record::new("filler", &filler),
+            Record { scopes: &scopes, ..Record::new("5000 scopes", &token) },
+            Record { attributes: &attributes, ..Record::new("5000 attributes", &token) },
+            Record { attributes: &longest_name, ..Record::new("the longest name", &token) },
+        ]);
+        records.extend(longest);
+        of_store("many-records", 66, 5001, vec![Slot::recovery_key(0xD1, key_from(0))], &records)
     };
-    let around = 4 + seal(1).payload.len() - 1;
-    let draft = seal((1 << 17) + 1 - around);
-    assert_eq!(4 + draft.payload.len(), (1 << 17) + 1);
+    let around = 4 + draft(1).payload.len() - 1;
+    let draft = draft((1 << 20) + 1 - around);
+    assert_eq!(4 + draft.payload.len(), (1 << 20) + 1);
     assert!(draft.is_longer_for_padme());
     draft
+}
+
+/// Namespaces, and pairs of a namespace and an id or a user name, that a reader could take for others; and two hundred
+/// more. It has more than 2^32 generations behind it, and the mark of the last of them is zeros.
+fn namespaces() -> Draft {
+    let name = "namespaces";
+    let [bc, c, slash, nul] = ["bc", "c", "b/c", "b\0c"].map(|name| [("user_name", name), ("access_token", "a")]);
+    let token = [("access_token", "a")];
+    let numbers: Vec<_> = (0..200).map(|n| format!("{n:03}")).collect();
+    let record = |namespace, id, texts| Record { namespace, ..Record::new(id, texts) };
+    let mut records: Vec<_> = [" a", "A", "a", "e\u{301}", "z", "\u{E9}"].map(|name| record(name, "7", &token)).into();
+    records.extend(numbers.iter().map(|name| record(name, "7", &token)));
+    records.extend([
+        record("a", "bc", &bc),
+        record("ab", "c", &c),
+        record("a", "b/c", &slash),
+        record("a/b", "c", &c),
+        record("a", "b\0c", &nul),
+        record("a\0b", "c", &c),
+    ]);
+    records.sort_by_key(|record| record.namespace);
+    let generation = (1 << 32) + 1;
+    let mut draft = of_store(name, generation, 9, vec![Slot::recovery_key(0xF1, key_from(0))], &records);
+    let mut ancestors = Ancestor::made_up(&draft.table.store_id, generation);
+    ancestors[63] = Ancestor { salt: [0; 8], record_count: 0, tag: [0; 8] };
+    draft.payload = Payload::new(9, &ancestors, &records);
+    draft
+}
+
+/// Texts that a reader could change, reject, or hold for the same; and failures without what usually goes with them.
+fn texts() -> Draft {
+    let not_ascii = [
+        ("client_secret", "\u{E9}"),
+        ("access_token", "\u{7F}\u{85}"),
+        ("id_token", "\u{E9}"),
+        ("api_domain", "d\u{E9}"),
+        ("token_type", "\u{E9}"),
+    ];
+    let capitals = [("access_token", "a"), ("api_domain", "https://API.Example")];
+    let records = [
+        Record {
+            failures: 3,
+            scopes: &["a", "a "],
+            attributes: &[("e\u{301}", "\u{E9}"), ("z", "1"), ("\u{E9}", "v")],
+            ..Record::new("1", &not_ascii)
+        },
+        Record { failures: 1, ..Record::new("2", &capitals) },
+    ];
+    let slots = vec![Slot::recovery_key(0xF2, key_from(0)), Slot::keychain(0xF3, key_from(0x20))];
+    let mut draft = of_store("texts", 4, 3, slots, &records);
+    draft.table.notes = [" e\u{301} \n", "\u{FEFF}x"].map(|label| Note::new(label, 1_800_000_000_000)).into();
+    draft
+}
+
+/// What is random has zeros, or begins with the same bytes; and all tokens were deleted.
+fn zeros() -> Draft {
+    let mut last_byte = [0; 16];
+    last_byte[15] = 1;
+    let slots = vec![
+        Slot { salt: Some([0; 32]), ..Slot::recovery_key(0, key_from(0)) },
+        Slot { salt: Some([0; 32]), slot_id: last_byte, ..Slot::keychain(0, key_from(0x20)) },
+    ];
+    let table = Table { notes_salt: Some([0; 32]), ..Table::new([0; 16], store_key("zeros"), slots) };
+    let ancestor = Ancestor { salt: [0; 8], record_count: 0, tag: [0; 8] };
+    let mut draft = Draft::new(2, table, Payload::new(5, &[ancestor], &[]));
+    draft.body_salt = Some([0; 32]);
+    draft
+}
+
+/// Of each kind two slots of one secret, the first of which has the right commitment and a wrong tag.
+fn wrong_tags() -> Draft {
+    let broken = |slot: Slot| Slot { has_a_wrong_tag: true, ..slot };
+    let [passphrase, keychain, external] = [
+        |n| Slot::passphrase(n, "wrong tags"),
+        |n| Slot::keychain(n, key_from(0x20)),
+        |n| Slot::external(n, key_from(0x60), external_data("a provider", b"public data")),
+    ] as [fn(u8) -> Slot; 3];
+    let slots = vec![
+        broken(passphrase(BROKEN_SLOTS[1])),
+        passphrase(0x51),
+        broken(keychain(BROKEN_SLOTS[2])),
+        keychain(0x52),
+        broken(external(BROKEN_SLOTS[3])),
+        external(0x53),
+    ];
+    with_slots("wrong-tags", slots)
 }
 
 /// No generation and no revision can come after it. Two of its ancestors have one mark.

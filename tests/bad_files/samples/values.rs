@@ -1,5 +1,6 @@
 //! The values that no sample shows.
 
+mod key_tables;
 mod rows;
 
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ pub(crate) fn values() -> Value {
         "recovery_keys": recovery_keys(),
         "blind_indexes": blind_indexes(),
         "rows": rows::rows(),
+        "key_tables": key_tables::key_tables(),
     })
 }
 
@@ -51,6 +53,8 @@ fn salts() -> Vec<Value> {
         // The same random bytes, for something else.
         with(BODY_SALT, &store_key[0], &random[0], 2, &plaintext_hash),
         with(BODY_SALT, &store_key[0], &random[0], 1, &random[1]),
+        // Not a number that a 64-bit float has.
+        with(BODY_SALT, &store_key[0], &random[0], (1 << 53) + 1, &plaintext_hash),
         with(SLOT_SALT, &store_key[0], &random[0], 1, &slot_id),
         with(SLOT_SALT, &store_key[1], &random[1], u64::MAX, &slot_id),
         with(NOTES_SALT, &store_key[0], &random[0], 1, &plaintext_hash),
@@ -90,6 +94,11 @@ fn blind_indexes() -> Vec<Value> {
     }
     add(1, &"\u{E4}".repeat(128), "1", None);
     add(6, "", &"x".repeat(1_000), None);
+    add(4, "", &"x".repeat(65_536), None);
+    for kind in 1..=3 {
+        add(kind, "Cafe\u{301}\0x", "u", Some("Ce\u{301}\0x"));
+        add(kind, "Cafe\u{301}\0y", "u", Some("Ce\u{301}\0y"));
+    }
     all
 }
 
@@ -158,12 +167,36 @@ fn recovery_keys() -> Vec<Value> {
             ("-000G", "\u{2E3A}000G"),
             ("TKR1", "\u{FF34}KR1"),
             ("TKR1", "T\u{212A}R1"),
+            // The key without its first zeros.
+            ("000G", "00G"),
+            ("-000G", "\u{2016}000G"),
+            ("-000G", "\u{2017}000G"),
+            ("-000G", "\u{2027}000G"),
+            ("-000G", "\u{AB}000G"),
+            ("-000G", "\u{B4}000G"),
+            ("-000G", "\u{203A}000G"),
+            ("-000G", "\u{2061}000G"),
+            ("-000G", "\u{206A}000G"),
+            ("-000G", "\u{1C}000G"),
+            ("-000G", "\u{80}000G"),
+            ("-000G", "\u{FE0F}000G"),
+            ("-000G", "*000G"),
+            ("-000G", ",000G"),
+            ("-000G", "/000G"),
+            ("-000G", ":000G"),
+            // A checksum that is wrong in its first byte alone.
+            ("P70X-3RFP", "P70X-3RFN"),
         ]
         .into_iter()
         .filter(|(from, _)| sound.contains(from))
         .map(|(from, to)| mistyped(sound.replacen(from, to, 1))),
     );
     all.extend([mistyped(String::new()), mistyped(ignored), mistyped("TKR1".to_owned()), mistyped(sound.repeat(2))]);
+    all.push(mistyped(format!("{sound}\0x")));
+    // U stands for no other, not even in a key that is right with V.
+    let with_v = "TKR1-NGWK-DQ71-EVHP-SX1N-JMGJ-TB2Y-RRH0-885Q-R8HY-PFQN-ABJ7-Q8W2-MQKH-BEWK";
+    all.push(json!({"text": with_v, "key": hex(&reader::recovery_key(with_v).unwrap())}));
+    all.push(mistyped(with_v.replace('V', "U")));
     for known in &all {
         let read = reader::recovery_key(known["text"].as_str().unwrap()).map(|key| hex(&key));
         assert_eq!(read.as_deref(), known["key"].as_str(), "{known}");

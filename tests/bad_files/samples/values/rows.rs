@@ -105,6 +105,9 @@ fn sound() -> Vec<Found> {
     let without_a_user = [("client_id", "client"), ("grant_token", "g")];
     let long = "x".repeat(8_300);
     let long = [("user_name", "ada"), ("id_token", &long[..]), ("refresh_token", "r")];
+    let of_client = [("user_name", "U"), ("client_id", "Ce\u{301}\0x"), ("refresh_token", "r")];
+    let longer = "x".repeat(33_000);
+    let longer = [("id_token", &longer[..]), ("refresh_token", &longer[..])];
     let longest_namespace = "\u{E4}".repeat(128);
     let drafts = [
         // The minimal one.
@@ -113,6 +116,11 @@ fn sound() -> Vec<Found> {
         draft(3, &Record { namespace: "google", ..Record::new("12", &user) }),
         draft(4, &Record { revision: u64::MAX, ..Record::new("007", &without_a_client) }),
         draft(u64::MAX, &Record { namespace: &longest_namespace, ..Record::new("\0", &without_a_user) }),
+        draft((1 << 53) + 1, &Record::new("1", &[("access_token", "a")])),
+        // Which a program could normalize, or take for shorter ones.
+        draft(6, &Record { namespace: "Cafe\u{301}\0x", ..Record::new("12", &of_client) }),
+        // Longer than 16 bits tell.
+        draft(7, &Record::new("longer", &longer)),
         draft(5, &Record::new("long", &long)),
     ];
     let found: Vec<_> = drafts.into_iter().map(Found::of).collect();
@@ -177,16 +185,30 @@ fn tampered() -> Vec<Value> {
     all
 }
 
+/// Where the zeros start.
+fn end_of_the_record(plaintext: &[u8]) -> usize {
+    4 + usize::try_from(u32::from_le_bytes(plaintext[..4].try_into().unwrap())).unwrap()
+}
+
 /// Sealed as it should be, by a program that makes mistakes.
 fn malformed() -> Vec<Value> {
     let mut all = Vec::new();
-    let paddings: [fn(&mut Vec<u8>); 9] = [
+    let paddings: [fn(&mut Vec<u8>); 11] = [
         Vec::clear,
         |plaintext| plaintext.truncate(3),
         |plaintext| plaintext.resize(plaintext.len() + 256, 0),
         |plaintext| plaintext.resize(plaintext.len() + 1, 0),
         |plaintext| plaintext.truncate(plaintext.len() - 1),
         |plaintext| *plaintext.last_mut().unwrap() = 1,
+        |plaintext| {
+            let first = end_of_the_record(plaintext);
+            plaintext[first] = 1;
+        },
+        |plaintext| {
+            let first = end_of_the_record(plaintext);
+            let middle = first.midpoint(plaintext.len());
+            plaintext[middle] = 1;
+        },
         // As if the first of the zeros belonged to the record.
         |plaintext| plaintext[0] += 1,
         |plaintext| plaintext[..4].fill(0),
