@@ -81,15 +81,18 @@ impl<'a> ChangeSet<'a> {
 
     /// The names of the namespaces that have rows with the changes, in the order of their bytes.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let names: BTreeSet<_> = self.base.names().chain(self.changed.keys().map(|name| &**name)).collect();
         let has_rows = |name: &&str| self.changed.get(*name).is_none_or(|overlay| overlay.iter().next().is_some());
-        names.into_iter().filter(has_rows).collect()
+        self.known_names().into_iter().filter(has_rows).collect()
+    }
+
+    /// The names of all namespaces that have rows, with the changes or without.
+    fn known_names(&self) -> BTreeSet<&str> {
+        self.base.names().chain(self.changed.keys().map(|name| &**name)).collect()
     }
 
     /// The rows with the changes, each with the name of its namespace, in the order of the names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Token)> {
-        let names: BTreeSet<_> = self.base.names().chain(self.changed.keys().map(|name| &**name)).collect();
-        names.into_iter().flat_map(move |name| self.rows_of(name).map(move |token| (name, token)))
+        self.known_names().into_iter().flat_map(move |name| self.rows_of(name).map(move |token| (name, token)))
     }
 
     fn rows_of(&self, name: &str) -> Box<dyn Iterator<Item = &Token> + '_> {
@@ -112,6 +115,14 @@ impl<'a> ChangeSet<'a> {
         self.changed.values().all(Overlay::is_unchanged)
     }
 
+    /// Takes over changes that were made on the same rows, in place of its own.
+    pub(crate) fn adopt(&mut self, changes: Committable) {
+        let Committable { deltas, next_id } = changes;
+        let overlay = |(name, delta): (Box<str>, _)| (name.clone(), Overlay { base: self.base.index(&name), delta });
+        self.changed = deltas.into_iter().map(overlay).collect();
+        self.next_id = next_id;
+    }
+
     pub(crate) fn finish(self) -> Committable {
         let changed = self.changed.into_iter().filter(|(_, overlay)| !overlay.is_unchanged());
         Committable { deltas: changed.map(|(name, overlay)| (name, overlay.delta)).collect(), next_id: self.next_id }
@@ -123,6 +134,9 @@ impl Committable {
     pub(crate) fn apply(self, rows: &mut Namespaces) {
         rows.set_next_id(self.next_id);
         for (name, delta) in self.deltas {
+            if delta.cleared {
+                rows.clear(&name);
+            }
             rows.change(name, |index| delta.apply(index));
         }
     }
@@ -217,9 +231,11 @@ impl Overlay {
 
     fn records_len(&self) -> u64 {
         let Delta { cleared, gone, put } = &self.delta;
+        if *cleared {
+            return put.records_len();
+        }
         let gone_len = self.base.len_of(gone.iter().filter_map(|place| self.base.get(*place)));
-        let kept = if *cleared { 0 } else { self.base.records_len().saturating_sub(gone_len) };
-        kept.saturating_add(put.records_len())
+        self.base.records_len().saturating_sub(gone_len).saturating_add(put.records_len())
     }
 
     fn is_unchanged(&self) -> bool {
@@ -280,12 +296,7 @@ impl Target for Changes<'_> {
 
 impl Delta {
     fn apply(self, rows: &mut Index) {
-        if self.cleared {
-            *rows = rows.emptied();
-        }
-        for place in self.gone {
-            rows.remove(place);
-        }
+        rows.remove_all(&self.gone);
         for (place, token) in self.put.iter() {
             rows.put(place, token.clone());
         }

@@ -197,6 +197,18 @@ impl Engine {
         Ok(is_fresh.then_some(state))
     }
 
+    /// Looks at the newest state, behind the gate.
+    fn refreshed<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
+        let _gate = self.gate.lock();
+        self.refresh()?;
+        Ok(look(&self.state.read()))
+    }
+
+    /// A wait for other writers that begins now.
+    fn wait(&self) -> Wait {
+        Wait::at_most(self.lock_timeout, self.path())
+    }
+
     /// Reloads the file if it is not the one in memory. To be called behind the gate.
     fn refresh(&self) -> Result<()> {
         if let Some(refused) = self.state.read().refused {

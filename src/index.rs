@@ -147,6 +147,21 @@ impl Index {
         self.rows.insert(place, token);
     }
 
+    /// Takes the rows at these places away, as far as there are any.
+    pub(crate) fn remove_all(&mut self, places: &BTreeSet<Place>) {
+        // Each single removal moves the rows after it.
+        const FEW: usize = 16;
+        if places.len() <= FEW {
+            places.iter().for_each(|place| self.remove(*place));
+            return;
+        }
+        for (place, token) in places.iter().filter_map(|place| Some((*place, self.rows.get(*place)?))) {
+            self.tables.strike(&self.rows, place, token);
+            self.records_len = self.records_len.saturating_sub(codec::records_len(&self.namespace, [token]));
+        }
+        self.rows.0.retain(|(place, _)| !places.contains(place));
+    }
+
     /// Takes the row at a place away, if there is one.
     pub(crate) fn remove(&mut self, place: Place) {
         let Some(token) = self.rows.get(place) else { return };

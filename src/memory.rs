@@ -7,7 +7,6 @@ use crate::{
     memory_rows::MemoryRows,
     namespace::{Namespace, Prune, delegate_token_store},
     namespaces::{Namespaces, check_name},
-    store::TokenStore,
     transaction::Transaction,
 };
 
@@ -55,7 +54,8 @@ impl MemoryStore {
         self.0.read(Namespaces::listed_names)
     }
 
-    /// Makes several operations as one. See [`Keystore::transaction`](crate::Keystore::transaction).
+    /// Makes several operations as one. See [`Keystore::transaction`](crate::Keystore::transaction). Other writers wait
+    /// without a limit: two threads that are each in a transaction of one store, and write to the other's, wait for ever.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.tokens().get_tokens().map(|tokens| tokens.len()).ok();
+        let count = self.0.read(|rows| rows.index("").iter().count()).ok();
         f.debug_struct("MemoryStore").field("tokens", &count).finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
     changes::ChangeSet,
@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct MemoryRows {
     rows: RwLock<Namespaces>,
+    /// Held by a writer while it makes its changes. Readers go on meanwhile.
+    writer: Mutex<()>,
     /// The thread that is in a transaction.
     transaction: Owner,
 }
@@ -23,7 +25,11 @@ impl MemoryRows {
     pub(crate) fn new() -> Self {
         static STORES: AtomicU64 = AtomicU64::new(0);
         let number = STORES.fetch_add(1, Ordering::Relaxed);
-        Self { rows: RwLock::new(Namespaces::empty(Origin::of(("memory", number)))), transaction: Owner::default() }
+        Self {
+            rows: RwLock::new(Namespaces::empty(Origin::of(("memory", number)))),
+            writer: Mutex::default(),
+            transaction: Owner::default(),
+        }
     }
 
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Namespaces) -> R) -> Result<R> {
@@ -33,11 +39,15 @@ impl MemoryRows {
 
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut ChangeSet<'_>) -> Result<R>) -> Result<R> {
         self.check_outside_transaction()?;
-        let mut rows = self.rows.write();
+        let _writer = self.writer.lock();
         let _own = self.transaction.own();
-        let mut changes = ChangeSet::new(&rows);
+        let before = self.rows.read().clone();
+        let mut changes = ChangeSet::new(&before);
         let result = change(&mut changes)?;
-        changes.finish().apply(&mut rows);
+        let changes = changes.finish();
+        // Else applying the changes would copy the rows.
+        drop(before);
+        changes.apply(&mut self.rows.write());
         Ok(result)
     }
 

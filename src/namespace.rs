@@ -39,13 +39,13 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Namespace {
-    rows: Rows,
-    /// The default namespace has none.
+    store: Backing,
+    /// A store has none for its own operations, which are those of the default namespace.
     name: Option<Arc<str>>,
 }
 
 #[derive(Clone)]
-enum Rows {
+enum Backing {
     File(Arc<Engine>),
     Memory(Arc<MemoryRows>),
 }
@@ -54,28 +54,30 @@ enum Rows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prune {
-    /// Those whose access token has expired, and that have no refresh token or an expired one.
+    /// Those that have an access token, which has expired, and no refresh token or an expired one. A grant token of such
+    /// a row goes with it.
     Expired,
     /// Those, and the ones whose refresh token the server has refused
-    /// ([`rejected_at`](crate::Token::rejected_at)).
-    ExpiredAndRejected,
+    /// ([`rejected_at`](crate::Token::rejected_at)), also while their access token lasts.
+    ExpiredOrRejected,
 }
 
 impl Prune {
     fn takes(self, token: &Token, now: SystemTime) -> bool {
         let refresh_has_expired = token.refresh_expires_at().is_some_and(|expiry| expiry <= now);
-        let is_useless = token.is_expired(now) && (token.refresh_token().is_none() || refresh_has_expired);
-        is_useless || (self == Self::ExpiredAndRejected && token.rejected_at().is_some())
+        let access_has_expired = token.access_token().is_some() && token.is_expired(now);
+        let is_useless = access_has_expired && (token.refresh_token().is_none() || refresh_has_expired);
+        is_useless || (self == Self::ExpiredOrRejected && token.rejected_at().is_some())
     }
 }
 
 impl Namespace {
     pub(crate) fn of_file(engine: &Arc<Engine>, name: Option<Arc<str>>) -> Self {
-        Self { rows: Rows::File(engine.clone()), name }
+        Self { store: Backing::File(engine.clone()), name }
     }
 
     pub(crate) fn of_memory(rows: &Arc<MemoryRows>, name: Option<Arc<str>>) -> Self {
-        Self { rows: Rows::Memory(rows.clone()), name }
+        Self { store: Backing::Memory(rows.clone()), name }
     }
 
     /// The name; empty for the default namespace.
@@ -90,9 +92,9 @@ impl Namespace {
     ///
     /// Those of a find in the store.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        match &self.rows {
-            Rows::File(engine) => engine.snapshot(self.name()),
-            Rows::Memory(rows) => rows.read(|rows| rows.index(self.name())),
+        match &self.store {
+            Backing::File(engine) => engine.snapshot(self.name()),
+            Backing::Memory(rows) => rows.read(|rows| rows.index(self.name())),
         }
         .map(Snapshot::new)
     }
@@ -114,9 +116,9 @@ impl Namespace {
     }
 
     fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
-        match &self.rows {
-            Rows::File(engine) => engine.read(self.name(), look),
-            Rows::Memory(rows) => rows.read(|rows| look(&rows.index(self.name()))),
+        match &self.store {
+            Backing::File(engine) => engine.read(self.name(), look),
+            Backing::Memory(rows) => rows.read(|rows| look(&rows.index(self.name()))),
         }
     }
 
@@ -126,14 +128,14 @@ impl Namespace {
         mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
         saved: impl FnOnce(&R) -> Option<TokenId>,
     ) -> Result<R> {
-        match &self.rows {
-            Rows::File(engine) => {
+        match &self.store {
+            Backing::File(engine) => {
                 let name = self.name.clone();
                 let write =
                     move |set: &mut ChangeSet<'_>| change(&mut set.namespace(name.as_deref().unwrap_or_default()));
                 engine.write(write)?.confirmed(saved)
             }
-            Rows::Memory(rows) => rows.write(|set| change(&mut set.namespace(self.name()))),
+            Backing::Memory(rows) => rows.write(|set| change(&mut set.namespace(self.name()))),
         }
     }
 }

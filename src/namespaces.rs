@@ -63,6 +63,11 @@ impl Namespaces {
         self.next_id = next_id;
     }
 
+    /// Takes all rows of a namespace away.
+    pub(crate) fn clear(&mut self, namespace: &str) {
+        self.indexes.remove(namespace);
+    }
+
     /// Changes the rows of a namespace.
     pub(crate) fn change(&mut self, namespace: Box<str>, change: impl FnOnce(&mut Index)) {
         let empty = || Arc::new(Index::new(self.store, &namespace, []));

@@ -1,5 +1,7 @@
 //! Several operations that are committed as one.
 
+use std::fmt;
+
 use crate::{
     changes::{ChangeSet, Changes},
     error::Result,
@@ -15,7 +17,6 @@ use crate::{
 /// Each operation sees the changes of those before it, follows the rules of
 /// [`TokenStore`](crate::TokenStore), and has its errors. An operation that ends in an error changes nothing; the
 /// function may go on after it. If the function itself returns an error, or panics, nothing is committed.
-#[derive(Debug)]
 pub struct Transaction<'t, 's> {
     changes: &'t mut ChangeSet<'s>,
     namespace: Box<str>,
@@ -26,7 +27,7 @@ impl<'t, 's> Transaction<'t, 's> {
         Self { changes, namespace: Box::default() }
     }
 
-    /// The same transaction in another namespace.
+    /// The same transaction in the namespace of that name, which does not depend on the one that this is in.
     ///
     /// # Errors
     ///
@@ -111,5 +112,11 @@ impl<'t, 's> Transaction<'t, 's> {
     /// Those of the operation, other than errors of the file.
     pub fn delete_token_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
         self.rows().delete_if(id, revision)
+    }
+}
+
+impl fmt::Debug for Transaction<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }

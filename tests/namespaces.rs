@@ -156,6 +156,7 @@ fn prune_deletes_what_is_of_no_use_any_more() {
         token().user_name("good").access_token("a").expires_at(future),
         token().user_name("expiry unknown").access_token("a").expiry_unknown(),
         token().user_name("to be exchanged").grant_token("g"),
+        token().user_name("to be exchanged soon").grant_token("g").expires_at(past),
         token().user_name("refresh only").refresh_token("r"),
     ];
     let google = store.namespace("google").unwrap();
@@ -164,11 +165,19 @@ fn prune_deletes_what_is_of_no_use_any_more() {
         google.save_token(&row.build()).unwrap();
     }
     assert_eq!(store.prune(Prune::Expired).unwrap(), 2);
-    let kept =
-        ["rejected", "expired", "refresh expires later", "good", "expiry unknown", "to be exchanged", "refresh only"];
+    let kept = [
+        "rejected",
+        "expired",
+        "refresh expires later",
+        "good",
+        "expiry unknown",
+        "to be exchanged",
+        "to be exchanged soon",
+        "refresh only",
+    ];
     assert_eq!(users(&store), kept);
-    assert_eq!(users(&google).len(), 9, "in its own namespace only");
-    assert_eq!(google.prune(Prune::ExpiredAndRejected).unwrap(), 3);
+    assert_eq!(users(&google).len(), 10, "in its own namespace only");
+    assert_eq!(google.prune(Prune::ExpiredOrRejected).unwrap(), 3);
     assert_eq!(users(&google), kept[1..]);
     assert_eq!(store.prune(Prune::Expired).unwrap(), 0);
 }

@@ -125,6 +125,7 @@ fn store_is_refused_at_once_inside_its_own_transaction() {
     fixture.store.save_token(&user("ada")).unwrap();
 }
 
+/// Also if the times of the file say that it was changed.
 #[test]
 fn other_threads_read_while_a_transaction_is_made() {
     let fixture = Fixture::new();
@@ -134,6 +135,7 @@ fn other_threads_read_while_a_transaction_is_made() {
         store
             .transaction(|transaction| {
                 transaction.delete_tokens();
+                std::fs::File::open(&fixture.path).unwrap().set_modified(common::at_millis(1)).unwrap();
                 scope.spawn(|| {
                     assert_eq!(users(store), ["ada"], "nothing is committed yet");
                     is_read.store(true, Ordering::SeqCst);
@@ -148,6 +150,62 @@ fn other_threads_read_while_a_transaction_is_made() {
             .unwrap();
     });
     assert!(users(store).is_empty());
+
+    let (store, is_read) = (&MemoryStore::new(), AtomicBool::new(false));
+    store.save_token(&user("ada")).unwrap();
+    thread::scope(|scope| {
+        let delete = |transaction: &mut tokenkeep::Transaction<'_, '_>| {
+            transaction.delete_tokens();
+            scope.spawn(|| {
+                assert_eq!(users(store), ["ada"]);
+                is_read.store(true, Ordering::SeqCst);
+            });
+            let started = Instant::now();
+            while !is_read.load(Ordering::SeqCst) {
+                assert!(started.elapsed() < Duration::from_secs(15), "the reader is blocked");
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        };
+        store.transaction(delete).unwrap();
+    });
+    assert!(users(store).is_empty());
+}
+
+/// The value uses the store when it is dropped, after a commit that failed.
+#[test]
+fn value_of_a_failed_transaction_may_use_the_store() {
+    struct Saves(tokenkeep::Keystore);
+    impl Drop for Saves {
+        fn drop(&mut self) {
+            self.0.save_token(&user("dropped")).unwrap();
+        }
+    }
+    let fixture = Fixture::new();
+    let len = fixture.bytes().len().try_into().unwrap();
+    let small = KeystoreOptions::new().max_file_len(len).lock_timeout(Duration::from_secs(15));
+    let small = small.open(&fixture.path, &common::unlock()).unwrap();
+    let started = Instant::now();
+    let refused = small.transaction(|transaction| {
+        (0..100).try_for_each(|n| transaction.save_token(&user(&n.to_string())).map(drop))?;
+        Ok(Saves(small.clone()))
+    });
+    assert!(matches!(refused.map(drop), Err(Error::FileTooLarge { .. })));
+    assert_eq!(users(&small), ["dropped"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn debug_of_a_transaction_shows_no_token() {
+    let store = MemoryStore::new();
+    store
+        .transaction(|transaction| {
+            transaction.save_token(&user("canary"))?;
+            let shown = format!("{transaction:?}");
+            assert_eq!(shown, r#"Transaction { namespace: "", .. }"#);
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]
@@ -229,26 +287,34 @@ fn version_changes_with_each_commit_and_with_nothing_else() {
     assert_ne!(fixture.store.version().unwrap(), first, "the same tokens, later");
 }
 
-#[test]
-fn waiting_ends_with_a_commit_of_any_handle() {
-    let fixture = Fixture::new();
-    let (store, other) = (&fixture.store, fixture.open());
-    for writer in [store.clone(), other] {
+/// How long after a commit a waiting caller goes on: the best of some rounds, because a busy machine takes its time.
+fn noticed_after(store: &tokenkeep::Keystore, writer: &tokenkeep::Keystore) -> Duration {
+    let round = || {
         let version = store.version().unwrap();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {
                 let changed = store.wait_for_change(&version, Duration::from_secs(30)).unwrap();
                 (changed, Instant::now())
             });
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(120));
             writer.save_token(&user("ada")).unwrap();
             let committed = Instant::now();
             let (changed, noticed) = waiting.join().unwrap();
             assert_eq!(changed, Some(store.version().unwrap()));
-            // 50 ms are promised; a busy machine takes its time.
-            assert!(noticed.saturating_duration_since(committed) < Duration::from_secs(5));
-        });
-    }
+            noticed.saturating_duration_since(committed)
+        })
+    };
+    (0..10).map(|_| round()).min().unwrap()
+}
+
+#[test]
+fn waiting_ends_with_a_commit_of_any_handle() {
+    let fixture = Fixture::new();
+    // Ten times in a row by chance, if the file were only looked at each 50 ms: 1 in 10 million.
+    let own = noticed_after(&fixture.store, &fixture.store.clone());
+    assert!(own < Duration::from_millis(10), "{own:?}");
+    let other = noticed_after(&fixture.store, &fixture.open());
+    assert!(other < Duration::from_millis(100), "{other:?}");
 }
 
 #[test]
@@ -276,5 +342,5 @@ fn waiting_costs_next_to_nothing() {
     let waited = Duration::from_secs(2);
     assert_eq!(fixture.store.wait_for_change(&version, waited).unwrap(), None);
     let share = (spent() - before).as_secs_f64() / waited.as_secs_f64();
-    assert!(share < 0.005, "{share}");
+    assert!(share < 0.001, "{share}");
 }

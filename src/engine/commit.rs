@@ -56,7 +56,7 @@ impl Engine {
         mut change: impl FnMut(&mut ChangeSet<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Written<R>> {
         self.check_caller()?;
-        let wait = Wait::at_most(self.lock_timeout, self.path());
+        let wait = self.wait();
         let made = Arc::new(Mutex::new(None));
         let result = made.clone();
         let ticket = self.writers.enqueue(Box::new(move |changes| *result.lock() = Some(change(changes))));
@@ -106,12 +106,12 @@ impl Engine {
     /// Makes a change that is committed by itself.
     pub(super) fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
         self.check_caller()?;
-        let wait = Wait::at_most(self.lock_timeout, self.path());
+        let wait = self.wait();
         let lead = self.writers.lead(&wait)?;
         self.locked(lead, &wait, |_, lock| self.commit_under(lock, &wait, change))
     }
 
-    fn locked<R>(
+    pub(super) fn locked<R>(
         &self,
         mut lead: Lead<'_>,
         wait: &Wait,
@@ -124,7 +124,7 @@ impl Engine {
         commit(&mut lead, &lock)
     }
 
-    fn commit_under<R>(
+    pub(super) fn commit_under<R>(
         &self,
         lock: &Lock,
         wait: &Wait,

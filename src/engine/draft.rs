@@ -4,9 +4,9 @@ use std::{iter, path::Path, sync::Arc};
 
 use super::State;
 use crate::{
-    changes::ChangeSet,
+    changes::{ChangeSet, Committable},
     codec::{Encoding, Prelude},
-    error::Result,
+    error::{Error, Result},
     format::{BodyHeader, Mark},
     vault::Vault,
 };
@@ -35,6 +35,15 @@ impl<'a> Draft<'a> {
     /// The body header of the next file, before the body is sealed.
     pub(super) fn header(&self) -> BodyHeader {
         BodyHeader::new(self.generation, self.vault.bytes().len())
+    }
+
+    /// Takes over changes that were made on the state with that mark.
+    pub(super) fn adopt(&mut self, changes: Committable, mark: Mark, path: &Path) -> Result<()> {
+        if self.ancestors.last() != Some(&mark) {
+            return Err(Error::ChangedMeanwhile { path: path.to_owned() });
+        }
+        self.tokens.adopt(changes);
+        Ok(())
     }
 
     /// The plaintext that a commit would write.

@@ -42,8 +42,8 @@ proptest! {
                 }
             }
         }
-        let places: Vec<_> = index.iter().map(|(place, _)| place).collect();
-        places.into_iter().for_each(|place| index.remove(place));
+        let places: BTreeSet<_> = index.iter().map(|(place, _)| place).chain(100..120).collect();
+        index.remove_all(&places);
         prop_assert!(index.tables.earliest.iter().all(HashTable::is_empty));
         prop_assert!(index.tables.later.is_empty());
         prop_assert_eq!(index.records_len(), 0);

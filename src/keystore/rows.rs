@@ -51,13 +51,17 @@ impl Keystore {
     /// see the store before it or after it, never in between.
     ///
     /// The function runs under the store's lock, so other writers wait for it: let it be short, and let it ask nobody
-    /// and no server. It works on the [`Transaction`] only. An operation through the store itself, inside of the
-    /// function and on its thread, ends in [`InTransaction`](crate::Error::InTransaction).
+    /// and no server. Readers go on. It works on the [`Transaction`] only. An operation through the store itself, inside
+    /// of the function and on its thread, ends in [`InTransaction`](crate::Error::InTransaction); a write through
+    /// another handle of the same file waits for the time-out and ends in [`Busy`](crate::Error::Busy).
+    ///
+    /// Each transaction replaces the file by itself: threads do not share one replacement, as they do with single saves.
     ///
     /// # Errors
     ///
-    /// That of the function, and the [common errors](#errors). After
-    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the changes are made, and a power cut may undo them.
+    /// That of the function, [`InTransaction`](crate::Error::InTransaction), and the [common errors](#errors). After
+    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the changes are made, a power cut may undo them, and what
+    /// the function returned is lost.
     ///
     /// ```
     /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
@@ -65,7 +69,7 @@ impl Keystore {
     /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
     /// # let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
     /// # store.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
-    /// // Moves all tokens into a namespace. They keep their ids.
+    /// // Moves all tokens into a namespace. They keep their ids, unless they are merged with tokens that are there.
     /// store.transaction(|transaction| {
     ///     for token in transaction.get_tokens() {
     ///         transaction.namespace("google")?.save_token(&token)?;
@@ -89,8 +93,9 @@ impl Keystore {
     }
 
     /// Waits until the store has another version than that, by a commit of any handle or process, or until the time is
-    /// over. Returns the new version, or `None` when the time is over. Notices a commit of this process at once, and of
-    /// another within 50 ms. Uses less than a thousandth of a processor.
+    /// over. Returns the new version, or `None` when the time is over. Notices a commit through this handle or a clone
+    /// at once, and any other within 50 ms and the time that a find takes to load it. Uses less than a thousandth of a
+    /// processor.
     ///
     /// # Errors
     ///

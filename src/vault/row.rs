@@ -3,10 +3,10 @@
 use super::Vault;
 use crate::{
     codec,
-    error::{Error, FileFlaw, Part, Result, RowFlaw, Unstorable},
-    format::length,
+    error::{Error, FileFlaw, Result, RowFlaw, Unstorable},
     id::{Origin, TokenId},
     matching::Criterion,
+    namespaces::check_name,
     seal::{self, RowContext},
     secret::Secret,
     token::Token,
@@ -151,7 +151,7 @@ impl Vault {
     /// [`BadRow`](Error::BadRow) with the reason: [`OtherKey`](RowFlaw::OtherKey) also after a rekeying.
     /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
     pub fn open_row(&self, table: RowTable<'_>, row: &SealedRow) -> Result<Token> {
-        check_namespace(table.namespace)?;
+        check_name(table.namespace)?;
         let bad = |flaw| Error::BadRow { name: self.name.clone(), place: row.place, flaw };
         let malformed = |flaw| match flaw {
             FileFlaw::Malformed(rule) => bad(RowFlaw::Malformed(rule)),
@@ -183,7 +183,7 @@ impl Vault {
     ///
     /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
     pub fn blind_index(&self, namespace: &str, value: IndexedValue<'_>) -> Result<BlindIndex> {
-        check_namespace(namespace)?;
+        check_name(namespace)?;
         let (kind, text, client) = match value {
             IndexedValue::Id(id) => (1, id.as_str(), None),
             IndexedValue::UserName(name) => (2, name, None),
@@ -224,11 +224,6 @@ impl Vault {
         let (store_id, RowTable { id: table_id, namespace }) = (&self.table.store_id, table);
         RowContext { store_id, table_id, place, revision, namespace, columns: columns.in_order() }
     }
-}
-
-fn check_namespace(namespace: &str) -> Result<()> {
-    let (size, limit) = (length(namespace.len()), length(codec::MAX_NAMESPACE_LEN));
-    if size > limit { Err(Error::TooLarge { part: Part::Namespace, size, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]

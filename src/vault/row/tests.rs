@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
+    error::Part,
     secret::Key,
     vault::tests::{paper, vault},
 };
