@@ -110,7 +110,7 @@ const LAYERS: [(&str, u8, &[&str]); 35] = [
             "version",
         ],
     ),
-    ("memory", 5, &["error", "memory_rows", "namespace", "namespaces", "store", "transaction"]),
+    ("memory", 5, &["error", "memory_rows", "namespace", "namespaces", "transaction"]),
     ("import", 6, &["batch", "error", "file", "id", "memory", "secret", "store", "token"]),
     ("testing", 6, &["kdf", "lib"]),
     ("fuzzing", 6, &["codec", "engine", "file", "format", "lib", "seal", "secret", "time", "unlock", "vault"]),

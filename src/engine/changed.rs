@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How often the file is looked at while a caller waits for a change.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Makes changes, once, that are committed by themselves. They are made under the lock of the file, and under no

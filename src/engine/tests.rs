@@ -387,3 +387,37 @@ fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
     assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded.header);
     assert_eq!(users(&engine).unwrap(), ["ada"]);
 }
+
+/// What `wait_for_change` promises: a commit of this handle is told, and others are looked for each 50 ms.
+#[test]
+fn commit_wakes_those_that_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let commits = || *engine.commits.lock();
+    let before = commits();
+    save(&engine, "ada").unwrap();
+    assert_eq!(commits(), before + 1);
+    engine.transaction(|changes| changes.namespace("n").save(&Token::builder().access_token("a").build())).unwrap();
+    assert_eq!(commits(), before + 2);
+    users(&engine).unwrap();
+    assert_eq!(commits(), before + 2);
+    assert!(changed::BETWEEN_LOOKS <= Duration::from_millis(50));
+}
+
+/// Another program writes without the lock while a transaction is made.
+#[test]
+fn transaction_on_a_state_that_was_replaced_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let bytes = fs::read(at(&folder)).unwrap();
+    save(&open(&folder), "grace").unwrap();
+    let newer = fs::read(at(&folder)).unwrap();
+    fs::write(at(&folder), bytes).unwrap();
+    let refused = open(&folder).transaction(|changes| {
+        changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
+        fs::write(at(&folder), &newer).unwrap();
+        Ok(())
+    });
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
+    assert_eq!(fs::read(at(&folder)).unwrap(), newer);
+}
