@@ -19,8 +19,8 @@ use crate::{
 
 /// Tokens in one encrypted file. A cheap handle: clones share the open store, and threads share clones or references.
 ///
-/// Its operations are those of [`TokenStore`]. Any number of processes may have one file open: each operation sees what
-/// was committed before it, by any process.
+/// Its operations are those of [`TokenStore`](crate::TokenStore). Any number of processes may have one file open: each
+/// operation sees what was committed before it, by any process.
 ///
 /// # What blocks
 ///
@@ -134,8 +134,8 @@ impl Keystore {
     /// [`NotAFile`](crate::Error::NotAFile), [`EmptyPath`](crate::Error::EmptyPath),
     /// [`TooLarge`](crate::Error::TooLarge) for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     /// [`KdfMemory`](crate::Error::KdfMemory),
-    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Busy`](crate::Error::Busy), [`Random`](crate::Error::Random),
-    /// [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be
+    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Busy`](crate::Error::Busy),
+    /// [`Random`](crate::Error::Random), [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be
     /// opened, but a power cut may undo it. After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: &Unlock) -> Result<Self> {
         KeystoreOptions::new().create(path, unlock)

@@ -10,9 +10,9 @@ use crate::{
     transaction::Transaction,
 };
 
-/// A [`TokenStore`] that keeps its tokens in memory only: for tests, and in place of the vendor's in-memory and list
-/// stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the trait, and never
-/// waits for a disk. Clones share the tokens.
+/// A [`TokenStore`](crate::TokenStore) that keeps its tokens in memory only: for tests, and in place of the vendor's
+/// in-memory and list stores. It follows the same rules as [`Keystore`](crate::Keystore), has every operation of the
+/// trait, and never waits for a disk. Clones share the tokens.
 ///
 /// ```
 /// use tokenkeep::{MemoryStore, Token, TokenStore};
