@@ -87,8 +87,12 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.read(|rows| rows.index("").iter().count()).ok();
-        f.debug_struct("MemoryStore").field("tokens", &count).finish()
+        let mut shown = f.debug_struct("MemoryStore");
+        // Inside of its own transaction the store is not read.
+        if let Ok(count) = self.0.read(|rows| rows.index("").iter().count()) {
+            shown.field("tokens", &count);
+        }
+        shown.finish()
     }
 }
 

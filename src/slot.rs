@@ -67,12 +67,11 @@ impl KeySlot {
 impl fmt::Debug for KeySlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, kind, label, created_at, provider } = self;
-        f.debug_struct("KeySlot")
-            .field("id", id)
-            .field("kind", kind)
-            .field("label", label)
-            .field("created_at", &Millis::from(*created_at))
-            .field("provider", provider)
-            .finish()
+        let mut shown = f.debug_struct("KeySlot");
+        shown.field("id", id).field("kind", kind).field("label", label).field("created_at", &Millis::from(*created_at));
+        if let Some(provider) = provider {
+            shown.field("provider", provider);
+        }
+        shown.finish()
     }
 }

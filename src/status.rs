@@ -137,7 +137,7 @@ mod tests {
     fn debug_of_a_status_has_public_names_and_readable_times() {
         let slot = "KeySlot { id: SlotId(abababababababababababababababab), kind: Passphrase(KdfParams { \
                     memory_kib: 65536, passes: 3, lanes: 4 }), label: \"laptop\", \
-                    created_at: 2026-11-18T11:06:40.123Z, provider: None }";
+                    created_at: 2026-11-18T11:06:40.123Z }";
         let expected = format!(
             "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
              opened_by: Some({slot}), file_len: 4096, mode: Some(384), not_offered: [DirectorySync], \

@@ -8,7 +8,7 @@ use std::{error::Error as _, fmt::Debug, fs, time::SystemTime};
 use common::{Fixture, cheap, names_in, token};
 use tokenkeep::{
     Error, Keychain, Keystore, KeystoreOptions, MemoryStore, Origin, Passphrase, RecoveryKey, Secret, Token,
-    TokenBuilder, TokenId, TokenStore, Unlock, UnlockMethod, Unstorable, matching,
+    TokenBuilder, TokenId, TokenStore, Unlock, UnlockMethod, Unstorable, matching, vault::Vault,
 };
 
 const CANARY: &str = "canary-5up3r";
@@ -130,6 +130,12 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     assert_for_readers(&store);
     assert_for_readers(&memory);
     assert_for_readers(&store.snapshot().unwrap());
+    assert_for_readers(&store.namespace("google").unwrap());
+    assert_for_readers(&store.version().unwrap());
+    store.transaction(|transaction| Ok(drop(assert_for_readers(transaction)))).unwrap();
+    let change = Vault::create("accounts", &unlock()).unwrap();
+    assert_for_readers(&change);
+    assert_for_readers(&change.written().0);
     assert_for_readers(&store.slots().unwrap()[0]);
     assert_for_readers(&Keystore::verify_file(&path).unwrap());
     let status = store.status().unwrap();

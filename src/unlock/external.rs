@@ -94,7 +94,7 @@ pub trait ExternalKey: Send + Sync {
 }
 
 /// The slot that a provider is asked about, and how much time there is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ExternalSlot {
     store_id: StoreId,
     slot_id: SlotId,
@@ -118,6 +118,15 @@ impl ExternalSlot {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.left()
+    }
+}
+
+impl fmt::Debug for ExternalSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExternalSlot")
+            .field("slot_id", &self.slot_id)
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Changes of a vault's key slots, as callers make and store them.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use super::Vault;
 use crate::{
@@ -85,7 +85,6 @@ impl Vault {
 /// call [`written`](Self::written). If the bytes were certainly not stored, call [`discard`](Self::discard). A change
 /// that is dropped leaves all keys where they are, because its bytes may have been stored although an error was
 /// reported: a connection broke, a directory could not be synced. Then open the vault from what is stored.
-#[derive(Debug)]
 #[must_use = "nothing is changed until the bytes are stored"]
 pub struct VaultChange {
     pub(super) vault: Vault,
@@ -145,6 +144,12 @@ impl VaultChange {
     /// slots. Blocks while they are asked. If the bytes were stored all the same, the new slots open nothing any more.
     pub fn discard(self) {
         forget_new(&self.vault.table.store_id, &self.new_keys);
+    }
+}
+
+impl fmt::Debug for VaultChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultChange").field("vault", &self.vault).finish_non_exhaustive()
     }
 }
 
