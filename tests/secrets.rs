@@ -132,7 +132,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     assert_for_readers(&store.snapshot().unwrap());
     assert_for_readers(&store.namespace("google").unwrap());
     assert_for_readers(&store.version().unwrap());
-    store.transaction(|transaction| Ok(drop(assert_for_readers(transaction)))).unwrap();
+    store.transaction(|transaction| Ok(assert_for_readers(transaction))).unwrap();
     let change = Vault::create("accounts", &unlock()).unwrap();
     assert_for_readers(&change);
     assert_for_readers(&change.written().0);
