@@ -1,11 +1,12 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
-mod changed;
 mod commit;
 mod draft;
 mod inspect;
 mod slots;
 mod state;
+mod transaction;
+mod version;
 mod writers;
 
 use std::{
@@ -125,8 +126,8 @@ impl Engine {
     ) -> Result<Self> {
         let opened = file.open()?;
         let mut bytes = read_all(&opened)?;
-        let Parts { body_header, table, header, body } = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
-        let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
+        let parts = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
+        let Parts { body_header, table, table_bytes, header, body } = parts;
         let vault = Vault::unlock(file.path(), table, table_bytes, |table| unlock(table, file.path()))?;
         unlocks.iter().for_each(|unlock| vault.meet(unlock));
         let state = State::load(Arc::new(vault), opened, body_header, header, body)?;
@@ -152,8 +153,8 @@ impl Engine {
         self.file.path()
     }
 
-    /// Looks at the rows of a namespace as they were committed last, by whatever process. One call to the system tells
-    /// that they are those in memory; else the newer file is loaded. Takes no lock that other processes know of.
+    /// Looks at the rows of a namespace as any process committed them last. One call to the system shows whether they
+    /// are those in memory; if not, the newer file is loaded. Takes no lock that blocks other processes.
     pub(crate) fn read<R>(&self, namespace: &str, look: impl FnOnce(&Index) -> R) -> Result<R> {
         self.read_state(|state| look(&state.rows.index(namespace)))
     }
@@ -176,7 +177,7 @@ impl Engine {
         Ok(look(&state))
     }
 
-    /// The rows of a namespace as they were committed last, as they are now whatever becomes of them.
+    /// The rows of a namespace as they were committed last. Later commits leave them as they are.
     pub(crate) fn snapshot(&self, namespace: &str) -> Result<Arc<Index>> {
         self.read_state(|state| state.rows.index(namespace))
     }
@@ -241,8 +242,8 @@ impl Engine {
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
     /// They are decrypted in place. A caller that is not behind the gate takes `loaded` before it opens the file.
     fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
-        let Parts { body_header, table, header, body } = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
-        let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
+        let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
+        let Parts { body_header, table, table_bytes, header, body } = parts;
         let vault = if loaded.vault.bytes() == table_bytes {
             loaded.vault.clone()
         } else {

@@ -59,6 +59,8 @@ pub(crate) struct Mark {
 pub(crate) struct Parts<'a> {
     pub(crate) body_header: BodyHeader,
     pub(crate) table: KeyTable,
+    /// The key table as it stands in the file.
+    pub(crate) table_bytes: &'a [u8],
     /// Body header and key table as they stand in the file.
     pub(crate) header: &'a [u8],
     pub(crate) body: &'a mut [u8],
@@ -69,7 +71,9 @@ impl<'a> Parts<'a> {
         let body_header = BodyHeader::parse(file.get(..BODY_HEADER_LEN).unwrap_or(file))?;
         let (file_len, header_len) = (file.len(), body_header.header_len());
         let (header, body) = file.split_at_mut_checked(header_len).ok_or_else(|| truncated(header_len, file_len))?;
-        let table = KeyTable::parse(header.get(BODY_HEADER_LEN..).unwrap_or_default())?;
+        let header: &[u8] = header;
+        let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
+        let table = KeyTable::parse(table_bytes)?;
         let expected = body_header.body_len.saturating_add(length(header_len));
         if length(file_len) < expected {
             return Err(FileFlaw::Truncated { expected, found: length(file_len) });
@@ -77,7 +81,7 @@ impl<'a> Parts<'a> {
         if length(file_len) > expected {
             return Err(FileFlaw::malformed("there are bytes after its end"));
         }
-        Ok(Self { body_header, table, header, body })
+        Ok(Self { body_header, table, table_bytes, header, body })
     }
 }
 

@@ -50,7 +50,7 @@ pub fn header(bytes: &[u8]) {
 
 fn assert_reads_back(file: &mut [u8]) {
     let file_len = length(file.len());
-    let Ok(Parts { body_header, table, header, body }) = Parts::parse(file) else { return };
+    let Ok(Parts { body_header, table, header, body, .. }) = Parts::parse(file) else { return };
     let (start, table_bytes) = header.split_at(BODY_HEADER_LEN);
     assert_eq!(body_header.encode(), start);
     tables::assert_reads_back(&table, table_bytes);

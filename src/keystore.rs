@@ -135,8 +135,9 @@ impl Keystore {
     /// [`TooLarge`](crate::Error::TooLarge) for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     /// [`KdfMemory`](crate::Error::KdfMemory),
     /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Busy`](crate::Error::Busy),
-    /// [`Random`](crate::Error::Random), [`Io`](crate::Error::Io). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be
-    /// opened, but a power cut may undo it. After any other error nothing is at the path that was not there before.
+    /// [`Random`](crate::Error::Random), [`Io`](crate::Error::Io). After
+    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the new store can be opened, but a power cut may undo it.
+    /// After any other error nothing is at the path that was not there before.
     pub fn create(path: impl AsRef<Path>, unlock: &Unlock) -> Result<Self> {
         KeystoreOptions::new().create(path, unlock)
     }

@@ -92,9 +92,10 @@ pub use kdf::KdfParams;
 #[cfg(feature = "keychain")]
 pub use keyring_core;
 pub use keystore::{Keystore, KeystoreOptions};
+pub use matching::Prune;
 pub use memory::MemoryStore;
 pub use method::UnlockMethod;
-pub use namespace::{Namespace, Prune};
+pub use namespace::Namespace;
 pub use secret::Secret;
 pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;

@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     error::Result,
+    matching::Prune,
     memory_rows::MemoryRows,
-    namespace::{Namespace, Prune, delegate_token_store},
+    namespace::{Namespace, delegate_token_store},
     namespaces::{Namespaces, check_name},
     transaction::Transaction,
 };

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     id::TokenId,
     index::Index,
-    matching,
+    matching::{self, Prune},
     memory_rows::MemoryRows,
     snapshot::Snapshot,
     store::TokenStore,
@@ -50,27 +50,6 @@ enum Backing {
     Memory(Arc<MemoryRows>),
 }
 
-/// Which tokens [`prune`](crate::Keystore::prune) deletes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Prune {
-    /// Those that have an access token, which has expired, and no refresh token or an expired one. A grant token of such
-    /// a row goes with it.
-    Expired,
-    /// Those, and the ones whose refresh token the server has refused
-    /// ([`rejected_at`](crate::Token::rejected_at)), also while their access token lasts.
-    ExpiredOrRejected,
-}
-
-impl Prune {
-    fn takes(self, token: &Token, now: SystemTime) -> bool {
-        let refresh_has_expired = token.refresh_expires_at().is_some_and(|expiry| expiry <= now);
-        let access_has_expired = token.access_token().is_some() && token.is_expired(now);
-        let is_useless = access_has_expired && (token.refresh_token().is_none() || refresh_has_expired);
-        is_useless || (self == Self::ExpiredOrRejected && token.rejected_at().is_some())
-    }
-}
-
 impl Namespace {
     pub(crate) fn of_file(engine: &Arc<Engine>, name: Option<Arc<str>>) -> Self {
         Self { store: Backing::File(engine.clone()), name }
@@ -107,10 +86,9 @@ impl Namespace {
     pub fn prune(&self, which: Prune) -> Result<usize> {
         let prune = move |changes: &mut Changes<'_>| {
             let now = SystemTime::now();
-            let useless =
-                changes.iter().filter(|token| which.takes(token, now)).filter_map(|token| token.id().cloned());
-            let useless: Vec<_> = useless.collect();
-            Ok(useless.iter().filter(|id| changes.delete(id)).count())
+            let pruned = changes.iter().filter(|token| which.takes(token, now));
+            let pruned: Vec<_> = pruned.filter_map(|token| token.id().cloned()).collect();
+            Ok(pruned.iter().filter(|id| changes.delete(id)).count())
         };
         self.write(prune, |_| None)
     }

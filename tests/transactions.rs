@@ -125,51 +125,47 @@ fn store_is_refused_at_once_inside_its_own_transaction() {
     fixture.store.save_token(&user("ada")).unwrap();
 }
 
+/// Reads on another thread, and waits until that has read.
+fn read_elsewhere(store: &(impl TokenStore + Sync)) -> Vec<String> {
+    let is_read = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let found = users(store);
+            is_read.store(true, Ordering::SeqCst);
+            found
+        });
+        let started = Instant::now();
+        while !is_read.load(Ordering::SeqCst) {
+            assert!(started.elapsed() < Duration::from_secs(15), "the reader is blocked");
+            thread::sleep(Duration::from_millis(1));
+        }
+        reader.join().unwrap()
+    })
+}
+
 /// Also if the times of the file say that it was changed.
 #[test]
 fn other_threads_read_while_a_transaction_is_made() {
     let fixture = Fixture::new();
     fixture.store.save_token(&user("ada")).unwrap();
-    let (store, is_read) = (&fixture.store, AtomicBool::new(false));
-    thread::scope(|scope| {
-        store
-            .transaction(|transaction| {
-                transaction.delete_tokens();
-                std::fs::File::open(&fixture.path).unwrap().set_modified(common::at_millis(1)).unwrap();
-                scope.spawn(|| {
-                    assert_eq!(users(store), ["ada"], "nothing is committed yet");
-                    is_read.store(true, Ordering::SeqCst);
-                });
-                let started = Instant::now();
-                while !is_read.load(Ordering::SeqCst) {
-                    assert!(started.elapsed() < Duration::from_secs(15), "the reader is blocked");
-                    thread::sleep(Duration::from_millis(1));
-                }
-                Ok(())
-            })
-            .unwrap();
-    });
-    assert!(users(store).is_empty());
+    let delete = |transaction: &mut tokenkeep::Transaction<'_, '_>| {
+        transaction.delete_tokens();
+        std::fs::File::open(&fixture.path).unwrap().set_modified(common::at_millis(1)).unwrap();
+        assert_eq!(read_elsewhere(&fixture.store), ["ada"], "nothing is committed yet");
+        Ok(())
+    };
+    fixture.store.transaction(delete).unwrap();
+    assert!(users(&fixture.store).is_empty());
 
-    let (store, is_read) = (&MemoryStore::new(), AtomicBool::new(false));
+    let store = MemoryStore::new();
     store.save_token(&user("ada")).unwrap();
-    thread::scope(|scope| {
-        let delete = |transaction: &mut tokenkeep::Transaction<'_, '_>| {
-            transaction.delete_tokens();
-            scope.spawn(|| {
-                assert_eq!(users(store), ["ada"]);
-                is_read.store(true, Ordering::SeqCst);
-            });
-            let started = Instant::now();
-            while !is_read.load(Ordering::SeqCst) {
-                assert!(started.elapsed() < Duration::from_secs(15), "the reader is blocked");
-                thread::sleep(Duration::from_millis(1));
-            }
-            Ok(())
-        };
-        store.transaction(delete).unwrap();
-    });
-    assert!(users(store).is_empty());
+    let delete = |transaction: &mut tokenkeep::Transaction<'_, '_>| {
+        transaction.delete_tokens();
+        assert_eq!(read_elsewhere(&store), ["ada"], "nothing is committed yet");
+        Ok(())
+    };
+    store.transaction(delete).unwrap();
+    assert!(users(&store).is_empty());
 }
 
 /// The value uses the store when it is dropped, after a commit that failed.

@@ -106,7 +106,7 @@ use Refusal::{Bad, WrongKey};
 
 /// Why a file does not open with that key, in each slot that it is for.
 fn refusal(file: &mut [u8], way: &Way) -> Refusal {
-    let Parts { body_header, table, header, body } = match Parts::parse(file) {
+    let Parts { body_header, table, table_bytes, header, body } = match Parts::parse(file) {
         Ok(parts) => parts,
         Err(flaw) => return Bad(flaw),
     };
@@ -115,7 +115,7 @@ fn refusal(file: &mut [u8], way: &Way) -> Refusal {
     let mut slots = table.slots.iter().filter(is_for);
     let open = |slot: &Slot| Some(Unlocked { store_key: seal::unwrap(slot, &table, &way.key).unwrap()?, by: slot.id });
     let Some(unlocked) = slots.find_map(open) else { return WrongKey };
-    let vault = match Vault::unlock(Path::new("damaged"), table, &header[BODY_HEADER_LEN..], |_| Ok(unlocked)) {
+    let vault = match Vault::unlock(Path::new("damaged"), table, table_bytes, |_| Ok(unlocked)) {
         Ok(vault) => vault,
         Err(Error::BadFile { flaw, .. }) => return Bad(flaw),
         Err(other) => panic!("{other:?}"),

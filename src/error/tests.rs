@@ -148,7 +148,7 @@ examples! { keychain_failures, KeychainFailure:
 
 examples! { external_failures, ExternalFailure:
     Failed => [
-        ExternalFailure::Failed(ExternalError::new("the TPM does not know the key: use the TPM that made it").code(0x1DF)),
+        ExternalFailure::Failed(ExternalError::new("the TPM does not know the key: use its own TPM").code(0x1DF)),
     ],
     TimedOut => [ExternalFailure::TimedOut { after: Duration::from_secs(30) }],
     WrongKey => [ExternalFailure::WrongKey],

@@ -68,7 +68,9 @@ fn assert_malformed(file: &[u8], why: &str) {
 #[test]
 fn file_is_taken_apart_byte_for_byte() {
     let mut file = file();
-    let Parts { body_header, table: parsed, header: bytes, body } = Parts::parse(&mut file).unwrap();
+    let parts = Parts::parse(&mut file).unwrap();
+    let Parts { body_header, table: parsed, table_bytes, header: bytes, body } = parts;
+    assert_eq!(table_bytes, table().encode());
     assert_eq!((&body_header, parsed), (&header(), table()));
     assert_eq!(bytes, [header().encode(), table().encode()].concat());
     assert_eq!(body, vec![0x55; 8192 - 136 - 570]);

@@ -407,8 +407,8 @@ fn is_flaw(error: &Error, is_meant: impl Fn(FileFlaw) -> bool) -> bool {
 fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<(Vault, Contents)> {
     let path = Path::new("mutated");
     let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
-    let Parts { body_header, table, header, body } = Parts::parse(file).map_err(bad)?;
-    let vault = Vault::unlock(path, table, &header[BODY_HEADER_LEN..], |table| unlock.open_slot(table, path))?;
+    let Parts { body_header, table, table_bytes, header, body } = Parts::parse(file).map_err(bad)?;
+    let vault = Vault::unlock(path, table, table_bytes, |table| unlock.open_slot(table, path))?;
     let contents = engine::unseal(&vault, &body_header, header, body)?.map_err(bad)?;
     Ok((vault, contents))
 }

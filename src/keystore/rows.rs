@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::Keystore;
 use crate::{
-    error::Result,
-    namespace::{Namespace, Prune},
-    namespaces::check_name,
-    transaction::Transaction,
+    error::Result, matching::Prune, namespace::Namespace, namespaces::check_name, transaction::Transaction,
     version::Version,
 };
 

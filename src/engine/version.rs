@@ -1,43 +1,14 @@
-//! Several operations as one, and waiting for what others commit.
+//! Versions of a store, and waiting for another one.
 
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use crate::{
-    changes::ChangeSet,
-    error::{Error, Result},
-    version::Version,
-};
+use crate::{error::Result, version::Version};
 
 /// How often the file is looked at while a caller waits for a change.
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 impl Engine {
-    /// Makes changes, once, that are committed by themselves. They are made under the lock of the file, and under no
-    /// other lock: other threads read meanwhile.
-    pub(crate) fn transaction<R>(&self, make: impl FnOnce(&mut ChangeSet<'_>) -> Result<R>) -> Result<R> {
-        self.check_caller()?;
-        let wait = self.wait();
-        let lead = self.writers.lead(&wait)?;
-        // Dropped after the locks, whatever the commit ends in: the value may use the store when it is dropped.
-        let mut made = None;
-        let committed = self.locked(lead, &wait, |_, lock| {
-            let (rows, mark) = self.refreshed(|state| (state.rows.clone(), state.lineage.mark))?;
-            let changes = {
-                let _own = self.transaction.own();
-                let mut changes = ChangeSet::new(&rows);
-                made = Some(make(&mut changes)?);
-                changes.finish()
-            };
-            // Else applying the changes would copy the rows.
-            drop(rows);
-            // The time that the changes took counts for no wait.
-            self.commit_under(lock, &self.wait(), |draft| draft.adopt(changes, mark, self.path()))
-        });
-        committed?.confirmed(|()| None)?;
-        made.ok_or_else(|| Error::internal("a transaction was never made"))
-    }
-
     pub(crate) fn version(&self) -> Result<Version> {
         self.read_state(|state| Version::new(state.lineage.mark))
     }
