@@ -126,7 +126,7 @@ fn store_is_refused_at_once_inside_its_own_transaction() {
 }
 
 /// Reads on another thread, and waits until that has read.
-fn read_elsewhere(store: &(impl TokenStore + Sync)) -> Vec<String> {
+fn read_elsewhere(store: &impl TokenStore) -> Vec<String> {
     let is_read = AtomicBool::new(false);
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
