@@ -1,5 +1,6 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
 
+mod claim;
 mod commit;
 mod draft;
 mod inspect;

@@ -1,10 +1,15 @@
 //! Everything that can go wrong, as one enum with nested reasons.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     id::{SlotId, TokenId},
     method::UnlockMethod,
+    time::Millis,
 };
 
 mod external;
@@ -258,6 +263,28 @@ pub enum Error {
         /// How long this call waited.
         waited: Duration,
     },
+    /// Another thread or process was refreshing the token until the deadline, and the stored token has expired. Nothing
+    /// was asked of the server.
+    #[error(
+        "the token has expired, and another thread or process is refreshing it (waited {} ms): try again",
+        waited.as_millis()
+    )]
+    #[non_exhaustive]
+    Refreshing {
+        /// How long this call waited.
+        waited: Duration,
+    },
+    /// The stored token has expired, and the last refresh failed. No refresh is tried before this time.
+    #[error("the token has expired, and its last refresh failed: try again at {:?}", Millis::from(*until))]
+    #[non_exhaustive]
+    BackedOff {
+        /// When the next refresh may be tried.
+        until: SystemTime,
+    },
+    /// The claim on the token cannot be trusted any more: it was held for too long, its lock file was removed, or the
+    /// process was forked. Nothing was asked of the server.
+    #[error("the claim on the token has ended: drop it, and call begin_refresh again")]
+    ClaimEnded,
     /// The stored token was changed since the given revision was read. Nothing was changed.
     #[error("the token was changed in the meantime and is at revision {current} now: read it again")]
     #[non_exhaustive]
@@ -287,7 +314,7 @@ pub enum Error {
         count: usize,
     },
     /// The store does not have this operation.
-    #[error("this store cannot {operation} atomically: use a store that can, such as Keystore")]
+    #[error("this store cannot {operation}: use a store that can, such as Keystore")]
     #[non_exhaustive]
     Unsupported {
         /// The operation.

@@ -1,6 +1,7 @@
 //! The file on disk: found, read within bounds, locked, and replaced as a whole. It knows bytes only.
 
 mod access;
+mod claims;
 mod disk;
 mod lock;
 mod names;
@@ -172,12 +173,13 @@ impl StoreFile {
         fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))
     }
 
-    /// That a replacement of the same length would succeed, as far as the system says so beforehand. Changes nothing.
-    pub(crate) fn check_replaceable(&self) -> Result<()> {
+    /// That a replacement which is longer by that many bytes would succeed, as far as the system says so beforehand.
+    /// Changes nothing.
+    pub(crate) fn check_replaceable(&self, growth: u64) -> Result<()> {
         self.check_path()?;
         self.check_writable()?;
         self.check_lock_files()?;
-        let len = self.metadata()?.len();
+        let len = self.metadata()?.len().saturating_add(growth);
         self.check_len(len)?;
         if access::is_mount_point(&self.path) {
             return Err(Error::MountedFile { path: self.path.clone() });

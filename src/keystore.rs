@@ -10,10 +10,7 @@ use std::{fmt, path::Path, sync::Arc};
 pub use options::KeystoreOptions;
 
 use crate::{
-    engine::Engine,
-    error::Result,
-    namespace::{Namespace, delegate_token_store},
-    snapshot::Snapshot,
+    engine::Engine, error::Result, namespace::Namespace, snapshot::Snapshot, store::delegate_token_store,
     unlock::Unlock,
 };
 
@@ -236,7 +233,7 @@ impl Keystore {
     }
 }
 
-delegate_token_store!(Keystore);
+delegate_token_store!(impl for Keystore: |store| store.tokens());
 
 impl fmt::Debug for Keystore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,6 +31,7 @@ pub mod import;
 mod keystore;
 mod memory;
 mod namespace;
+mod refresh;
 mod snapshot;
 
 // Layer 4: one mechanism for every operation.
@@ -53,6 +54,7 @@ mod file;
 pub mod matching;
 mod seal;
 mod store;
+mod token_lock;
 mod unlock;
 
 // Layer 1: what a token is, what a key costs, what the file looks like, what a store reports of itself.
@@ -96,12 +98,14 @@ pub use matching::Prune;
 pub use memory::MemoryStore;
 pub use method::UnlockMethod;
 pub use namespace::Namespace;
+pub use refresh::{Answer, Claim, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason, TokenStoreExt};
 pub use secret::Secret;
 pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;
 pub use status::{FileStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
+pub use token_lock::TokenLock;
 pub use transaction::Transaction;
 pub use unlock::{External, ExternalKey, ExternalSlot, Keychain, Passphrase, RecoveryKey, Unlock};
 pub use version::Version;

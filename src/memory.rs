@@ -6,8 +6,9 @@ use crate::{
     error::Result,
     matching::Prune,
     memory_rows::MemoryRows,
-    namespace::{Namespace, delegate_token_store},
+    namespace::Namespace,
     namespaces::{Namespaces, check_name},
+    store::delegate_token_store,
     transaction::Transaction,
 };
 
@@ -97,4 +98,4 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-delegate_token_store!(MemoryStore);
+delegate_token_store!(impl for MemoryStore: |store| store.tokens());

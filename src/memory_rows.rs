@@ -1,15 +1,22 @@
 //! Rows that are in memory only.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
     changes::ChangeSet,
     error::{Error, Result},
-    id::Origin,
+    id::{Origin, TokenId},
     namespaces::Namespaces,
     owner::Owner,
+    token_lock::TokenLock,
 };
 
 #[derive(Debug)]
@@ -19,6 +26,24 @@ pub(crate) struct MemoryRows {
     writer: Mutex<()>,
     /// The thread that is in a transaction.
     transaction: Owner,
+    locks: Arc<Mutex<Locks>>,
+}
+
+/// A token, by its namespace and its id.
+type Key = (Box<str>, TokenId);
+
+#[derive(Debug, Default)]
+struct Locks {
+    held: HashSet<Key>,
+    /// The tokens with which a request may be under way.
+    started: HashSet<Key>,
+}
+
+/// The lock on one token, until it is dropped.
+struct MemoryLock {
+    locks: Arc<Mutex<Locks>>,
+    token: Key,
+    was_left_unfinished: bool,
 }
 
 impl MemoryRows {
@@ -29,7 +54,20 @@ impl MemoryRows {
             rows: RwLock::new(Namespaces::empty(Origin::of(("memory", number)))),
             writer: Mutex::default(),
             transaction: Owner::default(),
+            locks: Arc::default(),
         }
+    }
+
+    /// Locks the token of that id, if the lock is free.
+    pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+        self.check_outside_transaction()?;
+        let token: Key = (namespace.into(), id.clone());
+        let mut locks = self.locks.lock();
+        if !locks.held.insert(token.clone()) {
+            return Ok(None);
+        }
+        let was_left_unfinished = locks.started.contains(&token);
+        Ok(Some(Box::new(MemoryLock { locks: self.locks.clone(), token, was_left_unfinished })))
     }
 
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Namespaces) -> R) -> Result<R> {
@@ -53,5 +91,30 @@ impl MemoryRows {
 
     fn check_outside_transaction(&self) -> Result<()> {
         if self.transaction.is_this_thread() { Err(Error::InTransaction) } else { Ok(()) }
+    }
+}
+
+impl TokenLock for MemoryLock {
+    fn is_held(&self) -> bool {
+        true
+    }
+
+    fn start(&self) -> Result<()> {
+        self.locks.lock().started.insert(self.token.clone());
+        Ok(())
+    }
+
+    fn was_left_unfinished(&self) -> bool {
+        self.was_left_unfinished
+    }
+
+    fn finish(self: Box<Self>) {
+        self.locks.lock().started.remove(&self.token);
+    }
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.locks.lock().held.remove(&self.token);
     }
 }

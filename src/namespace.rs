@@ -15,6 +15,7 @@ use crate::{
     snapshot::Snapshot,
     store::TokenStore,
     token::Token,
+    token_lock::TokenLock,
 };
 
 /// The tokens of one namespace of a store: a [`TokenStore`] of its own within the store.
@@ -159,6 +160,13 @@ impl TokenStore for Namespace {
         self.write(move |changes| changes.delete_if(&id, revision), |_| None)
     }
 
+    fn lock_token(&self, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+        match &self.store {
+            Backing::File(engine) => engine.lock_token(self.name(), id),
+            Backing::Memory(rows) => rows.lock_token(self.name(), id),
+        }
+    }
+
     #[cfg(feature = "import")]
     fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
         let batch = batch.clone();
@@ -166,61 +174,6 @@ impl TokenStore for Namespace {
         Some(self.write(save, |_| None))
     }
 }
-
-/// Makes a store of which `tokens()` is the default namespace a `TokenStore` with the operations of that namespace.
-macro_rules! delegate_token_store {
-    ($store:ty) => {
-        impl $crate::store::TokenStore for $store {
-            fn save_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::id::TokenId> {
-                self.tokens().save_token(token)
-            }
-
-            fn find_token(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
-                self.tokens().find_token(query)
-            }
-
-            fn find_token_by_id(
-                &self,
-                id: &$crate::id::TokenId,
-            ) -> $crate::error::Result<Option<$crate::token::Token>> {
-                self.tokens().find_token_by_id(id)
-            }
-
-            fn get_tokens(&self) -> $crate::error::Result<Vec<$crate::token::Token>> {
-                self.tokens().get_tokens()
-            }
-
-            fn delete_token(&self, id: &$crate::id::TokenId) -> $crate::error::Result<bool> {
-                self.tokens().delete_token(id)
-            }
-
-            fn delete_tokens(&self) -> $crate::error::Result<usize> {
-                self.tokens().delete_tokens()
-            }
-
-            fn find_stored(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
-                self.tokens().find_stored(query)
-            }
-
-            fn replace_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::token::Token> {
-                self.tokens().replace_token(token)
-            }
-
-            fn delete_token_if(&self, id: &$crate::id::TokenId, revision: u64) -> $crate::error::Result<bool> {
-                self.tokens().delete_token_if(id, revision)
-            }
-
-            #[cfg(feature = "import")]
-            fn save_batch(
-                &self,
-                batch: &$crate::batch::Batch,
-            ) -> Option<$crate::error::Result<Vec<$crate::batch::Saved>>> {
-                self.tokens().save_batch(batch)
-            }
-        }
-    };
-}
-pub(crate) use delegate_token_store;
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

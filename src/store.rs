@@ -1,15 +1,18 @@
 //! The contract of the six operations, and of those that build on them.
 
+use std::sync::Arc;
+
 #[cfg(feature = "import")]
 use crate::batch::{Batch, Saved};
 use crate::{
     error::{Error, Result, StoreOperation},
     id::TokenId,
     token::Token,
+    token_lock::TokenLock,
 };
 
 /// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, with complete rules,
-/// and three more that have a default.
+/// and four more that have a default.
 ///
 /// [`matching`](crate::matching) has the rules of which stored token is meant, and an application's own store can build
 /// on them; `testing::conformance` (feature `testing`) checks a store against them. The trait is object safe: libraries
@@ -164,6 +167,37 @@ pub trait TokenStore: Send + Sync {
         Err(Error::Unsupported { operation: StoreOperation::DeleteTokenIf })
     }
 
+    /// Locks the stored token of that id against all other threads and processes, if the lock is free. `None`: another
+    /// holds it. Never waits. A token that is not stored can be locked too. The lock keeps out only others who lock:
+    /// every operation goes on.
+    ///
+    /// Before it gives the lock, a store looks whether a save would succeed, so that no holder spends a refresh token
+    /// whose successor cannot be saved.
+    ///
+    /// The default returns [`Unsupported`](Error::Unsupported). With this operation and with
+    /// [`replace_token`](Self::replace_token) a store has all of [`TokenStoreExt`](crate::TokenStoreExt).
+    ///
+    /// # Errors
+    ///
+    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation;
+    /// - the error that a save would have, as far as the store can tell beforehand.
+    ///
+    /// ```
+    /// use tokenkeep::{MemoryStore, TokenId, TokenStore};
+    ///
+    /// let store = MemoryStore::new();
+    /// let id = TokenId::from("1");
+    /// let lock = store.lock_token(&id)?.expect("nobody else holds it");
+    /// assert!(store.lock_token(&id)?.is_none());
+    /// drop(lock);
+    /// assert!(store.lock_token(&id)?.is_some());
+    /// # Ok::<(), tokenkeep::Error>(())
+    /// ```
+    fn lock_token(&self, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+        let _ = id;
+        Err(Error::Unsupported { operation: StoreOperation::LockToken })
+    }
+
     /// Saves a batch as one change. `None`: this store has no such operation, and the import saves row by row.
     ///
     /// For the stores of this crate only: nobody else can make a batch or name its type.
@@ -174,3 +208,78 @@ pub trait TokenStore: Send + Sync {
         None
     }
 }
+
+/// Makes a type a `TokenStore` with the operations of another one.
+macro_rules! delegate_token_store {
+    (impl $([$($generics:tt)*])? for $store:ty: |$this:ident| $operations:expr) => {
+        impl$(<$($generics)*>)? $crate::store::TokenStore for $store {
+            fn save_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::id::TokenId> {
+                let $this = self;
+                $operations.save_token(token)
+            }
+
+            fn find_token(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
+                let $this = self;
+                $operations.find_token(query)
+            }
+
+            fn find_token_by_id(
+                &self,
+                id: &$crate::id::TokenId,
+            ) -> $crate::error::Result<Option<$crate::token::Token>> {
+                let $this = self;
+                $operations.find_token_by_id(id)
+            }
+
+            fn get_tokens(&self) -> $crate::error::Result<Vec<$crate::token::Token>> {
+                let $this = self;
+                $operations.get_tokens()
+            }
+
+            fn delete_token(&self, id: &$crate::id::TokenId) -> $crate::error::Result<bool> {
+                let $this = self;
+                $operations.delete_token(id)
+            }
+
+            fn delete_tokens(&self) -> $crate::error::Result<usize> {
+                let $this = self;
+                $operations.delete_tokens()
+            }
+
+            fn find_stored(&self, query: &$crate::token::Token) -> $crate::error::Result<Option<$crate::token::Token>> {
+                let $this = self;
+                $operations.find_stored(query)
+            }
+
+            fn replace_token(&self, token: &$crate::token::Token) -> $crate::error::Result<$crate::token::Token> {
+                let $this = self;
+                $operations.replace_token(token)
+            }
+
+            fn delete_token_if(&self, id: &$crate::id::TokenId, revision: u64) -> $crate::error::Result<bool> {
+                let $this = self;
+                $operations.delete_token_if(id, revision)
+            }
+
+            fn lock_token(
+                &self,
+                id: &$crate::id::TokenId,
+            ) -> $crate::error::Result<Option<Box<dyn $crate::token_lock::TokenLock>>> {
+                let $this = self;
+                $operations.lock_token(id)
+            }
+
+            #[cfg(feature = "import")]
+            fn save_batch(
+                &self,
+                batch: &$crate::batch::Batch,
+            ) -> Option<$crate::error::Result<Vec<$crate::batch::Saved>>> {
+                let $this = self;
+                $operations.save_batch(batch)
+            }
+        }
+    };
+}
+pub(crate) use delegate_token_store;
+
+delegate_token_store!(impl [S: TokenStore + ?Sized] for Arc<S>: |store| (**store));

@@ -17,8 +17,8 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 /// | `External` | `External` (other than a bad name or too much data), `NoneOpened` | connect the device, or use another unlock method |
 /// | `NoKeySlot` | `NoSlotFor`, `NoneOpened` | use another unlock method |
 /// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
-/// | `Busy` | `Busy`, `ChangedMeanwhile` | try again |
-/// | `Conflict` | `Conflict` | read the token again, then decide |
+/// | `Busy` | `Busy`, `ChangedMeanwhile`, `Refreshing`, `BackedOff` | try again |
+/// | `Conflict` | `Conflict`, `ClaimEnded` | read the token again, then decide |
 /// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked`, `BadRow` (another store key) | open the keystore again |
 /// | `Invalid` | `Keychain` (bad service name), `External` (bad name, too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`, `InTransaction` | change what the application asks for |
 /// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
@@ -58,9 +58,9 @@ pub enum ErrorKind {
     NoKeySlot,
     /// The permissions of a file or directory are in the way.
     Permission,
-    /// Somebody else is writing: the same call may succeed later.
+    /// Another thread or process is at work, or a server asked to wait: the same call may succeed later.
     Busy,
-    /// The stored token is not the one that the caller has read.
+    /// The stored token may be another than the one that the caller has read.
     Conflict,
     /// This handle cannot be used any more, and the keystore has to be opened again.
     Reopen,
@@ -114,8 +114,10 @@ impl Error {
             }
             Self::External { .. } => ErrorKind::External,
             Self::UnsafePermissions { .. } => ErrorKind::Permission,
-            Self::Busy { .. } | Self::ChangedMeanwhile { .. } => ErrorKind::Busy,
-            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Busy { .. } | Self::ChangedMeanwhile { .. } | Self::Refreshing { .. } | Self::BackedOff { .. } => {
+                ErrorKind::Busy
+            }
+            Self::Conflict { .. } | Self::ClaimEnded => ErrorKind::Conflict,
             Self::Replaced { .. }
             | Self::PathChanged { .. }
             | Self::Rekeyed { .. }
@@ -151,12 +153,17 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, although neither the application nor a person changes anything: another
-    /// writer is at work, memory is short, or the keychain or an external
-    /// provider did not answer in time. Wait before trying again.
+    /// writer is at work, a server asked to wait, memory is short, or the keychain or an external provider did not answer
+    /// in time. Wait before trying again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::ChangedMeanwhile { .. } | Self::KdfMemory { .. } | Self::Random => true,
+            Self::Busy { .. }
+            | Self::ChangedMeanwhile { .. }
+            | Self::Refreshing { .. }
+            | Self::BackedOff { .. }
+            | Self::KdfMemory { .. }
+            | Self::Random => true,
             Self::Keychain { why } => matches!(why, KeychainFailure::TimedOut { .. }),
             Self::External { why, .. } => {
                 matches!(why, ExternalFailure::TimedOut { .. } | ExternalFailure::NoThread)

@@ -174,11 +174,14 @@ pub enum FileOperation {
 #[non_exhaustive]
 pub enum StoreOperation {
     /// [`replace_token`](crate::TokenStore::replace_token).
-    #[error("replace a token")]
+    #[error("replace a token atomically")]
     ReplaceToken,
     /// [`delete_token_if`](crate::TokenStore::delete_token_if).
-    #[error("delete a token of a given revision")]
+    #[error("delete a token of a given revision atomically")]
     DeleteTokenIf,
+    /// [`lock_token`](crate::TokenStore::lock_token).
+    #[error("lock a token against other threads and processes")]
+    LockToken,
 }
 
 /// What is too large: the reason in [`Error::TooLarge`](crate::Error::TooLarge).
@@ -255,6 +258,9 @@ pub enum Unstorable {
     /// An id was saved that leaves no number for the ids that the store chooses.
     #[error("the store has no number left to choose an id from; give the token an id")]
     NoIdLeft,
+    /// The answer to a refresh needs an access token (RFC 6749, 5.1).
+    #[error("the answer to a refresh has no access token; pass the server's error on instead")]
+    NoAccessToken,
     /// Only a token that a store keeps can be sealed as a row.
     #[error("it has no id or no revision: seal what a store is about to write")]
     NeverStored,
@@ -272,8 +278,8 @@ pub enum UnsafePermissions {
         /// The permission bits.
         mode: u32,
     },
-    /// Every user can replace files in the directory.
-    #[error("is a directory in which every user can replace files (mode {mode:04o}): set its mode to 0700")]
+    /// Other users can replace files in the directory.
+    #[error("is a directory in which other users can replace files (mode {mode:04o}): set its mode to 0700")]
     #[non_exhaustive]
     DirectoryMode {
         /// The permission bits.
@@ -301,8 +307,8 @@ pub enum UnsafePermissions {
         /// The owner's user id.
         owner: u32,
     },
-    /// The lock file belongs to another user, who could hold it for ever.
-    #[error("is a lock file of user {owner}, who could block every save: delete it")]
+    /// The lock file, or the directory of lock files, belongs to another user, who could hold a lock for ever.
+    #[error("belongs to user {owner}, who could hold its lock for ever: delete it")]
     #[non_exhaustive]
     ForeignLock {
         /// The owner's user id.

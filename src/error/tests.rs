@@ -74,6 +74,7 @@ examples! { operations, FileOperation:
 examples! { store_operations, StoreOperation:
     ReplaceToken => [StoreOperation::ReplaceToken],
     DeleteTokenIf => [StoreOperation::DeleteTokenIf],
+    LockToken => [StoreOperation::LockToken],
 }
 
 examples! { costs, KdfCost:
@@ -131,6 +132,7 @@ examples! { unstorable, Unstorable:
     UserAndClientTaken => [Unstorable::UserAndClientTaken],
     UnnamedAttribute => [Unstorable::UnnamedAttribute],
     NoIdLeft => [Unstorable::NoIdLeft],
+    NoAccessToken => [Unstorable::NoAccessToken],
     NeverStored => [Unstorable::NeverStored],
 }
 
@@ -322,6 +324,9 @@ errors! {
     LastSlot => vec![Error::LastSlot],
     TooManySlots => each(slot_limits(), |what| Error::TooManySlots { what, limit: most(what) }),
     Busy => vec![Error::Busy { path: path(), waited: Duration::from_secs(10) }],
+    Refreshing => vec![Error::Refreshing { waited: Duration::from_secs(30) }],
+    BackedOff => vec![Error::BackedOff { until: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000) }],
+    ClaimEnded => vec![Error::ClaimEnded],
     Conflict => vec![Error::Conflict { current: 7 }],
     NoSuchToken => vec![Error::NoSuchToken],
     OtherClient => vec![Error::OtherClient { id: "42".into() }],
@@ -444,7 +449,10 @@ fn only_what_may_pass_by_itself_is_retryable() {
         .filter(|(_, examples)| examples.iter().any(Error::is_retryable))
         .map(|(variant, _)| variant)
         .collect();
-    assert_eq!(retryable, ["KdfMemory", "Keychain", "External", "Busy", "ChangedMeanwhile", "Random"]);
+    assert_eq!(
+        retryable,
+        ["KdfMemory", "Keychain", "External", "Busy", "Refreshing", "BackedOff", "ChangedMeanwhile", "Random"]
+    );
     let refused = Error::Io {
         operation: FileOperation::Write,
         path: path(),

@@ -29,10 +29,10 @@ impl Access {
 #[cfg(unix)]
 mod platform {
     use std::{
-        fs::Permissions,
+        fs::{DirBuilder, Permissions},
         os::unix::{
             ffi::OsStringExt,
-            fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
         },
     };
 
@@ -49,9 +49,11 @@ mod platform {
     const UNNOTED: OFlags = OFlags::empty();
 
     const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
+    const WRITE_BY_OTHERS: u32 = 0o022;
     const WRITE_BY_ALL: u32 = 0o002;
     const STICKY: u32 = 0o1000;
     const PRIVATE: u32 = 0o600;
+    const PRIVATE_DIRECTORY: u32 = 0o700;
     const ROOT: u32 = 0;
 
     impl Access {
@@ -94,6 +96,18 @@ mod platform {
             let owner = directory.uid();
             if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
                 return Err(refuse(path, UnsafePermissions::ForeignDirectory { owner }));
+            }
+            Ok(())
+        }
+
+        /// That only we can put files into a directory of ours.
+        pub(crate) fn check_private_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
+            let (owner, mode) = (directory.uid(), directory.mode() & 0o7777);
+            if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
+                return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
+            }
+            if self.is_checked() && mode & WRITE_BY_OTHERS != 0 {
+                return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
             }
             Ok(())
         }
@@ -172,6 +186,11 @@ mod platform {
             (Err(_), Access::Unchecked) => Ok(()),
             (set, _) => set,
         }
+    }
+
+    /// Makes a directory for us alone.
+    pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path)
     }
 
     /// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it
@@ -314,6 +333,10 @@ mod platform {
             Ok(())
         }
 
+        pub(crate) fn check_private_directory(self, _: &Path, _: &Metadata) -> Result<()> {
+            Ok(())
+        }
+
         pub(crate) fn check_directory(self, _: &Path, _: &Metadata) -> Result<()> {
             Ok(())
         }
@@ -335,6 +358,8 @@ mod platform {
     pub(crate) fn make_private(_: &File, _: Access) -> io::Result<()> {
         Ok(())
     }
+
+    pub(crate) use fs::create_dir as make_private_directory;
 
     /// A directory cannot be opened to be synced.
     pub(crate) fn open_directory(_: &Path) -> io::Result<File> {
@@ -366,6 +391,6 @@ mod platform {
 }
 
 pub(crate) use platform::{
-    check_room, is_mount_point, kind, lock_options, make_private, mode, names, not_opened, offers_full_sync,
-    open_directory, open_options, patiently, rename_new, sync,
+    check_room, is_mount_point, kind, lock_options, make_private, make_private_directory, mode, names, not_opened,
+    offers_full_sync, open_directory, open_options, patiently, rename_new, sync,
 };

@@ -12,6 +12,7 @@ use std::{
     fs::{self, File, TryLockError},
     io, mem,
     path::{Path, PathBuf},
+    process,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -52,9 +53,11 @@ impl Wait {
 /// The lock, until it is dropped. A process that dies gives it up too.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    file: File,
+    pub(super) file: File,
     identity: Option<Identity>,
     path: PathBuf,
+    /// The process that opened it.
+    process: u32,
 }
 
 /// The request of one handle for the lock, while it waits. It keeps its place in the queue if its caller gives up, so
@@ -116,7 +119,7 @@ impl StoreFile {
 
     /// That nobody else can hold a lock file for ever. Checks the lock files that exist.
     pub(super) fn check_lock_files(&self) -> Result<()> {
-        [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(suffix).map(drop))
+        [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(&beside(&self.path, suffix)).map(drop))
     }
 
     /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see
@@ -130,7 +133,7 @@ impl StoreFile {
 
     /// The lock, if it is free and nobody waits for it.
     fn try_lock(&self) -> Result<Option<Lock>> {
-        let lock = self.open_lock(LOCK)?;
+        let lock = self.open_lock(&beside(&self.path, LOCK))?;
         if !self.is_queue_empty()? {
             return Ok(None);
         }
@@ -139,12 +142,12 @@ impl StoreFile {
 
     /// The lock, if it is free.
     fn try_lock_past_queue(&self) -> Result<Option<Lock>> {
-        let lock = self.open_lock(LOCK)?;
+        let lock = self.open_lock(&beside(&self.path, LOCK))?;
         try_lock(|| lock.file.try_lock(), &lock.path).map(|locked| locked.then_some(lock))
     }
 
     fn is_queue_empty(&self) -> Result<bool> {
-        let Some(queue) = self.open_existing_lock(QUEUE)? else { return Ok(true) };
+        let Some(queue) = self.open_existing_lock(&beside(&self.path, QUEUE))? else { return Ok(true) };
         // Shared, so that two who look see no queue in each other.
         try_lock(|| queue.file.try_lock_shared(), &queue.path)
     }
@@ -181,7 +184,8 @@ impl StoreFile {
 
     /// A request; `None` if the system has no thread for it.
     fn request(&self) -> Result<Option<Arc<Request>>> {
-        let (queue, lock) = (self.open_lock(QUEUE)?, self.open_lock(LOCK)?);
+        let [queue, lock] = [QUEUE, LOCK].map(|suffix| self.open_lock(&beside(&self.path, suffix)));
+        let (queue, lock) = (queue?, lock?);
         let request = Arc::new(Request {
             place: Mutex::new(Place::Waiting { is_wanted: true }),
             moved: Condvar::new(),
@@ -200,46 +204,44 @@ impl StoreFile {
     }
 
     /// A lock file before it is locked, and made if there is none.
-    fn open_lock(&self, suffix: &str) -> Result<Lock> {
-        let path = beside(&self.path, suffix);
+    pub(super) fn open_lock(&self, path: &Path) -> Result<Lock> {
         let mut attempts = 0..10;
         loop {
-            if let Some(lock) = self.open_existing_lock(suffix)? {
+            if let Some(lock) = self.open_existing_lock(path)? {
                 return Ok(lock);
             }
             let mut options = access::lock_options();
             options.read(true).write(true).create_new(true);
-            match access::patiently(|| options.open(&path)) {
+            match access::patiently(|| options.open(path)) {
                 // Another process has just created it. (On Windows it may also be a link that leads nowhere.)
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts.next().is_some() => {}
                 opened => {
-                    let file = opened.map_err(failed(FileOperation::Create, &path))?;
-                    access::make_private(&file, self.access).map_err(failed(FileOperation::Create, &path))?;
+                    let file = opened.map_err(failed(FileOperation::Create, path))?;
+                    access::make_private(&file, self.access).map_err(failed(FileOperation::Create, path))?;
                     return self.checked_lock(file, path);
                 }
             }
         }
     }
 
-    fn open_existing_lock(&self, suffix: &str) -> Result<Option<Lock>> {
-        let path = beside(&self.path, suffix);
+    pub(super) fn open_existing_lock(&self, path: &Path) -> Result<Option<Lock>> {
         let mut options = access::lock_options();
         options.read(true).write(true);
-        match access::patiently(|| options.open(&path)) {
+        match access::patiently(|| options.open(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             opened => {
-                let file = opened.map_err(|error| access::not_opened(&path, error))?;
+                let file = opened.map_err(|error| access::not_opened(path, error))?;
                 self.checked_lock(file, path).map(Some)
             }
         }
     }
 
     /// That no other user can open the lock file, and so hold the lock for ever.
-    fn checked_lock(&self, file: File, path: PathBuf) -> Result<Lock> {
-        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &path))?;
-        check_regular(&path, &metadata)?;
-        self.access.check_lock(&path, &metadata)?;
-        Ok(Lock { file, identity: identity(&metadata), path })
+    fn checked_lock(&self, file: File, path: &Path) -> Result<Lock> {
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
+        check_regular(path, &metadata)?;
+        self.access.check_lock(path, &metadata)?;
+        Ok(Lock { file, identity: identity(&metadata), path: path.to_owned(), process: process::id() })
     }
 }
 
@@ -292,7 +294,7 @@ fn wait_for(lock: &Lock) -> Result<()> {
 }
 
 /// `false` if others hold the lock.
-fn try_lock(lock: impl Fn() -> Result<(), TryLockError>, path: &Path) -> Result<bool> {
+pub(super) fn try_lock(lock: impl Fn() -> Result<(), TryLockError>, path: &Path) -> Result<bool> {
     loop {
         match lock() {
             Ok(()) => return Ok(true),
@@ -307,6 +309,11 @@ impl Lock {
     /// Whether it still keeps others out.
     pub(crate) fn is_at_its_path(&self) -> bool {
         leads_to(&self.path, self.identity.as_ref())
+    }
+
+    /// Whether this process has opened it. A child that was forked has a copy, which it must leave alone.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == process::id()
     }
 }
 
@@ -326,8 +333,11 @@ impl Drop for Line {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Explicitly: a child that was forked shares the descriptor, and closing ours would leave the lock to it.
-        let _ = self.file.unlock();
+        // Explicitly: a child that was forked shares the descriptor, and closing ours would leave the lock to it. Such a
+        // child closes its copy only: unlocking it would take the lock from its parent.
+        if self.is_ours() {
+            let _ = self.file.unlock();
+        }
     }
 }
 

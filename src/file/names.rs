@@ -11,8 +11,8 @@ use crate::{error::Result, secret::random};
 pub(super) const LOCK: &str = ".lock";
 /// The queue of the processes that wait for the lock.
 pub(super) const QUEUE: &str = ".queue";
-/// The directory for the claims of a later version.
-const CLAIMS: &str = ".claims";
+/// The directory of the locks on single tokens.
+pub(super) const CLAIMS: &str = ".claims";
 
 /// The path of a file beside the store.
 pub(super) fn beside(store: &Path, suffix: &str) -> PathBuf {

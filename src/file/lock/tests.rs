@@ -94,7 +94,7 @@ fn handle_that_waits_again_needs_no_second_thread() {
 fn stopped_process_in_the_queue_blocks_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let (stopped, other) = (store_in(directory.path()), store_in(directory.path()));
-    let queue = stopped.open_lock(QUEUE).unwrap();
+    let queue = stopped.open_lock(&beside(&stopped.path, QUEUE)).unwrap();
     queue.file.lock().unwrap();
     drop(other.lock(&wait(LONG)).unwrap());
     drop(other.lock(&wait(LONG)).unwrap());

@@ -1,0 +1,527 @@
+//! A claim: given, used, and ended with the server's answer.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    process,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    Answer, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason,
+    error::Unsaved,
+    need::{LONGEST_BACK_OFF, Verdict, less_thousandths},
+    waiting,
+};
+use crate::{
+    error::{Error, ErrorKind, Result, Unstorable},
+    id::TokenId,
+    store::TokenStore,
+    token::{Expiry, Fields, Token},
+    token_lock::TokenLock,
+};
+
+/// The first and the longest pause between two attempts to save a new token.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// The first and the longest back-off where the server has not named one.
+const BACK_OFFS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often a change of the row is tried again because another change came first.
+const MOST_CONFLICTS: u32 = 100;
+/// How long a sign-out waits for a refresh.
+const BEFORE_SIGN_OUT: Duration = Duration::from_secs(5);
+/// How often the row is read while an earlier holder's request may still succeed.
+const BETWEEN_READS: Duration = Duration::from_millis(500);
+
+/// A call that begins a refresh.
+pub(super) struct Attempt {
+    pub(super) store: Arc<dyn TokenStore>,
+    pub(super) need: Need,
+    pub(super) id: TokenId,
+    /// The token as it was at the beginning of the call.
+    pub(super) first: Token,
+    pub(super) started: Instant,
+}
+
+impl Attempt {
+    /// Waits for the answer, and blocks the thread.
+    pub(super) fn wait(self) -> Result<Refresh> {
+        let mut row = self.first.clone();
+        loop {
+            let moment = waiting::now();
+            if let Some(answer) = self.look(row)? {
+                return Ok(answer);
+            }
+            waiting::wait(moment, self.left()?);
+            row = self.row()?;
+        }
+    }
+
+    /// The same for a task.
+    pub(super) async fn wait_async(self) -> Result<Refresh> {
+        let mut row = self.first.clone();
+        loop {
+            let moment = waiting::now();
+            if let Some(answer) = self.look(row)? {
+                return Ok(answer);
+            }
+            waiting::changed(moment, self.left()?).await;
+            row = self.row()?;
+        }
+    }
+
+    /// The answer; `None` if another caller refreshes the token, and this one has to wait for it.
+    fn look(&self, row: Token) -> Result<Option<Refresh>> {
+        let is_enough = match self.need.judge(&row, &self.first)? {
+            Verdict::Settled(answer) => return Ok(Some(answer)),
+            Verdict::Refresh { is_enough } => is_enough,
+        };
+        let Some(lock) = self.store.lock_token(&self.id)?.map(Held::new) else {
+            return Ok(is_enough.then_some(Refresh::Stale(row, StaleReason::Refreshing)));
+        };
+        // The holder before may just have refreshed it.
+        let row = self.row()?;
+        match self.need.judge(&row, &self.first)? {
+            Verdict::Settled(answer) => {
+                lock.finish();
+                Ok(Some(answer))
+            }
+            Verdict::Refresh { .. } => Ok(Some(Refresh::Claimed(Claim::new(self, row, lock)))),
+        }
+    }
+
+    fn row(&self) -> Result<Token> {
+        self.store.find_token_by_id(&self.id)?.ok_or(Error::NoSuchToken)
+    }
+
+    /// How long the caller still waits.
+    fn left(&self) -> Result<Duration> {
+        let waited = self.started.elapsed();
+        let left = self.need.limits().timeout.saturating_sub(waited);
+        if left.is_zero() { Err(Error::Refreshing { waited }) } else { Ok(left) }
+    }
+}
+
+/// A lock of this process, whose end wakes the others that wait.
+struct Held(Option<Box<dyn TokenLock>>);
+
+impl Held {
+    fn new(lock: Box<dyn TokenLock>) -> Self {
+        Self(Some(lock))
+    }
+
+    fn get(&self) -> Result<&dyn TokenLock> {
+        self.0.as_deref().ok_or(Error::ClaimEnded)
+    }
+
+    fn finish(mut self) {
+        if let Some(lock) = self.0.take() {
+            lock.finish();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        waiting::wake_all();
+    }
+}
+
+/// The right to refresh one token: no other thread or process has it at the same time.
+///
+/// [`TokenStoreExt::begin_refresh`](crate::TokenStoreExt::begin_refresh) gives it. Read the token with
+/// [`token`](Self::token), ask the server, and end the claim with [`complete`](Self::complete),
+/// [`sign_in_again`](Self::sign_in_again), [`retry_later`](Self::retry_later) or [`finish`](Self::finish). Dropping it
+/// gives it up. It also ends with its process. It can be sent to another thread, and may be held for minutes, for
+/// example while a person consents.
+///
+/// A child process that was forked while its parent held a claim cannot use it, and keeps it taken until it ends or
+/// starts another program. So fork before you claim.
+///
+/// ```
+/// # use tokenkeep::{MemoryStore, Need, Refresh, Token, TokenStore, TokenStoreExt};
+/// # let store = MemoryStore::new();
+/// # let query = Token::builder().user_name("ada").build();
+/// # store.save_token(&query.to_builder().refresh_token("r").build())?;
+/// if let Refresh::Claimed(claim) = store.begin_refresh(&query, Need::default())? {
+///     println!("until {:?}", claim.trusted_until());
+///     let refresh_token = claim.token()?.refresh_token().unwrap().expose_secret();
+///     // … ask the server …
+///     let response = Token::builder().access_token("new").expiry_unknown().build();
+///     let saved = claim.complete(response)?;
+///     assert_eq!(saved.refresh_token().unwrap().expose_secret(), "r");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping a claim gives it up"]
+pub struct Claim {
+    store: Arc<dyn TokenStore>,
+    need: Need,
+    id: TokenId,
+    token: Token,
+    lock: Held,
+    process: u32,
+    /// When the claim was given or renewed, by both clocks: one may be set, the other one may stand while the computer
+    /// sleeps.
+    since: (Instant, SystemTime),
+}
+
+impl Claim {
+    fn new(attempt: &Attempt, token: Token, lock: Held) -> Self {
+        let Attempt { store, need, id, .. } = attempt;
+        let since = (Instant::now(), need.time());
+        let (store, need, id) = (store.clone(), need.clone(), id.clone());
+        Self { store, need, id, token, lock, process: process::id(), since }
+    }
+
+    /// The stored token, to be sent to the server now. The next holder of the claim will know that a request may have
+    /// been sent, should this one end without an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimEnded`](Error::ClaimEnded) if the claim cannot be trusted any more: it is older than
+    /// [`Need::trusted_for`] or than its lease, also because the computer slept; its lock file was removed; or this
+    /// process is a forked child. And the store's own errors. Send no request then.
+    pub fn token(&self) -> Result<&Token> {
+        if self.is_trusted()? {
+            self.lock.get()?.start()?;
+            return Ok(&self.token);
+        }
+        Err(Error::ClaimEnded)
+    }
+
+    /// Until when the claim is trusted.
+    #[must_use]
+    pub fn trusted_until(&self) -> SystemTime {
+        let (_, since) = self.since;
+        since.checked_add(self.trusted_for()).unwrap_or(since)
+    }
+
+    /// Whether an earlier holder may have sent the same refresh token and never saved an answer, because its process was
+    /// killed or it was dropped. The server may then refuse the token: it has been used.
+    #[must_use]
+    pub fn was_left_unfinished(&self) -> bool {
+        self.lock.get().is_ok_and(TokenLock::was_left_unfinished)
+    }
+
+    /// Begins the time again for which the claim is trusted. For a holder that waits for a person.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimEnded`](Error::ClaimEnded) if it is not trusted any more, and the store's own errors.
+    pub fn renew(&mut self) -> Result<()> {
+        if !self.is_trusted()? {
+            return Err(Error::ClaimEnded);
+        }
+        self.lock.get()?.renew()?;
+        self.since = (Instant::now(), self.need.time());
+        Ok(())
+    }
+
+    fn trusted_for(&self) -> Duration {
+        let lease = self.lock.get().ok().and_then(TokenLock::lease);
+        let trusted_for = self.need.limits().trusted_for;
+        lease.map_or(trusted_for, |lease| lease.min(trusted_for))
+    }
+
+    fn is_trusted(&self) -> Result<bool> {
+        let (instant, time) = self.since;
+        let age = self.need.time().duration_since(time).unwrap_or_default().max(instant.elapsed());
+        Ok(self.process == process::id() && age < self.trusted_for() && self.lock.get()?.is_held())
+    }
+
+    /// Ends the claim with the server's answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`complete`](Self::complete), [`sign_in_again`](Self::sign_in_again) and
+    /// [`retry_later`](Self::retry_later); for [`Answer::Failed`] its error, at the step
+    /// [`Request`](RefreshStep::Request).
+    pub fn finish(self, answer: Answer) -> Result<Refreshed, RefreshError> {
+        match answer {
+            Answer::Token(response) => self.complete(response).map(Refreshed::Fresh),
+            Answer::SignInAgain => self.sign_in_again(),
+            Answer::RetryLater(after) => self.retry_later(after),
+            // Without `finish` of the lock: the request may have arrived.
+            Answer::Failed(cause) => match self.back_off(None)? {
+                Row::Others(row) => Ok(Refreshed::Fresh(row)),
+                Row::Ours(_) => Err(RefreshError::new(RefreshStep::Request, Error::Other(cause))),
+            },
+        }
+    }
+
+    /// Saves a token response (RFC 6749, 6), and returns the stored token.
+    ///
+    /// The response needs an access token. Its expiry replaces the stored one; without an expiry it is unknown. A missing
+    /// refresh token, and missing scopes, keep the stored ones. The token type, the API domain, the ID token and
+    /// attributes are taken from the response if it has them. Id, user name, client and redirect URL stay. The response
+    /// may be built from nothing or from [`token`](Self::token): the expiry of that token is not taken over.
+    ///
+    /// If the stored token has another refresh token by now, because the user has signed in again, that one stays, and is
+    /// returned. A row that was deleted meanwhile is not added again.
+    ///
+    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says.
+    ///
+    /// # Errors
+    ///
+    /// The error of the save, at the step [`Save`](RefreshStep::Save), with the new token: among them
+    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and those of the kind
+    /// [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
+    pub fn complete(self, response: Token) -> Result<Token, RefreshError> {
+        let response = self.settled(&response);
+        let started = Instant::now();
+        let (mut pause, mut conflicts) = (PAUSES.0, 0_u32);
+        loop {
+            let left = self.need.limits().timeout.saturating_sub(started.elapsed());
+            match self.save(&response) {
+                Ok(token) => {
+                    self.lock.finish();
+                    return Ok(token);
+                }
+                Err(Error::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts = conflicts.saturating_add(1),
+                Err(error) if may_pass(&error) && !left.is_zero() => {
+                    thread::sleep(pause.min(left));
+                    pause = pause.saturating_mul(2).min(PAUSES.1);
+                }
+                Err(error) => return Err(RefreshError::unsaved(error, Unsaved { claim: self, response })),
+            }
+        }
+    }
+
+    /// The response with the times that it has, and none that it took over from the old token.
+    fn settled(&self, response: &Token) -> Token {
+        let old = self.token.fields();
+        let mut fields = response.fields().clone();
+        let was_read = fields.stored.is_some();
+        if fields.expires_at == Expiry::Unset || (was_read && fields.expires_at == old.expires_at) {
+            fields.expires_at = Expiry::Unknown;
+        }
+        let own = fields.received_at.filter(|received| !was_read || Some(*received) != old.received_at);
+        fields.received_at = Some(own.unwrap_or_else(|| self.need.time().into()));
+        fields.stored = None;
+        fields.into()
+    }
+
+    /// Saves the response over the row, if that has the refresh token that was sent.
+    fn save(&self, response: &Token) -> Result<Token> {
+        if response.access_token().is_none() {
+            return Err(Error::Unstorable { why: Unstorable::NoAccessToken });
+        }
+        let row = self.row()?;
+        // After a save that could not be synced: it is made again.
+        let is_response = row.access_token() == response.access_token()
+            && response.refresh_token().is_none_or(|token| row.refresh_token() == Some(token));
+        if row.refresh_token() != self.token.refresh_token() && !is_response {
+            return Ok(row);
+        }
+        self.store.replace_token(&refreshed(&row, response))
+    }
+
+    /// The new token where it was not saved.
+    pub(super) fn unsaved_token(&self, response: &Token) -> Token {
+        refreshed(&self.token, response).without_revision()
+    }
+
+    /// The server has refused the refresh token (`invalid_grant`). If the stored token has changed meanwhile, it is
+    /// returned as [`Fresh`](Refreshed::Fresh). Else it is marked, so that nobody sends it again; nothing is deleted, and
+    /// the mark goes with the next sign-in. If the mark cannot be saved, the next caller asks the server again.
+    ///
+    /// Blocks as a save does. In a store with leases, if an earlier holder
+    /// [left its refresh unfinished](Self::was_left_unfinished), it first waits one lease for the answer of that one.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
+    pub fn sign_in_again(self) -> Result<Refreshed, RefreshError> {
+        let row = match self.wait_for_earlier_holder()? {
+            Some(row) => Row::Others(row),
+            None => {
+                let now = self.need.time();
+                self.change(|fields| {
+                    fields.rejected_at = Some(now.into());
+                    fields.retry_at = None;
+                    fields.failed_refreshes = 0;
+                })?
+            }
+        };
+        self.lock.finish();
+        Ok(match row {
+            Row::Others(row) => Refreshed::Fresh(row),
+            Row::Ours(row) => Refreshed::SignInAgain(row),
+        })
+    }
+
+    /// What an earlier holder, who may still be at work, saves within one lease.
+    fn wait_for_earlier_holder(&self) -> Result<Option<Token>> {
+        let lock = self.lock.get()?;
+        let lease = lock.lease().filter(|_| lock.was_left_unfinished()).unwrap_or_default();
+        let started = Instant::now();
+        let between_renewals = lease.checked_div(3).unwrap_or_default();
+        let mut renewed = started;
+        loop {
+            let row = self.row()?;
+            if !self.is_ours(&row) {
+                return Ok(Some(row));
+            }
+            let left = lease.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if renewed.elapsed() >= between_renewals {
+                lock.renew()?;
+                renewed = Instant::now();
+            }
+            thread::sleep(left.min(BETWEEN_READS).min(between_renewals));
+        }
+    }
+
+    /// The server cannot answer now (`temporarily_unavailable`). Nobody asks it again before that time is over, at least a
+    /// second and at most an hour; without a time, for one second, then two, four, up to a minute. Until then a token
+    /// that is still valid is returned as [`Stale`](Refreshed::Stale). If the time cannot be saved, the next caller asks
+    /// the server again.
+    ///
+    /// Blocks as a save does.
+    ///
+    /// # Errors
+    ///
+    /// [`BackedOff`](Error::BackedOff) if the token has expired, at the step [`Request`](RefreshStep::Request);
+    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
+    pub fn retry_later(self, after: Option<Duration>) -> Result<Refreshed, RefreshError> {
+        let row = self.back_off(after)?;
+        let need = self.need.clone();
+        self.lock.finish();
+        match row {
+            Row::Others(row) => Ok(Refreshed::Fresh(row)),
+            Row::Ours(row) => {
+                let until = row.retry_at().unwrap_or_else(|| need.time());
+                if need.can_use(&row) {
+                    return Ok(Refreshed::Stale(row, StaleReason::BackedOff { until }));
+                }
+                Err(RefreshError::new(RefreshStep::Request, Error::BackedOff { until }))
+            }
+        }
+    }
+
+    fn back_off(&self, after: Option<Duration>) -> Result<Row> {
+        self.change(|fields| {
+            fields.failed_refreshes = fields.failed_refreshes.saturating_add(1);
+            let wait = after.unwrap_or_else(|| own_back_off(fields.failed_refreshes));
+            let wait = wait.max(BACK_OFFS.0).min(LONGEST_BACK_OFF);
+            fields.retry_at = self.need.time().checked_add(wait).map(Into::into);
+        })
+    }
+
+    /// Changes the row, unless others have saved other tokens in it. A change that cannot be saved is returned all the
+    /// same.
+    fn change(&self, change: impl Fn(&mut Fields)) -> Result<Row> {
+        let mut conflicts = 0_u32;
+        loop {
+            let row = self.row()?;
+            if !self.is_ours(&row) {
+                return Ok(Row::Others(row));
+            }
+            let mut fields = row.fields().clone();
+            change(&mut fields);
+            let changed = fields.into();
+            match self.store.replace_token(&changed) {
+                Ok(row) => return Ok(Row::Ours(row)),
+                Err(Error::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts = conflicts.saturating_add(1),
+                Err(Error::NoSuchToken) => return Err(Error::NoSuchToken),
+                Err(_) => return Ok(Row::Ours(changed)),
+            }
+        }
+    }
+
+    fn row(&self) -> Result<Token> {
+        self.store.find_token_by_id(&self.id)?.ok_or(Error::NoSuchToken)
+    }
+
+    /// Whether the row has the tokens that the claim was given for.
+    fn is_ours(&self, row: &Token) -> bool {
+        row.access_token() == self.token.access_token() && row.refresh_token() == self.token.refresh_token()
+    }
+}
+
+/// The row at the end of a claim.
+enum Row {
+    /// Others have saved other tokens in it.
+    Others(Token),
+    Ours(Token),
+}
+
+/// The row with the token response laid over it.
+fn refreshed(row: &Token, response: &Token) -> Token {
+    let (row, over) = (row.fields().clone(), response.fields().clone());
+    let mut attributes = row.attributes;
+    attributes.extend(over.attributes);
+    Fields {
+        access_token: over.access_token,
+        refresh_token: over.refresh_token.or(row.refresh_token),
+        id_token: over.id_token.or(row.id_token),
+        expires_at: over.expires_at,
+        received_at: over.received_at,
+        refresh_expires_at: over.refresh_expires_at.or(row.refresh_expires_at),
+        rejected_at: None,
+        retry_at: None,
+        failed_refreshes: 0,
+        api_domain: over.api_domain.or(row.api_domain),
+        token_type: over.token_type.or(row.token_type),
+        scopes: if over.scopes.is_empty() { row.scopes } else { over.scopes },
+        attributes,
+        id: row.id,
+        user_name: row.user_name,
+        client_id: row.client_id,
+        client_secret: row.client_secret,
+        grant_token: row.grant_token,
+        redirect_url: row.redirect_url,
+        stored: row.stored,
+    }
+    .into()
+}
+
+/// Whether a save may succeed a little later.
+fn may_pass(error: &Error) -> bool {
+    let kinds = [ErrorKind::System, ErrorKind::Busy, ErrorKind::Permission, ErrorKind::Incomplete, ErrorKind::Other];
+    error.is_retryable() || kinds.contains(&error.kind())
+}
+
+/// One second, two, four, up to a minute, each less up to a half.
+fn own_back_off(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(6);
+    let whole = BACK_OFFS.0.saturating_mul(1 << doublings).min(BACK_OFFS.1);
+    less_thousandths(whole, RandomState::new().hash_one(failures) % 500)
+}
+
+/// Waits a moment for a refresh of the token, asks the function to revoke it, and deletes it.
+pub(super) fn sign_out(
+    store: &dyn TokenStore,
+    id: &TokenId,
+    revoke: impl FnOnce(&Token) -> Result<()>,
+) -> Result<bool> {
+    let started = Instant::now();
+    let lock = loop {
+        let moment = waiting::now();
+        let left = BEFORE_SIGN_OUT.saturating_sub(started.elapsed());
+        match store.lock_token(id) {
+            Ok(Some(lock)) => break Some(Held::new(lock)),
+            Ok(None) if !left.is_zero() => waiting::wait(moment, left),
+            // A refresh that is under way does not bring the row back.
+            Ok(None) | Err(_) => break None,
+        }
+    };
+    let Some(token) = store.find_token_by_id(id)? else { return Ok(false) };
+    revoke(&token)?;
+    let was_deleted = store.delete_token(id)?;
+    if let Some(lock) = lock {
+        lock.finish();
+    }
+    Ok(was_deleted)
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("token", &self.token).finish_non_exhaustive()
+    }
+}
