@@ -100,6 +100,9 @@ fn row_key(store_key: &Key, salt: &Salt, bound: &[u8]) -> Result<(Key, Commitmen
     derive(salt, store_key, &[ROW, digest(&SHA256, bound).as_ref()])
 }
 
+/// What a message of `blind_index` has beside its texts: two bytes, and the lengths of three texts.
+const FIXED_LEN: usize = 26;
+
 /// The blind index of a value. The client is `None` where the kind has none.
 pub(crate) fn blind_index(
     store_key: &Key,
@@ -109,9 +112,8 @@ pub(crate) fn blind_index(
     client: Option<Option<&str>>,
 ) -> Result<BlindIndex> {
     // As long from the start as it gets, because reallocating would leave a secret behind.
-    let len = 1 + 8 + 8 + 1 + 8;
     let texts = [namespace, value, client.flatten().unwrap_or_default()];
-    let len = texts.iter().fold(len, |len: usize, text| len.saturating_add(text.len()));
+    let len = texts.iter().fold(FIXED_LEN, |len: usize, text| len.saturating_add(text.len()));
     let mut message = SecretBytes::new(Vec::with_capacity(len));
     message.push(kind);
     push_text(&mut message, namespace);

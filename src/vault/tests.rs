@@ -29,7 +29,7 @@ pub(super) struct Provider {
 
 /// A provider that answers until it is asked to forget.
 #[derive(Default)]
-pub(super) struct Silent(Provider);
+pub(super) struct Silent(pub(super) Provider);
 
 impl ExternalKey for Silent {
     fn provider(&self) -> &str {
@@ -45,6 +45,7 @@ impl ExternalKey for Silent {
     }
 
     fn forget(&self, _: &ExternalSlot, _: &[u8]) -> Result<(), ExternalError> {
+        *self.0.forgotten.lock() += 1;
         std::thread::sleep(std::time::Duration::from_secs(2));
         Ok(())
     }

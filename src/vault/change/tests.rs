@@ -13,6 +13,8 @@ fn each_change_raises_the_revision() {
     let vault = vault();
     let added = vault.add_slot(&paper(2)).unwrap();
     assert_eq!((added.replaced_revision(), added.vault().revision()), (Some(1), 2));
+    assert_eq!(added.replaced(), vault.bytes());
+    assert!(format!("{added:?}").starts_with("VaultChange { vault: Vault {"), "{added:?}");
     let id = added.new_slot().unwrap();
     let (vault, _) = added.written();
     let replaced = vault.replace_slot(id, &paper(3)).unwrap();
@@ -95,6 +97,36 @@ fn silent_provider_leaves_no_key_of_another() {
     let (_, forgotten) = vault.rekey([&paper(1)]).unwrap().written();
     assert!(matches!(forgotten, Err(Error::KeyLeft { .. })), "{forgotten:?}");
     assert!(provider.keys.lock().is_empty());
+}
+
+/// A provider that does not answer would not answer for its other keys either. One that fails may forget those.
+#[test]
+fn silent_provider_is_asked_once_and_failing_one_for_each_key() {
+    let (silent, failing) = (Silent::default(), Provider::default());
+    *failing.fails_to_forget.lock() = true;
+    let asked = silent.0.forgotten.clone();
+    let silent = Unlock::from(External::new(silent).deadline(std::time::Duration::from_millis(100)));
+    let mut vault = vault();
+    for unlock in [&silent, &silent, &external(&failing), &external(&failing)] {
+        vault = vault.add_slot(unlock).unwrap().written().0;
+    }
+    let (_, forgotten) = vault.rekey([&paper(1)]).unwrap().written();
+    assert!(matches!(forgotten, Err(Error::KeyLeft { .. })), "{forgotten:?}");
+    assert_eq!((*asked.lock(), *failing.forgotten.lock()), (1, 2));
+}
+
+#[test]
+fn label_of_256_bytes_is_the_longest() {
+    let vault = vault();
+    assert!(vault.add_slot(&paper(2).label("x".repeat(256))).is_ok());
+    assert!(matches!(vault.add_slot(&paper(2).label("x".repeat(257))), Err(Error::TooLarge { size: 257, .. })));
+}
+
+#[test]
+fn unlock_method_is_tried_on_its_own_slot() {
+    let (vault, _) = vault().add_slot(&paper(2).label("second")).unwrap().written();
+    assert_eq!(vault.try_unlock(&paper(2)).unwrap().label, "second");
+    assert_eq!(vault.try_unlock(&paper(1)).unwrap().id, vault.slots()[0].id);
 }
 
 #[test]
