@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::arithmetic_side_effects, reason = "it is a test, and fails by panicking")]
 
 mod contract;
+mod locks;
 mod revisions;
 mod rules;
 
@@ -37,8 +38,8 @@ pub fn fill(store: &crate::Keystore, tokens: Vec<Token>) -> crate::Result<()> {
 /// expiry, order, ids, what the store sets, limits, threads. For the tests of an application's own store, which has to
 /// be empty and is left empty.
 ///
-/// [`replace_token`](TokenStore::replace_token) and [`delete_token_if`](TokenStore::delete_token_if) are checked unless
-/// the store answers [`Unsupported`](Error::Unsupported).
+/// [`replace_token`](TokenStore::replace_token), [`delete_token_if`](TokenStore::delete_token_if) and
+/// [`lock_token`](TokenStore::lock_token) are checked unless the store answers [`Unsupported`](Error::Unsupported).
 ///
 /// ```
 /// use tokenkeep::{MemoryStore, testing::conformance};
@@ -51,7 +52,7 @@ pub fn fill(store: &crate::Keystore, tokens: Vec<Token>) -> crate::Result<()> {
 /// At the first rule that the store breaks; the message says which.
 pub fn conformance(store: &dyn TokenStore) {
     assert_eq!(stored(store), [], "the store has to be empty at the start");
-    for check in contract::CHECKS.iter().chain(&rules::CHECKS).chain(&revisions::CHECKS) {
+    for check in contract::CHECKS.iter().chain(&rules::CHECKS).chain(&revisions::CHECKS).chain(&locks::CHECKS) {
         check(store);
         let count = stored(store).len();
         assert_eq!(store.delete_tokens().expect("delete_tokens"), count, "delete_tokens returns how many there were");

@@ -158,3 +158,6 @@ impl Drop for ClaimLock {
         self.end(false);
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;
