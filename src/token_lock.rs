@@ -10,7 +10,7 @@ use crate::error::Result;
 ///
 /// The lock ends when it is dropped, and when its process dies. A store that cannot see its holders die gives a lock
 /// with a [`lease`](Self::lease), which ends by itself unless it is renewed.
-pub trait TokenLock: Send {
+pub trait TokenLock: Send + Sync {
     /// Whether the lock still keeps others out. `false` once a lease is over, and after a program has removed the lock
     /// from under its holder.
     fn is_held(&self) -> bool;
