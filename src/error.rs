@@ -263,19 +263,17 @@ pub enum Error {
         /// How long this call waited.
         waited: Duration,
     },
-    /// Another thread or process was refreshing the token until the deadline, and the stored token has expired. Nothing
-    /// was asked of the server.
-    #[error(
-        "the token has expired, and another thread or process is refreshing it (waited {} ms): try again",
-        waited.as_millis()
-    )]
+    /// Another thread or process was refreshing the token until the deadline, and the stored token is not what was
+    /// needed. Nothing was asked of the server.
+    #[error("another thread or process is refreshing the token (waited {} ms): try again", waited.as_millis())]
     #[non_exhaustive]
     Refreshing {
         /// How long this call waited.
         waited: Duration,
     },
-    /// The stored token has expired, and the last refresh failed. No refresh is tried before this time.
-    #[error("the token has expired, and its last refresh failed: try again at {:?}", Millis::from(*until))]
+    /// The last refresh of the token failed, and the stored token is not what was needed. No refresh is tried before this
+    /// time.
+    #[error("the last refresh of the token failed: try again at {:?}", Millis::from(*until))]
     #[non_exhaustive]
     BackedOff {
         /// When the next refresh may be tried.

@@ -173,18 +173,18 @@ impl StoreFile {
         fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))
     }
 
-    /// That a replacement which is longer by that many bytes would succeed, as far as the system says so beforehand.
-    /// Changes nothing.
-    pub(crate) fn check_replaceable(&self, growth: u64) -> Result<()> {
+    /// That a replacement would succeed, as far as the system says so beforehand: one that may be longer by `growth`
+    /// bytes, on a disk with `room` more bytes than the file has. Changes nothing.
+    pub(crate) fn check_replaceable(&self, growth: u64, room: u64) -> Result<()> {
         self.check_path()?;
         self.check_writable()?;
         self.check_lock_files()?;
-        let len = self.metadata()?.len().saturating_add(growth);
-        self.check_len(len)?;
+        let len = self.metadata()?.len();
+        self.check_len(len.saturating_add(growth))?;
         if access::is_mount_point(&self.path) {
             return Err(Error::MountedFile { path: self.path.clone() });
         }
-        access::check_room(&self.directory, len).map_err(failed(FileOperation::Write, &self.path))
+        access::check_room(&self.directory, len.saturating_add(room)).map_err(failed(FileOperation::Write, &self.path))
     }
 
     /// Renames the file to a name that no file has, and returns that name.

@@ -74,6 +74,7 @@ mod method;
 mod owner;
 mod secret;
 mod time;
+mod waiting;
 
 // Beside the layers: what checks stores against the contract.
 #[cfg(feature = "__fuzzing")]
@@ -105,7 +106,7 @@ pub use snapshot::Snapshot;
 pub use status::{FileStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
-pub use token_lock::TokenLock;
+pub use token_lock::{LockAttempt, TokenLock};
 pub use transaction::Transaction;
 pub use unlock::{External, ExternalKey, ExternalSlot, Keychain, Passphrase, RecoveryKey, Unlock};
 pub use version::Version;

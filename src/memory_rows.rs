@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -16,7 +17,7 @@ use crate::{
     id::{Origin, TokenId},
     namespaces::Namespaces,
     owner::Owner,
-    token_lock::TokenLock,
+    token_lock::{LockAttempt, TokenLock},
 };
 
 #[derive(Debug)]
@@ -28,6 +29,9 @@ pub(crate) struct MemoryRows {
     transaction: Owner,
     locks: Arc<Mutex<Locks>>,
 }
+
+/// When a caller looks at a lock again, unless its end wakes the caller.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A token, by its namespace and its id.
 type Key = (Box<str>, TokenId);
@@ -59,15 +63,15 @@ impl MemoryRows {
     }
 
     /// Locks the token of that id, if the lock is free.
-    pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+    pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<LockAttempt> {
         self.check_outside_transaction()?;
         let token: Key = (namespace.into(), id.clone());
         let mut locks = self.locks.lock();
         if !locks.held.insert(token.clone()) {
-            return Ok(None);
+            return Ok(LockAttempt::Held { look_again: LOOK_AGAIN });
         }
         let was_left_unfinished = locks.started.contains(&token);
-        Ok(Some(Box::new(MemoryLock { locks: self.locks.clone(), token, was_left_unfinished })))
+        Ok(LockAttempt::Locked(Box::new(MemoryLock { locks: self.locks.clone(), token, was_left_unfinished })))
     }
 
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Namespaces) -> R) -> Result<R> {

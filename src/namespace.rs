@@ -15,7 +15,7 @@ use crate::{
     snapshot::Snapshot,
     store::TokenStore,
     token::Token,
-    token_lock::TokenLock,
+    token_lock::LockAttempt,
 };
 
 /// The tokens of one namespace of a store: a [`TokenStore`] of its own within the store.
@@ -160,7 +160,7 @@ impl TokenStore for Namespace {
         self.write(move |changes| changes.delete_if(&id, revision), |_| None)
     }
 
-    fn lock_token(&self, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+    fn lock_token(&self, id: &TokenId) -> Result<LockAttempt> {
         match &self.store {
             Backing::File(engine) => engine.lock_token(self.name(), id),
             Backing::Memory(rows) => rows.lock_token(self.name(), id),

@@ -5,15 +5,8 @@ mod claim;
 mod error;
 mod finishing;
 mod need;
-mod waiting;
 
-use std::{
-    error::Error as StdError,
-    future::Future,
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{error::Error as StdError, future::Future, ops::ControlFlow, sync::Arc, time::SystemTime};
 
 pub use answer::Answer;
 use claim::Attempt;
@@ -60,14 +53,17 @@ pub enum Refreshed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StaleReason {
-    /// Another thread or process is refreshing it. It is valid until then.
+    /// Another thread or process is refreshing it. It is still valid.
     Refreshing,
     /// The last refresh failed, and none is tried before this time. The token is still valid.
     BackedOff {
         /// When the next refresh may be tried.
         until: SystemTime,
     },
-    /// It was received a moment ago. A new one would be no better.
+    /// The store cannot be written now, because the disk is full, for example: a new token could not be saved. The
+    /// stored one is still valid.
+    NotWritable,
+    /// It was received a moment ago, and a new one would be no better. It may have expired, or have been rejected.
     JustRefreshed,
 }
 
@@ -119,8 +115,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// # Errors
     ///
     /// - [`NoSuchToken`](Error::NoSuchToken): no token is stored for the query;
-    /// - [`Refreshing`](Error::Refreshing): the token has expired, and another caller was refreshing it all the time;
-    /// - [`BackedOff`](Error::BackedOff): the token has expired, and the last refresh failed;
+    /// - [`Refreshing`](Error::Refreshing): another caller was refreshing the token all the time, and it has expired;
+    /// - [`BackedOff`](Error::BackedOff): the last refresh failed, and the token has expired;
     /// - those of [`find_stored`](TokenStore::find_stored) and [`lock_token`](TokenStore::lock_token), and the error that
     ///   a save would have.
     ///
@@ -147,7 +143,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     }
 
     /// Finds the token that the query means, and refreshes it with the function if it has to be refreshed and no other
-    /// caller does. The function sends the refresh request, with a time-out for the whole request, and says what came of
+    /// caller does. After a [`Need::rejected`] the answer may be the rejected token, as
+    /// [`JustRefreshed`](StaleReason::JustRefreshed). The function sends the refresh request, with a time-out for the whole request, and says what came of
     /// it.
     ///
     /// Blocks as [`begin_refresh`](Self::begin_refresh), the function, and [`Claim::finish`] do.
@@ -155,7 +152,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// # Errors
     ///
     /// Those of [`begin_refresh`](Self::begin_refresh), at the step [`Claim`](RefreshStep::Claim), and those of
-    /// [`Claim::finish`]. An error with a new token holds the claim: see [`RefreshError`].
+    /// [`Claim::finish`]. An error with a new token holds the claim, so retry or drop it before the next call: see
+    /// [`RefreshError`].
     fn refresh_with(
         &self,
         query: &Token,
@@ -171,12 +169,14 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         }
     }
 
-    /// The same as [`refresh_with`](Self::refresh_with) in async code, on any runtime. It blocks the task for no longer
-    /// than a find takes; the answer is saved on a thread of its own.
+    /// The same as [`refresh_with`](Self::refresh_with) in async code, on any runtime. It blocks the task for a find and,
+    /// if the token has to be refreshed, for making a small lock file: some tens of microseconds on most disks. The answer
+    /// is saved on a thread of its own.
     ///
     /// If the future is dropped before the function's future has answered, the claim is given up. The server may have
     /// handled a request that was sent all the same, and then the user has to sign in again. So run the future on a task
-    /// of its own, which is not dropped with the caller. Once the function's future has answered, the answer is saved
+    /// of its own, which is not dropped with the caller, as in
+    /// `spawn(async move { store.refresh_with_async(&query, need, request).await })`. Once the function's future has answered, the answer is saved
     /// even if the future is dropped, unless the process ends.
     ///
     /// # Errors
@@ -243,15 +243,18 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// # Ok::<(), tokenkeep::Error>(())
     /// ```
     fn sign_out(&self, id: &TokenId) -> Result<bool> {
-        claim::sign_out(self, id, |_| Ok(()))
+        claim::sign_out(self, id)
     }
 
-    /// The same as [`sign_out`](Self::sign_out), with a function that first has the server revoke the token (RFC 7009).
+    /// The same as [`sign_out`](Self::sign_out), with a function that first has the server revoke the token (RFC 7009),
+    /// also one that the server has refused. If a refresh takes longer than the 5 seconds, the function gets the token of
+    /// before.
     /// If the function fails the token stays stored, so that it can be revoked later.
     ///
     /// # Errors
     ///
-    /// Those of a delete; an error of the function is [`Error::Other`].
+    /// [`Conflict`](Error::Conflict) if other tokens were saved meanwhile, which were not revoked and stay; those of a
+    /// delete; an error of the function is [`Error::Other`].
     ///
     /// ```
     /// # use tokenkeep::{MemoryStore, Token, TokenStore, TokenStoreExt};
@@ -266,7 +269,7 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        claim::sign_out(self, id, |token| revoke(token).map_err(Error::other))
+        claim::revoke_and_sign_out(self, id, |token| revoke(token).map_err(Error::other))
     }
 }
 
@@ -279,13 +282,12 @@ enum Begun {
 }
 
 fn begin<S: TokenStore + Clone + 'static>(store: &S, query: &Token, need: Need) -> Result<Begun> {
-    let started = Instant::now();
     let first = store.find_stored(query)?.ok_or(Error::NoSuchToken)?;
     if let Verdict::Settled(answer) = need.judge(&first, &first)? {
         return Ok(Begun::Settled(answer));
     }
     let id = first.id().cloned().ok_or(Error::internal("a stored token has no id"))?;
-    Ok(Begun::Attempt(Attempt { store: Arc::new(store.clone()), need, id, first, started }))
+    Ok(Begun::Attempt(Attempt::new(Arc::new(store.clone()), need, id, first)))
 }
 
 impl Refresh {

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result, StoreOperation},
     id::TokenId,
     token::Token,
-    token_lock::TokenLock,
+    token_lock::LockAttempt,
 };
 
 /// Where an application keeps its tokens: the six operations of the Zoho CRM SDK's `TokenStore`, with complete rules,
@@ -167,9 +167,8 @@ pub trait TokenStore: Send + Sync {
         Err(Error::Unsupported { operation: StoreOperation::DeleteTokenIf })
     }
 
-    /// Locks the stored token of that id against all other threads and processes, if the lock is free. `None`: another
-    /// holds it. Never waits. A token that is not stored can be locked too. The lock keeps out only others who lock:
-    /// every operation goes on.
+    /// Locks the stored token of that id against all other threads and processes, if the lock is free. Never waits. A
+    /// token that is not stored can be locked too. The lock keeps out only others who lock: every operation goes on.
     ///
     /// Before it gives the lock, a store looks whether a save would succeed, so that no holder spends a refresh token
     /// whose successor cannot be saved.
@@ -187,13 +186,13 @@ pub trait TokenStore: Send + Sync {
     ///
     /// let store = MemoryStore::new();
     /// let id = TokenId::from("1");
-    /// let lock = store.lock_token(&id)?.expect("nobody else holds it");
-    /// assert!(store.lock_token(&id)?.is_none());
+    /// let lock = store.lock_token(&id)?.lock().expect("nobody else holds it");
+    /// assert!(store.lock_token(&id)?.lock().is_none());
     /// drop(lock);
-    /// assert!(store.lock_token(&id)?.is_some());
+    /// assert!(store.lock_token(&id)?.lock().is_some());
     /// # Ok::<(), tokenkeep::Error>(())
     /// ```
-    fn lock_token(&self, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+    fn lock_token(&self, id: &TokenId) -> Result<LockAttempt> {
         let _ = id;
         Err(Error::Unsupported { operation: StoreOperation::LockToken })
     }
@@ -264,7 +263,7 @@ macro_rules! delegate_token_store {
             fn lock_token(
                 &self,
                 id: &$crate::id::TokenId,
-            ) -> $crate::error::Result<Option<Box<dyn $crate::token_lock::TokenLock>>> {
+            ) -> $crate::error::Result<$crate::token_lock::LockAttempt> {
                 let $this = self;
                 $operations.lock_token(id)
             }

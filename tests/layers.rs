@@ -7,12 +7,13 @@ use std::{
 };
 
 /// Each module with its layer and what it may import of ours. Nothing may be imported from above, or in a circle.
-const LAYERS: [(&str, u8, &[&str]); 37] = [
+const LAYERS: [(&str, u8, &[&str]); 38] = [
     ("hardening", 0, &[]),
     ("id", 0, &[]),
     ("method", 0, &[]),
     ("owner", 0, &[]),
     ("time", 0, &[]),
+    ("waiting", 0, &[]),
     ("error", 0, &["id", "method", "time"]),
     ("secret", 0, &["error"]),
     ("token", 1, &["error", "id", "secret", "time"]),
@@ -28,7 +29,7 @@ const LAYERS: [(&str, u8, &[&str]); 37] = [
     ("codec", 2, &["error", "format", "id", "secret", "time", "token"]),
     ("seal", 2, &["error", "format", "id", "secret"]),
     ("unlock", 2, &["error", "format", "id", "kdf", "method", "seal", "secret", "slot"]),
-    ("file", 2, &["error", "format", "secret", "status", "token_lock"]),
+    ("file", 2, &["error", "format", "secret", "status", "token_lock", "waiting"]),
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
     ("namespaces", 3, &["codec", "error", "format", "id", "index", "token"]),
     ("changes", 3, &["batch", "error", "id", "index", "matching", "namespaces", "token"]),
@@ -75,7 +76,7 @@ const LAYERS: [(&str, u8, &[&str]); 37] = [
             "version",
         ],
     ),
-    ("refresh", 5, &["error", "id", "secret", "store", "token", "token_lock"]),
+    ("refresh", 5, &["error", "id", "secret", "store", "token", "token_lock", "waiting"]),
     ("snapshot", 5, &["error", "id", "index", "matching", "token"]),
     (
         "namespace",
@@ -140,7 +141,7 @@ const EXTERNAL: [(&str, &[&str]); 19] = [
     ("ring::digest", &["engine", "format", "fuzzing", "seal", "unlock"]),
     ("hashbrown::", &["index"]),
     ("humantime::", &["time"]),
-    ("parking_lot::", &["engine", "file", "memory_rows", "owner", "refresh", "vault"]),
+    ("parking_lot::", &["engine", "file", "memory_rows", "owner", "refresh", "vault", "waiting"]),
     ("rustix::", &["file", "hardening"]),
     ("subtle::", &["seal", "secret"]),
     ("thiserror::", &["error"]),

@@ -4,15 +4,14 @@ use data_encoding::HEXLOWER;
 use ring::digest;
 
 use super::Engine;
-use crate::{error::Result, id::TokenId, token_lock::TokenLock};
+use crate::{error::Result, id::TokenId, token_lock::LockAttempt};
 
 impl Engine {
     /// Locks the token of that id against all other threads and processes, if the lock is free.
-    pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<Option<Box<dyn TokenLock>>> {
+    pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<LockAttempt> {
         self.check_caller()?;
         let store_id = self.state.read().vault.store_id();
-        let lock = self.file.try_claim(&lock_name(&store_id, namespace, id))?;
-        Ok(lock.map(|lock| -> Box<dyn TokenLock> { Box::new(lock) }))
+        self.file.try_claim(&lock_name(&store_id, namespace, id))
     }
 }
 

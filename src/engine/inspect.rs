@@ -58,7 +58,7 @@ impl Engine {
     /// That a save would succeed now, as far as the system says so beforehand.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_caller()?;
-        self.file.check_replaceable(0)
+        self.file.check_replaceable(0, 0)
     }
 
     /// The state of the store, without what it holds.

@@ -1,14 +1,15 @@
 //! Locks on single tokens: one lock file for each, in a directory beside the store.
 //!
 //! A lock file is removed when its holder has finished. One that is still there although nobody holds its lock was left
-//! by a holder that died, or gave up. If it has a byte in it, that holder had sent a request.
+//! by a holder that died, or gave up. If it has a byte in it, that holder may have sent a request.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write,
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -20,15 +21,24 @@ use super::{
 };
 use crate::{
     error::{Error, FileOperation, Result},
-    token_lock::TokenLock,
+    token_lock::{LockAttempt, TokenLock},
+    waiting,
 };
 
-/// How many bytes the next save may need beyond the file of today. A lock is given only if there is room for them.
-const GROWTH: u64 = 16 * 1024;
+/// How many bytes the next save may need beyond the file of today: of the length that is allowed, and on the disk.
+const GROWTH: u64 = 4096;
+const ROOM: u64 = 64 * 1024;
+
+/// When a caller looks at the lock again that is woken when the lock ends, and one for which no thread could be started.
+const WITH_WAKING: Duration = Duration::from_secs(1);
+const WITHOUT_WAKING: Duration = Duration::from_millis(40);
 
 /// The lock files that this process holds, so that its threads need not ask the system. With the process: a forked
 /// child has a copy of the table, and holds none of them.
 static HELD: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+
+/// The lock files of other processes for which a thread of this process waits.
+static WATCHED: Mutex<BTreeSet<(u32, PathBuf)>> = Mutex::new(BTreeSet::new());
 
 /// The lock on one token, until it is dropped.
 #[derive(Debug)]
@@ -41,7 +51,10 @@ pub(crate) struct ClaimLock {
 
 /// An entry of [`HELD`].
 #[derive(Debug)]
-struct Entry(PathBuf);
+struct Entry {
+    path: PathBuf,
+    process: u32,
+}
 
 impl Entry {
     fn make(path: &Path) -> Option<Self> {
@@ -51,42 +64,51 @@ impl Entry {
             return None;
         }
         held.insert(path.to_owned(), process);
-        Some(Self(path.to_owned()))
+        Some(Self { path: path.to_owned(), process })
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut held = HELD.lock();
-        if held.get(&self.0) == Some(&process::id()) {
-            held.remove(&self.0);
+        // A forked child may find the table locked for ever.
+        if self.process == process::id() {
+            HELD.lock().remove(&self.path);
         }
     }
 }
 
 impl StoreFile {
     /// The lock of that name, if it is free.
-    pub(crate) fn try_claim(&self, name: &str) -> Result<Option<ClaimLock>> {
+    pub(crate) fn try_claim(&self, name: &str) -> Result<LockAttempt> {
+        Ok(match self.lock_or_wait(name)? {
+            Ok(lock) => LockAttempt::Locked(Box::new(lock)),
+            Err(look_again) => LockAttempt::Held { look_again },
+        })
+    }
+
+    /// The lock of that name; if another holds it, when the caller looks again.
+    fn lock_or_wait(&self, name: &str) -> Result<Result<ClaimLock, Duration>> {
+        self.check_writable()?;
         let directory = beside(&self.path, CLAIMS);
         let path = directory.join(name);
-        let Some(entry) = Entry::make(&path) else { return Ok(None) };
+        let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
         self.check_claims_directory(&directory)?;
         if let Some(held) = self.open_existing_lock(&path)?
             && !try_lock(|| held.file.try_lock(), &path)?
         {
-            return Ok(None);
+            return Ok(Err(watch(held, path)));
         }
-        self.check_replaceable(GROWTH)?;
+        self.check_replaceable(GROWTH, ROOM)?;
         loop {
             self.make_claims_directory(&directory)?;
             let lock = self.open_lock(&path)?;
             if !try_lock(|| lock.file.try_lock(), &path)? {
-                return Ok(None);
+                return Ok(Err(watch(lock, path)));
             }
             // Else its holder has removed it meanwhile.
             if lock.is_at_its_path() {
-                let len = lock.file.metadata().map_err(failed(FileOperation::ReadMetadata, &path))?.len();
-                return Ok(Some(ClaimLock { lock: Some(lock), entry, was_left_unfinished: len > 0 }));
+                let was_left_unfinished = has_started(&lock, &path)?;
+                return Ok(Ok(ClaimLock { lock: Some(lock), entry, was_left_unfinished }));
             }
         }
     }
@@ -110,23 +132,48 @@ impl StoreFile {
     }
 }
 
-impl ClaimLock {
-    fn has_started(&self, lock: &Lock) -> Result<bool> {
-        let metadata = lock.file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.entry.0))?;
-        Ok(metadata.len() > 0)
+/// Wakes the callers that wait once the holder of the lock, another process, has given it up. Returns when they look
+/// again by themselves.
+fn watch(lock: Lock, path: PathBuf) -> Duration {
+    let entry = (process::id(), path);
+    if !WATCHED.lock().insert(entry.clone()) {
+        return WITH_WAKING;
     }
+    let watched = entry.clone();
+    let wait = move || {
+        // Shared, so that all processes that wait go on at the same time. A failure is left to the next look.
+        let _ = lock.file.lock_shared();
+        drop(lock);
+        WATCHED.lock().remove(&watched);
+        waiting::wake_all();
+    };
+    if thread::Builder::new().name("tokenkeep-claim".to_owned()).spawn(wait).is_ok() {
+        return WITH_WAKING;
+    }
+    WATCHED.lock().remove(&entry);
+    WITHOUT_WAKING
+}
 
+fn has_started(lock: &Lock, path: &Path) -> Result<bool> {
+    Ok(lock.file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?.len() > 0)
+}
+
+impl ClaimLock {
     /// Gives the lock up. Its file stays if a request may be under way.
     fn end(&mut self, is_finished: bool) {
-        let Some(lock) = self.lock.take() else { return };
-        let is_removed = lock.is_ours() && (is_finished || matches!(self.has_started(&lock), Ok(false)));
+        let Some(lock) = self.lock.take().filter(Lock::is_ours) else { return };
+        if is_finished {
+            // A file that cannot be removed says no longer that a request is under way.
+            let _ = lock.file.set_len(0);
+        }
+        let is_removed = is_finished || matches!(has_started(&lock, &self.entry.path), Ok(false));
         if is_removed && cfg!(unix) && lock.is_at_its_path() {
-            let _ = fs::remove_file(&self.entry.0);
+            let _ = fs::remove_file(&self.entry.path);
         }
         drop(lock);
-        // Windows removes no file that is open. Whoever has opened it since keeps it.
+        // Windows removes no file that is open, and none that another process has opened since.
         if is_removed && !cfg!(unix) {
-            let _ = fs::remove_file(&self.entry.0);
+            let _ = fs::remove_file(&self.entry.path);
         }
     }
 }
@@ -138,10 +185,10 @@ impl TokenLock for ClaimLock {
 
     fn start(&self) -> Result<()> {
         let Some(lock) = &self.lock else { return Err(Error::ClaimEnded) };
-        if self.has_started(lock)? {
+        if has_started(lock, &self.entry.path)? {
             return Ok(());
         }
-        (&lock.file).write_all(b"1").map_err(failed(FileOperation::Write, &self.entry.0))
+        (&lock.file).write_all(b"1").map_err(failed(FileOperation::Write, &self.entry.path))
     }
 
     fn was_left_unfinished(&self) -> bool {

@@ -48,13 +48,14 @@ pub enum Answer {
     /// two, four, up to a minute.
     RetryLater(Option<Duration>),
     /// No usable answer came: there was no connection, or the server did not understand the request. Nobody asks it
-    /// again for a while, as after `RetryLater(None)`, and the caller gets the error.
+    /// again for a while, as after `RetryLater(None)`. The caller gets the error, unless the stored token is still valid.
     Failed(Box<dyn StdError + Send + Sync>),
 }
 
 impl Answer {
     /// What an error response means (RFC 6749, 5.2): its `error`, or the HTTP status as a text if there is none, and the
     /// value of its `Retry-After` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    /// Some servers, such as Zoho's, send an `error` with the status 200, so look for it first.
     ///
     /// - `invalid_grant`, and Zoho's `invalid_code`: [`SignInAgain`](Self::SignInAgain);
     /// - `temporarily_unavailable`, `server_error`, `slow_down` (RFC 8628), a status of 429 or from 500 on, and whatever
@@ -68,7 +69,7 @@ impl Answer {
     /// assert!(matches!(Answer::refused("invalid_grant", None), Answer::SignInAgain));
     /// let answer = Answer::refused("temporarily_unavailable", Some("120"));
     /// assert!(matches!(answer, Answer::RetryLater(Some(after)) if after == Duration::from_secs(120)));
-    /// assert!(matches!(Answer::refused("503", None), Answer::RetryLater(None)));
+    /// assert!(matches!(Answer::refused("503 Service Unavailable", None), Answer::RetryLater(None)));
     /// assert!(matches!(Answer::refused("invalid_client", None), Answer::Failed(_)));
     /// ```
     #[must_use]
@@ -77,7 +78,7 @@ impl Answer {
         let is_busy = match error {
             "invalid_grant" | "invalid_code" => return Self::SignInAgain,
             "temporarily_unavailable" | "server_error" | "slow_down" => true,
-            status => status.parse::<u16>().is_ok_and(|status| status == 429 || status >= 500),
+            status => status_of(status).is_some_and(|status| status == 429 || status >= 500),
         };
         if is_busy || after.is_some() {
             return Self::RetryLater(after);
@@ -89,6 +90,11 @@ impl Answer {
     pub fn failed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// The HTTP status that a text begins with, such as `503 Service Unavailable`.
+fn status_of(text: &str) -> Option<u16> {
+    text.split_whitespace().next()?.parse().ok()
 }
 
 /// A text of a server, as far as RFC 6749, 5.2 allows it in an error code: it may be hostile, and goes into logs.

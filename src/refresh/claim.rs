@@ -13,14 +13,14 @@ use super::{
     Answer, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason,
     error::Unsaved,
     need::{LONGEST_BACK_OFF, Verdict, less_thousandths},
-    waiting,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Unstorable},
     id::TokenId,
     store::TokenStore,
     token::{Expiry, Fields, Token},
-    token_lock::TokenLock,
+    token_lock::{LockAttempt, TokenLock},
+    waiting,
 };
 
 /// The first and the longest pause between two attempts to save a new token.
@@ -36,59 +36,73 @@ const BETWEEN_READS: Duration = Duration::from_millis(500);
 
 /// A call that begins a refresh.
 pub(super) struct Attempt {
-    pub(super) store: Arc<dyn TokenStore>,
-    pub(super) need: Need,
-    pub(super) id: TokenId,
+    store: Arc<dyn TokenStore>,
+    need: Need,
+    id: TokenId,
     /// The token as it was at the beginning of the call.
-    pub(super) first: Token,
-    pub(super) started: Instant,
+    first: Token,
+    started: Instant,
+}
+
+/// What one look at the store comes to.
+enum Look {
+    Settled(Refresh),
+    /// Another caller refreshes the token, and this one has to wait for it.
+    Wait {
+        look_again: Duration,
+    },
 }
 
 impl Attempt {
+    pub(super) fn new(store: Arc<dyn TokenStore>, need: Need, id: TokenId, first: Token) -> Self {
+        Self { store, need, id, first, started: Instant::now() }
+    }
+
     /// Waits for the answer, and blocks the thread.
     pub(super) fn wait(self) -> Result<Refresh> {
-        let mut row = self.first.clone();
         loop {
             let moment = waiting::now();
-            if let Some(answer) = self.look(row)? {
-                return Ok(answer);
+            match self.look()? {
+                Look::Settled(answer) => return Ok(answer),
+                Look::Wait { look_again } => waiting::wait(moment, self.left()?.min(look_again)),
             }
-            waiting::wait(moment, self.left()?);
-            row = self.row()?;
         }
     }
 
     /// The same for a task.
     pub(super) async fn wait_async(self) -> Result<Refresh> {
-        let mut row = self.first.clone();
         loop {
             let moment = waiting::now();
-            if let Some(answer) = self.look(row)? {
-                return Ok(answer);
+            match self.look()? {
+                Look::Settled(answer) => return Ok(answer),
+                Look::Wait { look_again } => waiting::changed(moment, self.left()?.min(look_again)).await,
             }
-            waiting::changed(moment, self.left()?).await;
-            row = self.row()?;
         }
     }
 
-    /// The answer; `None` if another caller refreshes the token, and this one has to wait for it.
-    fn look(&self, row: Token) -> Result<Option<Refresh>> {
+    fn look(&self) -> Result<Look> {
+        let row = self.row()?;
         let is_enough = match self.need.judge(&row, &self.first)? {
-            Verdict::Settled(answer) => return Ok(Some(answer)),
+            Verdict::Settled(answer) => return Ok(Look::Settled(answer)),
             Verdict::Refresh { is_enough } => is_enough,
         };
-        let Some(lock) = self.store.lock_token(&self.id)?.map(Held::new) else {
-            return Ok(is_enough.then_some(Refresh::Stale(row, StaleReason::Refreshing)));
+        let lock = match self.store.lock_token(&self.id) {
+            Ok(LockAttempt::Locked(lock)) => Held::new(lock),
+            Ok(LockAttempt::Held { .. }) if is_enough => {
+                return Ok(Look::Settled(Refresh::Stale(row, StaleReason::Refreshing)));
+            }
+            Ok(LockAttempt::Held { look_again }) => return Ok(Look::Wait { look_again }),
+            Err(error) if is_enough && is_of_the_disk(&error) => {
+                return Ok(Look::Settled(Refresh::Stale(row, StaleReason::NotWritable)));
+            }
+            Err(error) => return Err(error),
         };
         // The holder before may just have refreshed it.
         let row = self.row()?;
-        match self.need.judge(&row, &self.first)? {
-            Verdict::Settled(answer) => {
-                lock.finish();
-                Ok(Some(answer))
-            }
-            Verdict::Refresh { .. } => Ok(Some(Refresh::Claimed(Claim::new(self, row, lock)))),
-        }
+        Ok(Look::Settled(match self.need.judge(&row, &self.first)? {
+            Verdict::Settled(answer) => answer,
+            Verdict::Refresh { .. } => Refresh::Claimed(Claim::new(self, row, lock)),
+        }))
     }
 
     fn row(&self) -> Result<Token> {
@@ -103,20 +117,34 @@ impl Attempt {
     }
 }
 
+/// Whether a save would fail for now.
+fn is_of_the_disk(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::System | ErrorKind::Permission | ErrorKind::Busy)
+        || matches!(error, Error::FileTooLarge { .. } | Error::MountedFile { .. })
+}
+
 /// A lock of this process, whose end wakes the others that wait.
-struct Held(Option<Box<dyn TokenLock>>);
+struct Held {
+    lock: Option<Box<dyn TokenLock>>,
+    process: u32,
+}
 
 impl Held {
     fn new(lock: Box<dyn TokenLock>) -> Self {
-        Self(Some(lock))
+        Self { lock: Some(lock), process: process::id() }
     }
 
     fn get(&self) -> Result<&dyn TokenLock> {
-        self.0.as_deref().ok_or(Error::ClaimEnded)
+        self.lock.as_deref().ok_or(Error::ClaimEnded)
+    }
+
+    /// Whether this process was given the lock. A forked child has a copy only.
+    fn is_ours(&self) -> bool {
+        self.process == process::id()
     }
 
     fn finish(mut self) {
-        if let Some(lock) = self.0.take() {
+        if let Some(lock) = self.lock.take() {
             lock.finish();
         }
     }
@@ -124,8 +152,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.0.take());
-        waiting::wake_all();
+        drop(self.lock.take());
+        // Nobody waits in a forked child, which may find the table locked for ever.
+        if self.is_ours() {
+            waiting::wake_all();
+        }
     }
 }
 
@@ -162,7 +193,6 @@ pub struct Claim {
     id: TokenId,
     token: Token,
     lock: Held,
-    process: u32,
     /// When the claim was given or renewed, by both clocks: one may be set, the other one may stand while the computer
     /// sleeps.
     since: (Instant, SystemTime),
@@ -173,7 +203,7 @@ impl Claim {
         let Attempt { store, need, id, .. } = attempt;
         let since = (Instant::now(), need.time());
         let (store, need, id) = (store.clone(), need.clone(), id.clone());
-        Self { store, need, id, token, lock, process: process::id(), since }
+        Self { store, need, id, token, lock, since }
     }
 
     /// The stored token, to be sent to the server now. The next holder of the claim will know that a request may have
@@ -199,8 +229,8 @@ impl Claim {
         since.checked_add(self.trusted_for()).unwrap_or(since)
     }
 
-    /// Whether an earlier holder may have sent the same refresh token and never saved an answer, because its process was
-    /// killed or it was dropped. The server may then refuse the token: it has been used.
+    /// Whether an earlier holder may have sent a request whose answer was never saved, because its process was killed or
+    /// it was dropped. The server may then refuse the refresh token, which has been used.
     #[must_use]
     pub fn was_left_unfinished(&self) -> bool {
         self.lock.get().is_ok_and(TokenLock::was_left_unfinished)
@@ -229,7 +259,7 @@ impl Claim {
     fn is_trusted(&self) -> Result<bool> {
         let (instant, time) = self.since;
         let age = self.need.time().duration_since(time).unwrap_or_default().max(instant.elapsed());
-        Ok(self.process == process::id() && age < self.trusted_for() && self.lock.get()?.is_held())
+        Ok(self.lock.is_ours() && age < self.trusted_for() && self.lock.get()?.is_held())
     }
 
     /// Ends the claim with the server's answer.
@@ -237,18 +267,15 @@ impl Claim {
     /// # Errors
     ///
     /// Those of [`complete`](Self::complete), [`sign_in_again`](Self::sign_in_again) and
-    /// [`retry_later`](Self::retry_later); for [`Answer::Failed`] its error, at the step
-    /// [`Request`](RefreshStep::Request).
+    /// [`retry_later`](Self::retry_later). For [`Answer::Failed`] its error, at the step
+    /// [`Request`](RefreshStep::Request), unless the stored token is still valid and is returned as
+    /// [`Stale`](Refreshed::Stale).
     pub fn finish(self, answer: Answer) -> Result<Refreshed, RefreshError> {
         match answer {
             Answer::Token(response) => self.complete(response).map(Refreshed::Fresh),
             Answer::SignInAgain => self.sign_in_again(),
             Answer::RetryLater(after) => self.retry_later(after),
-            // Without `finish` of the lock: the request may have arrived.
-            Answer::Failed(cause) => match self.back_off(None)? {
-                Row::Others(row) => Ok(Refreshed::Fresh(row)),
-                Row::Ours(_) => Err(RefreshError::new(RefreshStep::Request, Error::Other(cause))),
-            },
+            Answer::Failed(cause) => self.fail(Error::Other(cause)),
         }
     }
 
@@ -266,26 +293,40 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// The error of the save, at the step [`Save`](RefreshStep::Save), with the new token: among them
-    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and those of the kind
-    /// [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
+    /// - At the step [`Save`](RefreshStep::Save) the error of the save, with the new token: among them
+    ///   [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and those of the kind
+    ///   [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
+    /// - At the step [`Request`](RefreshStep::Request) [`Unstorable`](Error::Unstorable): the response has no access token.
+    ///   Nobody asks the server again for a while.
     pub fn complete(self, response: Token) -> Result<Token, RefreshError> {
+        if response.access_token().is_none() {
+            let _ = self.back_off(None);
+            let cause = Error::Unstorable { why: Unstorable::NoAccessToken };
+            return Err(RefreshError::new(RefreshStep::Request, cause));
+        }
         let response = self.settled(&response);
+        match self.try_until_timeout(|| self.save(&response)) {
+            Ok(token) => {
+                self.lock.finish();
+                Ok(token)
+            }
+            Err(error) => Err(RefreshError::unsaved(error, Unsaved { claim: self, response })),
+        }
+    }
+
+    /// Tries to change the row until that succeeds, or fails for good, or the time is over.
+    fn try_until_timeout<R>(&self, change: impl Fn() -> Result<R>) -> Result<R> {
         let started = Instant::now();
         let (mut pause, mut conflicts) = (PAUSES.0, 0_u32);
         loop {
             let left = self.need.limits().timeout.saturating_sub(started.elapsed());
-            match self.save(&response) {
-                Ok(token) => {
-                    self.lock.finish();
-                    return Ok(token);
-                }
+            match change() {
                 Err(Error::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts = conflicts.saturating_add(1),
                 Err(error) if may_pass(&error) && !left.is_zero() => {
                     thread::sleep(pause.min(left));
                     pause = pause.saturating_mul(2).min(PAUSES.1);
                 }
-                Err(error) => return Err(RefreshError::unsaved(error, Unsaved { claim: self, response })),
+                changed => return changed,
             }
         }
     }
@@ -294,11 +335,10 @@ impl Claim {
     fn settled(&self, response: &Token) -> Token {
         let old = self.token.fields();
         let mut fields = response.fields().clone();
-        let was_read = fields.stored.is_some();
-        if fields.expires_at == Expiry::Unset || (was_read && fields.expires_at == old.expires_at) {
+        if fields.expires_at == Expiry::Unset || fields.expires_at == old.expires_at {
             fields.expires_at = Expiry::Unknown;
         }
-        let own = fields.received_at.filter(|received| !was_read || Some(*received) != old.received_at);
+        let own = fields.received_at.filter(|received| Some(*received) != old.received_at);
         fields.received_at = Some(own.unwrap_or_else(|| self.need.time().into()));
         fields.stored = None;
         fields.into()
@@ -306,9 +346,6 @@ impl Claim {
 
     /// Saves the response over the row, if that has the refresh token that was sent.
     fn save(&self, response: &Token) -> Result<Token> {
-        if response.access_token().is_none() {
-            return Err(Error::Unstorable { why: Unstorable::NoAccessToken });
-        }
         let row = self.row()?;
         // After a save that could not be synced: it is made again.
         let is_response = row.access_token() == response.access_token()
@@ -319,6 +356,11 @@ impl Claim {
         self.store.replace_token(&refreshed(&row, response))
     }
 
+    /// Goes on with a store that was opened again.
+    pub(super) fn move_to(&mut self, store: Arc<dyn TokenStore>) {
+        self.store = store;
+    }
+
     /// The new token where it was not saved.
     pub(super) fn unsaved_token(&self, response: &Token) -> Token {
         refreshed(&self.token, response).without_revision()
@@ -326,31 +368,34 @@ impl Claim {
 
     /// The server has refused the refresh token (`invalid_grant`). If the stored token has changed meanwhile, it is
     /// returned as [`Fresh`](Refreshed::Fresh). Else it is marked, so that nobody sends it again; nothing is deleted, and
-    /// the mark goes with the next sign-in. If the mark cannot be saved, the next caller asks the server again.
+    /// the mark goes with the next sign-in.
     ///
-    /// Blocks as a save does. In a store with leases, if an earlier holder
+    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says; if the mark cannot be
+    /// saved, the next caller asks the server again. In a store with leases, if an earlier holder
     /// [left its refresh unfinished](Self::was_left_unfinished), it first waits one lease for the answer of that one.
     ///
     /// # Errors
     ///
     /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
     pub fn sign_in_again(self) -> Result<Refreshed, RefreshError> {
-        let row = match self.wait_for_earlier_holder()? {
-            Some(row) => Row::Others(row),
-            None => {
+        let changed = match self.wait_for_earlier_holder() {
+            Ok(None) => {
                 let now = self.need.time();
                 self.change(|fields| {
                     fields.rejected_at = Some(now.into());
                     fields.retry_at = None;
                     fields.failed_refreshes = 0;
-                })?
+                })
             }
+            found => found.map(|row| row.map_or(Row::Ours(self.token.clone()), Row::Others)),
+        };
+        let row = changed.map_err(|cause| RefreshError::new(RefreshStep::Request, cause))?;
+        let refreshed = match row {
+            Row::Others(row) => self.others(row),
+            Row::Ours(row) => Refreshed::SignInAgain(row),
         };
         self.lock.finish();
-        Ok(match row {
-            Row::Others(row) => Refreshed::Fresh(row),
-            Row::Ours(row) => Refreshed::SignInAgain(row),
-        })
+        Ok(refreshed)
     }
 
     /// What an earlier holder, who may still be at work, saves within one lease.
@@ -389,19 +434,15 @@ impl Claim {
     /// [`BackedOff`](Error::BackedOff) if the token has expired, at the step [`Request`](RefreshStep::Request);
     /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
     pub fn retry_later(self, after: Option<Duration>) -> Result<Refreshed, RefreshError> {
-        let row = self.back_off(after)?;
-        let need = self.need.clone();
+        let backed_off = self.back_off(after).and_then(|row| self.backed_off(row));
         self.lock.finish();
-        match row {
-            Row::Others(row) => Ok(Refreshed::Fresh(row)),
-            Row::Ours(row) => {
-                let until = row.retry_at().unwrap_or_else(|| need.time());
-                if need.can_use(&row) {
-                    return Ok(Refreshed::Stale(row, StaleReason::BackedOff { until }));
-                }
-                Err(RefreshError::new(RefreshStep::Request, Error::BackedOff { until }))
-            }
-        }
+        backed_off.map_err(|cause| RefreshError::new(RefreshStep::Request, cause))
+    }
+
+    /// No usable answer came. The lock is not finished: the request may have arrived.
+    fn fail(self, cause: Error) -> Result<Refreshed, RefreshError> {
+        let backed_off = self.back_off(None).and_then(|row| self.backed_off(row));
+        backed_off.map_err(|_| RefreshError::new(RefreshStep::Request, cause))
     }
 
     fn back_off(&self, after: Option<Duration>) -> Result<Row> {
@@ -413,24 +454,47 @@ impl Claim {
         })
     }
 
-    /// Changes the row, unless others have saved other tokens in it. A change that cannot be saved is returned all the
-    /// same.
+    /// The token that the caller goes on with after a refresh that failed.
+    fn backed_off(&self, row: Row) -> Result<Refreshed> {
+        match row {
+            Row::Others(row) => Ok(self.others(row)),
+            Row::Ours(row) => {
+                let until = row.retry_at().unwrap_or_else(|| self.need.time());
+                if self.need.is_enough(&row) {
+                    return Ok(Refreshed::Stale(row, StaleReason::BackedOff { until }));
+                }
+                Err(Error::BackedOff { until })
+            }
+        }
+    }
+
+    /// What others have saved: most often it is good. Else another refresh would come too soon.
+    fn others(&self, row: Token) -> Refreshed {
+        match self.need.judge(&row, &self.token) {
+            Ok(Verdict::Settled(Refresh::Fresh(row))) => Refreshed::Fresh(row),
+            Ok(Verdict::Settled(Refresh::SignInAgain(row))) => Refreshed::SignInAgain(row),
+            _ => Refreshed::Stale(row, StaleReason::JustRefreshed),
+        }
+    }
+
+    /// Changes the row, unless others have saved other tokens in it. A change that cannot be saved in time is returned
+    /// all the same.
     fn change(&self, change: impl Fn(&mut Fields)) -> Result<Row> {
-        let mut conflicts = 0_u32;
-        loop {
+        let changed = |row: &Token| {
+            let mut fields = row.fields().clone();
+            change(&mut fields);
+            Token::from(fields)
+        };
+        let saved = self.try_until_timeout(|| {
             let row = self.row()?;
             if !self.is_ours(&row) {
                 return Ok(Row::Others(row));
             }
-            let mut fields = row.fields().clone();
-            change(&mut fields);
-            let changed = fields.into();
-            match self.store.replace_token(&changed) {
-                Ok(row) => return Ok(Row::Ours(row)),
-                Err(Error::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts = conflicts.saturating_add(1),
-                Err(Error::NoSuchToken) => return Err(Error::NoSuchToken),
-                Err(_) => return Ok(Row::Ours(changed)),
-            }
+            self.store.replace_token(&changed(&row)).map(Row::Ours)
+        });
+        match saved {
+            Err(error) if may_pass(&error) => Ok(Row::Ours(changed(&self.token))),
+            saved => saved,
         }
     }
 
@@ -454,6 +518,7 @@ enum Row {
 /// The row with the token response laid over it.
 fn refreshed(row: &Token, response: &Token) -> Token {
     let (row, over) = (row.fields().clone(), response.fields().clone());
+    let keeps_refresh_token = over.refresh_token.is_none() || over.refresh_token == row.refresh_token;
     let mut attributes = row.attributes;
     attributes.extend(over.attributes);
     Fields {
@@ -462,7 +527,7 @@ fn refreshed(row: &Token, response: &Token) -> Token {
         id_token: over.id_token.or(row.id_token),
         expires_at: over.expires_at,
         received_at: over.received_at,
-        refresh_expires_at: over.refresh_expires_at.or(row.refresh_expires_at),
+        refresh_expires_at: over.refresh_expires_at.or(row.refresh_expires_at.filter(|_| keeps_refresh_token)),
         rejected_at: None,
         retry_at: None,
         failed_refreshes: 0,
@@ -482,7 +547,7 @@ fn refreshed(row: &Token, response: &Token) -> Token {
 }
 
 /// Whether a save may succeed a little later.
-fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &Error) -> bool {
     let kinds = [ErrorKind::System, ErrorKind::Busy, ErrorKind::Permission, ErrorKind::Incomplete, ErrorKind::Other];
     error.is_retryable() || kinds.contains(&error.kind())
 }
@@ -494,30 +559,55 @@ fn own_back_off(failures: u32) -> Duration {
     less_thousandths(whole, RandomState::new().hash_one(failures) % 500)
 }
 
-/// Waits a moment for a refresh of the token, asks the function to revoke it, and deletes it.
-pub(super) fn sign_out(
+/// Waits a moment for a refresh of the token, and deletes it.
+pub(super) fn sign_out(store: &dyn TokenStore, id: &TokenId) -> Result<bool> {
+    let lock = lock_before_sign_out(store, id);
+    let was_deleted = store.delete_token(id)?;
+    lock.into_iter().for_each(Held::finish);
+    Ok(was_deleted)
+}
+
+/// Waits a moment for a refresh of the token, asks the function to revoke it, and deletes what was revoked.
+pub(super) fn revoke_and_sign_out(
     store: &dyn TokenStore,
     id: &TokenId,
     revoke: impl FnOnce(&Token) -> Result<()>,
 ) -> Result<bool> {
+    let lock = lock_before_sign_out(store, id);
+    let Some(revoked) = store.find_token_by_id(id)? else { return Ok(false) };
+    revoke(&revoked)?;
+    let mut row = revoked.clone();
+    let was_deleted = loop {
+        match store.delete_token_if(id, row.revision().unwrap_or_default()) {
+            Err(Error::Unsupported { .. }) => break store.delete_token(id)?,
+            Err(Error::Conflict { current }) => {
+                let Some(now) = store.find_token_by_id(id)? else { break true };
+                // The user has signed in again, or the token was refreshed: that was not revoked.
+                if now.refresh_token() != revoked.refresh_token() || now.access_token() != revoked.access_token() {
+                    return Err(Error::Conflict { current });
+                }
+                row = now;
+            }
+            deleted => break deleted?,
+        }
+    };
+    lock.into_iter().for_each(Held::finish);
+    Ok(was_deleted)
+}
+
+/// The token's lock, if it is free in time. Signing out goes on without it: a refresh that is under way does not bring
+/// the row back.
+fn lock_before_sign_out(store: &dyn TokenStore, id: &TokenId) -> Option<Held> {
     let started = Instant::now();
-    let lock = loop {
+    loop {
         let moment = waiting::now();
         let left = BEFORE_SIGN_OUT.saturating_sub(started.elapsed());
         match store.lock_token(id) {
-            Ok(Some(lock)) => break Some(Held::new(lock)),
-            Ok(None) if !left.is_zero() => waiting::wait(moment, left),
-            // A refresh that is under way does not bring the row back.
-            Ok(None) | Err(_) => break None,
+            Ok(LockAttempt::Locked(lock)) => return Some(Held::new(lock)),
+            Ok(LockAttempt::Held { look_again }) if !left.is_zero() => waiting::wait(moment, left.min(look_again)),
+            Ok(LockAttempt::Held { .. }) | Err(_) => return None,
         }
-    };
-    let Some(token) = store.find_token_by_id(id)? else { return Ok(false) };
-    revoke(&token)?;
-    let was_deleted = store.delete_token(id)?;
-    if let Some(lock) = lock {
-        lock.finish();
     }
-    Ok(was_deleted)
 }
 
 impl fmt::Debug for Claim {

@@ -1,9 +1,9 @@
 //! Why a token was not refreshed.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use super::claim::Claim;
-use crate::{error::Error, token::Token};
+use super::claim::{Claim, may_pass};
+use crate::{error::Error, store::TokenStore, token::Token};
 
 /// Why a token was not refreshed: the [step](Self::step) that failed, the [cause](Self::cause), and the
 /// [new token](Self::token) if the server has sent one.
@@ -72,17 +72,23 @@ impl RefreshError {
     }
 
     /// The token that the server has sent and that was not saved, with the fields of the stored one that the server left
-    /// out. It is good for use. Its refresh token may be the only one that the server still accepts.
+    /// out. Its access token is good for use. Its refresh token may be the only one that the server still accepts: if the
+    /// user has signed out meanwhile ([`NoSuchToken`](Error::NoSuchToken)), have the server revoke it.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
         self.unsaved.as_ref().map(|unsaved| unsaved.claim.unsaved_token(&unsaved.response))
     }
 
+    /// Whether [`retry`](Self::retry) may save the token although the application changes nothing: the disk was full, or
+    /// another writer at work. `false` if there is no token to save, if the user has signed out, or if the store has to be
+    /// opened again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.unsaved.is_some() && may_pass(&self.cause)
+    }
+
     /// Tries again to save the token that the server has sent. Blocks as [`Claim::complete`] does. Without such a token
     /// it returns the same error.
-    ///
-    /// After an error of the kind [`Reopen`](crate::ErrorKind::Reopen) open the store again, and save
-    /// [`token`](Self::token) there.
     ///
     /// # Errors
     ///
@@ -92,6 +98,19 @@ impl RefreshError {
             Some(unsaved) => unsaved.claim.complete(unsaved.response),
             None => Err(self),
         }
+    }
+
+    /// The same in a store that was opened again, after an error of the kind [`Reopen`](crate::ErrorKind::Reopen). Nothing
+    /// is saved if the token has another refresh token there, or was deleted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Claim::complete`].
+    pub fn retry_in<S: TokenStore + Clone + 'static>(mut self, store: &S) -> Result<Token, Self> {
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.claim.move_to(Arc::new(store.clone()));
+        }
+        self.retry()
     }
 }
 

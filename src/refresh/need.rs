@@ -90,14 +90,14 @@ impl Need {
     }
 
     /// Another access token than the one of that token, which an API has rejected (status 401). An access token that was
-    /// received less than 5 seconds ago is not refreshed: it is returned as
-    /// [`JustRefreshed`](StaleReason::JustRefreshed).
+    /// received less than 5 seconds ago, or less than half its lifetime if that is shorter, is not refreshed: it is
+    /// returned as [`JustRefreshed`](StaleReason::JustRefreshed).
     pub fn rejected(token: &Token) -> Self {
         Self::new(What::OtherThan(token.access_token().cloned()))
     }
 
     /// A token that is refreshed by this call, or by another one while this call waits for it: for example because the
-    /// user has consented to more scopes.
+    /// user has consented to more scopes. An access token that was received less than a second ago is not refreshed.
     pub fn now() -> Self {
         Self::new(What::Now)
     }
@@ -116,7 +116,8 @@ impl Need {
         self
     }
 
-    /// A clock in place of the system's, for tests.
+    /// A clock in place of the system's, for tests. [`TokenBuilder::expires_in`](crate::TokenBuilder::expires_in) does not
+    /// know it: set an `expires_at` with the same clock.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -131,9 +132,14 @@ impl Need {
     }
 
     /// Whether an API would accept the stored token now, as far as this caller knows.
-    pub(super) fn can_use(&self, row: &Token) -> bool {
+    fn can_use(&self, row: &Token) -> bool {
         let is_rejected = matches!(&self.what, What::OtherThan(rejected) if row.access_token() == rejected.as_ref());
         row.access_token().is_some() && !row.is_expired(self.time()) && !is_rejected
+    }
+
+    /// Whether a caller goes on with a stored token that it cannot refresh now.
+    pub(super) fn is_enough(&self, row: &Token) -> bool {
+        self.can_use(row) && !matches!(self.what, What::Now)
     }
 
     /// What the stored token comes to. `first` is the token as it was at the beginning of the call.
@@ -155,7 +161,7 @@ impl Need {
                 Ok(Verdict::Settled(Refresh::Stale(row.clone(), StaleReason::BackedOff { until })))
             }
             Some(until) => Err(Error::BackedOff { until }),
-            None => Ok(Verdict::Refresh { is_enough: is_valid && !matches!(self.what, What::Now) }),
+            None => Ok(Verdict::Refresh { is_enough: self.is_enough(row) }),
         }
     }
 
@@ -174,16 +180,19 @@ impl Need {
     fn is_just_refreshed(&self, row: &Token, now: SystemTime) -> bool {
         let age = row.received_at().and_then(|received| now.duration_since(received).ok());
         let between = match (&self.what, lifetime(row)) {
-            (What::OtherThan(_), _) | (_, None) => JUST_REFRESHED,
+            (What::Now, _) => LEAST_BETWEEN_REFRESHES,
+            (_, None) => JUST_REFRESHED,
             (_, Some(lifetime)) => JUST_REFRESHED.min(half(lifetime)).max(LEAST_BETWEEN_REFRESHES),
         };
         age.is_some_and(|age| age < between)
     }
 }
 
-/// How long the access token lasts from its issue to its expiry, if that is known.
+/// How long the access token lasts from its issue to its expiry. A sign-in may leave out `received_at`, and is saved soon
+/// after it.
 fn lifetime(row: &Token) -> Option<Duration> {
-    Some(row.expires_at()?.duration_since(row.received_at()?).unwrap_or_default())
+    let issued = row.received_at().or(row.updated_at())?;
+    Some(row.expires_at()?.duration_since(issued).unwrap_or_default())
 }
 
 /// Until when the row is not refreshed. A time further away than the longest back-off is of a clock that was wrong.

@@ -200,20 +200,21 @@ fn new_sign_in_during_a_refresh_stays() {
     clock.advance(4000);
     let begin = || claimed(store.begin_refresh(&ada(), clock.need(Need::default())));
     let sign_in = |refresh: &str| {
-        let signed_in = ada().to_builder().access_token("signed-in").refresh_token(refresh);
-        store.save_token(&signed_in.expires_at(clock.now()).build()).unwrap();
-        clock.advance(10);
+        let signed_in = ada().to_builder().access_token(format!("of {refresh}")).refresh_token(refresh);
+        store.save_token(&signed_in.expires_at(clock.now() + Duration::from_secs(600)).build()).unwrap();
     };
     let claim = begin();
     sign_in("r9");
     let kept = claim.complete(clock.response("a1", "r1", Some(3600))).unwrap();
-    assert_eq!((access(&kept), kept.refresh_token().unwrap().expose_secret()), ("signed-in", "r9"));
+    assert_eq!((access(&kept), kept.refresh_token().unwrap().expose_secret()), ("of r9", "r9"));
 
+    clock.advance(1000);
     let claim = begin();
     sign_in("r10");
-    assert!(matches!(claim.sign_in_again().unwrap(), Refreshed::Fresh(token) if access(&token) == "signed-in"));
+    assert!(matches!(claim.sign_in_again().unwrap(), Refreshed::Fresh(token) if access(&token) == "of r10"));
     assert!(store.find_stored(&ada()).unwrap().unwrap().rejected_at().is_none());
 
+    clock.advance(1000);
     let claim = begin();
     sign_in("r11");
     assert!(matches!(claim.retry_later(None).unwrap(), Refreshed::Fresh(_)));
@@ -293,6 +294,73 @@ fn back_off_is_kept_by_all_callers() {
     clock.advance(3);
     let saved = claimed(begin()).complete(clock.response("a1", "r1", Some(60))).unwrap();
     assert_eq!((saved.failed_refreshes(), saved.retry_at()), (0, None));
+}
+
+/// Some servers send an error with the status 200. Else the next caller would ask again at once.
+#[test]
+fn response_without_an_access_token_backs_off() {
+    let clock = Clock::default();
+    let store = store(&clock, Some(0));
+    clock.advance(2);
+    let claim = claimed(store.begin_refresh(&ada(), clock.need(Need::default())));
+    let error = claim.complete(Token::builder().refresh_token("").build()).unwrap_err();
+    assert!(matches!(error.cause(), Error::Unstorable { .. }) && error.step() == RefreshStep::Request, "{error}");
+    assert!(error.token().is_none());
+    let again = store.begin_refresh(&ada(), clock.need(Need::default()));
+    assert!(matches!(again, Err(Error::BackedOff { .. })));
+}
+
+/// The last minute of a token is there so that a network that is down for a moment does no harm.
+#[test]
+fn failed_request_leaves_a_valid_token_in_use() {
+    let clock = Clock::default();
+    let store = store(&clock, Some(3600));
+    clock.advance(3570);
+    let refreshed = store.refresh_with(&ada(), clock.need(Need::default()), |_| Answer::failed("no route to host"));
+    assert!(matches!(refreshed.unwrap(), Refreshed::Stale(_, StaleReason::BackedOff { .. })));
+    // A caller that needs another token than the valid one gets the error.
+    clock.advance(2);
+    let error = store.refresh_with(&ada(), clock.need(Need::now()), |_| Answer::failed("no route to host"));
+    assert_eq!(error.unwrap_err().to_string(), "the request for a new token failed: no route to host");
+}
+
+#[test]
+fn token_deleted_during_the_request_is_an_error_of_that_step() {
+    let clock = Clock::default();
+    for answer in [Answer::SignInAgain, Answer::RetryLater(None), Answer::failed("no route to host")] {
+        let store = store(&clock, Some(0));
+        let begin = || store.begin_refresh(&ada(), clock.need(Need::default()));
+        clock.advance(2);
+        let claim = claimed(begin());
+        store.delete_tokens().unwrap();
+        let has_cause = matches!(answer, Answer::Failed(_));
+        let error = claim.finish(answer).unwrap_err();
+        assert_eq!(error.step(), RefreshStep::Request);
+        assert_eq!(matches!(error.cause(), Error::NoSuchToken), !has_cause, "{error}");
+        clock.advance(-2);
+    }
+}
+
+#[test]
+fn new_refresh_token_has_no_expiry_of_the_old_one() {
+    let clock = Clock::default();
+    let store = store(&clock, Some(0));
+    let expiring = ada().to_builder().refresh_expires_in(Duration::from_secs(600)).build();
+    store.save_token(&expiring).unwrap();
+    clock.advance(2);
+    let claim = claimed(store.begin_refresh(&ada(), clock.need(Need::default())));
+    store.delete_tokens().unwrap();
+    let error = claim.complete(clock.response("a1", "r1", None)).unwrap_err();
+    assert_eq!(error.token().unwrap().refresh_expires_at(), None);
+}
+
+#[test]
+fn claims_and_errors_pass_between_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Claim>();
+    check::<RefreshError>();
+    let error = RefreshError::from(Error::NoSuchToken);
+    assert!(matches!(Answer::failed(error), Answer::Failed(_)), "a function that refreshes another token");
 }
 
 #[test]
@@ -418,6 +486,14 @@ fn sign_out_waits_for_a_refresh_and_wins() {
     let failing = store.sign_out_with(&id, |_| Err("the server is down"));
     assert_eq!(failing.unwrap_err().to_string(), "the server is down");
     assert!(store.find_token_by_id(&id).unwrap().is_some(), "it can be revoked later");
+    // The user signs in again while the server revokes the old token.
+    let revoke_slowly =
+        |_: &Token| -> Result<()> { store.save_token(&ada().to_builder().refresh_token("r3").build()).map(drop) };
+    assert!(matches!(store.sign_out_with(&id, revoke_slowly), Err(Error::Conflict { .. })));
+    assert!(store.find_token_by_id(&id).unwrap().is_some(), "it was not revoked");
+    // A mark on the same tokens is no reason to keep them.
+    let mark = |token: &Token| store.replace_token(&token.to_builder().failed_refreshes(1).build()).map(drop);
+    assert!(store.sign_out_with(&id, mark).unwrap());
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) const CHECKS: [Check; 3] = [
 
 /// The lock, if it is free. `None`: the store has no locks.
 fn lock(store: &dyn TokenStore, id: &TokenId) -> Option<Option<Box<dyn TokenLock>>> {
-    Some(supported(store.lock_token(id))?.expect("lock_token"))
+    Some(supported(store.lock_token(id))?.expect("lock_token").lock())
 }
 
 fn a_lock_keeps_others_out_until_it_ends(store: &dyn TokenStore) {

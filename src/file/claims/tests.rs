@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use super::*;
@@ -37,14 +38,14 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn claim(file: &StoreFile) -> Box<ClaimLock> {
-    Box::new(file.try_claim(NAME).unwrap().expect("the lock is free"))
+    Box::new(file.lock_or_wait(NAME).unwrap().expect("the lock is free"))
 }
 
 /// As a process does that dies: nothing of ours runs.
 fn die(lock: ClaimLock) {
     let mut lock = std::mem::ManuallyDrop::new(lock);
     drop(lock.lock.take());
-    HELD.lock().remove(&lock.entry.0);
+    HELD.lock().remove(&lock.entry.path);
 }
 
 #[test]
@@ -55,8 +56,8 @@ fn lock_file_is_private_and_removed_after_use() {
     assert!(lock.is_held() && !lock.was_left_unfinished());
     let path = lock_file(directory.path());
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    assert!(file.try_claim(NAME).unwrap().is_none());
-    assert!(file.try_claim("4567").unwrap().is_some(), "another token");
+    assert!(file.lock_or_wait(NAME).unwrap().is_err());
+    assert!(file.lock_or_wait("4567").unwrap().is_ok(), "another token");
     lock.start().unwrap();
     lock.start().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), 1);
@@ -72,10 +73,10 @@ fn lock_is_the_kernels() {
     let directory = tempfile::tempdir().unwrap();
     let file = store_in(directory.path());
     let lock = claim(&file);
-    HELD.lock().remove(&lock.entry.0);
-    assert!(file.try_claim(NAME).unwrap().is_none());
+    HELD.lock().remove(&lock.entry.path);
+    assert!(file.lock_or_wait(NAME).unwrap().is_err());
     lock.finish();
-    assert!(file.try_claim(NAME).unwrap().is_some());
+    assert!(file.lock_or_wait(NAME).unwrap().is_ok());
 }
 
 #[test]
@@ -107,9 +108,9 @@ fn one_holds_the_lock_at_a_time() {
             let (inside, turns) = (&inside, &turns);
             scope.spawn(move || {
                 while turns.load(Ordering::SeqCst) < 500 {
-                    let Some(lock) = file.try_claim(NAME).unwrap() else { continue };
+                    let Ok(lock) = file.lock_or_wait(NAME).unwrap() else { continue };
                     // So that the kernel's lock alone keeps the others out.
-                    HELD.lock().remove(&lock.entry.0);
+                    HELD.lock().remove(&lock.entry.path);
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     assert!(lock.is_held());
                     turns.fetch_add(1, Ordering::SeqCst);
@@ -130,7 +131,7 @@ fn removed_lock_file_ends_the_lock() {
     let lock = claim(&file);
     fs::remove_dir_all(directory.path().join("store.claims")).unwrap();
     assert!(!lock.is_held());
-    HELD.lock().remove(&lock.entry.0);
+    HELD.lock().remove(&lock.entry.path);
     let newcomer = claim(&file);
     assert!(newcomer.is_held());
     lock.finish();
@@ -208,11 +209,42 @@ fn anything_but_a_private_lock_file_is_refused() {
 #[test]
 fn lock_is_not_given_if_the_next_save_would_fail() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(matches!(store_of(directory.path(), GROWTH - 1).try_claim(NAME), Err(Error::FileTooLarge { .. })));
+    let refused = store_of(directory.path(), GROWTH - 1).try_claim(NAME);
+    assert!(matches!(refused, Err(Error::FileTooLarge { .. })));
     drop(claim(&store_of(directory.path(), GROWTH)));
     let file = store_in(directory.path());
     fs::set_permissions(directory.path().join("store"), Permissions::from_mode(0o600)).unwrap();
     fs::hard_link(directory.path().join("store"), directory.path().join("other name")).unwrap();
     assert!(matches!(file.try_claim(NAME), Err(Error::UnsafePermissions { .. })));
     assert!(!lock_file(directory.path()).exists());
+}
+
+/// The kernel wakes the thread that waits, so the callers need not look again and again.
+#[test]
+fn end_of_another_process_lock_wakes_those_who_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = store_in(directory.path());
+    drop(claim(&file));
+    let path = lock_file(directory.path());
+    let held = Os.create_new(&path).unwrap();
+    held.lock().unwrap();
+    let moment = waiting::now();
+    for _ in 0..3 {
+        assert_eq!(file.lock_or_wait(NAME).unwrap().err(), Some(WITH_WAKING));
+    }
+    let watched = || WATCHED.lock().iter().filter(|(_, watched)| *watched == path).count();
+    assert_eq!(watched(), 1, "one thread for all who wait");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            while watched() > 0 {
+                waiting::wait(moment, Duration::from_secs(60));
+            }
+            started.elapsed()
+        });
+        thread::sleep(Duration::from_millis(100));
+        drop(held);
+        assert!(waiting.join().unwrap() < Duration::from_secs(30));
+    });
+    claim(&file).finish();
 }
