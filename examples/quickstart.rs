@@ -13,9 +13,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokenkeep::{Keystore, Passphrase, Token, TokenStore, Unlock};
+use tokenkeep::{Answer, Keystore, Need, Passphrase, Refreshed, Token, TokenStore, TokenStoreExt, Unlock};
 
 const CLIENT: &str = "1000.EXAMPLE";
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
@@ -26,28 +27,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = Keystore::open_or_create(&path, &unlock)?;
     println!("opened    {}", path.display());
 
-    for (user, region) in [("ada@example.com", "eu"), ("grace@example.com", "us")] {
-        let id = store.save_token(&signed_in(user, region))?;
+    let now = SystemTime::now();
+    let two_hours_ago = now.checked_sub(2 * HOUR).ok_or("the clock is wrong")?;
+    for (user, region, at) in [("ada@example.com", "eu", two_hours_ago), ("grace@example.com", "us", now)] {
+        let id = store.save_token(&signed_in(user, region, at))?;
         println!("saved     {user} as token {id}");
     }
 
-    // Before an API call: the token of the user and client that call.
+    // The token of a user and client, as it is stored.
     let ada = Token::builder().user_name("ada@example.com").client_id(CLIENT).build();
     let token = store.find_stored(&ada)?.ok_or("ada has not signed in")?;
-    println!("found     {}, expired: {}", show(&token), token.is_expired(SystemTime::now()));
+    println!("found     {}, expired: {}", show(&token), token.is_expired(now));
 
-    // An hour later. A response to a refresh seldom has a refresh token: the stored one stays. A response without a lifetime
-    // makes the expiry unknown. (The README shows the lock that a refresh needs.)
-    let (refresh_token, expires_in): (Option<&str>, Option<u64>) = (None, Some(3600));
-    let refreshed = token
-        .to_builder()
-        .access_token("1000.a-fresh-access-token")
-        .maybe_refresh_token(refresh_token)
-        .maybe_expires_in(expires_in.map(Duration::from_secs))
-        .build();
-    store.save_token(&refreshed)?;
-    let token = store.find_stored(&ada)?.ok_or("ada has not signed in")?;
-    println!("refreshed {}, with a refresh token: {}", show(&token), token.refresh_token().is_some());
+    // Before an API call: a token that is valid. It is refreshed if it has to be, once, whichever threads and processes
+    // ask for it at the same time.
+    match store.refresh_with(&ada, Need::default(), request)? {
+        Refreshed::Fresh(token) | Refreshed::Stale(token, _) => {
+            println!("refreshed {}, expired: {}", show(&token), token.is_expired(SystemTime::now()));
+        }
+        Refreshed::SignInAgain(_) => return Err("ada has to sign in again".into()),
+    }
 
     let tokens = store.get_tokens()?;
     println!("listed    {}", tokens.iter().map(show).collect::<Vec<_>>().join(", "));
@@ -69,18 +68,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the authorization server answers when a user has signed in.
-fn signed_in(user: &str, region: &str) -> Token {
+/// What the authorization server answered when the user signed in. An application calls this right then, so it says
+/// `.received_at(SystemTime::now()).expires_in(HOUR)`.
+fn signed_in(user: &str, region: &str, at: SystemTime) -> Token {
     Token::builder()
         .user_name(user)
         .client_id(CLIENT)
         .client_secret("an-example-of-a-client-secret")
         .refresh_token(format!("1000.refresh-token-of-{user}"))
         .access_token(format!("1000.access-token-of-{user}"))
-        .expires_in(Duration::from_secs(3600))
+        .received_at(at)
+        .maybe_expires_at(at.checked_add(HOUR))
         .scopes(["crm.read", "crm.write"])
         .attribute("region", region)
         .build()
+}
+
+/// Sends the stored refresh token to the authorization server. This is the answer of a server that sends no new refresh
+/// token: the stored one stays. `examples/daemon_and_cli` has a request over HTTP.
+fn request(_stored: &Token) -> Answer {
+    let (access_token, refresh_token, expires_in) = ("1000.a-fresh-access-token", None::<&str>, Some(HOUR));
+    let response = Token::builder().access_token(access_token).maybe_refresh_token(refresh_token);
+    response.maybe_expires_in(expires_in).build().into() // without a lifetime the expiry is unknown
 }
 
 /// A token without its secrets.
