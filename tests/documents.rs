@@ -61,18 +61,6 @@ fn every_check_in_the_table_is_in_its_file_once() {
     assert!(count > 100, "only {count} checks are there");
 }
 
-/// The README's refresh is what the example runs in two processes.
-#[test]
-fn refresh_of_the_readme_is_that_of_the_example() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let example = fs::read_to_string(root.join("examples/refresh.rs")).unwrap();
-    let start = readme.find("/// An error that can be passed to another thread").unwrap();
-    let code = readme[start..].split("```").next().unwrap();
-    assert!(code.contains("fn valid_token("));
-    assert!(example.contains(code), "not in the example:\n{code}");
-}
-
 #[test]
 fn the_code_for_hosts_without_a_desktop_is_that_of_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
