@@ -18,8 +18,8 @@ use tokenkeep::RecoveryKey;
 
 use crate::{BoxError, STOP, server::Server};
 
-/// So that a token of alpha has to be refreshed meanwhile, and longer than the five seconds in which the library takes a
-/// new token for a good one, even if an API rejects it.
+/// Long enough that alpha's token has to be refreshed meanwhile. And longer than 5 seconds: a token that is younger is not
+/// refreshed, even if an API rejects it.
 const CALLS_FOR: Duration = Duration::from_millis(6500);
 const BETWEEN_CALLS: Duration = Duration::from_millis(300);
 

@@ -7,7 +7,7 @@
 //! start.
 //!
 //! This file is what an application copies. `demo.rs` starts the daemon and the command line, and checks what they do.
-//! `server.rs` plays the two providers. `http.rs` is in the place of an HTTP client.
+//! `server.rs` plays the two providers. `http.rs` stands in for an HTTP client.
 
 mod demo;
 mod http;
@@ -115,7 +115,7 @@ impl Provider {
         Ok(http::get(self.server, &format!("/{}/{what}", self.name), access_token)?)
     }
 
-    /// Ends the sign-in at the provider (RFC 7009). For a token that is not valid the server answers 200 too.
+    /// Ends the sign-in at the provider (RFC 7009). An unknown or revoked token gets status 200 too.
     fn revoke(&self, token: &Token) -> Result<(), BoxError> {
         let Some(refresh_token) = token.refresh_token() else { return Ok(()) };
         let form = [
@@ -130,11 +130,13 @@ impl Provider {
     }
 }
 
-/// What an answer of the token endpoint means (RFC 6749, 5). Some servers answer 200 and name an error, so the error
-/// comes first. What is neither an error nor a token, such as the page of a proxy, is told by its status.
+/// What an answer of the token endpoint means (RFC 6749, 5). Some servers send an error with status 200, so the error is
+/// looked at first. If there is neither an error nor a token, as in the page of a proxy, the status decides.
 fn answer(response: &http::Response) -> Answer {
     let text = |name: &str| response.body[name].as_str().filter(|text| !text.is_empty());
     let access_token = text("access_token").filter(|_| response.status == 200);
+    let expires_in = &response.body["expires_in"]; // a number, but some servers send it as a text
+    let expires_in = expires_in.as_u64().or_else(|| expires_in.as_str()?.parse().ok());
     match (text("error"), access_token) {
         (Some(error), _) => Answer::refused(error, response.retry_after.as_deref()),
         (None, None) => Answer::refused(&response.status.to_string(), response.retry_after.as_deref()),
@@ -144,13 +146,13 @@ fn answer(response: &http::Response) -> Answer {
             .maybe_token_type(text("token_type"))
             .maybe_scopes(text("scope").map(str::split_whitespace))
             .received_at(SystemTime::now())
-            .maybe_expires_in(response.body["expires_in"].as_u64().map(Duration::from_secs))
+            .maybe_expires_in(expires_in.map(Duration::from_secs))
             .build()
             .into(),
     }
 }
 
-/// Gets a token that is good enough. All threads and processes may call it at the same time.
+/// Gets a token that is good enough, and refreshes it if need be. Threads and processes may call it at the same time.
 fn refresh(store: &Keystore, provider: &Provider, query: &Token, need: Need) -> Result<Refreshed, RefreshError> {
     let mut refreshed = store.refresh_with(query, need, |token| provider.request(token));
     loop {
@@ -162,7 +164,7 @@ fn refresh(store: &Keystore, provider: &Provider, query: &Token, need: Need) -> 
         let helped = match (error.cause().kind(), error.token()) {
             // The disk may be full. Until the token is saved, all others wait.
             (ErrorKind::System | ErrorKind::Permission | ErrorKind::Busy | ErrorKind::Incomplete, _) => {
-                eprintln!("{error}; trying again, do not end this program");
+                eprintln!("{error}; trying again: do not end this program");
                 refreshed = error.retry().map(Refreshed::Fresh);
                 continue;
             }
@@ -216,7 +218,7 @@ fn keep_fresh_and_reopen(path: &Path, provider: &Provider) -> Result<(), BoxErro
 fn keep_fresh(store: &Keystore, provider: &Provider) -> tokenkeep::Result<()> {
     let mut said = Vec::new();
     while !STOP.load(Ordering::Relaxed) {
-        // Read before the tokens are, so that no later change is missed.
+        // Read before the tokens, so that no later change is missed.
         let version = store.version()?;
         let mut lines = Vec::new();
         for token in store.get_tokens()? {
@@ -303,9 +305,10 @@ fn status(store: &Keystore, providers: &[Provider]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// If the server cannot be asked the token stays, so that it can be revoked later. `store.sign_out` only deletes it.
+/// If the server does not answer, the token stays, so that it can be revoked later. `store.sign_out` only deletes it.
 fn sign_out(store: &Keystore, provider: &Provider) -> Result<(), BoxError> {
-    let token = store.find_stored(&provider.account())?.ok_or("nobody is signed in")?;
+    let token =
+        store.find_stored(&provider.account())?.ok_or_else(|| format!("{}: nobody is signed in", provider.name))?;
     let id = token.id().ok_or("a stored token has an id")?;
     store.sign_out_with(id, |token| provider.revoke(token))?;
     println!("{}: signed out", provider.name);

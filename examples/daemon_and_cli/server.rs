@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    /// Both tokens, anew.
+    /// Sends a new access token and a new refresh token.
     fn issue(&mut self, number: usize) -> Answer {
         let sign_in = &mut self.sign_ins[number];
         let lifetime = if sign_in.provider == "alpha" { 8 } else { 3600 };
@@ -173,7 +173,7 @@ impl State {
         (is_ours && count < sign_in.access_tokens.len()).then_some((number, count))
     }
 
-    /// Revocation (RFC 7009). A token that is not known is an answer of 200 too.
+    /// Revocation (RFC 7009). An unknown token gets status 200 too.
     fn revoke(&mut self, provider: &str, form: &[u8]) -> Answer {
         let token = http::field(form, "token").unwrap_or_default();
         if let Some((number, _)) = self.find("refresh", provider, &token) {
