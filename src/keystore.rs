@@ -51,7 +51,8 @@ use crate::{
 /// [`Forked`](crate::Error::Forked). Two things are beyond the library. A child that is the first process of a new
 /// process namespace may have the process id of its parent; then the parent's handle is not recognised there, and must
 /// not be used. And a child shares the locks that its parent holds: if the parent is killed during a save, others end
-/// in [`Busy`](crate::Error::Busy) until the child ends or starts another program.
+/// in [`Busy`](crate::Error::Busy) until the child ends or starts another program. The same holds for a
+/// [`Claim`](crate::Claim).
 ///
 /// # Errors
 ///

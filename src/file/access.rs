@@ -80,10 +80,8 @@ mod platform {
 
         /// That a lock file is ours, and that only we can open it.
         pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
-            let (owner, mode) = (file.uid(), file.mode() & 0o7777);
-            if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
-                return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
-            }
+            self.check_owner_of_locks(path, file)?;
+            let mode = file.mode() & 0o7777;
             if self.is_checked() && mode & READ_OR_WRITE_BY_OTHERS != 0 {
                 return Err(refuse(path, UnsafePermissions::FileMode { mode }));
             }
@@ -102,12 +100,18 @@ mod platform {
 
         /// That only we can put files into a directory of ours.
         pub(crate) fn check_private_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
-            let (owner, mode) = (directory.uid(), directory.mode() & 0o7777);
-            if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
-                return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
-            }
+            self.check_owner_of_locks(path, directory)?;
+            let mode = directory.mode() & 0o7777;
             if self.is_checked() && mode & WRITE_BY_OTHERS != 0 {
                 return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
+            }
+            Ok(())
+        }
+
+        fn check_owner_of_locks(self, path: &Path, metadata: &Metadata) -> Result<()> {
+            let owner = metadata.uid();
+            if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
+                return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
             }
             Ok(())
         }

@@ -29,6 +29,9 @@ use crate::{
 const GROWTH: u64 = 4096;
 const ROOM: u64 = 64 * 1024;
 
+/// How often a lock file that others make and remove meanwhile is tried.
+const MOST_ATTEMPTS: u32 = 100;
+
 /// When a caller looks at the lock again that is woken when the lock ends, and one for which no thread could be started.
 const WITH_WAKING: Duration = Duration::from_secs(1);
 const WITHOUT_WAKING: Duration = Duration::from_millis(40);
@@ -88,45 +91,57 @@ impl StoreFile {
 
     /// The lock of that name; if another holds it, when the caller looks again.
     fn lock_or_wait(&self, name: &str) -> Result<Result<ClaimLock, Duration>> {
-        self.check_writable()?;
         let directory = beside(&self.path, CLAIMS);
         let path = directory.join(name);
         let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
-        self.check_claims_directory(&directory)?;
-        if let Some(held) = self.open_existing_lock(&path)?
-            && !try_lock(|| held.file.try_lock(), &path)?
-        {
-            return Ok(Err(watch(held, path)));
-        }
-        self.check_replaceable(GROWTH, ROOM)?;
-        loop {
-            self.make_claims_directory(&directory)?;
-            let lock = self.open_lock(&path)?;
+        let has_directory = self.check_claims_directory(&directory)?;
+        let mut is_checked = false;
+        for _ in 0..MOST_ATTEMPTS {
+            let found = self.open_existing_lock(&path)?;
+            let is_new = found.is_none();
+            if is_new && !is_checked {
+                self.check_replaceable(GROWTH, ROOM)?;
+                is_checked = true;
+                if !has_directory {
+                    self.make_claims_directory(&directory)?;
+                }
+            }
+            let Some(lock) = found.map_or_else(|| self.create_lock(&path), |lock| Ok(Some(lock)))? else { continue };
             if !try_lock(|| lock.file.try_lock(), &path)? {
                 return Ok(Err(watch(lock, path)));
             }
             // Else its holder has removed it meanwhile.
             if lock.is_at_its_path() {
-                let was_left_unfinished = has_started(&lock, &path)?;
+                if !is_checked {
+                    self.check_replaceable(GROWTH, ROOM)?;
+                }
+                let was_left_unfinished = !is_new && has_started(&lock, &path)?;
                 return Ok(Ok(ClaimLock { lock: Some(lock), entry, was_left_unfinished }));
             }
         }
+        Ok(Err(WITHOUT_WAKING))
     }
 
     fn make_claims_directory(&self, directory: &Path) -> Result<()> {
         match access::make_private_directory(directory) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.check_claims_directory(directory),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.check_claims_directory(directory).map(drop)
+            }
             Err(error) => Err(failed(FileOperation::Create, directory)(error)),
         }
     }
 
-    /// That no other user can put a lock file into the directory, if there is one.
-    fn check_claims_directory(&self, directory: &Path) -> Result<()> {
+    /// That no other user can put a lock file into the directory; `false` if there is none.
+    fn check_claims_directory(&self, directory: &Path) -> Result<bool> {
         match fs::symlink_metadata(directory) {
-            Ok(metadata) if metadata.is_dir() => self.access.check_private_directory(directory, &metadata),
+            Ok(metadata) if metadata.is_dir() => {
+                // First, because another user's store has another user's directory.
+                self.check_writable()?;
+                self.access.check_private_directory(directory, &metadata).map(|()| true)
+            }
             Ok(_) => Err(failed(FileOperation::Open, directory)(io::ErrorKind::NotADirectory.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed(FileOperation::ReadMetadata, directory)(error)),
         }
     }

@@ -204,26 +204,34 @@ impl StoreFile {
     }
 
     /// A lock file before it is locked, and made if there is none.
-    pub(super) fn open_lock(&self, path: &Path) -> Result<Lock> {
-        let mut attempts = 0..10;
-        loop {
+    fn open_lock(&self, path: &Path) -> Result<Lock> {
+        for _ in 0..10 {
             if let Some(lock) = self.open_existing_lock(path)? {
                 return Ok(lock);
             }
-            let mut options = access::lock_options();
-            options.read(true).write(true).create_new(true);
-            match access::patiently(|| options.open(path)) {
-                // Another process has just created it. (On Windows it may also be a link that leads nowhere.)
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts.next().is_some() => {}
-                opened => {
-                    let file = opened.map_err(failed(FileOperation::Create, path))?;
-                    access::make_private(&file, self.access).map_err(failed(FileOperation::Create, path))?;
-                    return self.checked_lock(file, path);
-                }
+            if let Some(lock) = self.create_lock(path)? {
+                return Ok(lock);
+            }
+        }
+        // On Windows it may be a link that leads nowhere.
+        Err(failed(FileOperation::Create, path)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// A new lock file before it is locked; `None` if another process has just created it.
+    pub(super) fn create_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        let mut options = access::lock_options();
+        options.read(true).write(true).create_new(true);
+        match access::patiently(|| options.open(path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            opened => {
+                let file = opened.map_err(failed(FileOperation::Create, path))?;
+                access::make_private(&file, self.access).map_err(failed(FileOperation::Create, path))?;
+                self.checked_lock(file, path).map(Some)
             }
         }
     }
 
+    /// A lock file before it is locked; `None` if there is none.
     pub(super) fn open_existing_lock(&self, path: &Path) -> Result<Option<Lock>> {
         let mut options = access::lock_options();
         options.read(true).write(true);

@@ -60,28 +60,31 @@ impl Attempt {
 
     /// Waits for the answer, and blocks the thread.
     pub(super) fn wait(self) -> Result<Refresh> {
+        let mut row = self.first.clone();
         loop {
             let moment = waiting::now();
-            match self.look()? {
+            match self.look(row)? {
                 Look::Settled(answer) => return Ok(answer),
                 Look::Wait { look_again } => waiting::wait(moment, self.left()?.min(look_again)),
             }
+            row = self.row()?;
         }
     }
 
     /// The same for a task.
     pub(super) async fn wait_async(self) -> Result<Refresh> {
+        let mut row = self.first.clone();
         loop {
             let moment = waiting::now();
-            match self.look()? {
+            match self.look(row)? {
                 Look::Settled(answer) => return Ok(answer),
                 Look::Wait { look_again } => waiting::changed(moment, self.left()?.min(look_again)).await,
             }
+            row = self.row()?;
         }
     }
 
-    fn look(&self) -> Result<Look> {
-        let row = self.row()?;
+    fn look(&self, row: Token) -> Result<Look> {
         let is_enough = match self.need.judge(&row, &self.first)? {
             Verdict::Settled(answer) => return Ok(Look::Settled(answer)),
             Verdict::Refresh { is_enough } => is_enough,

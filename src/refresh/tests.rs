@@ -99,6 +99,24 @@ fn token_is_refreshed_in_its_last_minute() {
 }
 
 #[test]
+fn margin_is_at_most_half_the_lifetime() {
+    let clock = Clock::default();
+    let store = store(&clock, Some(60));
+    for need in [Need::default(), Need::remaining(Duration::from_secs(300))] {
+        fresh(store.begin_refresh(&ada(), clock.need(need)));
+    }
+    clock.advance(28);
+    fresh(store.begin_refresh(&ada(), clock.need(Need::remaining(Duration::from_secs(300)))));
+    clock.advance(3);
+    drop(claimed(store.begin_refresh(&ada(), clock.need(Need::remaining(Duration::from_secs(300))))));
+    fresh(store.begin_refresh(&ada(), clock.need(Need::remaining(Duration::from_secs(5)))));
+    // A sign-in may leave out when it received the token.
+    store.save_token(&ada().to_builder().access_token("a1").expires_in(Duration::from_secs(60)).build()).unwrap();
+    clock.advance(-31);
+    fresh(store.begin_refresh(&ada(), clock.need(Need::default())));
+}
+
+#[test]
 fn expired_token_is_waited_for() {
     let clock = Clock::default();
     let store = store(&clock, Some(3600));
