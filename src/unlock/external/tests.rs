@@ -17,6 +17,8 @@ struct Device {
     fault: Fault,
     made: AtomicUsize,
     is_asked: AtomicBool,
+    /// How often it has forgotten a key.
+    forgotten: AtomicUsize,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +30,9 @@ enum Fault {
     Panics,
     Forgets,
     Hangs(Duration),
-    TooMuchData,
+    HangsToOpen(Duration),
+    /// Answers with so much data.
+    Data(usize),
     WritesNothing,
 }
 
@@ -42,7 +46,7 @@ impl ExternalKey for Arc<Device> {
         let data = match self.fault {
             Fault::Refuses => return Err(ExternalError::new("a person refused").code(7)),
             Fault::Panics => panic!("with the key {key:?}"),
-            Fault::TooMuchData => vec![0; 1025],
+            Fault::Data(len) => vec![0; len],
             _ => self.made.fetch_add(1, Ordering::SeqCst).to_le_bytes().to_vec(),
         };
         if self.fault == Fault::WritesNothing {
@@ -61,6 +65,7 @@ impl ExternalKey for Arc<Device> {
         *key = *self.keys.lock().get(data).ok_or(ExternalError::new("no such key"))?;
         match self.fault {
             Fault::RefusesToOpen => return Err(ExternalError::new("a person refused")),
+            Fault::HangsToOpen(time) => thread::sleep(time),
             Fault::Forgets => key[0] ^= 1,
             Fault::WritesNothing => *key = before,
             _ => {}
@@ -72,7 +77,9 @@ impl ExternalKey for Arc<Device> {
         if slot.remaining().is_zero() {
             return Err(ExternalError::new("no time"));
         }
-        self.keys.lock().remove(data).map(drop).ok_or(ExternalError::new("no such key"))
+        self.keys.lock().remove(data).ok_or(ExternalError::new("no such key"))?;
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -121,7 +128,7 @@ fn failed_provider_leaves_no_key_behind() {
         (Fault::Forgets, ExternalFailure::Forgetful),
         // Its key would be zeros, which everybody knows.
         (Fault::WritesNothing, ExternalFailure::Forgetful),
-        (Fault::TooMuchData, ExternalFailure::TooMuchData { len: 1025, limit: 1024 }),
+        (Fault::Data(1025), ExternalFailure::TooMuchData { len: 1025, limit: 1024 }),
     ] {
         let device = device(fault);
         assert_fails(&device, expected);
@@ -151,6 +158,31 @@ fn provider_that_answers_too_late_is_asked_to_forget() {
     // It had made the key, and has forgotten it.
     thread::sleep(Duration::from_millis(600));
     assert!(device.keys.lock().is_empty());
+    assert_eq!(device.forgotten.load(Ordering::SeqCst), 1);
+}
+
+/// Forgetting has a deadline of its own.
+#[test]
+fn provider_that_does_not_open_in_time_is_asked_to_forget() {
+    let device = device(Fault::HangsToOpen(Duration::from_millis(600)));
+    assert_fails(&device, ExternalFailure::TimedOut { after: Duration::from_millis(300) });
+    assert!(device.keys.lock().is_empty());
+    assert_eq!(device.forgotten.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn data_of_a_slot_has_1024_bytes_at_most() {
+    let (data, _) = External::new(device(Fault::Data(1024))).make_key(&STORE, SLOT).unwrap();
+    assert_eq!(data.public.len(), 1024);
+}
+
+#[test]
+fn provider_sees_the_ids_of_store_and_slot() {
+    let slot = ExternalSlot { store_id: STORE, slot_id: SLOT, deadline: Deadline::after(Duration::from_secs(5)) };
+    assert_eq!((slot.store_id(), slot.slot_id()), (STORE, SLOT));
+    assert!(slot.remaining() > Duration::from_secs(1) && slot.remaining() <= Duration::from_secs(5));
+    let shown = format!("{slot:?}");
+    assert!(shown.starts_with(&format!("ExternalSlot {{ slot_id: {SLOT:?}, remaining: ")), "{shown}");
 }
 
 #[test]
