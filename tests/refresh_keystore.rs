@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use common::Fixture;
 use tokenkeep::{Claim, Error, ErrorKind, Keystore, Need, Refresh, RefreshStep, Token, TokenStore, TokenStoreExt};
@@ -29,6 +29,12 @@ fn fixture() -> Fixture {
     fixture
 }
 
+/// The directory of the lock files.
+fn claims_of(fixture: &Fixture) -> PathBuf {
+    let path = fixture.store.path();
+    path.with_file_name(format!("{}.claims", path.file_name().unwrap().to_str().unwrap()))
+}
+
 #[test]
 fn handles_and_their_namespaces_share_a_claim() {
     let fixture = fixture();
@@ -41,6 +47,14 @@ fn handles_and_their_namespaces_share_a_claim() {
     assert!(matches!(google.begin_refresh(&ada(), short()), Ok(Refresh::Claimed(_))), "another token");
     claim.complete(response()).unwrap();
     assert!(matches!(other.begin_refresh(&ada(), short()), Ok(Refresh::Fresh(_))));
+}
+
+#[test]
+fn claim_without_its_lock_file_gives_no_token() {
+    let fixture = fixture();
+    let claim = claimed(&fixture.store);
+    fs::remove_dir_all(claims_of(&fixture)).unwrap();
+    assert!(matches!(claim.token(), Err(Error::ClaimEnded)));
 }
 
 #[test]
@@ -97,8 +111,7 @@ fn lock_files_show_neither_ids_nor_namespaces() {
     let secret_name = fixture.store.namespace("the namespace").unwrap();
     let id = tokenkeep::TokenId::from("the id");
     let lock = secret_name.lock_token(&id).unwrap().lock().unwrap();
-    let path = fixture.store.path();
-    let claims = path.with_file_name(format!("{}.claims", path.file_name().unwrap().to_str().unwrap()));
+    let claims = claims_of(&fixture);
     let names: Vec<_> = fs::read_dir(&claims).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let name = names[0].to_str().unwrap();
     assert!(names.len() == 1 && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{names:?}");

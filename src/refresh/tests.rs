@@ -425,6 +425,7 @@ fn clock_and_lifetime_cause_no_refresh_storm() {
         for jump in jumps {
             clock.advance(jump);
             for _ in 0..200 {
+                clock.0.fetch_add(3, Ordering::SeqCst);
                 let refreshed = store.refresh_with(&ada(), clock.need(Need::default()), |_| {
                     requests += 1;
                     clock.response(&format!("a{requests}"), &format!("r{requests}"), lifetime).into()
