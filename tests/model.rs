@@ -5,14 +5,14 @@ mod common;
 use common::Fixture;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokenkeep::{
-    MemoryStore, TokenStore,
-    fuzzing::model::{Expiry, Model, Operation, Row, Source},
+    MemoryStore,
+    fuzzing::model::{Expiry, Model, NAMESPACES, Operation, Row, Source, Step, Store},
 };
 
 const IDS: [&str; 7] = ["1", "2", "3", "5", "8", "id", "07"];
 
-/// Values so few that rows meet.
-fn row() -> impl Strategy<Value = Row> {
+/// Values so few that rows meet. Boxed, because the strategy is large and stands on the stack many times.
+fn row() -> BoxedStrategy<Row> {
     let text = |name: &'static str, probability: f64| {
         let values = if name == "id" {
             IDS.map(str::to_owned).to_vec()
@@ -63,6 +63,7 @@ fn row() -> impl Strategy<Value = Row> {
         revision: 0,
         is_of_other_store: false,
     })
+    .boxed()
 }
 
 /// Few changes, so that most often it stays the row that was read.
@@ -99,29 +100,40 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn check(operation: &Operation, store: &dyn TokenStore, model: &mut Model) {
-    model.check(operation, store).unwrap();
+fn step() -> impl Strategy<Value = Step> {
+    // Most often the default one, so that rows and revisions meet there.
+    let namespace = || prop_oneof![1 => Just(NAMESPACES[0]), 1 => select(NAMESPACES.to_vec())];
+    let in_namespace = || (namespace(), operation());
+    let transaction = (vec(in_namespace(), 0..12), any::<bool>());
+    prop_oneof![
+        6 => in_namespace().prop_map(|(namespace, operation)| Step::Single(namespace, operation)),
+        1 => transaction.prop_map(|(operations, is_given_up)| Step::Transaction { operations, is_given_up }),
+    ]
+}
+
+fn check(step: &Step, store: &dyn Store, model: &mut Model) {
+    model.check(step, store).unwrap();
     model.assert_is_in(store).unwrap();
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn the_memory_store_does_what_the_model_does(operations in vec(operation(), 1..60)) {
+    fn the_memory_store_does_what_the_model_does(steps in vec(step(), 1..60)) {
         let (store, mut model) = (MemoryStore::new(), Model::default());
-        operations.iter().for_each(|operation| check(operation, &store, &mut model));
+        steps.iter().for_each(|step| check(step, &store, &mut model));
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn the_keystore_does_what_the_model_does_across_reopenings(parts in vec(vec(operation(), 1..40), 1..3)) {
+    fn the_keystore_does_what_the_model_does_across_reopenings(parts in vec(vec(step(), 1..40), 1..3)) {
         let (fixture, mut model) = (Fixture::new(), Model::default());
-        for operations in parts {
+        for steps in parts {
             let store = fixture.open();
             model.assert_is_in(&store).unwrap();
-            operations.iter().for_each(|operation| check(operation, &store, &mut model));
+            steps.iter().for_each(|step| check(step, &store, &mut model));
         }
         model.assert_is_in(&fixture.open()).unwrap();
     }

@@ -12,7 +12,7 @@ use std::{
 
 use arbitrary::Arbitrary;
 
-use super::model::{Expiry, Model, Operation, Row, Source};
+use super::model::{self, Expiry, Model, Operation, Row, Source};
 use crate::{
     Error, Keystore, RecoveryKey, Unlock,
     engine::Engine,
@@ -154,7 +154,7 @@ pub(super) fn check(directory: &Path, steps: Vec<Step>) {
             What::Reopen | What::Verify | What::Backup => None,
         };
         let done = match (operation, &step.what) {
-            (Some(operation), _) => model.check(&operation, store),
+            (Some(operation), _) => model.check(&model::Step::Single("", operation), store),
             (None, What::Verify) => store.verify(),
             (None, What::Backup) => store.backup_to(&copy),
             (None, _) => Ok(()),
