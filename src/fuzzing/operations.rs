@@ -12,7 +12,7 @@ use std::{
 
 use arbitrary::Arbitrary;
 
-use super::model::{self, Expiry, Model, Operation, Row, Source};
+use super::model::{self, Expiry, Model, NAMESPACES, Operation, Row, Source};
 use crate::{
     Error, Keystore, RecoveryKey, Unlock,
     engine::Engine,
@@ -29,18 +29,44 @@ pub(super) struct Step {
 
 #[derive(Debug, Arbitrary)]
 enum What {
-    Save(Few),
-    Find(Few),
-    Delete(u8),
-    DeleteAll,
+    Single(Drawn),
+    Transaction { operations: Vec<Drawn>, is_given_up: bool },
     Reopen,
     Verify,
     Backup,
-    Read(u8),
-    SaveFrom(Source, Few),
-    FindFrom(Source, Few),
+}
+
+/// An operation in a namespace, as the fuzzer draws it.
+#[derive(Debug, Arbitrary)]
+struct Drawn {
+    namespace: u8,
+    operation: DrawnOperation,
+}
+
+#[derive(Debug, Arbitrary)]
+enum DrawnOperation {
+    Save(Source, Few),
+    Find(Source, Few),
     Replace(Source, Few),
+    Delete(u8),
     DeleteIf(u8, u8),
+    DeleteAll,
+    Read(u8),
+}
+
+impl Drawn {
+    fn operation(&self) -> (&'static str, Operation) {
+        let operation = match &self.operation {
+            DrawnOperation::Save(source, few) => Operation::Save(*source, few.row()),
+            DrawnOperation::Find(source, few) => Operation::Find(*source, few.row()),
+            DrawnOperation::Replace(source, few) => Operation::Replace(*source, few.row()),
+            DrawnOperation::Delete(number) => Operation::Delete(id(*number)),
+            DrawnOperation::DeleteIf(number, revision) => Operation::DeleteIf(id(*number), u64::from(revision % 8)),
+            DrawnOperation::DeleteAll => Operation::DeleteAll,
+            DrawnOperation::Read(number) => Operation::Read(id(*number)),
+        };
+        (NAMESPACES[usize::from(self.namespace) % NAMESPACES.len()], operation)
+    }
 }
 
 /// A row of values so few that rows meet.
@@ -141,23 +167,18 @@ pub(super) fn check(directory: &Path, steps: Vec<Step>) {
             failure.store(calls % 8, Ordering::Relaxed);
         }
         let may_fail = step.fails_at.is_some();
-        let operation = match &step.what {
-            What::Save(few) => Some(Operation::Save(Source::New, few.row())),
-            What::Find(few) => Some(Operation::Find(Source::New, few.row())),
-            What::Delete(number) => Some(Operation::Delete(id(*number))),
-            What::DeleteAll => Some(Operation::DeleteAll),
-            What::Read(number) => Some(Operation::Read(id(*number))),
-            What::SaveFrom(source, few) => Some(Operation::Save(*source, few.row())),
-            What::FindFrom(source, few) => Some(Operation::Find(*source, few.row())),
-            What::Replace(source, few) => Some(Operation::Replace(*source, few.row())),
-            What::DeleteIf(number, revision) => Some(Operation::DeleteIf(id(*number), u64::from(revision % 8))),
-            What::Reopen | What::Verify | What::Backup => None,
-        };
-        let done = match (operation, &step.what) {
-            (Some(operation), _) => model.check(&model::Step::Single("", operation), store),
-            (None, What::Verify) => store.verify(),
-            (None, What::Backup) => store.backup_to(&copy),
-            (None, _) => Ok(()),
+        let done = match &step.what {
+            What::Single(drawn) => {
+                let (namespace, operation) = drawn.operation();
+                model.check(&model::Step::Single(namespace, operation), store)
+            }
+            What::Transaction { operations, is_given_up } => {
+                let operations = operations.iter().map(Drawn::operation).collect();
+                model.check(&model::Step::Transaction { operations, is_given_up: *is_given_up }, store)
+            }
+            What::Reopen => Ok(()),
+            What::Verify => store.verify(),
+            What::Backup => store.backup_to(&copy),
         };
         failure.store(NEVER, Ordering::Relaxed);
         match done {
