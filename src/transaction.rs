@@ -17,6 +17,9 @@ use crate::{
 /// Each operation sees the changes of those before it, follows the rules of
 /// [`TokenStore`](crate::TokenStore), and has its errors. An operation that ends in an error changes nothing; the
 /// function may go on after it. If the function itself returns an error, or panics, nothing is committed.
+///
+/// Use a token that was read in a transaction only there. If nothing is committed, its revision is one that the next
+/// save may have too, so that outside of the transaction it shows no conflict.
 pub struct Transaction<'t, 's> {
     changes: &'t mut ChangeSet<'s>,
     namespace: Box<str>,
