@@ -58,6 +58,7 @@ impl Engine {
     /// That a save would succeed now, as far as the system says so beforehand.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_caller()?;
+        self.file.check_path()?;
         self.file.check_replaceable(0, 0)
     }
 

@@ -6,7 +6,7 @@ use super::Engine;
 use crate::{error::Result, version::Version};
 
 /// How often the file is looked at while a caller waits for a change.
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(80);
 
 impl Engine {
     pub(crate) fn version(&self) -> Result<Version> {

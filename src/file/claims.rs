@@ -136,9 +136,9 @@ impl StoreFile {
     fn check_claims_directory(&self, directory: &Path) -> Result<bool> {
         match fs::symlink_metadata(directory) {
             Ok(metadata) if metadata.is_dir() => {
-                // First, because another user's store has another user's directory.
-                self.check_writable()?;
-                self.access.check_private_directory(directory, &metadata).map(|()| true)
+                let checked = self.access.check_private_directory(directory, &metadata).map(|()| true);
+                // The directory of another user's store is that user's too. Then that is what is wrong.
+                checked.or_else(|error| self.check_writable().and(Err(error)))
             }
             Ok(_) => Err(failed(FileOperation::Open, directory)(io::ErrorKind::NotADirectory.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

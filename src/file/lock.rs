@@ -9,7 +9,7 @@
 //! then.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, Metadata, TryLockError},
     io, mem,
     path::{Path, PathBuf},
     process,
@@ -119,7 +119,12 @@ impl StoreFile {
 
     /// That nobody else can hold a lock file for ever. Checks the lock files that exist.
     pub(super) fn check_lock_files(&self) -> Result<()> {
-        [LOCK, QUEUE].iter().try_for_each(|suffix| self.open_existing_lock(&beside(&self.path, suffix)).map(drop))
+        [LOCK, QUEUE].iter().map(|suffix| beside(&self.path, suffix)).try_for_each(|path| {
+            match fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                found => self.check_lock(&path, &found.map_err(failed(FileOperation::ReadMetadata, &path))?),
+            }
+        })
     }
 
     /// Removes the lock files of a store that was not made, so that nothing is left behind. Those who wait for them see
@@ -244,11 +249,15 @@ impl StoreFile {
         }
     }
 
+    fn check_lock(&self, path: &Path, metadata: &Metadata) -> Result<()> {
+        check_regular(path, metadata)?;
+        self.access.check_lock(path, metadata)
+    }
+
     /// That no other user can open the lock file, and so hold the lock for ever.
     fn checked_lock(&self, file: File, path: &Path) -> Result<Lock> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
-        check_regular(path, &metadata)?;
-        self.access.check_lock(path, &metadata)?;
+        self.check_lock(path, &metadata)?;
         Ok(Lock { file, identity: identity(&metadata), path: path.to_owned(), process: process::id() })
     }
 }

@@ -91,7 +91,7 @@ impl Keystore {
 
     /// Waits until the store has another version than that, by a commit of any handle or process, or until the time is
     /// over. Returns the new version, or `None` when the time is over. Notices a commit through this handle or a clone
-    /// at once, and any other within 50 ms and the time that a find takes to load it. Uses less than a thousandth of a
+    /// at once, and any other within 80 ms and the time that a find takes to load it. Uses less than a thousandth of a
     /// processor.
     ///
     /// # Errors
