@@ -4,7 +4,7 @@
 use std::{
     env, fmt, fs,
     fs::File,
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -79,9 +79,15 @@ impl Trouble {
     }
 }
 
-/// Fills the disk to the last byte, and frees it on another thread.
+/// Fills the disk to the last byte, and frees it on another thread. Waits if it is full already.
 fn fill(filler: PathBuf, during: Duration) {
-    let full = fs::write(&filler, vec![1; 1 << 20]).unwrap_err();
+    let mut file = loop {
+        match File::create_new(&filler) {
+            Ok(file) => break file,
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let full = file.write_all(&vec![1; 1 << 20]).unwrap_err();
     assert_eq!(full.kind(), ErrorKind::StorageFull);
     thread::spawn(move || {
         thread::sleep(during);
@@ -169,7 +175,7 @@ fn run(trouble: Trouble, directory: &Path) {
             }
             // Without a refresh under way, too: then nobody gets a claim.
             Trouble::FullDisk if last_filled.elapsed() > Duration::from_secs(2) => {
-                fill(directory.join("filler-2"), Duration::from_millis(400));
+                fill(directory.join("filler"), Duration::from_millis(400));
                 last_filled = Instant::now();
             }
             _ => {}
