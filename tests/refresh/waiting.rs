@@ -17,6 +17,8 @@ use crate::{
 
 /// For how long a process waits whose processor time is measured.
 const WAIT: Duration = Duration::from_secs(5);
+/// The library without optimisation takes more than twice as long.
+const MOST_THOUSANDTHS: f64 = if cfg!(debug_assertions) { 3.0 } else { 1.0 };
 const WAITERS: usize = 32;
 
 /// The processor time of this process, of all its threads.
@@ -54,7 +56,7 @@ pub(crate) fn processor() {
         let used = Duration::from_micros(process.hear().parse().unwrap());
         let thousandths = used.as_secs_f64() / WAIT.as_secs_f64() * 1000.0;
         println!("a {how} that waits uses {used:.2?} of a processor in {WAIT:?}: {thousandths:.2} thousandths");
-        assert!(thousandths < 1.0, "{how}: {thousandths}");
+        assert!(thousandths < MOST_THOUSANDTHS, "{how}: {thousandths}");
     }
     drop(held);
 }
