@@ -10,12 +10,10 @@ use tokenkeep::{Need, Refresh, Refreshed, TokenStore, TokenStoreExt};
 
 use crate::{
     endpoint::{Endpoint, Event, Handling, Plan},
+    many::expiries,
     process::{Process, say, told},
     stage::{Stage, ada, claim, join, random, secret},
 };
-
-/// How many processes are killed at random moments.
-const KILLS: usize = 60;
 
 /// The job of a process that refreshes once, and is killed. `when`: what it waits for in the middle.
 pub(crate) fn work(when: &str, directory: &str, address: &str) {
@@ -147,8 +145,8 @@ pub(crate) fn at_random() {
         let [before, after] = [(); 2].map(|()| Duration::from_millis(random(10)));
         Plan { before, after, handling: Handling::TokensIfThere, ..Plan::default() }
     });
-    let mut seen = Vec::new();
-    while seen.len() < KILLS {
+    let (mut seen, kills) = (Vec::new(), 3 * expiries());
+    while seen.len() < kills {
         stage.sign_in("ada");
         let (moved, arrived) = (endpoint.count(Event::Moved), endpoint.count(Event::Arrived));
         let mut process = start(&stage, "at random");
@@ -172,7 +170,7 @@ pub(crate) fn at_random() {
     let count = |place| seen.iter().filter(|seen| **seen == place).count();
     let [before, between, after] = [Where::BeforeServer, Where::BetweenServerAndSave, Where::AfterSave].map(count);
     println!(
-        "{KILLS} processes killed in a refresh: {before} before the server had moved on, then the next caller refreshed; \
+        "{kills} processes killed in a refresh: {before} before the server had moved on, then the next caller refreshed; \
          {between} before the save, then the user signs in again; {after} after the save"
     );
     assert!(before > 0 && between > 0 && after > 0);

@@ -95,8 +95,8 @@ fn fill(filler: PathBuf, during: Duration) {
     });
 }
 
-/// How often the token expires. The usual number takes some seconds; `.ci/campaign refresh` sets another one.
-fn expiries() -> usize {
+/// How often the token expires. The usual number takes ten seconds; `.ci/campaign refresh` sets another one.
+pub(crate) fn expiries() -> usize {
     env::var("TOKENKEEP_REFRESH_EXPIRIES").map_or(20, |expiries| expiries.parse().unwrap())
 }
 

@@ -5,11 +5,10 @@ use tokenkeep::{Answer, Keystore, Need, Refreshed, Token, TokenStore, TokenStore
 use crate::{
     client::Client,
     endpoint::{Event, Plan},
+    many::expiries,
     process::{Process, say, told},
     stage::{Stage, ada, join, random},
 };
-
-const ROUNDS: usize = 20;
 
 /// The job of one of the two: gets a token once in each round.
 pub(crate) fn work(way: &str, directory: &str, address: &str) {
@@ -50,23 +49,24 @@ fn race(way: &str) -> (usize, usize) {
     let [directory, address] = stage.words();
     let mut processes = [(); 2].map(|()| Process::start(&["race", way, &directory, &address]));
     let mut without = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..expiries() {
         stage.sign_in("ada");
         processes.iter_mut().for_each(|process| process.tell("go"));
         without += processes.iter().filter(|process| process.hear() == "lost").count();
     }
     if way != "old" {
         stage.endpoint.assert_well_treated();
-        assert_eq!(stage.endpoint.count(Event::Arrived), ROUNDS);
+        assert_eq!(stage.endpoint.count(Event::Arrived), expiries());
     }
     (stage.endpoint.revoked_families(), without)
 }
 
 pub(crate) fn races() {
+    let rounds = expiries();
     let (revoked, without) = race("old");
-    println!("find, request, save: {revoked} of {ROUNDS} sign-ins revoked, {without} of {} calls lost", 2 * ROUNDS);
+    println!("find, request, save: {revoked} of {rounds} sign-ins revoked, {without} of {} calls lost", 2 * rounds);
     assert!(revoked > 0, "the endpoint notices no used refresh token");
     let (revoked, without) = race("claim");
-    println!("with claims: {revoked} of {ROUNDS} sign-ins revoked, {without} of {} calls lost", 2 * ROUNDS);
+    println!("with claims: {revoked} of {rounds} sign-ins revoked, {without} of {} calls lost", 2 * rounds);
     assert_eq!((revoked, without), (0, 0));
 }
