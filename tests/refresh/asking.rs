@@ -230,11 +230,14 @@ impl Asking {
                     (Trouble::FullDisk, RefreshStep::Claim, Error::Refreshing { waited, .. }) => {
                         *waited >= self.timeout
                     }
-                    (Trouble::FullDisk, RefreshStep::Claim, cause) => {
-                        self.counts.add(Seen::NoRoom);
+                    (Trouble::FullDisk, RefreshStep::Claim, cause @ Error::Io { path, .. }) => {
+                        // Else the disk was full a moment after the look at it, when the claim was about to be used.
+                        if path.ends_with("tokens.keep") {
+                            self.counts.add(Seen::NoRoom);
+                        }
                         is_full(cause)
                     }
-                    (Trouble::SignOuts, RefreshStep::Claim, Error::NoSuchToken) => {
+                    (Trouble::SignOuts, RefreshStep::Claim | RefreshStep::Save, Error::NoSuchToken) => {
                         self.counts.add(Seen::NotSignedIn);
                         true
                     }

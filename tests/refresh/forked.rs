@@ -96,7 +96,12 @@ pub(crate) fn work(copy: &str, directory: &str, address: &str) {
     let claim = claim.lock().unwrap().take().unwrap();
     let answer = client.refresh(claim.token().unwrap());
     say("sent");
-    told();
+    if told().as_deref() == Some("give up") {
+        drop(claim);
+        say("given up");
+        told();
+        return;
+    }
     assert!(matches!(claim.finish(answer).unwrap(), Refreshed::Fresh(_)));
     say("done");
     told();
@@ -134,6 +139,18 @@ pub(crate) fn parent_keeps_its_claim() {
         end_child(&stage);
         assert_eq!(stage.endpoint.count(Event::Arrived), 1);
     }
+}
+
+/// The lock file of such a claim stays.
+pub(crate) fn parent_gives_its_claim_up() {
+    let stage = Stage::new();
+    let mut process = forked(&stage, "kept");
+    process.tell("go");
+    process.expect("sent");
+    process.tell("give up");
+    process.expect("given up");
+    assert!(claim(&stage.store, &ada(), Need::default()).was_left_unfinished(), "the child keeps nobody out");
+    end_child(&stage);
 }
 
 pub(crate) fn child_keeps_the_claim_of_a_killed_parent() {

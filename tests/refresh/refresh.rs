@@ -71,6 +71,7 @@ fn main() {
         trial("process_stopped_before_its_request_sends_none", odd::stopped_before_request),
         trial("process_stopped_after_its_request_saves_the_answer", odd::stopped_after_request),
         trial("fork_takes_no_claim_from_the_parent", forked::parent_keeps_its_claim),
+        trial("fork_keeps_no_claim_that_the_parent_gives_up", forked::parent_gives_its_claim_up),
         trial("forked_child_keeps_the_claim_of_a_killed_parent", forked::child_keeps_the_claim_of_a_killed_parent),
         trial("process_killed_before_its_request_costs_no_sign_in", killed::before_request),
         trial("process_killed_before_its_save_costs_the_sign_in", killed::before_save),
@@ -81,7 +82,7 @@ fn main() {
         trial("future_dropped_after_the_answer_is_saved", async_drop::after_answer),
         trial("future_dropped_while_it_waits_holds_nothing", async_drop::while_waiting),
         trial("runtime_of_one_thread_goes_on_while_a_task_waits", async_drop::one_thread),
-        trial("waiting_costs_a_thousandth_of_a_processor", waiting::processor),
+        trial("waiting_costs_thousandths_of_a_processor", waiting::processor),
         trial("waiting_threads_go_on_after_the_commit", waiting::going_on),
     ];
     #[cfg(not(target_os = "linux"))]
