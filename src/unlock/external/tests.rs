@@ -178,8 +178,8 @@ fn data_of_a_slot_has_1024_bytes_at_most() {
 
 #[test]
 fn provider_sees_the_ids_of_store_and_slot() {
-    let slot = ExternalSlot { store_id: STORE, slot_id: SLOT, deadline: Deadline::after(Duration::from_secs(5)) };
-    assert_eq!((slot.store_id(), slot.slot_id()), (STORE, SLOT));
+    let slot = ExternalSlot { store_id: [7; 16], slot_id: SLOT, deadline: Deadline::after(Duration::from_secs(5)) };
+    assert_eq!((slot.store_id(), slot.slot_id()), ([7; 16], SLOT));
     assert!(slot.remaining() > Duration::from_secs(1) && slot.remaining() <= Duration::from_secs(5));
     let shown = format!("{slot:?}");
     assert!(shown.starts_with(&format!("ExternalSlot {{ slot_id: {SLOT:?}, remaining: ")), "{shown}");
