@@ -45,6 +45,7 @@ fn main() {
         trial("creating_and_opening_leave_nothing", scenarios::creating_and_opening),
         trial("the_operations_leave_nothing", scenarios::operations),
         trial("namespaces_and_transactions_leave_nothing", scenarios::namespaces_and_transactions),
+        trial("refreshes_leave_nothing", scenarios::refreshes),
         trial("much_that_is_saved_leaves_nothing", scenarios::much),
         trial("looking_at_all_of_the_file_leaves_nothing", scenarios::looking_at_the_file),
         trial("a_reload_leaves_nothing", scenarios::reloading),

@@ -1,8 +1,16 @@
 //! What an application does with tokens and a store.
 
-use std::{fs, sync::Arc, thread};
+use std::{
+    fs,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-use tokenkeep::{Error, Keychain, Keystore, MemoryStore, Passphrase, RecoveryKey, Secret, Token, TokenStore, Unlock};
+use tokenkeep::{
+    Answer, Error, Keychain, Keystore, MemoryStore, Need, Passphrase, RecoveryKey, Refresh, Secret, Token, TokenStore,
+    TokenStoreExt, Unlock,
+};
 
 use crate::{
     canaries::{TOKENS, text},
@@ -184,6 +192,53 @@ pub(crate) fn namespaces_and_transactions() {
         let store = MemoryStore::new();
         operate(&store.namespace("google").unwrap());
         store.transaction(|transaction| transaction.save_token(&canary(3).build())).unwrap();
+    });
+}
+
+/// Each end that a refresh can have.
+pub(crate) fn refreshes() {
+    leaves_nothing(|stage| {
+        let store = stage.create();
+        let query = canary(0).access_token(text("access token", 0)).expires_at(SystemTime::UNIX_EPOCH).build();
+        let response = |number| {
+            let response = Token::builder().access_token(text("access token", number));
+            response.refresh_token(text("refresh token", number)).expires_at(SystemTime::UNIX_EPOCH).build()
+        };
+        let claim = || match store.begin_refresh(&query, Need::now()).unwrap() {
+            Refresh::Claimed(claim) => claim,
+            other => panic!("expected a claim, got {other:?}"),
+        };
+        store.save_token(&query).unwrap();
+        stage.keep_file();
+        let given = claim();
+        given.token().unwrap();
+        drop(given);
+        let saved = claim().complete(response(1)).unwrap();
+        stage.keep_file();
+        // A sign-in, so that the token is not one that was refreshed a moment ago.
+        store.replace_token(&saved.to_builder().received_at(SystemTime::UNIX_EPOCH).build()).unwrap();
+        stage.keep_file();
+        let other = Need::now().timeout(Duration::ZERO);
+        let refreshed = pollster::block_on(store.refresh_with_async(&query, other, |token| async move {
+            assert!(token.access_token().is_some());
+            Answer::failed("no route to host")
+        }));
+        assert!(refreshed.is_err());
+        stage.keep_file();
+        let row = store.get_tokens().unwrap().remove(0);
+        store.replace_token(&row.to_builder().retry_at(SystemTime::UNIX_EPOCH).build()).unwrap();
+        stage.keep_file();
+        let lost = claim();
+        store.delete_tokens().unwrap();
+        stage.keep_file();
+        let error = lost.complete(response(2)).unwrap_err();
+        assert!(error.token().is_some() && !format!("{error} {error:?}").is_empty());
+        drop(error.retry().unwrap_err());
+        store.save_token(&canary(3).build()).unwrap();
+        stage.keep_file();
+        let id = store.get_tokens().unwrap()[0].id().unwrap().clone();
+        assert!(store.sign_out_with(&id, |token| token.refresh_token().map(drop).ok_or("no refresh token")).unwrap());
+        stage.keep_file();
     });
 }
 
