@@ -1,15 +1,18 @@
 //! Refreshing a stored token once, whichever threads and processes need it.
 
 mod answer;
+mod attempt;
 mod claim;
 mod error;
 mod finishing;
+mod held;
 mod need;
+mod sign_out;
 
 use std::{error::Error as StdError, future::Future, ops::ControlFlow, sync::Arc, time::SystemTime};
 
 pub use answer::Answer;
-use claim::Attempt;
+use attempt::Attempt;
 pub use claim::Claim;
 pub use error::{RefreshError, RefreshStep};
 pub use need::Need;
@@ -243,7 +246,7 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// # Ok::<(), tokenkeep::Error>(())
     /// ```
     fn sign_out(&self, id: &TokenId) -> Result<bool> {
-        claim::sign_out(self, id)
+        sign_out::sign_out(self, id)
     }
 
     /// The same as [`sign_out`](Self::sign_out), with a function that first has the server revoke the token (RFC 7009),
@@ -269,7 +272,7 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        claim::revoke_and_sign_out(self, id, |token| revoke(token).map_err(Error::other))
+        sign_out::revoke_and_sign_out(self, id, |token| revoke(token).map_err(Error::other))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    process,
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -12,6 +11,7 @@ use std::{
 use super::{
     Answer, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason,
     error::Unsaved,
+    held::Held,
     need::{LONGEST_BACK_OFF, Verdict, less_thousandths},
 };
 use crate::{
@@ -19,8 +19,7 @@ use crate::{
     id::TokenId,
     store::TokenStore,
     token::{Expiry, Fields, Token},
-    token_lock::{LockAttempt, TokenLock},
-    waiting,
+    token_lock::TokenLock,
 };
 
 /// The first and the longest pause between two attempts to save a new token.
@@ -29,139 +28,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 const BACK_OFFS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often a change of the row is tried again because another change came first.
 const MOST_CONFLICTS: u32 = 100;
-/// How long a sign-out waits for a refresh.
-const BEFORE_SIGN_OUT: Duration = Duration::from_secs(5);
 /// How often the row is read while an earlier holder's request may still succeed.
 const BETWEEN_READS: Duration = Duration::from_millis(500);
-
-/// A call that begins a refresh.
-pub(super) struct Attempt {
-    store: Arc<dyn TokenStore>,
-    need: Need,
-    id: TokenId,
-    /// The token as it was at the beginning of the call.
-    first: Token,
-    started: Instant,
-}
-
-/// What one look at the store comes to.
-enum Look {
-    Settled(Refresh),
-    /// Another caller refreshes the token, and this one has to wait for it.
-    Wait {
-        look_again: Duration,
-    },
-}
-
-impl Attempt {
-    pub(super) fn new(store: Arc<dyn TokenStore>, need: Need, id: TokenId, first: Token) -> Self {
-        Self { store, need, id, first, started: Instant::now() }
-    }
-
-    /// Waits for the answer, and blocks the thread.
-    pub(super) fn wait(self) -> Result<Refresh> {
-        let mut row = self.first.clone();
-        loop {
-            let moment = waiting::now();
-            match self.look(row)? {
-                Look::Settled(answer) => return Ok(answer),
-                Look::Wait { look_again } => waiting::wait(moment, self.left()?.min(look_again)),
-            }
-            row = self.row()?;
-        }
-    }
-
-    /// The same for a task.
-    pub(super) async fn wait_async(self) -> Result<Refresh> {
-        let mut row = self.first.clone();
-        loop {
-            let moment = waiting::now();
-            match self.look(row)? {
-                Look::Settled(answer) => return Ok(answer),
-                Look::Wait { look_again } => waiting::changed(moment, self.left()?.min(look_again)).await,
-            }
-            row = self.row()?;
-        }
-    }
-
-    fn look(&self, row: Token) -> Result<Look> {
-        let is_enough = match self.need.judge(&row, &self.first)? {
-            Verdict::Settled(answer) => return Ok(Look::Settled(answer)),
-            Verdict::Refresh { is_enough } => is_enough,
-        };
-        let lock = match self.store.lock_token(&self.id) {
-            Ok(LockAttempt::Locked(lock)) => Held::new(lock),
-            Ok(LockAttempt::Held { .. }) if is_enough => {
-                return Ok(Look::Settled(Refresh::Stale(row, StaleReason::Refreshing)));
-            }
-            Ok(LockAttempt::Held { look_again }) => return Ok(Look::Wait { look_again }),
-            Err(error) if is_enough && is_of_the_disk(&error) => {
-                return Ok(Look::Settled(Refresh::Stale(row, StaleReason::NotWritable)));
-            }
-            Err(error) => return Err(error),
-        };
-        // The holder before may just have refreshed it.
-        let row = self.row()?;
-        Ok(Look::Settled(match self.need.judge(&row, &self.first)? {
-            Verdict::Settled(answer) => answer,
-            Verdict::Refresh { .. } => Refresh::Claimed(Claim::new(self, row, lock)),
-        }))
-    }
-
-    fn row(&self) -> Result<Token> {
-        self.store.find_token_by_id(&self.id)?.ok_or(Error::NoSuchToken)
-    }
-
-    /// How long the caller still waits.
-    fn left(&self) -> Result<Duration> {
-        let waited = self.started.elapsed();
-        let left = self.need.limits().timeout.saturating_sub(waited);
-        if left.is_zero() { Err(Error::Refreshing { waited }) } else { Ok(left) }
-    }
-}
-
-/// Whether a save would fail for now.
-fn is_of_the_disk(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::System | ErrorKind::Permission | ErrorKind::Busy)
-        || matches!(error, Error::FileTooLarge { .. } | Error::MountedFile { .. })
-}
-
-/// A lock of this process, whose end wakes the others that wait.
-struct Held {
-    lock: Option<Box<dyn TokenLock>>,
-    process: u32,
-}
-
-impl Held {
-    fn new(lock: Box<dyn TokenLock>) -> Self {
-        Self { lock: Some(lock), process: process::id() }
-    }
-
-    fn get(&self) -> Result<&dyn TokenLock> {
-        self.lock.as_deref().ok_or(Error::ClaimEnded)
-    }
-
-    /// Whether this process was given the lock. A forked child has a copy only.
-    fn is_ours(&self) -> bool {
-        self.process == process::id()
-    }
-
-    fn finish(mut self) {
-        if let Some(lock) = self.lock.take() {
-            lock.finish();
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        drop(self.lock.take());
-        // Nobody waits in a forked child, which may find the table locked for ever.
-        if self.is_ours() {
-            waiting::wake_all();
-        }
-    }
-}
 
 /// The right to refresh one token: no other thread or process has it at the same time.
 ///
@@ -202,10 +70,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    fn new(attempt: &Attempt, token: Token, lock: Held) -> Self {
-        let Attempt { store, need, id, .. } = attempt;
+    pub(super) fn new(store: Arc<dyn TokenStore>, need: Need, id: TokenId, token: Token, lock: Held) -> Self {
         let since = (Instant::now(), need.time());
-        let (store, need, id) = (store.clone(), need.clone(), id.clone());
         Self { store, need, id, token, lock, since }
     }
 
@@ -560,57 +426,6 @@ fn own_back_off(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(6);
     let whole = BACK_OFFS.0.saturating_mul(1 << doublings).min(BACK_OFFS.1);
     less_thousandths(whole, RandomState::new().hash_one(failures) % 500)
-}
-
-/// Waits a moment for a refresh of the token, and deletes it.
-pub(super) fn sign_out(store: &dyn TokenStore, id: &TokenId) -> Result<bool> {
-    let lock = lock_before_sign_out(store, id);
-    let was_deleted = store.delete_token(id)?;
-    lock.into_iter().for_each(Held::finish);
-    Ok(was_deleted)
-}
-
-/// Waits a moment for a refresh of the token, asks the function to revoke it, and deletes what was revoked.
-pub(super) fn revoke_and_sign_out(
-    store: &dyn TokenStore,
-    id: &TokenId,
-    revoke: impl FnOnce(&Token) -> Result<()>,
-) -> Result<bool> {
-    let lock = lock_before_sign_out(store, id);
-    let Some(revoked) = store.find_token_by_id(id)? else { return Ok(false) };
-    revoke(&revoked)?;
-    let mut row = revoked.clone();
-    let was_deleted = loop {
-        match store.delete_token_if(id, row.revision().unwrap_or_default()) {
-            Err(Error::Unsupported { .. }) => break store.delete_token(id)?,
-            Err(Error::Conflict { current }) => {
-                let Some(now) = store.find_token_by_id(id)? else { break true };
-                // The user has signed in again, or the token was refreshed: that was not revoked.
-                if now.refresh_token() != revoked.refresh_token() || now.access_token() != revoked.access_token() {
-                    return Err(Error::Conflict { current });
-                }
-                row = now;
-            }
-            deleted => break deleted?,
-        }
-    };
-    lock.into_iter().for_each(Held::finish);
-    Ok(was_deleted)
-}
-
-/// The token's lock, if it is free in time. Signing out goes on without it: a refresh that is under way does not bring
-/// the row back.
-fn lock_before_sign_out(store: &dyn TokenStore, id: &TokenId) -> Option<Held> {
-    let started = Instant::now();
-    loop {
-        let moment = waiting::now();
-        let left = BEFORE_SIGN_OUT.saturating_sub(started.elapsed());
-        match store.lock_token(id) {
-            Ok(LockAttempt::Locked(lock)) => return Some(Held::new(lock)),
-            Ok(LockAttempt::Held { look_again }) if !left.is_zero() => waiting::wait(moment, left.min(look_again)),
-            Ok(LockAttempt::Held { .. }) | Err(_) => return None,
-        }
-    }
 }
 
 impl fmt::Debug for Claim {

@@ -1,0 +1,46 @@
+//! The lock on a token, as its holder has it.
+
+use std::process;
+
+use crate::{
+    error::{Error, Result},
+    token_lock::TokenLock,
+    waiting,
+};
+
+/// A lock of this process, whose end wakes the others that wait.
+pub(super) struct Held {
+    lock: Option<Box<dyn TokenLock>>,
+    process: u32,
+}
+
+impl Held {
+    pub(super) fn new(lock: Box<dyn TokenLock>) -> Self {
+        Self { lock: Some(lock), process: process::id() }
+    }
+
+    pub(super) fn get(&self) -> Result<&dyn TokenLock> {
+        self.lock.as_deref().ok_or(Error::ClaimEnded)
+    }
+
+    /// Whether this process was given the lock. A forked child has a copy only.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == process::id()
+    }
+
+    pub(super) fn finish(mut self) {
+        if let Some(lock) = self.lock.take() {
+            lock.finish();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        // Nobody waits in a forked child, which may find the table locked for ever.
+        if self.is_ours() {
+            waiting::wake_all();
+        }
+    }
+}
