@@ -160,30 +160,27 @@ fn refresh(store: &Keystore, provider: &Provider, query: &Token, need: Need) -> 
             Err(error) if error.step() == RefreshStep::Save => error,
             refreshed => return refreshed,
         };
-        // The server has sent a new token, and it was not saved. The old one is used up. The error has the new one.
-        let helped = match (error.cause().kind(), error.token()) {
-            // The disk may be full. Until the token is saved, all others wait.
-            (ErrorKind::System | ErrorKind::Permission | ErrorKind::Busy | ErrorKind::Incomplete, _) => {
+        // The server has sent a new token, which is in the error. The stored one is used up.
+        refreshed = match error.cause().kind() {
+            _ if error.is_retryable() => {
                 eprintln!("{error}; trying again: do not end this program");
-                refreshed = error.retry().map(Refreshed::Fresh);
-                continue;
+                error.retry().map(Refreshed::Fresh)
             }
-            // The user has signed out meanwhile, so nobody is to use the new token.
-            (ErrorKind::NotFound, Some(token)) => provider.revoke(&token),
             // The store was replaced, for example by a backup.
-            (ErrorKind::Reopen, Some(token)) => save_in_new_store(store.path(), &token),
-            _ => Ok(()),
+            ErrorKind::Reopen => match open(store.path()) {
+                Ok(reopened) => return error.retry_in(&reopened).map(Refreshed::Fresh),
+                Err(_) => return Err(error),
+            },
+            // The user has signed out meanwhile, so nobody is to use the new token.
+            ErrorKind::NotFound => {
+                if let Some(Err(another)) = error.token().map(|token| provider.revoke(&token)) {
+                    eprintln!("{another}");
+                }
+                return Err(error);
+            }
+            _ => return Err(error),
         };
-        if let Err(another) = helped {
-            eprintln!("{another}");
-        }
-        return Err(error);
     }
-}
-
-fn save_in_new_store(path: &Path, token: &Token) -> Result<(), BoxError> {
-    open(path)?.save_token(token)?;
-    Ok(())
 }
 
 // ---- The daemon
