@@ -21,7 +21,7 @@
 //     what     which row is meant  bytes     AES-256-GCM  store key  key of  layout     lock, atomic replacement
 //                                                         and slots  a slot
 //
-// The layers, from the top down. A file imports from its own layer or from a lower one; tests/layers.rs checks that.
+// The layers, from the top down. A file imports from its own layer or from a lower one; tests/integration/layers.rs checks that.
 
 // Layer 6: what moves tokens in from elsewhere.
 #[cfg(feature = "import")]

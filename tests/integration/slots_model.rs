@@ -1,10 +1,8 @@
 //! Random changes of the ways to unlock a store, by two handles, on the store and on a model that is a list.
 
-mod common;
-
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use common::token;
+use crate::common::token;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tokenkeep::{Error, KdfParams, Keystore, Passphrase, RecoveryKey, SlotId, SlotKind, TokenStore, Unlock};
 

@@ -1,8 +1,6 @@
 //! Moving in from the token files of the Zoho CRM SDKs: which files are read, which are refused, and what is left
 //! behind.
 
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Fixture, at_millis, names_in, token};
+use crate::common::{Fixture, at_millis, names_in, token};
 use tokenkeep::{
     Error, ErrorKind, FileKind, ImportColumn, ImportFlaw, Keystore, MemoryStore, Result, Secret, Token, TokenId,
     TokenStore, Unstorable,
@@ -472,7 +470,7 @@ fn rows_are_one_commit_that_fits_or_is_left_out() {
     // Too long for the keystore, but only with the last row.
     let bytes = fixture.bytes();
     let options = tokenkeep::KeystoreOptions::new().max_file_len(bytes.len() as u64 + 4096);
-    let small = options.open(&fixture.path, &common::unlock()).unwrap();
+    let small = options.open(&fixture.path, &crate::common::unlock()).unwrap();
     let contents = format!("user_name,access_token\npam,p\nquin,{}\n", "x".repeat(8192));
     let failed = import(&small, contents, &ImportOptions::new());
     assert!(matches!(failed, Err(Error::FileTooLarge { .. })), "{failed:?}");
@@ -623,7 +621,7 @@ fn what_is_no_file_is_refused() {
 #[test]
 fn readable_by_all_as_sdks_write_it_is_imported() {
     let source = file("access_token\na\n");
-    common::set_mode(&source.path, 0o666);
+    crate::common::set_mode(&source.path, 0o666);
     import_zoho_csv(&MemoryStore::new(), &source.path, &ImportOptions::new()).unwrap();
 }
 

@@ -1,8 +1,6 @@
 //! The revision that a token carries: what a save through one handle does about a change that another handle made.
 
-mod common;
-
-use common::{Fixture, token, unlock};
+use crate::common::{Fixture, token, unlock};
 use tokenkeep::{Error, Keystore, MemoryStore, Token, TokenBuilder, TokenId, TokenStore};
 
 fn ada() -> TokenBuilder {

@@ -1,10 +1,8 @@
 //! Several ways to unlock one store: listing, adding, removing, replacing, rekeying.
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::{Fixture, cheap, names_in, token, unlock};
+use crate::common::{Fixture, cheap, names_in, token, unlock};
 use tokenkeep::{
     Error, KdfParams, KeySlot, Keystore, Part, Passphrase, RecoveryKey, SlotKind, SlotLimit, TokenStore, Unlock,
     UnlockMethod, testing::derivations,
@@ -160,7 +158,7 @@ fn a_change_is_refused_without_the_right_passphrase() {
     let change =
         |current: &str, new: &str| fixture.refused(|store| store.change_passphrase(&cheap(current), &cheap(new)));
     assert!(matches!(change("wrong", "new"), Error::WrongPassphrase { .. }));
-    assert!(matches!(change(common::PASSPHRASE, ""), Error::EmptyPassphrase));
+    assert!(matches!(change(crate::common::PASSPHRASE, ""), Error::EmptyPassphrase));
     assert!(matches!(change("", "new"), Error::EmptyPassphrase));
     fixture.opens(&unlock());
 }
@@ -170,7 +168,9 @@ fn a_passphrase_of_low_cost_is_found_and_raised() {
     let fixture = Fixture::new();
     let store = fixture.open();
     assert!(store.opened_by().unwrap().unwrap().needs_upgrade());
-    store.change_passphrase(&common::passphrase(), &common::passphrase().kdf(KdfParams::default())).unwrap();
+    store
+        .change_passphrase(&crate::common::passphrase(), &crate::common::passphrase().kdf(KdfParams::default()))
+        .unwrap();
     let slot = store.opened_by().unwrap().unwrap();
     assert!(!slot.needs_upgrade() && slot.kind == SlotKind::Passphrase(KdfParams::default()));
     fixture.opens(&unlock());
@@ -203,7 +203,7 @@ fn wrong_secrets_cost_one_derivation_for_each_passphrase_and_no_more() {
         fixture.store.add_slot(&way).unwrap();
     }
     let cost_of = |way: Unlock| derivations_of(|| fixture.try_open(&way).map(|_| ()));
-    for (n, text) in [common::PASSPHRASE, "two", "three"].into_iter().enumerate() {
+    for (n, text) in [crate::common::PASSPHRASE, "two", "three"].into_iter().enumerate() {
         let (opened, cost) = cost_of(passphrase(text));
         assert!(opened.is_ok());
         assert_eq!(cost, u64::try_from(n).unwrap() + 1);
@@ -271,7 +271,7 @@ fn other_handles_see_changed_slots_without_noticing_and_are_told_of_a_rekeying()
     let added = fixture.store.add_slot(&way).unwrap();
     assert_eq!(other.slots().unwrap(), fixture.store.slots().unwrap());
     other.save_token(&token().user_name("grace").access_token("a").build()).unwrap();
-    let changed = other.change_passphrase(&common::passphrase(), &cheap("new")).unwrap();
+    let changed = other.change_passphrase(&crate::common::passphrase(), &cheap("new")).unwrap();
     assert_eq!(fixture.store.opened_by().unwrap(), None, "another handle changed it");
     assert_eq!(other.opened_by().unwrap().unwrap().id, changed);
     fixture.store.remove_slot(added).unwrap();

@@ -1,11 +1,9 @@
 //! No secret shows anywhere: every secret field holds a canary, and everything that can be printed or lands on the disk
 //! is searched for it. User names are hidden in the same way, and so is how the crate is built inside.
 
-mod common;
-
 use std::{error::Error as _, fmt::Debug, fs, time::SystemTime};
 
-use common::{Fixture, cheap, names_in, token};
+use crate::common::{Fixture, cheap, names_in, token};
 use tokenkeep::{
     Error, Keychain, Keystore, KeystoreOptions, MemoryStore, Origin, Passphrase, RecoveryKey, Secret, Token,
     TokenBuilder, TokenId, TokenStore, Unlock, UnlockMethod, Unstorable, matching, vault::Vault,

@@ -1,8 +1,6 @@
 //! Random operations on our stores and on a model of the rules.
 
-mod common;
-
-use common::Fixture;
+use crate::common::Fixture;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokenkeep::{
     MemoryStore,

@@ -1,10 +1,8 @@
 //! One user at two providers, of which one has a public client: two rows, whatever is refreshed in which order.
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::{Fixture, token};
+use crate::common::{Fixture, token};
 use tokenkeep::{MemoryStore, Secret, Token, TokenBuilder, TokenId, TokenStore};
 
 /// Runs the test on each of our stores.

@@ -2,21 +2,15 @@
 //! written from `docs/format.md` alone reads what the library writes today. What that reader finds in the sample files
 //! is in `format.rs`.
 
-mod common;
-#[path = "common/external.rs"]
-#[allow(unreachable_pub, reason = "what tests share")]
-mod external;
 #[allow(unreachable_pub, reason = "a test's module")]
-mod reader;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use common::{Fixture, PASSPHRASE, at_millis, token};
-use reader::Secret;
+use crate::common::{Fixture, PASSPHRASE, at_millis, token};
+use crate::reader::Secret;
 use serde_json::{Value, json};
 use tokenkeep::{
     Error, KeySlot, Keystore, Origin, Passphrase, RecoveryKey, Token, TokenBuilder, TokenStore, Unlock, Unstorable,
@@ -42,8 +36,8 @@ fn secrets<'a>(expected: &'a Value, kind: &str) -> Vec<&'a str> {
 fn external_keys(expected: &Value) -> impl Iterator<Item = Unlock> {
     let slots = expected["slots"].as_array().unwrap().iter();
     let providers = slots.filter_map(|slot| slot["provider"].as_str());
-    let keys = secrets(expected, "external_keys").into_iter().map(|key| reader::unhex(key).try_into().unwrap());
-    providers.zip(keys).map(|(provider, key)| external::unlock_with_key(provider, key))
+    let keys = secrets(expected, "external_keys").into_iter().map(|key| crate::reader::unhex(key).try_into().unwrap());
+    providers.zip(keys).map(|(provider, key)| crate::external::unlock_with_key(provider, key))
 }
 
 fn token_of(expected: &Value) -> Token {
@@ -92,9 +86,9 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("copy.keep");
         fs::copy(&sample, &path).unwrap();
-        common::set_mode(&path, 0o600);
+        crate::common::set_mode(&path, 0o600);
         let passphrases = secrets(&expected, "passphrases").into_iter().map(|text| Unlock::from(Passphrase::new(text)));
-        let recovery_keys = secrets(&expected, "recovery_keys").into_iter().map(common::unlock_with_paper);
+        let recovery_keys = secrets(&expected, "recovery_keys").into_iter().map(crate::common::unlock_with_paper);
         // The other namespaces have stores of their own.
         let tokens = expected["tokens"].as_array().unwrap().iter().filter(|token| token["namespace"].is_null());
         let tokens: Vec<_> = tokens.map(token_of).collect();
@@ -113,7 +107,7 @@ fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
         }
         let Some(store) = store else {
             // One that only a keychain opens.
-            assert!(matches!(Keystore::open(&path, &common::unlock()), Err(Error::NoSlotFor { .. })));
+            assert!(matches!(Keystore::open(&path, &crate::common::unlock()), Err(Error::NoSlotFor { .. })));
             continue;
         };
         let next = store.save_token(&token().user_name("one more").access_token("a").build());
@@ -136,19 +130,20 @@ fn a_save_keeps_the_records_of_other_namespaces() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy.keep");
     fs::copy(&sample, &path).unwrap();
-    common::set_mode(&path, 0o600);
+    crate::common::set_mode(&path, 0o600);
     let paper = secrets(&expected, "recovery_keys")[0];
     let before = fs::read(&path).unwrap();
-    let store = Keystore::open(&path, &common::unlock_with_paper(paper)).unwrap();
+    let store = Keystore::open(&path, &crate::common::unlock_with_paper(paper)).unwrap();
     let id = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
 
-    let read = reader::read(&fs::read(&path).unwrap(), &Secret::RecoveryKey(paper)).unwrap();
+    let read = crate::reader::read(&fs::read(&path).unwrap(), &Secret::RecoveryKey(paper)).unwrap();
     let (mut tokens, all) = (read["tokens"].as_array().unwrap().clone(), expected["tokens"].as_array().unwrap());
     let new = all.iter().filter(|token| token["namespace"].is_null()).count();
     assert_eq!(tokens.remove(new)["id"], id.as_str());
     assert_eq!(&tokens, all);
-    let mark = reader::mark(&before);
-    let last = json!({"salt": reader::hex(&mark[..8]), "record_count": 0, "tag": reader::hex(&mark[12..])});
+    let mark = crate::reader::mark(&before);
+    let last =
+        json!({"salt": crate::reader::hex(&mark[..8]), "record_count": 0, "tag": crate::reader::hex(&mark[12..])});
     let ancestors = [&expected["ancestors"].as_array().unwrap()[1..], &[last]].concat();
     assert_eq!(read["ancestors"], json!(ancestors));
 }
@@ -160,7 +155,9 @@ fn recovery_keys_are_read_as_the_values_say() {
     for known in values["recovery_keys"].as_array().unwrap() {
         let (text, key) = (known["text"].as_str().unwrap(), known["key"].as_str());
         let parsed = text.parse::<RecoveryKey>().ok();
-        let key_of = |parsed: RecoveryKey| reader::recovery_key(parsed.expose_secret()).map(|key| reader::hex(&key));
+        let key_of = |parsed: RecoveryKey| {
+            crate::reader::recovery_key(parsed.expose_secret()).map(|key| crate::reader::hex(&key))
+        };
         assert_eq!(parsed.and_then(key_of).as_deref(), key, "{text:?}");
     }
 }
@@ -171,8 +168,8 @@ fn one_user_under_two_clients_is_found_by_each() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy.keep");
     fs::copy(&sample, &path).unwrap();
-    common::set_mode(&path, 0o600);
-    let unlock = common::unlock_with_paper(secrets(&expected, "recovery_keys")[0]);
+    crate::common::set_mode(&path, 0o600);
+    let unlock = crate::common::unlock_with_paper(secrets(&expected, "recovery_keys")[0]);
     let store = Keystore::open(&path, &unlock).unwrap();
     let ada = || token().user_name("ada");
     let id_of = |query: Token| store.find_stored(&query).unwrap().map(|token| token.id().unwrap().to_string());
@@ -207,9 +204,9 @@ fn that_reader_reads_what_is_written_today() {
     let paper = RecoveryKey::generate().unwrap();
     fixture.store.add_slot(&Unlock::from(paper.clone()).label("paper")).unwrap();
 
-    let read = reader::read(&fixture.bytes(), &Secret::Passphrase(PASSPHRASE)).unwrap();
+    let read = crate::reader::read(&fixture.bytes(), &Secret::Passphrase(PASSPHRASE)).unwrap();
     assert_eq!((&read["generation"], &read["next_id"]), (&json!(4), &json!(9)));
-    assert_eq!(reader::read(&fixture.bytes(), &Secret::RecoveryKey(paper.expose_secret())).unwrap(), read);
+    assert_eq!(crate::reader::read(&fixture.bytes(), &Secret::RecoveryKey(paper.expose_secret())).unwrap(), read);
     assert_eq!(read["slots"][0]["m_kib"], 7168);
     assert_eq!((&read["slots"][1]["kind"], &read["slots"][1]["label"]), (&json!("recovery"), &json!("paper")));
     let tokens: Vec<_> = read["tokens"].as_array().unwrap().iter().map(token_of).collect();

@@ -1,8 +1,6 @@
 //! Namespaces of a store: stores of their own within it, which never meet.
 
-mod common;
-
-use common::{Fixture, token, unlock};
+use crate::common::{Fixture, token, unlock};
 use tokenkeep::{Error, Keystore, MemoryStore, Namespace, Prune, TokenStore, testing::conformance};
 
 fn users(store: &dyn TokenStore) -> Vec<String> {
@@ -135,7 +133,8 @@ fn empty_name_is_the_default_namespace() {
 
 #[test]
 fn prune_deletes_what_is_of_no_use_any_more() {
-    let (past, future) = (common::at_millis(1), std::time::SystemTime::now() + std::time::Duration::from_secs(3600));
+    let (past, future) =
+        (crate::common::at_millis(1), std::time::SystemTime::now() + std::time::Duration::from_secs(3600));
     let store = MemoryStore::new();
     let rows = [
         token().user_name("expired, no refresh token").access_token("a").expires_at(past),
@@ -185,7 +184,7 @@ fn prune_deletes_what_is_of_no_use_any_more() {
 #[test]
 fn prune_is_one_commit_and_none_without_a_need() {
     let fixture = Fixture::new();
-    let past = common::at_millis(1);
+    let past = crate::common::at_millis(1);
     for user in ["ada", "grace"] {
         let expired = token().user_name(user).access_token("a").expires_at(past);
         fixture.store.save_token(&expired.build()).unwrap();

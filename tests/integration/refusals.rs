@@ -1,8 +1,6 @@
 //! Everything that cannot be opened or saved has an error of its own, with a message that names the file and says what
 //! to do, and the disk stays as it was.
 
-mod common;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Fixture, names_in, token, unlock};
+use crate::common::{Fixture, names_in, token, unlock};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 use tokenkeep::{
@@ -71,7 +69,7 @@ fn file_of(bytes: &[u8]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
     fs::write(&path, bytes).unwrap();
-    common::set_mode(&path, 0o600);
+    crate::common::set_mode(&path, 0o600);
     (directory, path)
 }
 
@@ -118,7 +116,7 @@ fn an_empty_passphrase() {
 
 #[test]
 fn a_file_that_is_not_a_keystore() {
-    let (_directory, path) = file_of(include_bytes!("data/zoho_sdk_token_file.csv"));
+    let (_directory, path) = file_of(include_bytes!("../data/zoho_sdk_token_file.csv"));
     let message =
         assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::NotAKeystore, .. }));
     assert!(message.contains("not a tokenkeep keystore"));
@@ -289,7 +287,7 @@ fn a_socket_and_a_device() {
 #[test]
 fn a_file_that_others_may_read() {
     let (_directory, path) = file_of(&sound());
-    common::set_mode(&path, 0o644);
+    crate::common::set_mode(&path, 0o644);
     let message = assert_refused(&path, 0, |error| matches!(error, Error::UnsafePermissions { .. }));
     assert!(message.contains("0644") && message.contains("set its mode to 0600"));
     KeystoreOptions::new().without_permission_checks().open(&path, &unlock()).unwrap();
@@ -299,7 +297,7 @@ fn a_file_that_others_may_read() {
 #[test]
 fn an_open_store_whose_file_others_may_read_by_now() {
     let fixture = Fixture::new();
-    common::set_mode(&fixture.path, 0o644);
+    crate::common::set_mode(&fixture.path, 0o644);
     let before = fixture.bytes();
     assert!(matches!(fixture.store.get_tokens(), Err(Error::UnsafePermissions { .. })));
     let saved = fixture.store.save_token(&token().access_token("a").build());
@@ -311,17 +309,17 @@ fn an_open_store_whose_file_others_may_read_by_now() {
 #[test]
 fn a_folder_that_everybody_may_write_to() {
     let (directory, path) = file_of(&sound());
-    common::set_mode(directory.path(), 0o777);
+    crate::common::set_mode(directory.path(), 0o777);
     let message = assert_refused_in_folder(&path);
     assert!(message.contains("0777") && message.contains("set its mode to 0700"));
     // Nor may it have become one since the store was opened.
-    common::set_mode(directory.path(), 0o700);
+    crate::common::set_mode(directory.path(), 0o700);
     let store = Keystore::open(&path, &unlock()).unwrap();
-    common::set_mode(directory.path(), 0o777);
+    crate::common::set_mode(directory.path(), 0o777);
     let saved = store.save_token(&token().access_token("a").build());
     assert!(matches!(saved, Err(Error::UnsafePermissions { .. })));
     // With the sticky bit, as /tmp has it, nobody can replace the files of others.
-    common::set_mode(directory.path(), 0o1777);
+    crate::common::set_mode(directory.path(), 0o1777);
     Keystore::open(&path, &unlock()).unwrap();
 }
 
@@ -359,7 +357,7 @@ fn a_file_of_another_user_is_read_and_not_written() {
         return;
     }
     // What that user lets others do is that user's business.
-    common::set_mode(&fixture.path, 0o644);
+    crate::common::set_mode(&fixture.path, 0o644);
     let before = fixture.bytes();
     let _ = fs::remove_file(fixture.path.with_file_name("tokens.keep.lock"));
     assert!(fixture.open().get_tokens().unwrap().is_empty());
@@ -557,24 +555,25 @@ const FAILURES: &[(&str, Failure)] = &[
         (store.save_token(&large).unwrap_err(), fixture.path.clone())
     }),
     ("wrong passphrase", |fixture| {
-        let wrong = common::cheap("wrong").into();
+        let wrong = crate::common::cheap("wrong").into();
         (Keystore::open(&fixture.path, &wrong).unwrap_err(), fixture.path.clone())
     }),
     ("wrong current passphrase", |fixture| {
-        let changed = fixture.store.change_passphrase(&common::cheap("wrong"), &common::cheap("new"));
+        let changed = fixture.store.change_passphrase(&crate::common::cheap("wrong"), &crate::common::cheap("new"));
         (changed.unwrap_err(), fixture.path.clone())
     }),
     ("wrong recovery key", |fixture| {
-        fixture.store.add_slot(&common::unlock_with_paper(common::PAPER)).unwrap();
-        let wrong = common::unlock_with_paper(common::OTHER_PAPER);
+        fixture.store.add_slot(&crate::common::unlock_with_paper(crate::common::PAPER)).unwrap();
+        let wrong = crate::common::unlock_with_paper(crate::common::OTHER_PAPER);
         (Keystore::open(&fixture.path, &wrong).unwrap_err(), fixture.path.clone())
     }),
     ("no key slot for the unlock method", |fixture| {
-        let paper = common::unlock_with_paper(common::PAPER);
+        let paper = crate::common::unlock_with_paper(crate::common::PAPER);
         (Keystore::open(&fixture.path, &paper).unwrap_err(), fixture.path.clone())
     }),
     ("none of several unlock methods", |fixture| {
-        let (paper, wrong) = (common::unlock_with_paper(common::PAPER), Unlock::from(common::cheap("wrong")));
+        let (paper, wrong) =
+            (crate::common::unlock_with_paper(crate::common::PAPER), Unlock::from(crate::common::cheap("wrong")));
         (Keystore::open_any(&fixture.path, [&paper, &wrong]).unwrap_err(), fixture.path.clone())
     }),
     ("no unlock method at all", |fixture| (Keystore::open_any(&fixture.path, []).unwrap_err(), fixture.path.clone())),
@@ -601,12 +600,12 @@ const FAILURES: &[(&str, Failure)] = &[
     }),
     #[cfg(unix)]
     ("others may read the file", |fixture| {
-        common::set_mode(&fixture.path, 0o640);
+        crate::common::set_mode(&fixture.path, 0o640);
         (opened(fixture), fixture.path.clone())
     }),
     #[cfg(unix)]
     ("others may write to the directory", |fixture| {
-        common::set_mode(fixture.directory.path(), 0o777);
+        crate::common::set_mode(fixture.directory.path(), 0o777);
         (opened(fixture), fixture.directory.path().to_owned())
     }),
     #[cfg(unix)]
@@ -740,7 +739,7 @@ fn file_that_cannot_be_opened_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens.keep");
         fs::write(&path, content).unwrap();
-        common::set_mode(&path, 0o600);
+        crate::common::set_mode(&path, 0o600);
         for number in 1..=2 {
             let error = Keystore::open_or_create(&path, &unlock()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Damaged, "{n}: {error}");

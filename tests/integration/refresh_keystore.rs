@@ -1,10 +1,8 @@
 //! Refreshing a token of a keystore: what a file store has beyond the rules that all stores share.
 
-mod common;
-
 use std::{fs, path::PathBuf, time::Duration};
 
-use common::Fixture;
+use crate::common::Fixture;
 use tokenkeep::{Claim, Error, ErrorKind, Keystore, Need, Refresh, RefreshStep, Token, TokenStore, TokenStoreExt};
 
 fn ada() -> Token {
@@ -62,7 +60,7 @@ fn token_is_not_lost_if_the_store_is_rekeyed_meanwhile() {
     let fixture = fixture();
     let claim = claimed(&fixture.store);
     claim.token().unwrap();
-    fixture.open().rekey([&common::unlock()]).unwrap();
+    fixture.open().rekey([&crate::common::unlock()]).unwrap();
     let error = claim.complete(response()).unwrap_err();
     assert_eq!((error.step(), error.cause().kind()), (RefreshStep::Save, ErrorKind::Reopen));
     assert!(!error.is_retryable());
@@ -117,5 +115,5 @@ fn lock_files_show_neither_ids_nor_namespaces() {
     assert!(names.len() == 1 && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{names:?}");
     drop(lock);
     assert_eq!(fs::read_dir(&claims).unwrap().count(), 0);
-    assert!(Keystore::open(claims, &common::unlock()).is_err());
+    assert!(Keystore::open(claims, &crate::common::unlock()).is_err());
 }

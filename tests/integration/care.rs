@@ -1,10 +1,8 @@
 //! What an operator asks of a store: is it sound, a copy of it, how it is, and a view that holds still.
 
-mod common;
-
 use std::fs;
 
-use common::{Fixture, names_in, token, unlock};
+use crate::common::{Fixture, names_in, token, unlock};
 use tokenkeep::{Error, FileFlaw, Keystore, TokenStore, testing::derivations};
 
 fn save(store: &Keystore, user: &str) {

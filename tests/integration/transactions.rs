@@ -1,7 +1,5 @@
 //! Several operations that are committed as one, and waiting for what others commit.
 
-mod common;
-
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
@@ -9,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Fixture, token};
+use crate::common::{Fixture, token};
 use tokenkeep::{Error, KeystoreOptions, MemoryStore, Token, TokenStore};
 
 fn user(name: &str) -> Token {
@@ -108,7 +106,7 @@ fn store_is_refused_at_once_inside_its_own_transaction() {
             assert!(matches!(google.delete_tokens(), Err(Error::InTransaction)));
             assert!(matches!(store.version(), Err(Error::InTransaction)));
             assert!(matches!(store.transaction(|_| Ok(())), Err(Error::InTransaction)));
-            assert!(matches!(store.rekey([&common::unlock()]), Err(Error::InTransaction)));
+            assert!(matches!(store.rekey([&crate::common::unlock()]), Err(Error::InTransaction)));
             Ok(())
         })
         .unwrap();
@@ -150,7 +148,7 @@ fn other_threads_read_while_a_transaction_is_made() {
     fixture.store.save_token(&user("ada")).unwrap();
     let delete = |transaction: &mut tokenkeep::Transaction<'_, '_>| {
         transaction.delete_tokens();
-        std::fs::File::open(&fixture.path).unwrap().set_modified(common::at_millis(1)).unwrap();
+        std::fs::File::open(&fixture.path).unwrap().set_modified(crate::common::at_millis(1)).unwrap();
         assert_eq!(read_elsewhere(&fixture.store), ["ada"], "nothing is committed yet");
         Ok(())
     };
@@ -180,7 +178,7 @@ fn value_of_a_failed_transaction_may_use_the_store() {
     let fixture = Fixture::new();
     let len = fixture.bytes().len().try_into().unwrap();
     let small = KeystoreOptions::new().max_file_len(len).lock_timeout(Duration::from_secs(15));
-    let small = small.open(&fixture.path, &common::unlock()).unwrap();
+    let small = small.open(&fixture.path, &crate::common::unlock()).unwrap();
     let started = Instant::now();
     let refused = small.transaction(|transaction| {
         (0..100).try_for_each(|n| transaction.save_token(&user(&n.to_string())).map(drop))?;
@@ -231,7 +229,7 @@ fn no_change_of_other_handles_is_lost() {
 fn transaction_that_makes_the_file_too_long_is_refused() {
     let fixture = Fixture::new();
     let len = fixture.bytes().len().try_into().unwrap();
-    let small = KeystoreOptions::new().max_file_len(len).open(&fixture.path, &common::unlock()).unwrap();
+    let small = KeystoreOptions::new().max_file_len(len).open(&fixture.path, &crate::common::unlock()).unwrap();
     let refused = small
         .transaction(|transaction| (0..100).try_for_each(|n| transaction.save_token(&user(&n.to_string())).map(drop)));
     assert!(matches!(refused, Err(Error::FileTooLarge { .. })));

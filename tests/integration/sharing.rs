@@ -1,10 +1,8 @@
 //! Handles, threads and processes that share one store.
 
-mod common;
-
 use std::{fs::File, thread, time::Duration};
 
-use common::{Fixture, names_in, token, unlock};
+use crate::common::{Fixture, names_in, token, unlock};
 use tokenkeep::{Error, Keystore, KeystoreOptions, MemoryStore, TokenStore, testing::derivations};
 
 fn save(store: &Keystore, user: &str) -> tokenkeep::Result<tokenkeep::TokenId> {
@@ -84,7 +82,7 @@ fn a_key_is_derived_before_the_lock_is_taken_and_none_after_opening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
     let lock = File::create(directory.path().join("tokens.keep.lock")).unwrap();
-    common::set_mode(&directory.path().join("tokens.keep.lock"), 0o600);
+    crate::common::set_mode(&directory.path().join("tokens.keep.lock"), 0o600);
     lock.lock().unwrap();
     let (impatient, count) = (KeystoreOptions::new().lock_timeout(Duration::ZERO), derivations());
     assert!(matches!(impatient.create(&path, &unlock()), Err(Error::Busy { .. })));
@@ -140,7 +138,7 @@ fn a_link_is_followed_once_and_stays() {
 fn a_store_of_the_default_cost_opens() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
-    let unlock = tokenkeep::Unlock::from(tokenkeep::Passphrase::new(common::PASSPHRASE));
+    let unlock = tokenkeep::Unlock::from(tokenkeep::Passphrase::new(crate::common::PASSPHRASE));
     save(&Keystore::create(&path, &unlock).unwrap(), "ada").unwrap();
     assert_eq!(Keystore::open(&path, &unlock).unwrap().get_tokens().unwrap().len(), 1);
     // Where the document says it is: 64 MiB, 3 passes, 4 lanes.

@@ -1,15 +1,13 @@
 //! The answers of the vendor's own file store, recorded (`tests/data/traces.jsonl`), are ours too.
 
-mod common;
-
 use std::{collections::HashMap, sync::Arc};
 
-use common::{Fixture, at_millis, token};
+use crate::common::{Fixture, at_millis, token};
 use serde_json::Value;
 use tokenkeep::{MemoryStore, Result, Token, TokenId, TokenStore, Transaction};
 
 fn traces() -> Vec<Vec<Value>> {
-    let lines = include_str!("data/traces.jsonl").lines();
+    let lines = include_str!("../data/traces.jsonl").lines();
     lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["ops"].as_array().unwrap().clone()).collect()
 }
 
@@ -47,7 +45,7 @@ impl Names {
 
 /// A token without what the store sets, which no recording has.
 fn plain(token: &Token) -> Token {
-    let plain = common::token();
+    let plain = crate::common::token();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let secret = |secret: Option<&tokenkeep::Secret>| text(secret.map(tokenkeep::Secret::expose_secret));
     let plain = plain

@@ -1,7 +1,5 @@
 //! Our stores keep the contract, and the check of it notices stores that do not.
 
-mod common;
-
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Fixture, token};
+use crate::common::{Fixture, token};
 use tokenkeep::{Error, MemoryStore, Origin, Result, Token, TokenId, TokenStore, Unstorable, testing::conformance};
 
 #[test]
@@ -384,7 +382,9 @@ fn a_secret_that_goes_to_another_client_is_noticed() {
         let mut others = rows.filter(|other| other.user_name() == row.user_name() && other.id() != Some(&id));
         let other = others.find_map(|other| other.client_secret().cloned());
         match (row.client_secret(), row.user_name(), other) {
-            (None, Some(_), Some(secret)) => store.save_token(&common::token().id(id).client_secret(secret).build()),
+            (None, Some(_), Some(secret)) => {
+                store.save_token(&crate::common::token().id(id).client_secret(secret).build())
+            }
             _ => Ok(id),
         }
     };
@@ -497,7 +497,7 @@ fn a_store_that_ignores_an_unknown_expiry_is_noticed() {
         let id = store.save_token(token)?;
         let after = store.find_token_by_id(&id)?.unwrap().expires_at();
         match (before, after) {
-            (Some(before), None) => store.save_token(&common::token().id(id).expires_at(before).build()),
+            (Some(before), None) => store.save_token(&crate::common::token().id(id).expires_at(before).build()),
             _ => Ok(id),
         }
     };
@@ -514,11 +514,12 @@ fn assert_keeping_is_noticed(save: fn(&MemoryStore, &Token) -> Result<TokenId>, 
 macro_rules! keeping {
     ($reader:ident) => {
         |store, token| {
-            let before = store.find_stored(token)?.map(|row| row.$reader()).unwrap_or_default();
+            let unset = Token::builder().build().$reader();
+            let before = store.find_stored(token)?.map_or(unset, |row| row.$reader());
             let id = store.save_token(token)?;
             let after = store.find_token_by_id(&id)?.unwrap().$reader();
-            if before != Default::default() && after == Default::default() {
-                let kept = common::token().id(id.clone());
+            if before != unset && after == unset {
+                let kept = crate::common::token().id(id.clone());
                 store.save_token(&keeping!(@ kept $reader before).build())?;
             }
             Ok(id)
