@@ -215,6 +215,8 @@ impl Asking {
                 match why {
                     StaleReason::Refreshing => self.counts.add(Seen::Refreshing),
                     StaleReason::BackedOff { .. } => self.counts.add(Seen::BackedOff),
+                    StaleReason::NotWritable if self.trouble == Trouble::FullDisk => self.counts.add(Seen::NoRoom),
+                    StaleReason::NotWritable => panic!("the disk has room"),
                     _ => {}
                 }
                 token

@@ -53,6 +53,7 @@ fn main() {
             ["fork", copy, directory, address] => forked::work(copy, directory, address),
             ["be killed", when, directory, address] => killed::work(when, directory, address),
             ["wait", how, directory, address] => waiting::wait(how, directory, address),
+            ["get", directory, address] => waiting::get(directory, address),
             ["hold", directory, address] => waiting::hold(directory, address),
             _ => panic!("no such job: {words:?}"),
         };
@@ -82,7 +83,8 @@ fn main() {
         trial("future_dropped_after_the_answer_is_saved", async_drop::after_answer),
         trial("future_dropped_while_it_waits_holds_nothing", async_drop::while_waiting),
         trial("runtime_of_one_thread_goes_on_while_a_task_waits", async_drop::one_thread),
-        trial("waiting_costs_thousandths_of_a_processor", waiting::processor),
+        trial("waiting_costs_less_than_a_thousandth_of_a_processor", waiting::processor),
+        trial("crowd_that_waits_for_a_killed_process_goes_on", waiting::crowd),
         trial("waiting_threads_go_on_after_the_commit", waiting::going_on),
     ];
     #[cfg(not(target_os = "linux"))]
