@@ -271,8 +271,8 @@ pub enum Error {
         /// How long this call waited.
         waited: Duration,
     },
-    /// The last refresh of the token failed, and the stored token is not what was needed. No refresh is tried before this
-    /// time.
+    /// The last refresh of the token failed, and the stored token is not what was needed. No refresh is tried before
+    /// this time.
     #[error("the last refresh of the token failed: try again at {:?}", Millis::from(*until))]
     #[non_exhaustive]
     BackedOff {

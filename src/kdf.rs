@@ -67,24 +67,25 @@ impl KdfParams {
         Ok(params)
     }
 
-    /// A good target for [`calibrate`](Self::calibrate): long enough to make guessing costly, short enough for somebody who has
-    /// just typed a passphrase.
+    /// A good target for [`calibrate`](Self::calibrate): long enough to make guessing costly, short enough for somebody
+    /// who has just typed a passphrase.
     pub const DEFAULT_TARGET: Duration = Duration::from_millis(750);
 
-    /// The cost that takes about as long as the target on this machine: more memory than the default first, up to
-    /// 256 MiB, then more passes. With [`DEFAULT_TARGET`](Self::DEFAULT_TARGET) that is 0.5 to 1 s, unless one of these is in
-    /// the way: it is never less than the default, however slow the machine; never more than half of the memory that the
-    /// machine has or, on Linux, its control group may take; never more than every store accepts. macOS and Windows are
-    /// taken to have 512 MiB, which they need themselves; where nothing tells how much there is, the memory stays at the default.
+    /// The cost that takes about as long as the target on this machine: more memory than the default first, up to 256
+    /// MiB, then more passes. With [`DEFAULT_TARGET`](Self::DEFAULT_TARGET) that is 0.5 to 1 s, unless one of these is
+    /// in the way: it is never less than the default, however slow the machine; never more than half of the memory that
+    /// the machine has or, on Linux, its control group may take; never more than every store accepts. macOS and Windows
+    /// are taken to have 512 MiB, which they need themselves; where nothing tells how much there is, the memory stays
+    /// at the default.
     ///
-    /// Blocks for some three times the target, or for two derivations at the default cost if that is longer, and takes that
-    /// memory: call it once, when the passphrase is set. A build without optimisation measures nothing of use. Another machine
-    /// that opens the store takes its own time for the same cost, and needs the memory.
+    /// Blocks for some three times the target, or for two derivations at the default cost if that is longer, and takes
+    /// that memory: call it once, when the passphrase is set. A build without optimisation measures nothing of use.
+    /// Another machine that opens the store takes its own time for the same cost, and needs the memory.
     ///
     /// # Errors
     ///
-    /// [`KdfMemory`](Error::KdfMemory) if half of the machine's memory is less than the default, or could not be had. A cost
-    /// that fits such a machine is for the application to choose, with [`new`](Self::new).
+    /// [`KdfMemory`](Error::KdfMemory) if half of the machine's memory is less than the default, or could not be had. A
+    /// cost that fits such a machine is for the application to choose, with [`new`](Self::new).
     ///
     /// ```no_run
     /// use tokenkeep::{KdfParams, Passphrase, Unlock};

@@ -38,8 +38,8 @@ use crate::{
 /// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory
 ///   for each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which
 ///   may ask a person.
-/// - **Every operation on key slots** derives keys or asks the keychain or the provider in the same way, before it takes
-///   the lock. Then it waits and writes like a save.
+/// - **Every operation on key slots** derives keys or asks the keychain or the provider in the same way, before it
+///   takes the lock. Then it waits and writes like a save.
 ///
 /// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they
 /// have some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for

@@ -442,8 +442,8 @@ fn write<R: Rows + ?Sized>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prune {
-    /// Those that have an access token, which has expired, and no refresh token or an expired one. A grant token of such
-    /// a row goes with it.
+    /// Those that have an access token, which has expired, and no refresh token or an expired one. A grant token of
+    /// such a row goes with it.
     Expired,
     /// Those, and the ones whose refresh token the server has refused ([`Token::rejected_at`]), also while their access
     /// token lasts.

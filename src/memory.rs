@@ -57,7 +57,8 @@ impl MemoryStore {
     }
 
     /// Makes several operations as one. See [`Keystore::transaction`](crate::Keystore::transaction). Other writers wait
-    /// without a limit: two threads that are each in a transaction of one store, and write to the other's, wait for ever.
+    /// without a limit: two threads that are each in a transaction of one store, and write to the other's, wait for
+    /// ever.
     ///
     /// # Errors
     ///

@@ -74,8 +74,8 @@ pub enum StaleReason {
 /// [`Namespace`](crate::Namespace), a [`MemoryStore`](crate::MemoryStore), an `Arc<dyn TokenStore>`, an `Arc` of an
 /// application's own store.
 ///
-/// Many servers accept a refresh token only once, and revoke the whole sign-in when a second request comes with the same
-/// one. So one caller refreshes a token, under a claim, and all others get what it has saved: in all threads and
+/// Many servers accept a refresh token only once, and revoke the whole sign-in when a second request comes with the
+/// same one. So one caller refreshes a token, under a claim, and all others get what it has saved: in all threads and
 /// processes that use the store. Another token never waits for it. A call that finds a good token costs what a find
 /// costs.
 ///
@@ -108,8 +108,8 @@ pub enum StaleReason {
 pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// Finds the token that the query means, and says whether it is good, or claims it.
     ///
-    /// Blocks as a find does, if the token is good. If the token has expired and another caller refreshes it, this waits
-    /// up to [`Need::timeout`], 30 seconds unless it is set. In async code use
+    /// Blocks as a find does, if the token is good. If the token has expired and another caller refreshes it, this
+    /// waits up to [`Need::timeout`], 30 seconds unless it is set. In async code use
     /// [`refresh_with_async`](Self::refresh_with_async).
     ///
     /// Before it gives a claim it looks whether the answer could be saved: permissions, room on the disk, the limit of
@@ -120,8 +120,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// - [`NoSuchToken`](Error::NoSuchToken): no token is stored for the query;
     /// - [`Refreshing`](Error::Refreshing): another caller was refreshing the token all the time, and it has expired;
     /// - [`BackedOff`](Error::BackedOff): the last refresh failed, and the token has expired;
-    /// - those of [`find_stored`](TokenStore::find_stored) and [`lock_token`](TokenStore::lock_token), and the error that
-    ///   a save would have.
+    /// - those of [`find_stored`](TokenStore::find_stored) and [`lock_token`](TokenStore::lock_token), and the error
+    ///   that a save would have.
     ///
     /// ```
     /// use std::time::Duration;
@@ -147,8 +147,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
 
     /// Finds the token that the query means, and refreshes it with the function if it has to be refreshed and no other
     /// caller does. After a [`Need::rejected`] the answer may be the rejected token, as
-    /// [`JustRefreshed`](StaleReason::JustRefreshed). The function sends the refresh request, with a time-out for the whole request, and says what came of
-    /// it.
+    /// [`JustRefreshed`](StaleReason::JustRefreshed). The function sends the refresh request, with a time-out for the
+    /// whole request, and says what came of it.
     ///
     /// Blocks as [`begin_refresh`](Self::begin_refresh), the function, and [`Claim::finish`] do.
     ///
@@ -172,15 +172,15 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         }
     }
 
-    /// The same as [`refresh_with`](Self::refresh_with) in async code, on any runtime. It blocks the task for a find and,
-    /// if the token has to be refreshed, for making a small lock file: some tens of microseconds on most disks. The answer
-    /// is saved on a thread of its own.
+    /// The same as [`refresh_with`](Self::refresh_with) in async code, on any runtime. It blocks the task for a find
+    /// and, if the token has to be refreshed, for making a small lock file: some tens of microseconds on most disks.
+    /// The answer is saved on a thread of its own.
     ///
     /// If the future is dropped before the function's future has answered, the claim is given up. The server may have
-    /// handled a request that was sent all the same, and then the user has to sign in again. So run the future on a task
-    /// of its own, which is not dropped with the caller, as in
-    /// `spawn(async move { store.refresh_with_async(&query, need, request).await })`. Once the function's future has answered, the answer is saved
-    /// even if the future is dropped, unless the process ends.
+    /// handled a request that was sent all the same, and then the user has to sign in again. So run the future on a
+    /// task of its own, which is not dropped with the caller, as in `spawn(async move {
+    /// store.refresh_with_async(&query, need, request).await })`. Once the function's future has answered, the answer
+    /// is saved even if the future is dropped, unless the process ends.
     ///
     /// # Errors
     ///
@@ -250,9 +250,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     }
 
     /// The same as [`sign_out`](Self::sign_out), with a function that first has the server revoke the token (RFC 7009),
-    /// also one that the server has refused. If a refresh takes longer than the 5 seconds, the function gets the token of
-    /// before.
-    /// If the function fails the token stays stored, so that it can be revoked later.
+    /// also one that the server has refused. If a refresh takes longer than the 5 seconds, the function gets the token
+    /// of before. If the function fails the token stays stored, so that it can be revoked later.
     ///
     /// # Errors
     ///

@@ -72,8 +72,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Bytes that are wiped when dropped: plaintext, and what becomes plaintext where it is. As long from the start as it gets, for
-/// one that grows leaves copies behind.
+/// Bytes that are wiped when dropped: plaintext, and what becomes plaintext where it is. As long from the start as it
+/// gets, for one that grows leaves copies behind.
 pub(crate) type SecretBytes = Zeroizing<Vec<u8>>;
 
 /// 32 bytes of key. They live on the heap, so that moving the key leaves no copy on the stack.
@@ -122,8 +122,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Computes something, and overwrites what that left on the stack below: the crates that encrypt and hash do not wipe the keys that
-/// they expand there, nor the blocks that they hash.
+/// Computes something, and overwrites what that left on the stack below: the crates that encrypt and hash do not wipe
+/// the keys that they expand there, nor the blocks that they hash.
 pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
     // Not inlined, so that the one has its frames where the other has its own after it.
     #[inline(never)]

@@ -153,8 +153,8 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, although neither the application nor a person changes anything: another
-    /// writer is at work, a server asked to wait, memory is short, or the keychain or an external provider did not answer
-    /// in time. Wait before trying again.
+    /// writer is at work, a server asked to wait, memory is short, or the keychain or an external provider did not
+    /// answer in time. Wait before trying again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

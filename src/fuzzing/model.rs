@@ -84,8 +84,8 @@ struct Read {
 
 impl Model {
     /// Does the same on the store and on the model, and compares what they answer. An error that the rules do not ask
-    /// for is returned; the model follows a change whose durability alone is not known, and no other. A transaction that
-    /// is given up leaves the model as it was, and is no error.
+    /// for is returned; the model follows a change whose durability alone is not known, and no other. A transaction
+    /// that is given up leaves the model as it was, and is no error.
     pub fn check(&mut self, step: &Step, store: &dyn Store) -> Result<()> {
         match step {
             Step::Single(namespace, operation) => {

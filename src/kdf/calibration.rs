@@ -46,8 +46,8 @@ fn scaled(value: u32, target: Duration, took: Duration) -> u32 {
     scaled.and_then(|scaled| u32::try_from(scaled).ok()).unwrap_or(u32::MAX)
 }
 
-/// How long the cost takes here. The better of two times: what else the machine does, and a processor that wakes up, are
-/// no part of it.
+/// How long the cost takes here. The better of two times: what else the machine does, and a processor that wakes up,
+/// are no part of it.
 pub(super) fn measure(cost: KdfParams) -> Result<Duration> {
     let once = || {
         let started = Instant::now();
@@ -75,8 +75,8 @@ fn total_kib(meminfo: &str) -> Option<u64> {
     total.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// The files that may hold a limit for this process: those of its control groups (of either version) and of all above them,
-/// as many as there are to be seen from here. What holds no number sets no limit.
+/// The files that may hold a limit for this process: those of its control groups (of either version) and of all above
+/// them, as many as there are to be seen from here. What holds no number sets no limit.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

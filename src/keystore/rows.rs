@@ -48,11 +48,12 @@ impl Keystore {
     /// see the store before it or after it, never in between.
     ///
     /// The function runs under the store's lock, so other writers wait for it: let it be short, and let it ask nobody
-    /// and no server. Readers go on. It works on the [`Transaction`] only. An operation through the store itself, inside
-    /// of the function and on its thread, ends in [`InTransaction`](crate::Error::InTransaction); a write through
-    /// another handle of the same file waits for the time-out and ends in [`Busy`](crate::Error::Busy).
+    /// and no server. Readers go on. It works on the [`Transaction`] only. An operation through the store itself,
+    /// inside of the function and on its thread, ends in [`InTransaction`](crate::Error::InTransaction); a write
+    /// through another handle of the same file waits for the time-out and ends in [`Busy`](crate::Error::Busy).
     ///
-    /// Each transaction replaces the file by itself: threads do not share one replacement, as they do with single saves.
+    /// Each transaction replaces the file by itself: threads do not share one replacement, as they do with single
+    /// saves.
     ///
     /// # Errors
     ///

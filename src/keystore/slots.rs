@@ -74,10 +74,9 @@ impl Keystore {
     ///
     /// [`TooManySlots`](crate::Error::TooManySlots), [`TooLarge`](crate::Error::TooLarge) for the label,
     /// [`EmptyPassphrase`](crate::Error::EmptyPassphrase), [`KdfMemory`](crate::Error::KdfMemory),
-    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Random`](crate::Error::Random), and
-    /// the [common errors](#errors). After
-    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the slot is there, and [`slots`](Self::slots) has its id;
-    /// trying again would add a second one.
+    /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Random`](crate::Error::Random),
+    /// and the [common errors](#errors). After [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the slot is
+    /// there, and [`slots`](Self::slots) has its id; trying again would add a second one.
     ///
     /// ```
     /// # use tokenkeep::{KdfParams, Keystore, Passphrase, RecoveryKey, Unlock};

@@ -48,18 +48,19 @@ pub enum Answer {
     /// two, four, up to a minute.
     RetryLater(Option<Duration>),
     /// No usable answer came: there was no connection, or the server did not understand the request. Nobody asks it
-    /// again for a while, as after `RetryLater(None)`. The caller gets the error, unless the stored token is still valid.
+    /// again for a while, as after `RetryLater(None)`. The caller gets the error, unless the stored token is still
+    /// valid.
     Failed(Box<dyn StdError + Send + Sync>),
 }
 
 impl Answer {
-    /// What an error response means (RFC 6749, 5.2): its `error`, or the HTTP status as a text if there is none, and the
-    /// value of its `Retry-After` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
-    /// Some servers, such as Zoho's, send an `error` with the status 200, so look for it first.
+    /// What an error response means (RFC 6749, 5.2): its `error`, or the HTTP status as a text if there is none, and
+    /// the value of its `Retry-After` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3). Some
+    /// servers, such as Zoho's, send an `error` with the status 200, so look for it first.
     ///
     /// - `invalid_grant`, and Zoho's `invalid_code`: [`SignInAgain`](Self::SignInAgain);
-    /// - `temporarily_unavailable`, `server_error`, `slow_down` (RFC 8628), a status of 429 or from 500 on, and whatever
-    ///   comes with a `Retry-After`: [`RetryLater`](Self::RetryLater);
+    /// - `temporarily_unavailable`, `server_error`, `slow_down` (RFC 8628), a status of 429 or from 500 on, and
+    ///   whatever comes with a `Retry-After`: [`RetryLater`](Self::RetryLater);
     /// - any other, such as `invalid_client`: [`Failed`](Self::Failed), because signing in again does not help.
     ///
     /// ```

@@ -98,8 +98,8 @@ impl Claim {
         since.checked_add(self.trusted_for()).unwrap_or(since)
     }
 
-    /// Whether an earlier holder may have sent a request whose answer was never saved, because its process was killed or
-    /// it was dropped. The server may then refuse the refresh token, which has been used.
+    /// Whether an earlier holder may have sent a request whose answer was never saved, because its process was killed
+    /// or it was dropped. The server may then refuse the refresh token, which has been used.
     #[must_use]
     pub fn was_left_unfinished(&self) -> bool {
         self.lock.get().is_ok_and(TokenLock::was_left_unfinished)
@@ -150,13 +150,13 @@ impl Claim {
 
     /// Saves a token response (RFC 6749, 6), and returns the stored token.
     ///
-    /// The response needs an access token. Its expiry replaces the stored one; without an expiry it is unknown. A missing
-    /// refresh token, and missing scopes, keep the stored ones. The token type, the API domain, the ID token and
-    /// attributes are taken from the response if it has them. Id, user name, client and redirect URL stay. The response
-    /// may be built from nothing or from [`token`](Self::token): the expiry of that token is not taken over.
+    /// The response needs an access token. Its expiry replaces the stored one; without an expiry it is unknown. A
+    /// missing refresh token, and missing scopes, keep the stored ones. The token type, the API domain, the ID token
+    /// and attributes are taken from the response if it has them. Id, user name, client and redirect URL stay. The
+    /// response may be built from nothing or from [`token`](Self::token): the expiry of that token is not taken over.
     ///
-    /// If the stored token has another refresh token by now, because the user has signed in again, that one stays, and is
-    /// returned. A row that was deleted meanwhile is not added again.
+    /// If the stored token has another refresh token by now, because the user has signed in again, that one stays, and
+    /// is returned. A row that was deleted meanwhile is not added again.
     ///
     /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says.
     ///
@@ -165,8 +165,8 @@ impl Claim {
     /// - At the step [`Save`](RefreshStep::Save) the error of the save, with the new token: among them
     ///   [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and those of the kind
     ///   [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
-    /// - At the step [`Request`](RefreshStep::Request) [`Unstorable`](Error::Unstorable): the response has no access token.
-    ///   Nobody asks the server again for a while.
+    /// - At the step [`Request`](RefreshStep::Request) [`Unstorable`](Error::Unstorable): the response has no access
+    ///   token. Nobody asks the server again for a while.
     pub fn complete(self, response: Token) -> Result<Token, RefreshError> {
         if response.access_token().is_none() {
             let _ = self.back_off(None);
@@ -236,12 +236,12 @@ impl Claim {
     }
 
     /// The server has refused the refresh token (`invalid_grant`). If the stored token has changed meanwhile, it is
-    /// returned as [`Fresh`](Refreshed::Fresh). Else it is marked, so that nobody sends it again; nothing is deleted, and
-    /// the mark goes with the next sign-in.
+    /// returned as [`Fresh`](Refreshed::Fresh). Else it is marked, so that nobody sends it again; nothing is deleted,
+    /// and the mark goes with the next sign-in.
     ///
-    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says; if the mark cannot be
-    /// saved, the next caller asks the server again. In a store with leases, if an earlier holder
-    /// [left its refresh unfinished](Self::was_left_unfinished), it first waits one lease for the answer of that one.
+    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says; if the mark
+    /// cannot be saved, the next caller asks the server again. In a store with leases, if an earlier holder [left its
+    /// refresh unfinished](Self::was_left_unfinished), it first waits one lease for the answer of that one.
     ///
     /// # Errors
     ///
@@ -291,10 +291,10 @@ impl Claim {
         }
     }
 
-    /// The server cannot answer now (`temporarily_unavailable`). Nobody asks it again before that time is over, at least a
-    /// second and at most an hour; without a time, for one second, then two, four, up to a minute. Until then a token
-    /// that is still valid is returned as [`Stale`](Refreshed::Stale). If the time cannot be saved, the next caller asks
-    /// the server again.
+    /// The server cannot answer now (`temporarily_unavailable`). Nobody asks it again before that time is over, at
+    /// least a second and at most an hour; without a time, for one second, then two, four, up to a minute. Until then a
+    /// token that is still valid is returned as [`Stale`](Refreshed::Stale). If the time cannot be saved, the next
+    /// caller asks the server again.
     ///
     /// Blocks as a save does.
     ///

@@ -71,17 +71,17 @@ impl RefreshError {
         &self.cause
     }
 
-    /// The token that the server has sent and that was not saved, with the fields of the stored one that the server left
-    /// out. Its access token is good for use. Its refresh token may be the only one that the server still accepts: if the
-    /// user has signed out meanwhile ([`NoSuchToken`](Error::NoSuchToken)), have the server revoke it.
+    /// The token that the server has sent and that was not saved, with the fields of the stored one that the server
+    /// left out. Its access token is good for use. Its refresh token may be the only one that the server still accepts:
+    /// if the user has signed out meanwhile ([`NoSuchToken`](Error::NoSuchToken)), have the server revoke it.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
         self.unsaved.as_ref().map(|unsaved| unsaved.claim.unsaved_token(&unsaved.response))
     }
 
-    /// Whether [`retry`](Self::retry) may save the token although the application changes nothing: the disk was full, or
-    /// another writer at work. `false` if there is no token to save, if the user has signed out, or if the store has to be
-    /// opened again.
+    /// Whether [`retry`](Self::retry) may save the token although the application changes nothing: the disk was full,
+    /// or another writer at work. `false` if there is no token to save, if the user has signed out, or if the store has
+    /// to be opened again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.unsaved.is_some() && may_pass(&self.cause)
@@ -100,8 +100,8 @@ impl RefreshError {
         }
     }
 
-    /// The same in a store that was opened again, after an error of the kind [`Reopen`](crate::ErrorKind::Reopen). Nothing
-    /// is saved if the token has another refresh token there, or was deleted.
+    /// The same in a store that was opened again, after an error of the kind [`Reopen`](crate::ErrorKind::Reopen).
+    /// Nothing is saved if the token has another refresh token there, or was deleted.
     ///
     /// # Errors
     ///

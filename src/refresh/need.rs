@@ -89,8 +89,8 @@ impl Need {
         Self::new(What::Remaining(duration))
     }
 
-    /// Another access token than the one of that token, which an API has rejected (status 401). An access token that was
-    /// received less than 5 seconds ago, or less than half its lifetime if that is shorter, is not refreshed: it is
+    /// Another access token than the one of that token, which an API has rejected (status 401). An access token that
+    /// was received less than 5 seconds ago, or less than half its lifetime if that is shorter, is not refreshed: it is
     /// returned as [`JustRefreshed`](StaleReason::JustRefreshed).
     pub fn rejected(token: &Token) -> Self {
         Self::new(What::OtherThan(token.access_token().cloned()))
@@ -116,8 +116,8 @@ impl Need {
         self
     }
 
-    /// A clock in place of the system's, for tests. [`TokenBuilder::expires_in`](crate::TokenBuilder::expires_in) does not
-    /// know it: set an `expires_at` with the same clock.
+    /// A clock in place of the system's, for tests. [`TokenBuilder::expires_in`](crate::TokenBuilder::expires_in) does
+    /// not know it: set an `expires_at` with the same clock.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -188,8 +188,8 @@ impl Need {
     }
 }
 
-/// How long the access token lasts from its issue to its expiry. A sign-in may leave out `received_at`, and is saved soon
-/// after it.
+/// How long the access token lasts from its issue to its expiry. A sign-in may leave out `received_at`, and is saved
+/// soon after it.
 fn lifetime(row: &Token) -> Option<Duration> {
     let issued = row.received_at().or(row.updated_at())?;
     Some(row.expires_at()?.duration_since(issued).unwrap_or_default())

@@ -20,8 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// components.
 ///
 /// Each call runs on a thread of its own and is given up when its deadline has passed. A provider that starts a program
-/// or asks a person ends that by [`ExternalSlot::remaining`] itself, because a call that hangs keeps its thread. A panic
-/// of a provider is reported without its words, where panics unwind; the application's panic hook still prints them.
+/// or asks a person ends that by [`ExternalSlot::remaining`] itself, because a call that hangs keeps its thread. A
+/// panic of a provider is reported without its words, where panics unwind; the application's panic hook still prints
+/// them.
 ///
 /// A provider that keeps something for a slot, such as an object in a device, names it by store id *and* slot id: other
 /// slots of the store have keys too, and [`forget`](Self::forget) means one slot only.
@@ -58,8 +59,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait ExternalKey: Send + Sync {
-    /// The name of the provider, 1 to 64 bytes, always the same. A slot remembers it, and is opened by a provider of the
-    /// same name only.
+    /// The name of the provider, 1 to 64 bytes, always the same. A slot remembers it, and is opened by a provider of
+    /// the same name only.
     fn provider(&self) -> &str;
 
     /// Makes what a new slot is opened with, and returns the slot's public data, at most 1,024 bytes.
@@ -79,9 +80,9 @@ pub trait ExternalKey: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the provider from it: the device is not there, a person refuses, the data is for another device. If
-    /// the device that the data is for is not there, say so at once: all slots share the time, and the next one may be
-    /// for a device that is there.
+    /// Whatever keeps the provider from it: the device is not there, a person refuses, the data is for another device.
+    /// If the device that the data is for is not there, say so at once: all slots share the time, and the next one may
+    /// be for a device that is there.
     fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError>;
 
     /// Deletes what [`create`](Self::create) keeps outside of the file for a slot that was never committed, or that was

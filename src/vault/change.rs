@@ -66,8 +66,8 @@ impl Vault {
 
     /// Exchanges the store key. The slots that the unlock methods open are made again, and all others go.
     ///
-    /// Every sealed row has to be sealed again, in the same transaction as the bytes are stored: open it with this vault
-    /// and seal it with [`VaultChange::vault`].
+    /// Every sealed row has to be sealed again, in the same transaction as the bytes are stored: open it with this
+    /// vault and seal it with [`VaultChange::vault`].
     ///
     /// # Errors
     ///
@@ -81,9 +81,9 @@ impl Vault {
 
 /// A change of a vault's key slots that the caller is yet to store.
 ///
-/// Store [`bytes`](Self::bytes) if the stored bytes are still [those that the change replaces](Self::replaced), and then
-/// call [`written`](Self::written). If the bytes were certainly not stored, call [`discard`](Self::discard). A change
-/// that is dropped leaves all keys where they are, because its bytes may have been stored although an error was
+/// Store [`bytes`](Self::bytes) if the stored bytes are still [those that the change replaces](Self::replaced), and
+/// then call [`written`](Self::written). If the bytes were certainly not stored, call [`discard`](Self::discard). A
+/// change that is dropped leaves all keys where they are, because its bytes may have been stored although an error was
 /// reported: a connection broke, a directory could not be synced. Then open the vault from what is stored.
 #[must_use = "nothing is changed until the bytes are stored"]
 pub struct VaultChange {
@@ -104,8 +104,8 @@ impl VaultChange {
         self.vault.bytes()
     }
 
-    /// The bytes that the change replaces; empty if there must be none yet. Compare all of them with what is stored: two
-    /// histories may have the same revision after a backup was restored.
+    /// The bytes that the change replaces; empty if there must be none yet. Compare all of them with what is stored:
+    /// two histories may have the same revision after a backup was restored.
     #[must_use]
     pub fn replaced(&self) -> &[u8] {
         &self.replaced

@@ -14,8 +14,8 @@ use crate::{
     unlock::{Keeper, NewSlot, Passphrase, Unlock, Unlocked},
 };
 
-/// A change for which everything slow is done: keys are derived, and the keychain and the providers have made theirs. If
-/// it is dropped before it is applied, they forget these keys.
+/// A change for which everything slow is done: keys are derived, and the keychain and the providers have made theirs.
+/// If it is dropped before it is applied, they forget these keys.
 ///
 /// A slot's key seals one store key only. So the change is for one store key, and is refused under another. Otherwise
 /// a machine that was cloned in between could seal two store keys with it.
@@ -143,8 +143,8 @@ impl Vault {
         next.ok_or_else(|| Error::NoGenerationLeft { path: self.name.clone() })
     }
 
-    /// The vault with a prepared change. Derives no key and asks nobody. The change is borrowed, so that it is dropped by
-    /// the caller: dropping it may ask a keychain, which must not happen under a lock.
+    /// The vault with a prepared change. Derives no key and asks nobody. The change is borrowed, so that it is dropped
+    /// by the caller: dropping it may ask a keychain, which must not happen under a lock.
     pub(crate) fn apply(&self, prepared: &mut PreparedChange) -> Result<VaultChange> {
         if !prepared.is_for(self) {
             return Err(Error::Rekeyed { path: self.name.clone() });

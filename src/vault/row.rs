@@ -131,8 +131,9 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`Unstorable`](Error::Unstorable) for a token without an id or without a revision of at least 1; [`TooLarge`](Error::TooLarge) for a
-    /// token that no store keeps or a namespace that is too long; [`Random`](Error::Random).
+    /// [`Unstorable`](Error::Unstorable) for a token without an id or without a revision of at least 1;
+    /// [`TooLarge`](Error::TooLarge) for a token that no store keeps or a namespace that is too long;
+    /// [`Random`](Error::Random).
     pub fn seal_row(&self, table: RowTable<'_>, place: u64, token: &Token) -> Result<SealedRow> {
         let (Some(id), Some(revision @ 1..)) = (token.id(), token.revision()) else {
             return Err(Error::Unstorable { why: Unstorable::NeverStored });
