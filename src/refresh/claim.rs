@@ -167,7 +167,7 @@ impl Claim {
     ///   [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
     /// - At the step [`Request`](RefreshStep::Request) [`Unstorable`](Error::Unstorable): the response has no access
     ///   token. Nobody asks the server again for a while.
-    pub fn complete(self, response: Token) -> Result<Token, RefreshError> {
+    pub fn complete(mut self, response: Token) -> Result<Token, RefreshError> {
         if response.access_token().is_none() {
             let _ = self.back_off(None);
             let cause = Error::Unstorable { why: Unstorable::NoAccessToken };
@@ -179,7 +179,13 @@ impl Claim {
                 self.lock.finish();
                 Ok(token)
             }
-            Err(error) => Err(RefreshError::unsaved(error, Unsaved { claim: self, response })),
+            Err(error) => {
+                // There is no refresh token any more that another caller could send.
+                if matches!(error, Error::NoSuchToken) {
+                    self.lock.finish();
+                }
+                Err(RefreshError::unsaved(error, Unsaved { claim: self, response }))
+            }
         }
     }
 
@@ -246,7 +252,7 @@ impl Claim {
     /// # Errors
     ///
     /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
-    pub fn sign_in_again(self) -> Result<Refreshed, RefreshError> {
+    pub fn sign_in_again(mut self) -> Result<Refreshed, RefreshError> {
         let changed = match self.wait_for_earlier_holder() {
             Ok(None) => {
                 let now = self.need.time();
@@ -302,7 +308,7 @@ impl Claim {
     ///
     /// [`BackedOff`](Error::BackedOff) if the token has expired, at the step [`Request`](RefreshStep::Request);
     /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
-    pub fn retry_later(self, after: Option<Duration>) -> Result<Refreshed, RefreshError> {
+    pub fn retry_later(mut self, after: Option<Duration>) -> Result<Refreshed, RefreshError> {
         let backed_off = self.back_off(after).and_then(|row| self.backed_off(row));
         self.lock.finish();
         backed_off.map_err(|cause| RefreshError::new(RefreshStep::Request, cause))

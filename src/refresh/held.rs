@@ -28,16 +28,19 @@ impl Held {
         self.process == process::id()
     }
 
-    pub(super) fn finish(mut self) {
+    /// Gives the lock up: the holder knows what came of its request.
+    pub(super) fn finish(&mut self) {
         if let Some(lock) = self.lock.take() {
             lock.finish();
+            waiting::wake_all();
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.lock.take());
+        let Some(lock) = self.lock.take() else { return };
+        drop(lock);
         // Nobody waits in a forked child, which may find the table locked for ever.
         if self.is_ours() {
             waiting::wake_all();

@@ -17,9 +17,9 @@ const BEFORE_SIGN_OUT: Duration = Duration::from_secs(5);
 
 /// Waits a moment for a refresh of the token, and deletes it.
 pub(super) fn sign_out(store: &dyn TokenStore, id: &TokenId) -> Result<bool> {
-    let lock = lock_before_sign_out(store, id);
+    let mut lock = lock_before_sign_out(store, id);
     let was_deleted = store.delete_token(id)?;
-    lock.into_iter().for_each(Held::finish);
+    lock.iter_mut().for_each(Held::finish);
     Ok(was_deleted)
 }
 
@@ -29,7 +29,7 @@ pub(super) fn revoke_and_sign_out(
     id: &TokenId,
     revoke: impl FnOnce(&Token) -> Result<()>,
 ) -> Result<bool> {
-    let lock = lock_before_sign_out(store, id);
+    let mut lock = lock_before_sign_out(store, id);
     let Some(revoked) = store.find_token_by_id(id)? else { return Ok(false) };
     revoke(&revoked)?;
     let mut row = revoked.clone();
@@ -47,7 +47,7 @@ pub(super) fn revoke_and_sign_out(
             deleted => break deleted?,
         }
     };
-    lock.into_iter().for_each(Held::finish);
+    lock.iter_mut().for_each(Held::finish);
     Ok(was_deleted)
 }
 

@@ -56,6 +56,18 @@ fn claim_without_its_lock_file_gives_no_token() {
 }
 
 #[test]
+fn deleted_token_leaves_no_lock_file() {
+    let fixture = fixture();
+    let claim = claimed(&fixture.store);
+    claim.token().unwrap();
+    fixture.store.delete_tokens().unwrap();
+    let error = claim.complete(response()).unwrap_err();
+    assert!(matches!(error.cause(), Error::NoSuchToken));
+    assert_eq!(fs::read_dir(claims_of(&fixture)).unwrap().count(), 0);
+    assert!(error.token().is_some());
+}
+
+#[test]
 fn token_is_not_lost_if_the_store_is_rekeyed_meanwhile() {
     let fixture = fixture();
     let claim = claimed(&fixture.store);
