@@ -80,6 +80,12 @@ impl Fixture {
     }
 }
 
+/// How many random cases a test tries: so many, times the number in the environment variable (`.ci/campaign models`).
+pub fn cases(usual: u32) -> u32 {
+    let factor = env::var("TOKENKEEP_CASES").map_or(1, |factor| factor.parse().expect("TOKENKEEP_CASES is a number"));
+    usual * factor
+}
+
 /// The names in a directory, sorted.
 pub fn names_in(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();

@@ -115,7 +115,7 @@ fn check(step: &Step, store: &dyn Store, model: &mut Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::common::cases(256), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_memory_store_does_what_the_model_does(steps in vec(step(), 1..60)) {
         let (store, mut model) = (MemoryStore::new(), Model::default());
@@ -124,7 +124,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::common::cases(24), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_keystore_does_what_the_model_does_across_reopenings(parts in vec(vec(step(), 1..40), 1..3)) {
         let (fixture, mut model) = (Fixture::new(), Model::default());

@@ -380,7 +380,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::common::cases(300), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn refreshes_do_what_the_model_does(steps in vec(step(), 1..60)) {
         let mut world = World::new();

@@ -185,7 +185,7 @@ fn perform(operation: Operation, store: &Keystore, model: &mut Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::common::cases(12), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_sequence_of_changed_ways_does_what_the_model_does(
         first in 0..PASSPHRASES + RECOVERY_KEYS,

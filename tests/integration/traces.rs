@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::common::{Fixture, at_millis, token};
+use crate::common::{Fixture, PAPER, at_millis, token, unlock_with_paper};
 use serde_json::Value;
-use tokenkeep::{MemoryStore, Result, Token, TokenId, TokenStore, Transaction};
+use tokenkeep::{Keystore, MemoryStore, Result, Token, TokenId, TokenStore, Transaction};
 
 fn traces() -> Vec<Vec<Value>> {
     let lines = include_str!("../data/traces.jsonl").lines();
@@ -189,11 +189,12 @@ fn the_memory_store_answers_as_the_vendors_store_did() {
 
 #[test]
 fn the_keystore_answers_as_the_vendors_store_did_and_survives_a_reopening_after_every_tenth_operation() {
-    let fixture = Fixture::new();
-    let mut store = Arc::new(fixture.store.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let (path, unlock) = (directory.path().join("tokens.keep"), unlock_with_paper(PAPER));
+    let mut store = Arc::new(Keystore::create(&path, &unlock).unwrap());
     let replayed = replay(|count| {
         if count % 10 == 0 {
-            store = Arc::new(fixture.open());
+            store = Arc::new(Keystore::open(&path, &unlock).unwrap());
         }
         store.clone()
     });
