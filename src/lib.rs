@@ -1,3 +1,6 @@
+// Where the links of the pages lead in rustdoc. Of two definitions of a link the first counts, so these go before a
+// page, whose own definitions are for GitHub. The picture is in `docs/links.md` as base64 of `docs/data-flow.svg`.
+#![doc = include_str!("../docs/links.md")]
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 // A panic where an error belongs takes the application down with it, and a library has nothing to print. Tests may.
@@ -82,6 +85,32 @@ mod waiting;
 pub mod fuzzing;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// The long documents, as pages of this documentation. This module does not exist in builds.
+// Not in doc tests either: the code in these pages is part of programs, and is tested there.
+#[cfg(all(doc, not(doctest)))]
+pub mod _documentation {
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/durability.md")]
+    pub mod durability {}
+
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/format.md")]
+    pub mod format {}
+
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/headless.md")]
+    #[allow(rustdoc::invalid_rust_codeblocks)] // one block is a part of a function
+    pub mod headless {}
+
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/keychain.md")]
+    pub mod keychain {}
+
+    #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../SECURITY.md")]
+    pub mod security {}
+}
 
 pub use error::{
     Detail, Error, ErrorKind, ExternalError, ExternalFailure, FileFlaw, FileKind, FileOperation, ImportColumn,
