@@ -1,6 +1,6 @@
-// Where the links of the pages lead in rustdoc. Of two definitions of a link the first counts, so these go before a
-// page, whose own definitions are for GitHub. The picture is in `docs/links.md` as base64 of `docs/data-flow.svg`.
-#![doc = include_str!("../docs/links.md")]
+// The targets of links in rustdoc. Of two definitions of a link the first counts, so these go before a page, whose own
+// definitions are for GitHub. The picture is in `docs/links.md` as base64 of `docs/data-flow.svg`.
+#![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/links.md"))]
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 // A panic where an error belongs takes the application down with it, and a library has nothing to print. Tests may.
