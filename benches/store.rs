@@ -25,7 +25,7 @@ const PASSPHRASE: &str = "correct horse battery staple";
 
 /// A store that a recovery key opens: without a key derivation.
 struct Fixture {
-    folder: TempDir,
+    directory: TempDir,
     path: PathBuf,
     unlock: Unlock,
     store: Keystore,
@@ -34,13 +34,13 @@ struct Fixture {
 
 impl Fixture {
     fn new(size: usize) -> Self {
-        // On the disk that the project is on: other temporary folders may be in memory.
-        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let path = folder.path().join("tokens.keep");
+        // On the disk that the project is on: other temporary directories may be in memory.
+        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let path = directory.path().join("tokens.keep");
         let unlock = Unlock::from(RecoveryKey::generate().unwrap());
         let store = Keystore::create(&path, &unlock).unwrap();
         testing::fill(&store, Row::table(size).iter().map(Row::token).collect()).unwrap();
-        Self { folder, path, unlock, store, size }
+        Self { directory, path, unlock, store, size }
     }
 
     fn open(&self) -> Keystore {
@@ -98,7 +98,7 @@ fn save(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("limit: replace, hash, encrypt", size), |bencher| {
             bencher.iter(|| {
                 limits::seal(&mut bytes);
-                limits::replace(fixture.folder.path(), &bytes);
+                limits::replace(fixture.directory.path(), &bytes);
             });
         });
         group.bench_function(BenchmarkId::new("save of a changed token", size), |bencher| {
@@ -159,9 +159,9 @@ fn open(criterion: &mut Criterion) {
         let fixture = Fixture::new(size);
         let mut bytes = fs::read(&fixture.path).unwrap();
         limits::seal(&mut bytes);
-        limits::replace(fixture.folder.path(), &bytes);
+        limits::replace(fixture.directory.path(), &bytes);
         group.bench_function(BenchmarkId::new("limit: read, decrypt", size), |bencher| {
-            bencher.iter(|| limits::read_and_decrypt(fixture.folder.path()));
+            bencher.iter(|| limits::read_and_decrypt(fixture.directory.path()));
         });
         group.bench_function(BenchmarkId::new("with a recovery key", size), |bencher| {
             bencher.iter_batched(|| (), |()| fixture.open(), BatchSize::PerIteration);

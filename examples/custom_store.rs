@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_is_not_in_memory_and_its_keys_are_forgotten() {
+    fn failed_change_is_not_in_memory_and_its_keys_are_forgotten() {
         let parent = tempfile::tempdir().unwrap();
         let [directory, away] = ["store", "away"].map(|name| parent.path().join(name));
         fs::create_dir(&directory).unwrap();
@@ -551,14 +551,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_is_perhaps_not_durable_is_in_memory_and_no_key_is_forgotten() {
+    fn unsynced_change_is_in_memory_and_no_key_is_forgotten() {
         // In a process of its own, whose every second sync fails: the first is the file's, the second the directory's.
         let Some(directory) = env::var_os(DIRECTORY) else {
             if Command::new("strace").arg("-V").output().is_err() {
                 assert!(env::var_os("CI").is_none(), "strace is missing");
                 return eprintln!("SKIPPED: strace is missing, which this test needs");
             }
-            let test = "tests::what_is_perhaps_not_durable_is_in_memory_and_no_key_is_forgotten";
+            let test = "tests::unsynced_change_is_in_memory_and_no_key_is_forgotten";
             let directory = tempfile::tempdir().unwrap();
             let strace = ["strace", "-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=2+2"];
             return run_again(&strace, test, directory.path());

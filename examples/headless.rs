@@ -1,7 +1,7 @@
 //! A program that nobody sits at: it opens its store with a secret that whatever starts it hands over. `docs/headless.md` says
 //! which way is for whom.
 //!
-//! Without arguments it shows itself: it makes a key and a store in a folder of its own, and starts itself as each of the
+//! Without arguments it shows itself: it makes a key and a store in a directory of its own, and starts itself as each of the
 //! ways on this machine would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at the path.
 
 use std::{
@@ -28,8 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The first way that there is, the best first. One that is there and fails is not passed over for a weaker one.
 fn unlock() -> Result<Unlock, Box<dyn Error>> {
-    let secret = if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
-        systemd_credential(folder, "tokens")?
+    let secret = if let Some(directory) = env::var_os("CREDENTIALS_DIRECTORY") {
+        systemd_credential(directory, "tokens")?
     } else if Path::new("/run/secrets/tokens").try_exists()? {
         container_secret(Path::new("/run/secrets/tokens"))?
     } else if let Some(file) = env::var_os("TOKENS_KEY_FILE") {
@@ -67,7 +67,7 @@ fn private_file(path: &Path) -> io::Result<Secret> {
     read_secret(file)
 }
 
-/// Elsewhere the folder's own rights have to do.
+/// Elsewhere the directory's own rights have to do.
 #[cfg(not(unix))]
 fn private_file(path: &Path) -> io::Result<Secret> {
     read_secret(File::open(path)?)
@@ -94,15 +94,15 @@ fn read_secret(file: File) -> io::Result<Secret> {
 }
 
 fn show() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let (key_file, store) = (folder.path().join("tokens"), folder.path().join("tokens.keep"));
+    let directory = tempfile::tempdir()?;
+    let (key_file, store) = (directory.path().join("tokens"), directory.path().join("tokens.keep"));
     let key = RecoveryKey::generate()?;
     fs::write(&key_file, format!("{}\n", key.expose_secret()))?;
     #[cfg(unix)]
     fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
 
     let ways: [(&str, &str, &str); 3] = [
-        ("a systemd credential", "CREDENTIALS_DIRECTORY", folder.path().to_str().ok_or("a path that is no text")?),
+        ("a systemd credential", "CREDENTIALS_DIRECTORY", directory.path().to_str().ok_or("a path that is no text")?),
         ("a file of its own", "TOKENS_KEY_FILE", key_file.to_str().ok_or("a path that is no text")?),
         ("an environment variable", "TOKENS_KEY", key.expose_secret()),
     ];
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn each_way_reads_the_secret_without_its_line_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
         fs::write(&path, "correct horse\r\n").unwrap();
         let text = |secret: io::Result<Secret>| secret.unwrap().expose_secret().to_owned();
-        assert_eq!(text(systemd_credential(folder.path().into(), "tokens")), "correct horse");
+        assert_eq!(text(systemd_credential(directory.path().into(), "tokens")), "correct horse");
         assert_eq!(text(container_secret(&path)), "correct horse");
         assert!(environment("TOKENS_KEY_THAT_NOBODY_SETS").is_err());
         fs::write(&path, "x".repeat(4097)).unwrap();
@@ -159,8 +159,8 @@ mod tests {
     fn a_file_that_others_may_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
 
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
         fs::write(&path, "correct horse").unwrap();
         for (mode, refused) in
             [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o666, true), (0o602, true)]
@@ -168,8 +168,8 @@ mod tests {
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             assert_eq!(private_file(&path).is_err(), refused, "{mode:o}");
         }
-        assert!(private_file(folder.path()).is_err());
-        let pipe = folder.path().join("pipe");
+        assert!(private_file(directory.path()).is_err());
+        let pipe = directory.path().join("pipe");
         assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
         assert!(private_file(&pipe).is_err());
         if rustix::process::geteuid().is_root() {

@@ -21,19 +21,19 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     last.copy_from_slice(aead().seal_in_place_separate_tag(nonce(), Aad::empty(), bytes).unwrap().as_ref());
 }
 
-/// Replaces a file of the folder durably, and nothing else.
-pub(crate) fn replace(folder: &Path, bytes: &[u8]) {
-    let temporary = folder.join("limit.tmp");
+/// Replaces a file of the directory durably, and nothing else.
+pub(crate) fn replace(directory: &Path, bytes: &[u8]) {
+    let temporary = directory.join("limit.tmp");
     let mut file = File::create(&temporary).unwrap();
     file.write_all(bytes).unwrap();
     file.sync_all().unwrap();
-    fs::rename(temporary, folder.join("limit")).unwrap();
-    File::open(folder).unwrap().sync_all().unwrap();
+    fs::rename(temporary, directory.join("limit")).unwrap();
+    File::open(directory).unwrap().sync_all().unwrap();
 }
 
 /// Reads and decrypts what was [sealed](seal) and [put there](replace), and nothing else.
-pub(crate) fn read_and_decrypt(folder: &Path) -> usize {
-    let mut bytes = fs::read(folder.join("limit")).unwrap();
+pub(crate) fn read_and_decrypt(directory: &Path) -> usize {
+    let mut bytes = fs::read(directory.join("limit")).unwrap();
     aead().open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap().len()
 }
 

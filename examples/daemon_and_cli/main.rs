@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_from_a_server_that_is_busy() {
+    fn refusal_is_told_from_a_busy_server() {
         for status in [200, 400] {
             assert!(matches!(answer_to(status, None, r#"{"error":"invalid_grant"}"#), Answer::SignInAgain));
         }

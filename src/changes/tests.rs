@@ -28,7 +28,7 @@ fn tokens(rows: &Namespaces, namespace: &str) -> Vec<String> {
 }
 
 #[test]
-fn changes_see_each_other_and_leave_the_rows_alone_until_they_are_applied() {
+fn changes_see_each_other_before_they_are_applied() {
     let mut base = rows(&["a", "b", "c", "d"]);
     let before = tokens(&base, "");
     let mut set = ChangeSet::new(&base);

@@ -307,7 +307,7 @@ fn assert_flipped_bits_of_the_body_are_tampering(sample: &Sample, extent: Extent
 }
 
 #[test]
-fn flipped_bits_of_every_sample_file_are_told_as_what_they_are() {
+fn some_flipped_bits_of_every_sample_are_classified() {
     for sample in samples() {
         assert_flipped_bits_of_the_header_are_told(&sample, Extent::Some);
         assert_flipped_bits_of_the_body_are_tampering(&sample, Extent::Some);
@@ -316,7 +316,7 @@ fn flipped_bits_of_every_sample_file_are_told_as_what_they_are() {
 
 #[test]
 #[ignore = "takes minutes: `.ci/campaign damage`"]
-fn every_flipped_bit_of_every_sample_file_is_told_as_what_it_is() {
+fn every_flipped_bit_of_every_sample_is_classified() {
     for sample in samples() {
         assert_flipped_bits_of_the_header_are_told(&sample, Extent::All);
         assert_flipped_bits_of_the_body_are_tampering(&sample, Extent::All);
@@ -370,7 +370,7 @@ fn refusal_alone(bytes: &[u8]) -> FileFlaw {
 }
 
 #[test]
-fn every_damage_to_a_key_table_alone_is_told_as_what_it_is() {
+fn every_damage_to_a_key_table_is_classified() {
     for Sample { name, file, header_len, .. } in samples() {
         let table = &file[BODY_HEADER_LEN..header_len];
         for bit in 0..table.len() * 8 {

@@ -352,7 +352,7 @@ fn recorded_create() -> Recorded {
 }
 
 #[test]
-fn after_a_power_cut_at_any_moment_the_store_opens_to_before_or_after() {
+fn power_cut_at_any_moment_leaves_before_or_after() {
     for Recorded { operation, start, log, before, after } in recordings() {
         assert!(matches!(log.last(), Some(Asked::SyncDirectory)), "{operation}: {log:?}");
         let states = cut_everywhere(&start, &log, &before, &after).unwrap_or_else(|bad| panic!("{operation}: {bad}"));

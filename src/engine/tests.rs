@@ -94,7 +94,7 @@ fn every_function_of_a_path_refuses_an_empty_one() {
 }
 
 #[test]
-fn a_generation_is_one_replacement_and_what_changes_nothing_writes_nothing() {
+fn generation_counts_replacements_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     assert_eq!(generation(&engine), 1);
@@ -123,7 +123,7 @@ fn several_changes_are_one_replacement() {
 }
 
 #[test]
-fn a_store_that_nobody_else_wrote_is_not_read_again() {
+fn store_without_other_writers_is_not_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     save(&engine, "ada").unwrap();
@@ -173,7 +173,7 @@ fn a_file_that_was_touched_is_still_the_same() {
 /// The first bytes are as they were, but what follows them is not.
 #[cfg(unix)]
 #[test]
-fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
+fn file_damaged_in_place_is_neither_read_nor_overwritten() {
     let damages: [fn(&mut Vec<u8>); 3] = [|file| file.truncate(200), |file| file[200] ^= 1, |file| file[400] ^= 1];
     for damage in damages {
         let folder = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
 /// As where two changes are so close that the times of the file are the same.
 #[cfg(unix)]
 #[test]
-fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
+fn change_in_place_with_old_times_is_seen_by_the_next_save() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let mut bytes = fs::read(at(&folder)).unwrap();
@@ -270,7 +270,7 @@ fn failing_folder_sync() -> Arc<dyn Disk> {
 
 #[cfg(unix)]
 #[test]
-fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
+fn unsynced_change_is_reported_with_its_id_and_adopted() {
     let folder = tempfile::tempdir().unwrap();
     create(&folder);
     let engine = open_with(&folder, failing_folder_sync());
@@ -348,7 +348,7 @@ fn file_system_without_directory_sync_is_used_and_reported() {
 /// A retry that finds nothing left to do says that it is done, so it has to be.
 #[cfg(unix)]
 #[test]
-fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
+fn retry_confirms_a_change_that_was_not_synced() {
     let folder = tempfile::tempdir().unwrap();
     create(&folder);
     let failing = Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -378,7 +378,7 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
 
 /// Verifying and backing up look at the file while others write, through the same handle too.
 #[test]
-fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
+fn file_opened_before_a_commit_is_no_rollback() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let (loaded, opened) = (engine.state.read().loaded(), engine.file.open().unwrap());

@@ -59,7 +59,7 @@ fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn a_replacement_is_all_of_the_parts_and_leaves_nothing_beside_it() {
+fn replacement_has_all_parts_and_leaves_nothing_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
@@ -84,7 +84,7 @@ fn a_part_without_a_byte_is_written_as_any_other() {
 }
 
 #[test]
-fn a_failure_before_the_new_file_is_visible_leaves_the_old_one_and_nothing_else() {
+fn failure_before_the_rename_leaves_the_old_file_only() {
     // Opening the folder, creating, writing, syncing, renaming.
     for at in 0..5 {
         let folder = tempfile::tempdir().unwrap();
@@ -175,7 +175,7 @@ fn no_limit_is_above_four_gib() {
 
 #[cfg(unix)]
 #[test]
-fn a_failure_after_it_is_told_apart() {
+fn failure_after_the_rename_is_reported_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let replacement = replace(&existing(&path, failing_at(5).0), &[b"new ", b"bytes"]).unwrap();
@@ -193,7 +193,7 @@ fn a_failure_after_it_is_told_apart() {
 /// anybody is told.
 #[cfg(unix)]
 #[test]
-fn a_replacement_syncs_the_file_before_the_rename_and_the_folder_after() {
+fn file_is_synced_before_the_rename_and_directory_after() {
     let folder = tempfile::tempdir().unwrap();
     let calls = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let recorded = calls.clone();
@@ -223,7 +223,7 @@ fn a_file_that_is_written_to_or_replaced_has_another_identity() {
 }
 
 #[test]
-fn one_lock_at_a_time_and_the_next_one_waits_no_longer_than_it_may() {
+fn one_writer_has_the_lock_and_others_wait_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     let most = Duration::from_millis(50);
@@ -322,7 +322,7 @@ fn directory_that_became_a_pipe_blocks_no_save() {
 /// A tool deletes the lock file; the next writer takes the temporary file for that of a killed writer, and removes it.
 #[cfg(unix)]
 #[test]
-fn temporary_file_that_another_writer_removed_is_a_change_meanwhile() {
+fn temporary_file_removed_by_another_writer_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let removed_in = folder.path().to_owned();
@@ -385,7 +385,7 @@ fn what_is_made_is_for_its_owner_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_open_to_others_is_refused_unless_permissions_are_not_to_be_looked_at() {
+fn file_open_to_others_is_refused_unless_checks_are_off() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
@@ -414,7 +414,7 @@ fn a_file_over_the_limit_is_not_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_appears_while_another_is_made_is_not_written_over() {
+fn file_that_appears_during_a_create_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     // As late as can be: between the look and the rename.
@@ -432,7 +432,7 @@ fn a_file_that_appears_while_another_is_made_is_not_written_over() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over() {
+fn file_changed_during_a_save_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let changing = path.clone();
@@ -448,7 +448,7 @@ fn a_file_that_is_changed_while_its_replacement_is_written_is_not_written_over()
 
 #[cfg(unix)]
 #[test]
-fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
+fn deleted_lock_file_stops_the_replacement() {
     let remove = |lock: &Path| fs::remove_file(lock);
     // As another writer would at once.
     let make_anew = |lock: &Path| fs::remove_file(lock).and_then(|()| Os.create_new(lock)).map(|_| ());
@@ -469,7 +469,7 @@ fn a_lock_that_is_deleted_while_a_replacement_is_written_makes_it_void() {
 
 #[cfg(unix)]
 #[test]
-fn what_killed_writers_left_goes_with_the_next_write_and_nothing_else_does() {
+fn next_write_removes_what_killed_writers_left() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     let strays = ["store.0123456789abcdef.tmp", "store.ffffffffffffffff.tmp"];
@@ -497,7 +497,7 @@ fn what_killed_writers_left_goes_with_the_next_write_and_nothing_else_does() {
 /// The file system would bring it to the disk while the next save waits.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
-fn a_write_leaves_no_note_that_the_folder_was_read() {
+fn write_leaves_the_access_time_of_the_directory() {
     use std::{fs::FileTimes, time::SystemTime};
 
     let folder = tempfile::tempdir().unwrap();
@@ -515,7 +515,7 @@ fn a_write_leaves_no_note_that_the_folder_was_read() {
 }
 
 #[test]
-fn a_file_that_is_a_mount_point_is_told_with_what_to_do() {
+fn mounted_file_is_reported_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let disk = Watched(|call| match call {
@@ -528,7 +528,7 @@ fn a_file_that_is_a_mount_point_is_told_with_what_to_do() {
 }
 
 #[test]
-fn folders_of_paths_are_named_even_where_the_path_does_not() {
+fn directory_of_a_bare_name_is_the_current_one() {
     assert_eq!(directory_of(Path::new("tokens.keep")), Path::new("."));
     assert_eq!(directory_of(Path::new("a/tokens.keep")), Path::new("a"));
     assert_eq!(directory_of(Path::new("/tokens.keep")), Path::new("/"));

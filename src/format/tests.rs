@@ -151,7 +151,7 @@ fn file_without_the_magic_is_no_keystore_however_short() {
 }
 
 #[test]
-fn other_version_is_reported_whatever_follows() {
+fn other_version_is_reported_before_anything_else() {
     for version in [0_u16, 2, 0x0101, u16::MAX] {
         let start = [&MAGIC[..], &version.to_le_bytes(), b"anything"].concat();
         match parse(&start) {

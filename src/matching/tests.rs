@@ -376,7 +376,7 @@ fn another_token_clears_what_was_said_of_refreshing() {
 }
 
 #[test]
-fn a_replacement_that_changes_no_token_clears_marks_that_it_leaves_unset() {
+fn replacement_clears_the_marks_that_it_leaves_unset() {
     let same = || by_id_1().access_token("a").refresh_token("r");
     assert_replaced(same(), ([None; 4], 0));
     assert_replaced(same().retry_at(at(24)).failed_refreshes(1), ([None, None, None, Some(24)], 1));
@@ -486,7 +486,7 @@ fn user_and_client_are_unique() {
 }
 
 #[test]
-fn a_replacement_clears_what_it_leaves_unset_and_keeps_age_and_place() {
+fn replacement_clears_unset_fields_and_keeps_age_and_place() {
     let mut shelf = Shelf::of([row("1").user_name("ada").attribute("k", "v").expires_at(at(5)), row("2")]);
     let new = Token::builder().id("1").refresh_token("r").build();
     let write = replace(&mut shelf, &new, at(9)).unwrap();
@@ -509,7 +509,7 @@ fn a_replacement_of_another_revision_is_a_conflict() {
 }
 
 #[test]
-fn a_replacement_needs_an_id_that_is_stored_and_does_not_go_on_to_another_rule() {
+fn replacement_needs_a_stored_id_and_no_other_rule() {
     let mut shelf = Shelf::of([ada("1")]);
     for token in [row("2").user_name("ada"), Token::builder().user_name("ada").access_token("a")] {
         assert!(matches!(replace(&mut shelf, &token.build(), at(9)), Err(Error::NoSuchToken)));

@@ -147,7 +147,7 @@ fn every_bit_of_a_small_body_matters() {
 }
 
 #[test]
-fn a_slot_gives_the_store_key_to_its_own_key_in_its_own_store_only() {
+fn slot_opens_with_its_own_key_in_its_own_store_only() {
     let mut slot = slot();
     wrap(&mut slot, &[3; 16], &key(1), &key(5)).unwrap();
     let key_id = key_id(&key(5)).unwrap();
@@ -176,7 +176,7 @@ fn a_slot_gives_the_store_key_to_its_own_key_in_its_own_store_only() {
 }
 
 #[test]
-fn a_generator_that_repeats_itself_does_not_repeat_a_salt_for_another_purpose() {
+fn repeating_generator_repeats_no_salt_for_another_purpose() {
     let salt = |store_key, label, generation, purpose| {
         hedged_salt(&key(store_key), label, &[0; 32], generation, purpose).unwrap()
     };
@@ -196,7 +196,7 @@ fn a_generator_that_repeats_itself_does_not_repeat_a_salt_for_another_purpose() 
 }
 
 #[test]
-fn with_a_generator_that_repeats_itself_another_slot_or_generation_has_another_salt() {
+fn repeating_generator_gives_other_slots_other_salts() {
     let salt = |revision, id| hedged_salt(&key(5), SLOT_SALT, &[0; 32], revision, &[id; 16]).unwrap();
     assert_ne!(salt(7, 1), salt(7, 2));
     assert_ne!(salt(7, 1), salt(8, 1));
@@ -211,7 +211,7 @@ fn sealing_the_same_twice_gives_nothing_the_same() {
 }
 
 #[test]
-fn with_a_generator_that_repeats_itself_another_plaintext_or_generation_is_sealed_with_another_key() {
+fn repeating_generator_seals_other_plaintexts_with_other_keys() {
     let salt_of = |plaintext: &[u8], generation| {
         let mut header = BodyHeader { generation, ..header() };
         let write = written(plaintext, 64 * 1024);
@@ -308,7 +308,7 @@ fn opened_by_tag(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
+fn slot_for_two_aes_gcm_keys_opens_with_the_committed_one() {
     let (ways, table) = ([key(1), key(2)], table());
     for committed in [0, 1] {
         let mut slot = slot();
@@ -327,7 +327,7 @@ fn a_slot_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committ
 }
 
 #[test]
-fn a_body_that_aes_gcm_would_open_with_two_keys_opens_with_the_one_it_is_committed_to() {
+fn body_for_two_aes_gcm_keys_opens_with_the_committed_one() {
     let store_keys = [key(5), key(6)];
     for committed in [0, 1] {
         let mut header = BodyHeader { body_len: 4096 + 16, body_salt: [8; 32], ..header() };
@@ -401,7 +401,7 @@ fn notes_that_do_not_open_and_a_wrong_key_id_are_malformed() {
 }
 
 #[test]
-fn with_a_generator_that_repeats_itself_other_notes_have_another_salt() {
+fn repeating_generator_gives_other_notes_other_salts() {
     let salt = |revision, note| {
         let mut table = KeyTable { revision, ..table() };
         table::seal_table_with(&key(5), &mut table, SecretBytes::new(vec![note; 266]), &[0; 32]).unwrap();
@@ -472,7 +472,7 @@ fn row_with_a_wrong_commitment_is_refused() {
 }
 
 #[test]
-fn with_a_generator_that_repeats_itself_another_row_has_another_salt() {
+fn repeating_generator_gives_other_rows_other_salts() {
     let salt = |revision, byte| {
         let context = RowContext { revision, ..context() };
         row::seal_row_with(&key(5), &context, SecretBytes::new(vec![byte; 256]), &[0; 32]).unwrap()[10..42].to_vec()

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn late_answer_is_handed_to_who_cleans_up() {
+    fn late_answer_is_cleaned_up() {
         let (tell, told) = mpsc::channel();
         let call = || {
             thread::sleep(Duration::from_millis(200));

@@ -38,7 +38,7 @@ fn derivations_of<R>(run: impl FnOnce() -> R) -> (R, u64) {
 }
 
 #[test]
-fn any_of_several_passphrases_opens_and_a_wrong_one_costs_one_derivation_for_each() {
+fn wrong_passphrase_costs_one_derivation_for_each_slot() {
     let table = table(vec![slot("one"), Slot { kind: SlotKind::Keychain, ..slot("none") }, slot("two"), slot("three")]);
     for (passphrase, cost) in [("one", 1), ("two", 2), ("three", 3)] {
         let (key, derivations) = derivations_of(|| unlock(passphrase).open_slot(&table, path()));
@@ -49,7 +49,7 @@ fn any_of_several_passphrases_opens_and_a_wrong_one_costs_one_derivation_for_eac
 }
 
 #[test]
-fn a_store_without_a_slot_of_the_kind_is_told_without_a_derivation() {
+fn missing_slot_kind_is_reported_without_a_derivation() {
     let table = table(vec![Slot { kind: SlotKind::RecoveryKey, ..slot("one") }]);
     let (refused, derivations) = derivations_of(|| unlock("one").open_slot(&table, path()));
     assert!(matches!(refused, Err(Error::NoSlotFor { method: UnlockMethod::Passphrase, .. })) && derivations == 0);
@@ -79,7 +79,7 @@ fn the_cost_comes_from_the_slot_when_opening() {
 }
 
 #[test]
-fn a_cost_that_is_not_set_is_that_of_the_place_or_the_default_if_that_is_more() {
+fn unset_cost_is_that_of_the_slot_or_the_default() {
     let cost = |unlock: &Unlock, replaced| match unlock.slot_kind(replaced) {
         SlotKind::Passphrase(kdf) => kdf,
         other => panic!("a passphrase in {other:?}"),

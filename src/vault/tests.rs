@@ -221,7 +221,7 @@ fn provider_that_fails_is_reported() {
 
 /// `tests/vectors/values.json`: made by a writer that shares no code with this crate.
 #[test]
-fn key_tables_of_another_writer_open_or_are_refused_as_they_should() {
+fn key_tables_of_another_writer_open_or_are_refused() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/values.json");
     let values: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let (mut opened, mut refused) = (0, 0);

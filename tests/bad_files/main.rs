@@ -7,10 +7,10 @@
 mod catalogue;
 #[path = "../common/mod.rs"]
 mod common;
+mod directory;
 #[path = "../common/external.rs"]
 #[allow(unreachable_pub, reason = "what tests share")]
 mod external;
-mod folder;
 #[path = "../reader/mod.rs"]
 #[allow(unreachable_pub, reason = "a test's module, that uses a part of it")]
 mod reader;
@@ -42,14 +42,14 @@ static MEMORY: PeakAlloc = PeakAlloc;
 fn main() {
     let rows = catalogue::catalogue();
     if env::var_os("TOKENKEEP_WRITE_BAD_FILES").is_some() {
-        return folder::write(&rows);
+        return directory::write(&rows);
     }
     let mut trials = vec![
-        trial("the_folder_has_the_files_that_are_made_now_and_no_others", folder::the_folder_is_the_catalogue),
-        trial("no_two_files_have_one_name_or_one_content", folder::no_two_are_the_same),
-        trial("the_sound_file_opens_in_every_way_and_takes_the_place_of_an_earlier_one", the_sound_file_is_sound),
+        trial("directory_has_exactly_the_files_that_are_made_now", directory::directory_is_the_catalogue),
+        trial("no_two_files_have_one_name_or_one_content", directory::no_two_are_the_same),
+        trial("sound_file_opens_in_every_way_and_replaces_an_earlier_one", the_sound_file_is_sound),
         trial("one_user_name_under_other_client_ids_is_accepted", near_one_user_and_client),
-        trial("four_passphrases_at_the_highest_cost_cost_nothing_in_another_way", costly_but_sound),
+        trial("passphrases_at_the_highest_cost_cost_other_methods_nothing", costly_but_sound),
     ];
     trials.extend(rows.into_iter().map(|row| {
         Trial::test(format!("refused_{}", row.name.replace('-', "_")), move || {

@@ -28,7 +28,7 @@ fn main() {
     }
     #[cfg(target_os = "linux")]
     let trials = vec![
-        trial("a_tpm_opens_the_store_in_another_process_after_it_was_restarted", tpm::restarted),
+        trial("tpm_opens_the_store_in_another_process_after_a_restart", tpm::restarted),
         trial("a_tpm_that_does_not_know_the_key_says_so", tpm::unknown_keys),
         trial("one_file_has_a_slot_for_each_of_two_tpms", tpm::two_tpms),
         trial("stores_in_a_row_leave_nothing_in_the_tpm", tpm::stores_in_a_row),
@@ -38,11 +38,11 @@ fn main() {
         trial("a_tpm_that_hangs_is_given_up_and_no_command_is_left", tpm::hanging),
         trial("age_keeps_the_key_of_a_store", programs::age),
         trial("one_file_has_a_slot_for_each_of_two_identities", programs::two_identities),
-        trial("whoever_knows_the_recipient_of_age_can_put_another_store_in_its_place", programs::recipients),
+        trial("age_recipient_is_enough_to_replace_the_store", programs::recipients),
         trial("a_program_that_hangs_is_killed_with_what_it_started", programs::hanging),
-        trial("what_is_wrong_with_a_program_is_told_apart", programs::failures),
+        trial("faults_of_a_program_are_distinguished", programs::failures),
         trial("a_program_that_writes_before_it_reads_blocks_nobody", programs::reading_late),
-        trial("a_program_is_told_store_and_slot", programs::names),
+        trial("program_is_given_store_and_slot", programs::names),
     ];
     #[cfg(not(target_os = "linux"))]
     let trials: Vec<Trial> = {

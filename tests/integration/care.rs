@@ -37,7 +37,7 @@ fn damage_that_needs_no_key_to_be_seen_is_seen_without_one() {
 }
 
 #[test]
-fn an_open_store_verifies_every_byte_of_its_file_whatever_is_in_memory() {
+fn open_store_verifies_every_byte_of_its_file() {
     let fixture = Fixture::new();
     save(&fixture.store, "ada");
     fixture.store.verify().unwrap();
@@ -87,7 +87,7 @@ fn no_backup_is_made_of_what_is_not_sound() {
 }
 
 #[test]
-fn a_backup_that_is_taken_while_others_write_is_one_of_the_states_they_wrote() {
+fn backup_during_writes_is_one_of_the_written_states() {
     let fixture = Fixture::new();
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn a_backup_that_is_taken_while_others_write_is_one_of_the_states_they_wrote() {
 
 /// Looking at the file takes no lock, and must not take a state for older than one that was committed meanwhile.
 #[test]
-fn a_store_is_verified_and_backed_up_while_other_threads_write_through_the_same_handle() {
+fn store_is_verified_and_backed_up_while_threads_write() {
     let fixture = Fixture::new();
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

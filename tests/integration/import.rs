@@ -479,7 +479,7 @@ fn rows_are_one_commit_that_fits_or_is_left_out() {
 }
 
 #[test]
-fn stored_token_is_kept_unless_told_to_overwrite() {
+fn stored_token_is_kept_unless_overwriting_is_chosen() {
     let contents = format!("{HEADER}\nother-id,ada@example.com,1000.A,,old,old,,1,https://new,\n2,bob,,,r,,,,,\n");
     for overwrites in [false, true] {
         let fixture = Fixture::new();

@@ -220,7 +220,7 @@ fn imports(code: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn nobody_imports_from_above_or_from_whom_the_table_does_not_name() {
+fn modules_import_only_what_the_table_names() {
     let layers: BTreeMap<_, _> = LAYERS.iter().map(|(module, layer, _)| (*module, *layer)).collect();
     let mut used: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (module, code, path) in sources() {
@@ -247,7 +247,7 @@ fn nobody_imports_from_above_or_from_whom_the_table_does_not_name() {
 }
 
 #[test]
-fn nobody_imports_in_a_circle() {
+fn modules_do_not_import_in_circles() {
     let allowed: BTreeMap<_, _> = LAYERS.iter().map(|(module, _, allowed)| (*module, *allowed)).collect();
     for start in allowed.keys() {
         let mut reached = BTreeSet::new();

@@ -225,7 +225,7 @@ fn a_missing_file() {
 }
 
 #[test]
-fn a_missing_folder() {
+fn missing_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("tokens.keep");
     for open in [OPEN, CREATE, OPEN_OR_CREATE] {
@@ -247,7 +247,7 @@ fn an_existing_file_given_to_create() {
 }
 
 #[test]
-fn a_folder() {
+fn a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
     fs::create_dir(&path).unwrap();
@@ -307,10 +307,10 @@ fn an_open_store_whose_file_others_may_read_by_now() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_everybody_may_write_to() {
+fn directory_that_everybody_may_write_to() {
     let (directory, path) = file_of(&sound());
     crate::common::set_mode(directory.path(), 0o777);
-    let message = assert_refused_in_folder(&path);
+    let message = assert_refused_in_directory(&path);
     assert!(message.contains("0777") && message.contains("set its mode to 0700"));
     // Nor may it have become one since the store was opened.
     crate::common::set_mode(directory.path(), 0o700);
@@ -324,7 +324,7 @@ fn a_folder_that_everybody_may_write_to() {
 }
 
 #[cfg(unix)]
-fn assert_refused_in_folder(path: &Path) -> String {
+fn assert_refused_in_directory(path: &Path) -> String {
     let new = path.with_file_name("new.keep");
     let created = Keystore::create(&new, &unlock()).unwrap_err();
     assert!(matches!(created, Error::UnsafePermissions { .. }) && !new.exists());
@@ -415,7 +415,7 @@ fn tokens_that_cannot_be_stored() {
 }
 
 #[test]
-fn what_became_of_an_open_store_is_told_apart_and_never_written_over() {
+fn replaced_file_of_an_open_store_is_never_overwritten() {
     let save = |store: &Keystore| store.save_token(&token().user_name("ada").access_token("a").build()).map(|_| ());
     let other = sound();
     type Check = fn(&Error) -> bool;
@@ -445,7 +445,7 @@ fn what_became_of_an_open_store_is_told_apart_and_never_written_over() {
 }
 
 #[test]
-fn an_older_state_put_back_is_noticed_until_the_store_is_opened_again() {
+fn older_file_put_back_is_noticed_until_reopened() {
     let fixture = Fixture::new();
     let save = |user: &str| fixture.store.save_token(&token().user_name(user).access_token("a").build());
     save("ada").unwrap();
@@ -643,7 +643,7 @@ fn each_error_about_a_file_names_its_path() {
         if let Error::Io { cause, .. } = &error {
             assert!(message.contains(&cause.to_string()) && cause.raw_os_error().is_some(), "{name}: {message}");
         }
-        assert!(!message.contains("folder"), "{name}: {message}");
+        assert!(!message.contains("directory"), "{name}: {message}");
         variants.insert(format!("{error:?}").split(' ').next().unwrap().to_owned());
     }
     // The other variants with a path (MountedFile, ChangedMeanwhile, Forked, DurabilityUnknown) need more than a call.

@@ -209,7 +209,7 @@ fn found_token_with_stale_fields_carries_no_revision() {
 }
 
 #[test]
-fn found_token_that_the_query_did_not_change_carries_its_revision() {
+fn token_found_unchanged_carries_its_revision() {
     let (fixture, other, id, read) = read_before_a_change();
     for query in [ada().build(), token().id(id).build(), ada().access_token("a1").build(), read.clone()] {
         let found = fixture.store.find_token(&query).unwrap().unwrap();

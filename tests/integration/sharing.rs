@@ -78,7 +78,7 @@ fn waiting_for_a_writer_ends_in_busy_and_readers_do_not_wait() {
 
 /// Or everybody would wait for it.
 #[test]
-fn a_key_is_derived_before_the_lock_is_taken_and_none_after_opening() {
+fn keys_are_derived_before_the_lock_and_never_after_opening() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens.keep");
     let lock = File::create(directory.path().join("tokens.keep.lock")).unwrap();

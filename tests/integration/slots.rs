@@ -133,7 +133,7 @@ fn a_way_that_was_removed_opens_nothing_and_the_last_one_stays() {
 }
 
 #[test]
-fn a_changed_passphrase_loses_no_token_and_keeps_its_place_and_label() {
+fn changed_passphrase_keeps_tokens_place_and_label() {
     let fixture = with_a_token();
     let (old, new, other) = (cheap("old"), cheap("new"), recovery_key());
     let replaced = fixture.store.add_slot(&Unlock::from(old.clone()).label("Ada")).unwrap();
@@ -197,7 +197,7 @@ fn a_slot_is_replaced_by_another_of_any_kind() {
 }
 
 #[test]
-fn wrong_secrets_cost_one_derivation_for_each_passphrase_and_no_more() {
+fn wrong_secret_costs_one_derivation_for_each_passphrase() {
     let fixture = with_a_token();
     for way in [recovery_key(), passphrase("two"), recovery_key(), passphrase("three")] {
         fixture.store.add_slot(&way).unwrap();
@@ -217,7 +217,7 @@ fn wrong_secrets_cost_one_derivation_for_each_passphrase_and_no_more() {
 }
 
 #[test]
-fn there_are_at_most_eight_ways_and_four_passphrases_and_more_are_refused_without_a_derivation() {
+fn ninth_slot_and_fifth_passphrase_cost_no_derivation() {
     let fixture = with_a_token();
     for n in 2..=4 {
         fixture.store.add_slot(&passphrase(&n.to_string())).unwrap();
@@ -264,7 +264,7 @@ fn a_label_may_have_256_bytes() {
 }
 
 #[test]
-fn other_handles_see_changed_slots_without_noticing_and_are_told_of_a_rekeying() {
+fn other_handles_follow_changed_slots_and_report_a_rekey() {
     let fixture = with_a_token();
     let other = fixture.open();
     let way = recovery_key();
@@ -337,7 +337,7 @@ fn a_rekeying_keeps_exactly_what_is_presented_again() {
 }
 
 #[test]
-fn a_rekeying_is_refused_if_a_way_does_not_open_the_store_or_none_is_given() {
+fn rekey_needs_unlock_methods_that_open_the_store() {
     let fixture = with_a_token();
     let rekey = |ways: &[Unlock]| fixture.refused(|store| store.rekey(ways));
     assert!(matches!(rekey(&[]), Error::LastSlot));

@@ -188,7 +188,7 @@ fn the_memory_store_answers_as_the_vendors_store_did() {
 }
 
 #[test]
-fn the_keystore_answers_as_the_vendors_store_did_and_survives_a_reopening_after_every_tenth_operation() {
+fn keystore_answers_as_the_vendors_store_across_reopenings() {
     let directory = tempfile::tempdir().unwrap();
     let (path, unlock) = (directory.path().join("tokens.keep"), unlock_with_paper(PAPER));
     let mut store = Arc::new(Keystore::create(&path, &unlock).unwrap());

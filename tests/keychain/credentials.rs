@@ -1,4 +1,4 @@
-//! A keychain in a folder, which outlives its processes, and which fails when it is told to.
+//! A keychain in a directory, which outlives its processes, and which fails when it is told to.
 
 use std::{
     any::Any,
@@ -60,19 +60,19 @@ impl Plan {
 pub(crate) const STOPPED: i32 = 9;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Folder {
-    folder: PathBuf,
+pub(crate) struct Directory {
+    directory: PathBuf,
     pub(crate) plan: Arc<Plan>,
 }
 
-impl Folder {
-    pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
-        Self::with(folder, None)
+impl Directory {
+    pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
+        Self::with(directory, None)
     }
 
-    pub(crate) fn with(folder: impl Into<PathBuf>, fault: Option<(usize, Fault)>) -> Self {
+    pub(crate) fn with(directory: impl Into<PathBuf>, fault: Option<(usize, Fault)>) -> Self {
         let plan = Plan { calls: AtomicUsize::new(0), fault };
-        Self { folder: folder.into(), plan: Arc::new(plan) }
+        Self { directory: directory.into(), plan: Arc::new(plan) }
     }
 
     pub(crate) fn store(&self) -> Arc<CredentialStore> {
@@ -81,23 +81,23 @@ impl Folder {
 
     /// The names of all entries.
     pub(crate) fn entries(&self) -> Vec<String> {
-        crate::common::names_in(&self.folder)
+        crate::common::names_in(&self.directory)
     }
 }
 
-impl CredentialStoreApi for Folder {
+impl CredentialStoreApi for Directory {
     fn vendor(&self) -> String {
-        "a folder".to_owned()
+        "a directory".to_owned()
     }
 
     fn id(&self) -> String {
-        self.folder.display().to_string()
+        self.directory.display().to_string()
     }
 
     fn build(&self, service: &str, user: &str, _: Option<&HashMap<&str, &str>>) -> Result<Entry> {
         self.plan.call()?;
         let (specifiers, plan) = ((service.to_owned(), user.to_owned()), self.plan.clone());
-        let path = self.folder.join(format!("{service} {user}"));
+        let path = self.directory.join(format!("{service} {user}"));
         Ok(Entry::new_with_credential(Arc::new(File { specifiers, path, plan })))
     }
 
@@ -159,7 +159,7 @@ impl CredentialApi for File {
 
 /// A keychain that answers with another key than it was given.
 #[derive(Debug)]
-pub(crate) struct Forgetful(pub(crate) Folder);
+pub(crate) struct Forgetful(pub(crate) Directory);
 
 impl CredentialStoreApi for Forgetful {
     fn vendor(&self) -> String {
@@ -186,7 +186,7 @@ impl CredentialStoreApi for Forgetful {
 
 /// A keychain that takes a while for each answer.
 #[derive(Debug)]
-pub(crate) struct Slow(pub(crate) Folder, pub(crate) Duration);
+pub(crate) struct Slow(pub(crate) Directory, pub(crate) Duration);
 
 impl CredentialStoreApi for Slow {
     fn vendor(&self) -> String {

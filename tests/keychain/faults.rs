@@ -19,7 +19,7 @@ use tokenkeep::{
 use crate::{
     SERVICE,
     common::{PAPER, token, unlock, unlock_with_paper},
-    credentials::{Fault, Folder, STOPPED},
+    credentials::{Directory, Fault, STOPPED},
     this_program_with,
 };
 
@@ -55,7 +55,7 @@ impl Place {
 
     /// Without faults.
     fn keychain(&self) -> Keychain {
-        keychain_in(Folder::new(self.entries()).store())
+        keychain_in(Directory::new(self.entries()).store())
     }
 
     fn unlock(&self) -> Unlock {
@@ -108,9 +108,9 @@ fn perform(operation: &str, path: &Path, keychain: &Unlock) -> tokenkeep::Result
 }
 
 /// In a process of its own, which the fault may end.
-pub(crate) fn work(operation: &str, at: usize, folder: &Path) {
-    let keychain = Folder::with(folder.join("entries"), Some((at, Fault::Stop)));
-    let done = perform(operation, &folder.join("tokens.keep"), &keychain_in(keychain.store()).into());
+pub(crate) fn work(operation: &str, at: usize, directory: &Path) {
+    let keychain = Directory::with(directory.join("entries"), Some((at, Fault::Stop)));
+    let done = perform(operation, &directory.join("tokens.keep"), &keychain_in(keychain.store()).into());
     std::process::exit(i32::from(done.is_err()));
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn every_fault_at_every_question() {
     let mut points = 0;
     for operation in OPERATIONS {
         let place = Place::for_operation(operation);
-        let healthy = Folder::new(place.entries());
+        let healthy = Directory::new(place.entries());
         perform(operation, &place.path(), &keychain_in(healthy.store()).into()).unwrap();
         let calls = healthy.plan.calls();
         let after = place.assert_opens(operation);
@@ -152,7 +152,7 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
         let found = place.assert_opens(&told);
         assert!(found == kinds || found == after, "{told}: {found:?}");
     } else {
-        let keychain = Folder::with(place.entries(), Some((at, fault)));
+        let keychain = Directory::with(place.entries(), Some((at, fault)));
         let error = perform(operation, &place.path(), &keychain_in(keychain.store()).into()).unwrap_err();
         let (why, is_done) = match error {
             Error::Keychain { why, .. } => (why, false),
@@ -178,7 +178,7 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
         let orphans = store.keychain_orphans(&place.keychain()).unwrap();
         let slots = store.slots().unwrap();
         let in_use = slots.iter().filter(|slot| slot.kind == SlotKind::Keychain).count();
-        assert_eq!(orphans.len() + in_use, Folder::new(place.entries()).entries().len(), "{told}");
+        assert_eq!(orphans.len() + in_use, Directory::new(place.entries()).entries().len(), "{told}");
         for orphan in orphans {
             store.remove_keychain_orphan(&place.keychain(), orphan).unwrap();
             let again = store.remove_keychain_orphan(&place.keychain(), orphan);
@@ -222,7 +222,7 @@ pub(crate) fn kinds_of_failure() {
 
 pub(crate) fn wrong_keys() {
     let place = Place::for_operation("remove");
-    let entry = place.entries().join(&Folder::new(place.entries()).entries()[0]);
+    let entry = place.entries().join(&Directory::new(place.entries()).entries()[0]);
     let key = fs::read(&entry).unwrap();
     assert_eq!(key.len(), 64, "nothing but the key");
     assert!(key.iter().all(|byte| b"0123456789abcdef".contains(byte)), "as text that every keychain keeps");
@@ -235,13 +235,14 @@ pub(crate) fn wrong_keys() {
     fs::write(&entry, &key).unwrap();
     Keystore::open(place.path(), &place.unlock()).unwrap();
     // Another application's keychain, or another user's.
-    let other = Unlock::from(Keychain::new("com.example.other").credential_store(Folder::new(place.entries()).store()));
+    let other =
+        Unlock::from(Keychain::new("com.example.other").credential_store(Directory::new(place.entries()).store()));
     let missing = Keystore::open(place.path(), &other).unwrap_err();
     assert!(matches!(missing, Error::Keychain { why: KeychainFailure::Missing, .. }), "{missing:?}");
     let bytes = place.bytes();
     assert!(Keystore::open_or_create(place.path(), &other).is_err());
     assert_eq!(
-        (place.bytes(), Folder::new(place.entries()).entries().len()),
+        (place.bytes(), Directory::new(place.entries()).entries().len()),
         (bytes, 1),
         "no key is made for a file that exists"
     );
@@ -270,7 +271,7 @@ pub(crate) fn failed_create() {
     ];
     for (n, create) in failures.into_iter().enumerate() {
         assert!(create().is_err(), "{n}");
-        assert_eq!(Folder::new(place.entries()).entries().len(), 0, "{n}");
+        assert_eq!(Directory::new(place.entries()).entries().len(), 0, "{n}");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "{n}");
     }
 }
@@ -285,13 +286,13 @@ pub(crate) fn failed_change_of_slots() {
     let small = KeystoreOptions::new().max_file_len(fs::metadata(place.path()).unwrap().len());
     let store = small.open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     assert!(matches!(store.add_slot(&place.unlock()), Err(Error::FileTooLarge { .. })));
-    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
+    assert_eq!(Directory::new(place.entries()).entries().len(), 0);
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     let nothing = SlotId::from_str(&"00".repeat(16)).unwrap();
     assert!(matches!(store.replace_slot(nothing, &place.unlock()), Err(Error::NoSuchSlot { .. })));
-    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
+    assert_eq!(Directory::new(place.entries()).entries().len(), 0);
     store.add_slot(&place.unlock()).unwrap();
-    assert_eq!(Folder::new(place.entries()).entries().len(), 1);
+    assert_eq!(Directory::new(place.entries()).entries().len(), 1);
 }
 
 /// Seven slots, each of whose entries takes a while to read.
@@ -302,9 +303,9 @@ pub(crate) fn one_deadline_for_all_slots() {
     let elsewhere = place.0.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     for _ in 0..7 {
-        store.add_slot(&keychain_in(Folder::new(elsewhere.clone()).store()).into()).unwrap();
+        store.add_slot(&keychain_in(Directory::new(elsewhere.clone()).store()).into()).unwrap();
     }
-    let slow = Arc::new(crate::credentials::Slow(Folder::new(place.entries()), Duration::from_secs(1)));
+    let slow = Arc::new(crate::credentials::Slow(Directory::new(place.entries()), Duration::from_secs(1)));
     let started = Instant::now();
     let refused = Keystore::open(place.path(), &keychain_in(slow).into()).unwrap_err();
     let took = started.elapsed();
@@ -316,19 +317,19 @@ pub(crate) fn one_deadline_for_all_slots() {
 pub(crate) fn forgetful() {
     let place = Place::for_operation("add");
     let bytes = place.bytes();
-    let forgetful = Arc::new(crate::credentials::Forgetful(Folder::new(place.entries())));
+    let forgetful = Arc::new(crate::credentials::Forgetful(Directory::new(place.entries())));
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     let refused = store.add_slot(&keychain_in(forgetful.clone()).into()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
     assert_eq!(place.bytes(), bytes);
     let path = place.0.path().join("new.keep");
     assert!(Keystore::create(&path, &keychain_in(forgetful).into()).is_err() && !path.exists());
-    assert_eq!(Folder::new(place.entries()).entries().len(), 0);
+    assert_eq!(Directory::new(place.entries()).entries().len(), 0);
     let nowhere = Arc::new(crate::credentials::Nowhere);
     let refused = store.add_slot(&keychain_in(nowhere).into()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::Forgetful, .. }), "{refused:?}");
     for service in ["", "a\0b"] {
-        let unlock = Unlock::from(Keychain::new(service).credential_store(Folder::new(place.entries()).store()));
+        let unlock = Unlock::from(Keychain::new(service).credential_store(Directory::new(place.entries()).store()));
         let refused = Keystore::create(&path, &unlock).unwrap_err();
         assert!(matches!(refused, Error::Keychain { why: KeychainFailure::BadService, .. }), "{refused:?}");
     }
@@ -338,7 +339,7 @@ pub(crate) fn several_machines() {
     // The same file on two machines: each has its own slot and its own keychain.
     let place = Place::for_operation("remove");
     let elsewhere = tempfile::tempdir().unwrap();
-    let keychain_there = keychain_in(Folder::new(elsewhere.path()).store());
+    let keychain_there = keychain_in(Directory::new(elsewhere.path()).store());
     let there = Unlock::from(keychain_there.clone());
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     let on_there = store.add_slot(&there).unwrap();
@@ -354,7 +355,7 @@ pub(crate) fn several_machines() {
 /// What is wrong with one entry keeps nobody from the next slot.
 pub(crate) fn one_bad_entry() {
     let place = Place::for_operation("remove");
-    let first = place.entries().join(&Folder::new(place.entries()).entries()[0]);
+    let first = place.entries().join(&Directory::new(place.entries()).entries()[0]);
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     let second = store.add_slot(&place.unlock()).unwrap();
     let opens =
@@ -367,7 +368,7 @@ pub(crate) fn one_bad_entry() {
     // The first question to the first entry, then to the second one too.
     for at in 0..2 {
         assert_eq!(
-            opens(keychain_in(Folder::with(place.entries(), Some((at, Fault::Fail))).store()).into()).unwrap(),
+            opens(keychain_in(Directory::with(place.entries(), Some((at, Fault::Fail))).store()).into()).unwrap(),
             second
         );
     }
@@ -375,7 +376,7 @@ pub(crate) fn one_bad_entry() {
     store.try_unlock(&place.unlock()).unwrap_err();
     // A wrong key is told, even if the next one is missing.
     let elsewhere = tempfile::tempdir().unwrap();
-    store.add_slot(&keychain_in(Folder::new(elsewhere.path()).store()).into()).unwrap();
+    store.add_slot(&keychain_in(Directory::new(elsewhere.path()).store()).into()).unwrap();
     let refused = opens(place.unlock()).unwrap_err();
     assert!(matches!(refused, Error::Keychain { why: KeychainFailure::WrongKey, .. }), "{refused:?}");
 }
@@ -383,14 +384,14 @@ pub(crate) fn one_bad_entry() {
 /// Two stores and two services in one keychain.
 pub(crate) fn several_stores_and_services() {
     let (place, other) = (Place::for_operation("remove"), Place::for_operation("create"));
-    let entries = || Folder::new(place.entries()).entries().len();
+    let entries = || Directory::new(place.entries()).entries().len();
     let store = Keystore::open(place.path(), &unlock_with_paper(PAPER)).unwrap();
     let beside = Keystore::create(other.path(), &place.unlock()).unwrap();
     assert_eq!(entries(), 2);
     for store in [&store, &beside] {
         assert_eq!(store.keychain_orphans(&place.keychain()).unwrap(), [], "what is another store's is no orphan");
     }
-    let other_service = Keychain::new("com.example.other").credential_store(Folder::new(place.entries()).store());
+    let other_service = Keychain::new("com.example.other").credential_store(Directory::new(place.entries()).store());
     let of_other_service = Unlock::from(other_service.clone());
     store.add_slot(&of_other_service).unwrap();
     assert_eq!(store.keychain_orphans(&other_service).unwrap(), []);
@@ -408,23 +409,23 @@ pub(crate) fn several_stores_and_services() {
 /// A race to make a store leaves one store, and one key.
 pub(crate) fn lost_races() {
     let place = Place::for_operation("create");
-    let keychain = Unlock::from(keychain_in(Folder::new(place.entries()).store()).deadline(Duration::from_secs(20)));
+    let keychain = Unlock::from(keychain_in(Directory::new(place.entries()).store()).deadline(Duration::from_secs(20)));
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| drop(Keystore::open_or_create(place.path(), &keychain).unwrap()));
         }
     });
-    assert_eq!(Folder::new(place.entries()).entries().len(), 1);
+    assert_eq!(Directory::new(place.entries()).entries().len(), 1);
     let bytes = place.bytes();
     let refused = Keystore::create(place.path(), &keychain).unwrap_err();
     assert!(matches!(refused, Error::AlreadyExists { .. }));
-    assert_eq!((place.bytes(), Folder::new(place.entries()).entries().len()), (bytes, 1));
+    assert_eq!((place.bytes(), Directory::new(place.entries()).entries().len()), (bytes, 1));
 }
 
 /// From a passphrase to the keychain, and back.
 pub(crate) fn there_and_back() {
     let place = Place::for_operation("create");
-    let entries = || Folder::new(place.entries()).entries().len();
+    let entries = || Directory::new(place.entries()).entries().len();
     let store = Keystore::create(place.path(), &unlock()).unwrap();
     let passphrase = store.slots().unwrap()[0].id;
     let added = store.add_slot(&place.unlock().label("this machine")).unwrap();

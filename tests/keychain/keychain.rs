@@ -22,7 +22,7 @@ fn main() {
     if let Ok(job) = env::var(JOB) {
         let words: Vec<_> = job.split('\n').collect();
         return match words[..] {
-            ["fault", operation, at, folder] => faults::work(operation, at.parse().unwrap(), folder.as_ref()),
+            ["fault", operation, at, directory] => faults::work(operation, at.parse().unwrap(), directory.as_ref()),
             #[cfg(target_os = "linux")]
             ["secret service", job, ref arguments @ ..] => secret_service::work(job, arguments),
             #[cfg(target_os = "linux")]
@@ -32,13 +32,10 @@ fn main() {
     }
     #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "nothing is added"))]
     let mut trials = vec![
-        trial(
-            "a_keychain_that_fails_hangs_panics_or_stops_the_process_locks_nobody_out",
-            faults::every_fault_at_every_question,
-        ),
-        trial("what_a_keychain_answers_is_told_apart_and_not_passed_on", faults::kinds_of_failure),
-        trial("an_entry_with_a_wrong_key_opens_nothing_and_no_new_one_is_made", faults::wrong_keys),
-        trial("a_keychain_that_does_not_keep_a_key_is_noticed_before_a_file_needs_it", faults::forgetful),
+        trial("faulty_keychain_locks_nobody_out", faults::every_fault_at_every_question),
+        trial("keychain_errors_are_distinguished_and_not_passed_on", faults::kinds_of_failure),
+        trial("keychain_entry_with_a_wrong_key_is_not_replaced", faults::wrong_keys),
+        trial("forgetful_keychain_is_noticed_before_a_file_needs_it", faults::forgetful),
         trial("one_deadline_holds_for_all_slots", faults::one_deadline_for_all_slots),
         trial("failed_create_leaves_no_key_and_no_lock_file", faults::failed_create),
         trial("failed_change_of_slots_leaves_no_key", faults::failed_change_of_slots),
@@ -51,11 +48,8 @@ fn main() {
     ];
     #[cfg(target_os = "linux")]
     trials.extend([
-        trial(
-            "a_secret_service_holds_the_documented_entry_and_reopens_the_store",
-            secret_service::entry_is_as_documented,
-        ),
-        trial("what_is_wrong_with_a_secret_service_is_told_apart_in_time", secret_service::failures_are_told_apart),
+        trial("secret_service_has_the_documented_entry", secret_service::entry_is_as_documented),
+        trial("faults_of_a_secret_service_are_distinguished_in_time", secret_service::failures_are_distinguished),
         trial("copies_of_an_entry_lock_nobody_out", secret_service::copies_lock_nobody_out),
         trial("secret_service_that_dies_or_refuses_is_unavailable", secret_service::deaths_are_no_timeouts),
         trial("a_secret_service_that_was_restarted_is_found_again", secret_service::restarted_daemon_is_found),

@@ -61,22 +61,22 @@ fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
-/// A store whose key is in the keychain, in a folder of its own.
+/// A store whose key is in the keychain, in a directory of its own.
 struct Kept {
-    folder: TempDir,
+    directory: TempDir,
     store: Keystore,
 }
 
 impl Kept {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Keystore::create(folder.path().join("tokens.keep"), &unlock().label("this machine")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Keystore::create(directory.path().join("tokens.keep"), &unlock().label("this machine")).unwrap();
         store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
-        Self { folder, store }
+        Self { directory, store }
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.path().join("tokens.keep")
+        self.directory.path().join("tokens.keep")
     }
 
     /// The name of its entry, beside the service.
@@ -95,7 +95,7 @@ impl Kept {
         let first = why(Keystore::open(self.path(), &unlock()));
         assert_eq!(why(Keystore::open_or_create(self.path(), &unlock())), first);
         // Not even where no file is: what cannot keep the key is not given a store to keep.
-        let new = self.folder.path().join("new.keep");
+        let new = self.directory.path().join("new.keep");
         if first != KeychainFailure::Missing {
             assert_eq!(why(Keystore::create(&new, &unlock())), first);
             assert_eq!(why(self.store.try_unlock(&unlock()).map(|_| self.store.clone())), first);
@@ -198,7 +198,7 @@ fn the_entry() {
     assert_eq!(entries(), 0);
 }
 
-pub(crate) fn failures_are_told_apart() {
+pub(crate) fn failures_are_distinguished() {
     in_a_session(&["secret service", "failures"]);
 }
 
@@ -373,7 +373,7 @@ fn deaths() {
     assert!(matches!(killed, Error::Keychain { why: KeychainFailure::Unavailable, .. }), "{killed:?}");
 
     // A peer that hangs up as soon as it is spoken to.
-    let socket = kept.folder.path().join("refusing");
+    let socket = kept.directory.path().join("refusing");
     let listener = UnixListener::bind(&socket).unwrap();
     thread::spawn(move || listener.incoming().map(drop).count());
     let mut job = this_program_with(&["secret service at", kept.path().to_str().unwrap()]);
@@ -410,9 +410,9 @@ pub(crate) fn works_in_and_out_of_runtimes() {
 fn runtimes() {
     let threads = || fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let work = |name: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         let store = Keystore::open_or_create(&path, &unlock()).unwrap();
         store.save_token(&token().user_name("ada").access_token("a").build()).unwrap();
         drop(store);
@@ -423,7 +423,7 @@ fn runtimes() {
     thread::scope(|scope| {
         scope.spawn(|| runtime.block_on(async { work("inside") }));
     });
-    let path = folder.path().join("blocking");
+    let path = directory.path().join("blocking");
     let saved = runtime.block_on(async {
         tokio::task::spawn_blocking(move || {
             let store = Keystore::open_or_create(path, &unlock()).unwrap();

@@ -64,8 +64,8 @@ fn main() {
     ]);
     #[cfg(target_os = "linux")]
     trials.extend([
-        trial("a_process_that_dies_with_a_store_open_leaves_its_secrets_in_its_core_file", core_file::open),
-        trial("a_process_that_has_closed_its_store_leaves_none", core_file::closed),
+        trial("core_file_of_an_open_store_has_its_secrets", core_file::open),
+        trial("core_file_of_a_closed_store_has_no_secrets", core_file::closed),
     ]);
     // What is recorded is recorded of all threads.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };

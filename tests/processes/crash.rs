@@ -136,7 +136,7 @@ fn all_tokens(store: &Keystore) -> Vec<(String, Token)> {
 }
 
 /// A directory with the store that an operation starts from, if it starts from one.
-fn folder_for(operation: &str, start: &[u8]) -> TempDir {
+fn directory_for(operation: &str, start: &[u8]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     put(operation, start, &directory.path().join("tokens.keep"));
     directory
@@ -160,7 +160,7 @@ pub(crate) fn check(operation: &str, path: &Path) {
 
 /// What the operation makes of the start if nothing happens.
 fn done_from(operation: &str, start: &[u8]) -> State {
-    let directory = folder_for(operation, start);
+    let directory = directory_for(operation, start);
     let path = directory.path().join("tokens.keep");
     let store = (operation != "create").then(|| open(&path));
     perform(operation, store.as_ref(), &path).unwrap();
@@ -179,7 +179,7 @@ fn strace(directory: &Path, operation: &str, options: &[&str]) -> Command {
 
 /// Each call of the operation: its name, and which of that name it is since the process began.
 fn calls_of(operation: &str, start: &[u8]) -> Vec<(String, usize)> {
-    let (directory, trace) = (folder_for(operation, start), tempfile::NamedTempFile::new().unwrap());
+    let (directory, trace) = (directory_for(operation, start), tempfile::NamedTempFile::new().unwrap());
     let status = strace(directory.path(), operation, &["-o", trace.path().to_str().unwrap()]).status();
     assert!(status.unwrap().success(), "{operation} without a fault");
     let mut counts = BTreeMap::new();
@@ -235,7 +235,7 @@ fn at_every_call(faults: &[&str]) {
     }
     let start = start();
     for operation in OPERATIONS {
-        let before = state_of(&folder_for(operation, &start).path().join("tokens.keep"));
+        let before = state_of(&directory_for(operation, &start).path().join("tokens.keep"));
         let after = done_from(operation, &start);
         assert_ne!(before, after, "{operation}");
         let mut points = Vec::new();
@@ -262,7 +262,7 @@ fn at_every_call(faults: &[&str]) {
 
 /// Runs the operation into one fault, and looks at what is left. Returns whether it was acknowledged all the same.
 fn survives(operation: &str, start: &[u8], point: &str, before: &State, after: &State) -> bool {
-    let directory = folder_for(operation, start);
+    let directory = directory_for(operation, start);
     let path = directory.path().join("tokens.keep");
     let acknowledged =
         strace(directory.path(), operation, &["-o", "/dev/null", "-e", point]).status().unwrap().success();

@@ -47,12 +47,12 @@ fn main() {
     }
     #[cfg(target_os = "linux")]
     let trials = vec![
-        Trial::test("a_process_that_is_killed_at_any_call_leaves_before_or_after", run(crash::killed)),
-        Trial::test("a_call_that_fails_leaves_before_or_after", run(crash::failing)),
-        Trial::test("a_find_of_what_is_in_memory_is_one_call_and_one_in_a_snapshot_is_none", run(crash::finding)),
-        Trial::test("full_and_read_only_disks_and_mounted_files_are_told_and_nothing_is_lost", run(places::mounts)),
-        Trial::test("a_folder_that_cannot_be_written_is_read", run(places::unwritable_folder)),
-        Trial::test("what_killed_writers_left_goes_from_a_folder_of_another_user_too", run(places::foreign_folder)),
+        Trial::test("process_killed_at_any_call_leaves_before_or_after", run(crash::killed)),
+        Trial::test("failing_call_leaves_before_or_after", run(crash::failing)),
+        Trial::test("find_makes_one_system_call_and_in_a_snapshot_none", run(crash::finding)),
+        Trial::test("full_and_read_only_disks_lose_nothing", run(places::mounts)),
+        Trial::test("directory_that_cannot_be_written_is_read", run(places::unwritable_directory)),
+        Trial::test("killed_writers_files_are_removed_in_other_users_directories", run(places::foreign_directory)),
         Trial::test("message_about_a_file_of_root_names_the_owner", run(places::files_of_root)),
         Trial::test(
             "root_creates_no_store_in_a_directory_of_a_user_unasked",

@@ -192,7 +192,7 @@ pub(crate) fn mounts() {
     }
 }
 
-pub(crate) fn unwritable_folder() {
+pub(crate) fn unwritable_directory() {
     let fixture = Fixture::new();
     save(&fixture.store, "ada").unwrap();
     // Of a user whom permissions stop, which root is not.
@@ -248,7 +248,7 @@ pub(crate) fn stores_of_root_in_directories_of_users() {
     is_refused(Keystore::open(&path, &unlock()).unwrap().backup_to(directory.path().join("another.keep")));
 }
 
-pub(crate) fn foreign_folder() {
+pub(crate) fn foreign_directory() {
     let directory = tempfile::tempdir().unwrap();
     set_mode(directory.path(), 0o1777);
     behind(&AS_NOBODY, "directory of another user", directory.path());

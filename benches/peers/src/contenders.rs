@@ -50,21 +50,21 @@ pub const WORKS: [&str; 16] = [
 ];
 
 /// Does what it is asked for, as that contender.
-pub fn serve(contender: &str, folder: &Path, size: usize) -> io::Result<()> {
+pub fn serve(contender: &str, directory: &Path, size: usize) -> io::Result<()> {
     match contender {
-        "limit" => answer(Limits::new(Worker::new(folder, size))),
-        "tokenkeep" => answer(Ours(Worker::new(folder, size))),
-        "SQLCipher" => answer(Worker::<SqlCipher<Delete>>::new(folder, size)),
-        "SQLCipher, WAL" => answer(Worker::<SqlCipher<Wal>>::new(folder, size)),
-        "redb, plain text" => answer(Worker::<Redb>::new(folder, size)),
-        "JSON, plain text" => answer(Worker::<Json>::new(folder, size)),
-        "oo7" => answer(Worker::<Oo7>::new(folder, size)),
+        "limit" => answer(Limits::new(Worker::new(directory, size))),
+        "tokenkeep" => answer(Ours(Worker::new(directory, size))),
+        "SQLCipher" => answer(Worker::<SqlCipher<Delete>>::new(directory, size)),
+        "SQLCipher, WAL" => answer(Worker::<SqlCipher<Wal>>::new(directory, size)),
+        "redb, plain text" => answer(Worker::<Redb>::new(directory, size)),
+        "JSON, plain text" => answer(Worker::<Json>::new(directory, size)),
+        "oo7" => answer(Worker::<Oo7>::new(directory, size)),
         _ => Err(io::Error::other(format!("no contender is called {contender}"))),
     }
 }
 
 /// What starts a process of that contender.
-pub fn command(contender: &str, folder: &Path, size: usize) -> io::Result<Command> {
+pub fn command(contender: &str, directory: &Path, size: usize) -> io::Result<Command> {
     let mut command = match contender {
         "Zoho SDK, plain text" => {
             let mut python = Command::new(env::var_os("PEERS_PYTHON").unwrap_or("python3".into()));
@@ -77,6 +77,6 @@ pub fn command(contender: &str, folder: &Path, size: usize) -> io::Result<Comman
             ours
         }
     };
-    command.arg(folder).arg(size.to_string());
+    command.arg(directory).arg(size.to_string());
     Ok(command)
 }

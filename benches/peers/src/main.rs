@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments.as_slice() {
-        ["worker", contender, folder, size] => Ok(contenders::serve(contender, Path::new(folder), size.parse()?)?),
-        ["measure", folder, results, rounds, ref sizes @ ..] => {
+        ["worker", contender, directory, size] => Ok(contenders::serve(contender, Path::new(directory), size.parse()?)?),
+        ["measure", directory, results, rounds, ref sizes @ ..] => {
             let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
-            let measured = measure::measure(Path::new(folder), rounds.parse()?, &sizes)?;
+            let measured = measure::measure(Path::new(directory), rounds.parse()?, &sizes)?;
             Ok(fs::write(results, serde_json::to_string_pretty(&measured)? + "\n")?)
         }
         ["draw", results, document] => {

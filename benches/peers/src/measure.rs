@@ -26,20 +26,20 @@ const IN_PAIRS: [usize; 8] = [LIMIT, TOKENKEEP, TOKENKEEP, LIMIT, LIMIT, TOKENKE
 /// Saves that are counted, and looked at for their peak of memory.
 const COUNTED_SAVES: usize = 4;
 
-/// Measures all contenders with stores of each of these sizes, in the folder's file system.
-pub fn measure(folder: &Path, rounds: usize, sizes: &[usize]) -> io::Result<Results> {
+/// Measures all contenders with stores of each of these sizes, in the directory's file system.
+pub fn measure(directory: &Path, rounds: usize, sizes: &[usize]) -> io::Result<Results> {
     let mut figures = Vec::new();
     for size in sizes {
         eprintln!("{size} tokens");
-        figures.extend(measure_size(folder, rounds, *size)?);
+        figures.extend(measure_size(directory, rounds, *size)?);
     }
     let contenders = CONTENDERS.iter().map(|contender| contender.to_string()).collect();
-    Ok(Results { machine: machine(folder)?, contenders, figures })
+    Ok(Results { machine: machine(directory)?, contenders, figures })
 }
 
-fn measure_size(folder: &Path, rounds: usize, size: usize) -> io::Result<Vec<Figure>> {
-    let folders: Vec<TempDir> = CONTENDERS.iter().map(|_| TempDir::new_in(folder)).collect::<Result<_, _>>()?;
-    let start = |index: usize| Process::start(CONTENDERS[index], folders[index].path(), size);
+fn measure_size(directory: &Path, rounds: usize, size: usize) -> io::Result<Vec<Figure>> {
+    let directories: Vec<TempDir> = CONTENDERS.iter().map(|_| TempDir::new_in(directory)).collect::<Result<_, _>>()?;
+    let start = |index: usize| Process::start(CONTENDERS[index], directories[index].path(), size);
     let mut processes: Vec<Process> = (0..CONTENDERS.len()).map(start).collect::<Result<_, _>>()?;
     for process in &mut processes {
         process.ask("fill", 1, 0)?;
@@ -144,8 +144,8 @@ struct Process {
 }
 
 impl Process {
-    fn start(contender: &str, folder: &Path, size: usize) -> io::Result<Self> {
-        let mut child = command(contender, folder, size)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    fn start(contender: &str, directory: &Path, size: usize) -> io::Result<Self> {
+        let mut child = command(contender, directory, size)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         Ok(Self { input: child.stdin.take(), output, child })
     }
@@ -203,7 +203,7 @@ fn number_after(path: &str, name: &str) -> io::Result<f64> {
 }
 
 /// What a reader has to know of where it was measured.
-fn machine(folder: &Path) -> io::Result<BTreeMap<String, String>> {
+fn machine(directory: &Path) -> io::Result<BTreeMap<String, String>> {
     let first = |path: &str, start: &str| -> io::Result<String> {
         let text = fs::read_to_string(path)?;
         let line = text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or("unknown");
@@ -215,13 +215,13 @@ fn machine(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     };
     let cores = std::thread::available_parallelism()?;
     let gib = number_after("/proc/meminfo", "MemTotal:")? / (1024.0 * 1024.0);
-    let folder = folder.to_string_lossy();
+    let directory = directory.to_string_lossy();
     Ok(BTreeMap::from([
         ("date".to_owned(), said("date", &["-I"])?),
         ("processor".to_owned(), format!("{}, {cores} cores", first("/proc/cpuinfo", "model name")?)),
         ("memory".to_owned(), format!("{gib:.0} GiB")),
         ("system".to_owned(), format!("{}, {}", first("/etc/os-release", "PRETTY_NAME")?, said("uname", &["-sr"])?)),
-        ("file system".to_owned(), said("findmnt", &["-nro", "FSTYPE,OPTIONS", "-T", &folder])?),
+        ("file system".to_owned(), said("findmnt", &["-nro", "FSTYPE,OPTIONS", "-T", &directory])?),
         ("compiler".to_owned(), said("rustc", &["--version"])?),
     ]))
 }

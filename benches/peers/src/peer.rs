@@ -28,11 +28,11 @@ pub trait Peer: Sized + Send + Sync {
     /// What is asked for, made ready before the clock runs.
     type Query;
 
-    /// Makes a store of these rows in the folder, by whatever is fastest.
-    fn fill(folder: &Path, rows: Vec<Row>);
+    /// Makes a store of these rows in the directory, by whatever is fastest.
+    fn fill(directory: &Path, rows: Vec<Row>);
 
-    /// Opens the store in the folder. Without deriving a key from a passphrase where the contender can do without.
-    fn open(folder: &Path) -> Self;
+    /// Opens the store in the directory. Without deriving a key from a passphrase where the contender can do without.
+    fn open(directory: &Path) -> Self;
 
     /// To find the row by one of its values.
     fn query(&self, by: By, row: &Row) -> Self::Query;

@@ -41,14 +41,14 @@ pub fn serve(mut works: impl Works) -> io::Result<()> {
 
 /// A [`Peer`] at work.
 pub struct Worker<P> {
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     pub size: usize,
     pub store: Option<P>,
 }
 
 impl<P: Peer> Worker<P> {
-    pub fn new(folder: &Path, size: usize) -> Self {
-        Self { folder: folder.to_owned(), size, store: None }
+    pub fn new(directory: &Path, size: usize) -> Self {
+        Self { directory: directory.to_owned(), size, store: None }
     }
 
     pub fn store(&self) -> &P {
@@ -68,9 +68,9 @@ impl<P: Peer> Works for Worker<P> {
         Some(match work {
             "fill" => {
                 let table = Row::table(self.size);
-                time(1, || P::fill(&self.folder, table))
+                time(1, || P::fill(&self.directory, table))
             }
-            "start" => time(1, || self.store = Some(P::open(&self.folder))),
+            "start" => time(1, || self.store = Some(P::open(&self.directory))),
             "find-id" => self.find(By::Id, there, true),
             "find-user" => self.find(By::User, there, true),
             "find-refresh" => self.find(By::RefreshToken, there, true),
@@ -89,7 +89,7 @@ impl<P: Peer> Works for Worker<P> {
             "list" => time(count, || (0..count).for_each(|_| assert_eq!(self.store().list(), self.size))),
             "open" => each(vec![(); count], |()| {
                 self.store = None;
-                time(1, || self.store = Some(P::open(&self.folder)))
+                time(1, || self.store = Some(P::open(&self.directory)))
             }),
             "threads" => threads(self.store(), self.size, count, seed),
             _ => return None,

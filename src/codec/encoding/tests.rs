@@ -23,7 +23,7 @@ fn the_length_of_a_plaintext_is_known_before_it_is_made() {
 }
 
 #[test]
-fn records_are_as_long_as_they_were_said_to_be_or_nothing_is_encoded() {
+fn record_of_a_wrong_length_is_not_encoded() {
     let contents = contents([token("1"), token("2")]);
     let encoded = |records_len| encoding(&contents, records_len).plaintext();
     let records_len = records_len("", &contents.tokens[""]);

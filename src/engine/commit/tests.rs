@@ -150,7 +150,7 @@ fn file_that_became_a_link_to_itself_is_not_replaced() {
 
 /// The file is the same, and the path leads to it by another way: nothing may be called done there.
 #[test]
-fn directory_that_became_a_link_to_itself_is_noticed_with_nothing_to_do() {
+fn directory_that_became_a_link_to_itself_is_noticed() {
     let (directory, _) = releases();
     let engine = open_at(&directory.path().join("41/s.keep"), Arc::new(Os));
     fs::rename(directory.path().join("41"), directory.path().join("43")).unwrap();

@@ -97,7 +97,7 @@ fn a_slot_that_was_removed_opens_nothing_when_it_is_put_back() {
 
 /// Why removal is no revocation, and rekeying is: what the documents warn of is so, and ends.
 #[test]
-fn an_older_copy_and_its_secret_give_the_key_to_later_files_until_it_is_exchanged() {
+fn older_copy_with_its_secret_opens_later_files_until_a_rekey() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, removed) = (create(&folder), recovery_key());
     let added = engine.add_slot(&removed).unwrap();
@@ -136,7 +136,7 @@ fn a_rekeying_makes_another_key_and_changes_nothing_else() {
 
 /// A file that is verified while this very handle gives it another key.
 #[test]
-fn a_handle_is_not_told_of_its_own_rekeying() {
+fn handle_reports_no_rekey_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
     let key = recovery_key();

@@ -201,7 +201,7 @@ fn threads_lead_in_the_order_they_came() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_returns_before_the_folder_is_synced_and_all_are_told_if_it_was_not() {
+fn no_save_returns_before_the_directory_is_synced() {
     let folder = tempfile::tempdir().unwrap();
     drop(tests::create(&folder));
     let (hold, fail) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
@@ -264,7 +264,7 @@ fn one_that_has_waited_too_long_is_never_made() {
 
 /// Another process has the lock: who leads waits for it in vain, and the next one after that.
 #[test]
-fn who_leads_in_vain_leaves_nothing_behind() {
+fn leader_that_fails_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = tests::create(&folder);
     engine.lock_timeout = Duration::from_millis(50);
@@ -278,7 +278,7 @@ fn who_leads_in_vain_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_panic_of_who_leads_is_told_to_those_in_the_group_and_stops_nobody_else() {
+fn panic_of_the_leader_is_an_error_of_its_group_only() {
     let folder = tempfile::tempdir().unwrap();
     drop(tests::create(&folder));
     let panics = Arc::new(AtomicBool::new(true));

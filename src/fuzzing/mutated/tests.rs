@@ -69,7 +69,7 @@ fn no_two_splices_of_files_make_another_that_opens() {
 
 #[test]
 #[ignore = "takes minutes: `.ci/campaign damage`"]
-fn no_two_splices_of_files_make_another_that_opens_of_all_there_are() {
+fn no_two_splices_of_all_files_make_one_that_opens() {
     check_splices(1);
 }
 

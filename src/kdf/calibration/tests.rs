@@ -25,7 +25,7 @@ fn memory_comes_first_and_then_passes() {
 }
 
 #[test]
-fn no_more_than_half_of_the_memory_is_taken_and_no_more_than_the_default_where_it_is_unknown() {
+fn calibration_takes_at_most_half_of_the_memory() {
     assert_eq!(calibrated(600_000, Some(GIB / 4)), (128, 9, 4));
     assert_eq!(calibrated(1, Some(GIB / 4)), (128, 16, 4));
     assert_eq!(calibrated(600_000, Some(GIB / 8)), (64, 16, 4));
@@ -36,7 +36,7 @@ fn no_more_than_half_of_the_memory_is_taken_and_no_more_than_the_default_where_i
 
 /// For machines of any speed and size, and any target.
 #[test]
-fn whatever_the_machine_the_cost_is_accepted_and_the_time_near_the_target_unless_a_bound_is_in_the_way() {
+fn calibrated_cost_is_accepted_and_near_its_target_time() {
     let mut within = 0;
     for exponent in 0..70 {
         let nanos = 1_u64 << (exponent / 2) | 1 << (exponent / 3);
@@ -60,7 +60,7 @@ fn whatever_the_machine_the_cost_is_accepted_and_the_time_near_the_target_unless
 }
 
 #[test]
-fn what_cannot_be_measured_is_told() {
+fn unmeasurable_cost_is_reported() {
     let refused = calibrate(TARGET, Some(GIB), |cost| Err(Error::KdfMemory { kib: cost.m_kib }));
     assert!(matches!(refused, Err(Error::KdfMemory { kib: 65_536 })));
     // More is promised than there is.
@@ -83,7 +83,7 @@ fn the_machines_memory_is_read() {
 }
 
 #[test]
-fn limits_are_looked_for_in_the_groups_of_both_versions_and_above_them() {
+fn memory_limits_are_read_from_both_cgroup_versions() {
     let files = limit_files("4:cpu,memory:/a/b\n3:cpu,cpuacct:/c\n1:name=systemd:/\n0::/user.slice/x:y\n");
     let expected = [
         "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",

@@ -300,7 +300,7 @@ mod tests {
 
     /// Windows takes a name apart at the last dot, whichever service it was made for.
     #[test]
-    fn an_entry_belongs_to_a_service_however_its_name_was_taken_apart() {
+    fn entry_belongs_to_one_service_by_its_whole_name() {
         let user = |found: &str, user: &str| user_of((found.to_owned(), user.to_owned()), "com.example.app");
         assert_eq!(user("com.example.app", "1-2"), Some("1-2".to_owned()));
         assert_eq!(user("app", "1-2.com.example"), Some("1-2".to_owned()));

@@ -61,7 +61,7 @@ fn typing_is_forgiving() {
 }
 
 #[test]
-fn each_typing_error_is_told() {
+fn each_typing_error_is_reported() {
     let text = sample().expose_secret().to_owned();
     for other in ["", " ", "T", "TKR", "tk1-", "correct horse battery staple", &text[1..], "ÄKR1"] {
         let told = if other.starts_with("TKR") { RecoveryKeyTypo::Version } else { RecoveryKeyTypo::Start };

@@ -68,7 +68,7 @@ fn dropped_change_keeps_all_keys() {
 }
 
 #[test]
-fn key_of_a_removed_slot_is_forgotten_after_the_change_is_written() {
+fn key_of_a_removed_slot_is_forgotten_after_the_write() {
     let (vault, provider) = (vault(), Provider::default());
     let (with_slot, _) = vault.add_slot(&external(&provider)).unwrap().written();
     let change = with_slot.remove_slot(with_slot.slots()[1].id).unwrap();

@@ -76,7 +76,7 @@ fn row_that_was_moved_or_edited_is_tampered() {
 }
 
 #[test]
-fn row_of_another_store_key_is_told_from_a_changed_one() {
+fn row_of_another_store_key_is_no_changed_row() {
     let first = vault();
     let row = first.seal_row(TABLE, 5, &token(&first, "1")).unwrap();
     let (rekeyed, _) = first.rekey([&paper(1)]).unwrap().written();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{KINDS, Sample, sample, store_key};
 use crate::{
-    folder::vectors,
+    directory::vectors,
     reader::{self, unhex},
     writer::{Ancestor, Draft, Note, Payload, Record, Slot, TEXTS_AFTER_TIMES, TEXTS_BEFORE_TIMES, TIMES, Table},
 };

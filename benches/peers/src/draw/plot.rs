@@ -98,14 +98,14 @@ const PLOTS: [Plot; 4] = [
     },
 ];
 
-/// Writes the plots into the folder.
+/// Writes the plots into the directory.
 ///
 /// # Errors
 ///
 /// If a file cannot be written.
-pub fn draw(results: &Results, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    PLOTS.iter().try_for_each(|plot| fs::write(folder.join(plot.file), plot.svg(results)))
+pub fn draw(results: &Results, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    PLOTS.iter().try_for_each(|plot| fs::write(directory.join(plot.file), plot.svg(results)))
 }
 
 impl Plot {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub struct Json {
-    folder: PathBuf,
+    directory: PathBuf,
     table: Mutex<Table>,
 }
 
@@ -40,31 +40,31 @@ impl Table {
         self.rows.insert(id, row);
     }
 
-    fn write(&self, folder: &Path) {
-        let temporary = folder.join("tokens.json.tmp");
+    fn write(&self, directory: &Path) {
+        let temporary = directory.join("tokens.json.tmp");
         let mut file = BufWriter::new(File::create(&temporary).unwrap());
         serde_json::to_writer(&mut file, &self.rows.values().collect::<Vec<_>>()).unwrap();
         file.flush().unwrap();
         file.get_ref().sync_all().unwrap();
-        fs::rename(temporary, folder.join("tokens.json")).unwrap();
-        File::open(folder).unwrap().sync_all().unwrap();
+        fs::rename(temporary, directory.join("tokens.json")).unwrap();
+        File::open(directory).unwrap().sync_all().unwrap();
     }
 }
 
 impl Peer for Json {
     type Query = Query;
 
-    fn fill(folder: &Path, rows: Vec<Row>) {
+    fn fill(directory: &Path, rows: Vec<Row>) {
         let mut table = Table::default();
         rows.into_iter().for_each(|row| table.put(row));
-        table.write(folder);
+        table.write(directory);
     }
 
-    fn open(folder: &Path) -> Self {
-        let rows: Vec<Row> = serde_json::from_slice(&fs::read(folder.join("tokens.json")).unwrap()).unwrap();
+    fn open(directory: &Path) -> Self {
+        let rows: Vec<Row> = serde_json::from_slice(&fs::read(directory.join("tokens.json")).unwrap()).unwrap();
         let mut table = Table::default();
         rows.into_iter().for_each(|row| table.put(row));
-        Self { folder: folder.to_owned(), table: Mutex::new(table) }
+        Self { directory: directory.to_owned(), table: Mutex::new(table) }
     }
 
     fn query(&self, by: By, row: &Row) -> Query {
@@ -84,7 +84,7 @@ impl Peer for Json {
     fn save(&self, row: &Row) {
         let mut table = self.table.lock().unwrap();
         table.put(row.clone());
-        table.write(&self.folder);
+        table.write(&self.directory);
     }
 
     fn delete(&self, row: &Row) {
@@ -92,7 +92,7 @@ impl Peer for Json {
         table.rows.remove(&row.id.parse().unwrap()).unwrap();
         table.users.remove(&row.user_name);
         table.refresh_tokens.remove(&row.refresh_token);
-        table.write(&self.folder);
+        table.write(&self.directory);
     }
 
     fn list(&self) -> usize {

@@ -1,6 +1,6 @@
 //! oo7's keyring in a file, the one that sandboxed applications have: each token is an item, sealed by itself. Opening it
 //! derives a key from its secret by PBKDF2, which cannot be told apart, and checks each item. What it writes it syncs, then
-//! renames; the folder is not synced, so that a power cut may undo a save.
+//! renames; the directory is not synced, so that a power cut may undo a save.
 
 use std::{collections::HashMap, hint::black_box, path::Path};
 
@@ -21,10 +21,10 @@ type Attributes = HashMap<String, String>;
 
 const LABEL: &str = "a token";
 
-fn load(folder: &Path) -> Oo7 {
+fn load(directory: &Path) -> Oo7 {
     let runtime = Runtime::new().unwrap();
     let secret = Secret::from(&[7; 64]);
-    let keyring = runtime.block_on(UnlockedKeyring::load(folder.join("tokens.keyring"), secret)).unwrap();
+    let keyring = runtime.block_on(UnlockedKeyring::load(directory.join("tokens.keyring"), secret)).unwrap();
     Oo7 { runtime, keyring }
 }
 
@@ -44,14 +44,14 @@ fn secret(row: &Row) -> Secret {
 impl Peer for Oo7 {
     type Query = Attributes;
 
-    fn fill(folder: &Path, rows: Vec<Row>) {
-        let Oo7 { runtime, keyring } = load(folder);
+    fn fill(directory: &Path, rows: Vec<Row>) {
+        let Oo7 { runtime, keyring } = load(directory);
         let items = rows.iter().map(|row| (LABEL.to_owned(), attributes(row), secret(row), false)).collect();
         runtime.block_on(keyring.create_items(items)).unwrap();
     }
 
-    fn open(folder: &Path) -> Self {
-        load(folder)
+    fn open(directory: &Path) -> Self {
+        load(directory)
     }
 
     fn query(&self, by: By, row: &Row) -> Attributes {

@@ -43,15 +43,15 @@ fn row_of(bytes: &[u8]) -> Row {
 impl Peer for Redb {
     type Query = Query;
 
-    fn fill(folder: &Path, rows: Vec<Row>) {
-        let database = Database::create(folder.join("tokens.redb")).unwrap();
+    fn fill(directory: &Path, rows: Vec<Row>) {
+        let database = Database::create(directory.join("tokens.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
         rows.iter().for_each(|row| put(&transaction, row));
         transaction.commit().unwrap();
     }
 
-    fn open(folder: &Path) -> Self {
-        Self(Database::open(folder.join("tokens.redb")).unwrap())
+    fn open(directory: &Path) -> Self {
+        Self(Database::open(directory.join("tokens.redb")).unwrap())
     }
 
     fn query(&self, by: By, row: &Row) -> Query {

@@ -14,7 +14,7 @@ pub trait Journal: Send + Sync {
     const PRAGMAS: &str;
 }
 
-/// As SQLite comes: a journal that is deleted with each transaction, `synchronous=FULL`. The folder is not synced after it is
+/// As SQLite comes: a journal that is deleted with each transaction, `synchronous=FULL`. The directory is not synced after it is
 /// deleted, so that a power cut may bring it back, and with it what was before.
 pub struct Delete;
 
@@ -44,8 +44,8 @@ const TABLE: &str =
     CREATE INDEX access_tokens ON tokens (access_token);";
 const INSERT: &str = "INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
-fn connect<J: Journal>(folder: &Path) -> Connection {
-    let connection = Connection::open(folder.join("tokens.db")).unwrap();
+fn connect<J: Journal>(directory: &Path) -> Connection {
+    let connection = Connection::open(directory.join("tokens.db")).unwrap();
     connection.execute_batch(KEY).unwrap();
     connection.execute_batch(J::PRAGMAS).unwrap();
     connection
@@ -87,16 +87,16 @@ fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 impl<J: Journal> Peer for SqlCipher<J> {
     type Query = Query;
 
-    fn fill(folder: &Path, rows: Vec<Row>) {
-        let mut connection = connect::<J>(folder);
+    fn fill(directory: &Path, rows: Vec<Row>) {
+        let mut connection = connect::<J>(directory);
         let transaction = connection.transaction().unwrap();
         transaction.execute_batch(TABLE).unwrap();
         rows.iter().for_each(|row| insert(&transaction, row));
         transaction.commit().unwrap();
     }
 
-    fn open(folder: &Path) -> Self {
-        let connection = connect::<J>(folder);
+    fn open(directory: &Path) -> Self {
+        let connection = connect::<J>(directory);
         // Only now does it look at the file.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).unwrap();
         Self(Mutex::new(connection), PhantomData)

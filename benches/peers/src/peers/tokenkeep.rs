@@ -32,16 +32,16 @@ pub enum Query {
 impl Peer for Tokenkeep {
     type Query = Query;
 
-    fn fill(folder: &Path, rows: Vec<Row>) {
+    fn fill(directory: &Path, rows: Vec<Row>) {
         let key = RecoveryKey::generate().unwrap();
-        fs::write(folder.join(RECOVERY_KEY), key.expose_secret()).unwrap();
-        let store = Keystore::create(folder.join(NAME), &Unlock::from(key)).unwrap();
+        fs::write(directory.join(RECOVERY_KEY), key.expose_secret()).unwrap();
+        let store = Keystore::create(directory.join(NAME), &Unlock::from(key)).unwrap();
         testing::fill(&store, rows.iter().map(Row::token).collect()).unwrap();
     }
 
-    fn open(folder: &Path) -> Self {
-        let key: RecoveryKey = fs::read_to_string(folder.join(RECOVERY_KEY)).unwrap().parse().unwrap();
-        Self(Keystore::open(folder.join(NAME), &Unlock::from(key)).unwrap())
+    fn open(directory: &Path) -> Self {
+        let key: RecoveryKey = fs::read_to_string(directory.join(RECOVERY_KEY)).unwrap().parse().unwrap();
+        Self(Keystore::open(directory.join(NAME), &Unlock::from(key)).unwrap())
     }
 
     fn query(&self, by: By, row: &Row) -> Query {
@@ -116,7 +116,7 @@ impl Ours {
         if self.0.store().0.slots().unwrap().len() == 1 {
             self.0.store().0.add_slot(&unlock).unwrap();
         }
-        let path = self.0.folder.join(NAME);
+        let path = self.0.directory.join(NAME);
         move || (0..count).for_each(|_| drop(Keystore::open(&path, &unlock).unwrap()))
     }
 
@@ -150,14 +150,14 @@ impl Limits {
 
     fn replace(&mut self) {
         limits::seal(&mut self.bytes);
-        limits::replace(&self.worker.folder, &self.bytes);
+        limits::replace(&self.worker.directory, &self.bytes);
     }
 }
 
 impl Works for Limits {
     fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64> {
-        let folder = self.worker.folder.clone();
-        let path = folder.join(NAME);
+        let directory = self.worker.directory.clone();
+        let path = directory.join(NAME);
         Some(match work {
             "fill" => return self.worker.work(work, count, seed),
             "start" => time(1, || {
@@ -165,7 +165,7 @@ impl Works for Limits {
                 self.tokens = tokens.collect();
                 self.bytes = fs::read(&path).unwrap();
                 self.replace();
-                fs::write(folder.join("journal"), &self.bytes).unwrap();
+                fs::write(directory.join("journal"), &self.bytes).unwrap();
             }),
             "find-id" | "find-user" | "find-refresh" | "absent-id" | "absent-user" | "absent-refresh" => {
                 time(count, || (0..count).for_each(|_| _ = black_box(fs::metadata(&path).unwrap())))
@@ -176,10 +176,10 @@ impl Works for Limits {
             }
             "save" | "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "append" => {
-                let mut file = fs::OpenOptions::new().append(true).open(folder.join("journal")).unwrap();
+                let mut file = fs::OpenOptions::new().append(true).open(directory.join("journal")).unwrap();
                 time(count, || (0..count).for_each(|_| append(&mut file)))
             }
-            "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&folder)))),
+            "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&directory)))),
             "open-passphrase" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
             "own-bytes" => self.bytes.len() as f64,
             _ => return None,

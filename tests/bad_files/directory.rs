@@ -1,4 +1,4 @@
-//! The folder `tests/vectors/`, and what belongs there.
+//! The directory `tests/vectors/`, and what belongs there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,7 +63,7 @@ fn beside(rows: &[Row]) -> Value {
     beside
 }
 
-pub(crate) fn the_folder_is_the_catalogue() {
+pub(crate) fn directory_is_the_catalogue() {
     let rows = catalogue::catalogue();
     let directory = vectors().join("bad");
     let names = rows.iter().filter(|row| row.is_frozen).map(|row| format!("{}.keep", row.name)).collect();
