@@ -80,7 +80,7 @@ fn token_of(expected: &Value) -> Token {
 }
 
 #[test]
-fn the_library_finds_in_the_sample_files_what_is_written_beside_them() {
+fn sample_files_hold_what_their_json_says() {
     for (sample, expected) in samples() {
         // A copy, for git checks files out with a mode that is refused.
         let directory = tempfile::tempdir().unwrap();
