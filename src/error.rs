@@ -140,7 +140,7 @@ pub enum Error {
         /// The size that was asked for, in KiB.
         kib: u32,
     },
-    /// The passphrase opens no key slot. A key slot that was changed in the file cannot be told from a wrong
+    /// The passphrase opens no key slot. A key slot that was changed in the file looks like a wrong
     /// passphrase.
     #[error("wrong passphrase for {}: try again", path.display())]
     #[non_exhaustive]
@@ -151,7 +151,7 @@ pub enum Error {
     /// An empty passphrase protects nothing.
     #[error("the passphrase is empty, which protects nothing: enter one that is hard to guess")]
     EmptyPassphrase,
-    /// The recovery key opens no key slot. A key slot that was changed in the file cannot be told from a wrong key.
+    /// The recovery key opens no key slot. A key slot that was changed in the file looks like a wrong key.
     #[error("wrong recovery key for {}: check that it was made for this keystore", path.display())]
     #[non_exhaustive]
     WrongRecoveryKey {

@@ -67,7 +67,7 @@ fn table_of(file: &[u8]) -> Option<Range<usize>> {
     (end <= file.len()).then_some(BODY_HEADER_LEN..end)
 }
 
-/// Computes the checks anew, where the file has any.
+/// Computes the checks again, where the file has any.
 fn recheck(file: &mut [u8]) {
     if let Some(header) = file.get_mut(..BODY_HEADER_LEN) {
         recheck_part(header);
@@ -77,7 +77,7 @@ fn recheck(file: &mut [u8]) {
     }
 }
 
-/// Computes the check anew that ends these bytes.
+/// Computes the check again that ends these bytes.
 fn recheck_part(part: &mut [u8]) {
     if let Some((content, check)) = part.split_last_chunk_mut::<32>() {
         check.copy_from_slice(digest(&SHA256, content).as_ref());
@@ -97,7 +97,7 @@ fn fit(file: &mut Vec<u8>) -> bool {
 }
 
 /// A key table without a file: what is parsed is written as the same bytes again, and keeps every limit. Nothing opens
-/// that was not sealed, and whoever has the store key can write nothing that is read otherwise than it was meant.
+/// that was not sealed, and a holder of the store key can write nothing that is read otherwise than it was meant.
 pub fn key_table(bytes: &[u8]) {
     tables::check(bytes);
 }
@@ -147,7 +147,7 @@ pub fn open_row(bytes: &[u8]) {
     }
 }
 
-/// A file that is changed field by field, with its checks computed anew: it opens only as one that was written so.
+/// A file that is changed field by field, with its checks computed again: it opens only as one that was written so.
 pub fn open_mutated(bytes: &[u8]) {
     if let Some(change) = input(bytes) {
         mutated::check(&change);

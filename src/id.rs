@@ -1,4 +1,4 @@
-//! What tokens, key slots and stores are told apart by.
+//! The ids of tokens, key slots and stores.
 
 use std::{
     fmt,

@@ -277,7 +277,7 @@ fn read(path: &Path, max_len: u64) -> Result<SecretBytes> {
     })
 }
 
-/// The rows that a store can take, whatever is stored in it, with their ids first: an id that the store chooses is none
+/// The rows that a store can take with any contents, with their ids first: an id that the store chooses is none
 /// that a later row has. And the rows that no store can take.
 fn distinct(rows: Vec<(u64, Result<Token, Refusal>)>) -> (Vec<Row>, Vec<SkippedRow>) {
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());

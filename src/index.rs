@@ -33,7 +33,8 @@ pub(crate) struct Index {
     records_len: u64,
 }
 
-/// The rows in the order of their places, of which most follow each other: where a row stands can nearly be told.
+/// The rows in the order of their places, of which most follow each other: the position of a row can nearly be
+/// computed.
 #[derive(Debug, Clone)]
 struct Rows(Vec<(Place, Token)>);
 
@@ -209,7 +210,7 @@ impl Tables {
     fn of(rows: &Rows) -> Self {
         let mut tables = Self { hasher: RandomState::new(), earliest: Default::default(), later: BTreeMap::new() };
         for (position, table) in tables.earliest.iter_mut().enumerate() {
-            // A table that grows looks at all its rows anew.
+            // A table that grows looks at all its rows again.
             let has_value = |token: &&Token| criteria(token).any(|criterion| column(criterion).0 == position);
             table.reserve(rows.tokens().filter(has_value).count(), |_| 0);
         }
@@ -271,7 +272,7 @@ impl Tables {
     }
 }
 
-/// Whether the rows that share a value are those that the criterion matches, told by the earliest of them.
+/// Whether the rows that share a value are those that the criterion matches. The earliest of them decides.
 fn is_at<'a>(rows: &'a Rows, criterion: Criterion<'a>) -> impl Fn(&Place) -> bool + 'a {
     move |first| rows.get(*first).is_some_and(|row| criterion.matches(row))
 }

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The text itself. Whatever it is copied to is not wiped.
+    /// The text itself. A copy of it is not wiped.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.0

@@ -116,7 +116,7 @@ pub trait TokenStore: Send + Sync {
     /// is cleared, where [`save_token`](Self::save_token) would keep it. It can also change the client.
     ///
     /// A token that was read from this store carries a [revision](Token::revision) and replaces that revision only, so
-    /// that no change made in the meantime is lost. A token that was built from nothing replaces whatever is stored.
+    /// that no change made in the meantime is lost. A token that was built from nothing replaces any revision.
     ///
     /// The default returns [`Unsupported`](Error::Unsupported), because it needs to be atomic.
     ///

@@ -303,7 +303,7 @@ impl Keeper {
         }
     }
 
-    /// Whether it keeps the same keys, as far as that can be told.
+    /// Whether it keeps the same keys, as far as it says.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Keychain(one), Self::Keychain(other)) => one.is_same(other),

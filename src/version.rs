@@ -1,11 +1,11 @@
-//! A state of a store, as far as it can be told from another.
+//! A state of a store, to be compared with another.
 
 use std::fmt;
 
 use crate::format::Mark;
 
 /// A state of a store: [`Keystore::version`](crate::Keystore::version). Two are equal if nothing was committed between
-/// them. It cannot be told which of two is later.
+/// them. Nothing says which of two is later.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Version(Mark);
 

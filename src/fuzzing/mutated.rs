@@ -486,7 +486,7 @@ impl Mutation {
         }
     }
 
-    /// Changes the bytes, whatever they are.
+    /// Changes any bytes.
     fn apply_last(&self, file: &mut Vec<u8>) {
         match *self {
             Self::Byte { at, xor } => {

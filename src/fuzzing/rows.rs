@@ -290,7 +290,7 @@ pub(super) fn check_record(bytes: &[u8]) {
 }
 
 fn assert_encodes_back(plaintext: &[u8]) {
-    // As whoever stores the row would have it beside the row.
+    // As the store of the row has it beside the row.
     let namespace = plaintext.get(4..).and_then(first_text).unwrap_or_default();
     let table = RowTable { id: [7; 16], namespace };
     let vault = &Original::First.sample().vault;

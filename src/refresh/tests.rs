@@ -163,7 +163,7 @@ fn rejected_access_token_is_refreshed_once() {
     assert_eq!(stale(begin()), StaleReason::JustRefreshed);
     clock.advance(6);
     claimed(begin()).complete(clock.response("a1", "r1", None)).unwrap();
-    // Whoever comes later with the same 401 gets the new one.
+    // A later caller with the same 401 gets the new one.
     assert_eq!(access(&fresh(begin())), "a1");
 }
 
@@ -414,7 +414,7 @@ fn times_of_a_clock_that_was_wrong_are_ignored() {
     drop(claimed(store.begin_refresh(&ada(), clock.need(Need::rejected(&row)))));
 }
 
-/// Whatever the lifetime and however the clock jumps, the requests stay few and each call ends.
+/// With each lifetime and each jump of the clock, the requests stay few and each call ends.
 #[test]
 fn clock_and_lifetime_cause_no_refresh_storm() {
     let jumps = [0, 1, -1, 3600, -7200, 86_400 * 365 * 30, -86_400 * 365 * 60, 5, 86_400 * 365 * 40];

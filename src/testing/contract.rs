@@ -69,8 +69,8 @@ fn the_store_sets_age_and_revision(store: &dyn TokenStore) {
     let before = SystemTime::now() - Duration::from_millis(1);
     let id = save(store, full().stored(Origin::of("another store"), at(0), at(0), 77));
     let first = row(store, &id);
-    assert_eq!(first.revision(), Some(1), "a first save is revision 1, whatever the token says");
-    assert!(first.created_at() > Some(before), "the store sets the time of creation, whatever the token says");
+    assert_eq!(first.revision(), Some(1), "a first save is revision 1, not what the token says");
+    assert!(first.created_at() > Some(before), "the store sets the time of creation, not the token");
     assert_eq!(first.created_at(), first.updated_at(), "a first save is when the row was created and updated");
 
     save(store, token().id(id.clone()).id_token("next"));
@@ -234,7 +234,7 @@ fn rows_keep_their_places(store: &dyn TokenStore) {
     let last = save(store, token().user_name("a").access_token("a"));
     let order: Vec<_> = stored(store).into_iter().filter_map(|row| row.id().cloned()).collect();
     let expected = [z, x, w, last];
-    assert_eq!(order, expected, "tokens come in the order first saved, whatever was updated or deleted since");
+    assert_eq!(order, expected, "tokens come in the order first saved, also after updates and deletions");
 }
 
 fn threads_share_the_store(store: &dyn TokenStore) {

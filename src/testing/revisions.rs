@@ -115,7 +115,7 @@ fn a_revision_of_another_store_does_not_count(store: &dyn TokenStore) {
     for round in 1..=2 {
         for token in stored(&other) {
             let copied = store.save_token(&token);
-            let id = copied.expect("a token that was read from another store is merged, whatever its revision");
+            let id = copied.expect("a token that was read from another store is merged with any revision");
             assert_eq!(Some(&id), token.id(), "a copy keeps its id");
             assert_eq!(row(store, &id).revision(), Some(round), "the revision of another store does not count");
         }
@@ -189,7 +189,7 @@ fn a_replacement_clears_and_keeps_to_its_revision(store: &dyn TokenStore) {
     assert_eq!(by_id(store, &id), Some(replaced), "a refused replacement changes nothing");
 
     let bare = replace(token().id(id.clone()).client_id("d").access_token("b").build());
-    let bare = bare.expect("a token without a revision replaces whatever is stored, and may change the client");
+    let bare = bare.expect("a token without a revision replaces any revision, and may change the client");
     let unmarked = bare.received_at().is_none() && bare.retry_at().is_none() && bare.failed_refreshes() == 0;
     assert!(unmarked, "a replacement clears what it leaves unset");
     let cleared = bare.user_name().is_none() && bare.client_secret().is_none() && bare.expires_at().is_none();

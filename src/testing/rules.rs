@@ -18,7 +18,7 @@ pub(super) const CHECKS: [Check; 12] = [
     two_clients_of_one_user_never_mix,
 ];
 
-/// The error of a query that is refused, whatever it is used for.
+/// The error of a query that every operation refuses.
 #[track_caller]
 fn refused_everywhere(store: &dyn TokenStore, query: &TokenBuilder) -> [Error; 3] {
     let token = query.clone().build();

@@ -1,4 +1,4 @@
-//! What every stored token must be, whatever is stored beside it.
+//! The limits of a stored token that do not depend on other tokens.
 
 use super::{Fields, Token};
 use crate::{

@@ -70,17 +70,17 @@ pub trait ExternalKey: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the provider from it. It leaves nothing behind then.
+    /// The provider cannot make a key. It leaves nothing behind then.
     fn create(&self, slot: &ExternalSlot, key: &mut [u8; 32]) -> Result<Vec<u8>, ExternalError>;
 
     /// Writes the key of a slot over `key`.
     ///
-    /// **The data is hostile.** Nothing has authenticated it, and whoever can write the file can put other data there:
-    /// check its length and form before anything else sees it.
+    /// **The data is hostile.** Nothing has authenticated it, and an attacker who can write the file can put other data
+    /// there: check its length and form before anything else sees it.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the provider from it: the device is not there, a person refuses, the data is for another device.
+    /// The provider cannot give the key: the device is absent, a person refuses, the data is for another device.
     /// If the device that the data is for is not there, say so at once: all slots share the time, and the next one may
     /// be for a device that is there.
     fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError>;
@@ -90,7 +90,7 @@ pub trait ExternalKey: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the provider from it.
+    /// The provider cannot forget the key.
     fn forget(&self, slot: &ExternalSlot, data: &[u8]) -> Result<(), ExternalError>;
 }
 

@@ -187,7 +187,7 @@ impl Keychain {
         }
     }
 
-    /// The slots that there are entries for, of whatever state of the store.
+    /// The slots that there are entries for, of any state of the store.
     pub(crate) fn slots(&self, store_id: &StoreId) -> Result<Vec<SlotId>> {
         self.check_service()?;
         let users = self.system.users(&self.service, self.start())?;

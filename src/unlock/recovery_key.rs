@@ -107,7 +107,7 @@ impl RecoveryKey {
         Ok(Self(Arc::new(Inner { key, text: Secret::from(text) })))
     }
 
-    /// The key as a person keeps it. Whatever it is copied to is not wiped.
+    /// The key as a person keeps it. A copy of it is not wiped.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.0.text.expose_secret()

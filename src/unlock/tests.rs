@@ -114,8 +114,8 @@ fn paper(byte: u8) -> RecoveryKey {
 
 fn methods_and_messages(refused: Result<Unlocked>) -> Vec<(UnlockMethod, String)> {
     match refused {
-        Err(Error::NoneOpened { path: told, failures }) => {
-            assert_eq!(told, path());
+        Err(Error::NoneOpened { path: named, failures }) => {
+            assert_eq!(named, path());
             failures.into_iter().map(|failure| (failure.method, failure.error.to_string())).collect()
         }
         other => panic!("expected NoneOpened, got {other:?}"),
