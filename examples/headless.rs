@@ -1,4 +1,4 @@
-//! A program that nobody sits at: it opens its store with a secret that whatever starts it hands over. `docs/headless.md` says
+//! An unattended program: it opens its store with a secret that its service manager hands over. `docs/headless.md` says
 //! which way is for whom.
 //!
 //! Without arguments it shows itself: it makes a key and a store in a directory of its own, and starts itself as each of the
@@ -45,7 +45,7 @@ fn systemd_credential(credentials_directory: OsString, name: &str) -> io::Result
     read_secret(File::open(Path::new(&credentials_directory).join(name))?)
 }
 
-/// Whoever is in the container may read it, whatever its mode: the container is the border.
+/// Every process in the container may read it, with any mode: the container is the border.
 fn container_secret(path: &Path) -> io::Result<Secret> {
     read_secret(File::open(path)?)
 }
@@ -144,14 +144,17 @@ mod tests {
 
         // In a process of its own, for the environment is all of this one's.
         if env::var_os("TOKENS_KEY").is_some() {
-            println!("told: {:?}", environment("TOKENS_KEY").unwrap_err());
+            println!("refused: {:?}", environment("TOKENS_KEY").unwrap_err());
             return;
         }
         let value = OsString::from_vec(b"canary\xff".to_vec());
         let mut program = Command::new(env::current_exe().unwrap());
         program.args(["--nocapture", "a_variable_that"]).env("TOKENS_KEY", value);
-        let told = String::from_utf8(program.output().unwrap().stdout).unwrap();
-        assert!(told.contains("told: ") && told.contains("is no text") && !told.contains("canary"), "{told}");
+        let output = String::from_utf8(program.output().unwrap().stdout).unwrap();
+        assert!(
+            output.contains("refused: ") && output.contains("is no text") && !output.contains("canary"),
+            "{output}"
+        );
     }
 
     #[cfg(unix)]
