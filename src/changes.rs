@@ -7,15 +7,48 @@ use std::{
 };
 
 #[cfg(feature = "import")]
-use crate::batch::{Row, Target};
+use crate::batch::{Batch, Row, Saved, Target};
 use crate::{
     error::{Error, Result, Unstorable},
     id::{Origin, TokenId},
     index::{Index, Place},
-    matching::{self, Criterion, RowWrite, Rows},
+    matching::{self, Criterion, Prune, RowWrite, Rows},
     namespaces::Namespaces,
     token::Token,
 };
+
+/// A change of the rows of one namespace, as a value: it can wait for its commit, and can be made again.
+pub(crate) struct Change {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) operation: Operation,
+}
+
+/// What a change does.
+pub(crate) enum Operation {
+    Save(Token),
+    Replace(Token),
+    Delete(TokenId),
+    DeleteIf {
+        id: TokenId,
+        revision: u64,
+    },
+    DeleteAll,
+    Prune(Prune),
+    /// All rows of the batch or none.
+    #[cfg(feature = "import")]
+    Import(Batch),
+}
+
+/// What a change did.
+pub(crate) enum Effect {
+    Saved(TokenId),
+    /// With the row as it is stored now.
+    Replaced(Token),
+    /// With the number of rows.
+    Deleted(usize),
+    #[cfg(feature = "import")]
+    Imported(Vec<Saved>),
+}
 
 /// Changes of a store's rows. One change or many: each sees those before it.
 #[derive(Debug)]
@@ -58,6 +91,52 @@ pub(crate) struct Changes<'c> {
     next_id: &'c mut u64,
 }
 
+impl Effect {
+    /// The id of the token that was saved, for the error of a commit that could not be synced.
+    pub(crate) fn saved_id(&self) -> Option<&TokenId> {
+        match self {
+            Self::Saved(id) => Some(id),
+            Self::Replaced(row) => row.id(),
+            Self::Deleted(_) => None,
+            #[cfg(feature = "import")]
+            Self::Imported(_) => None,
+        }
+    }
+
+    pub(crate) fn saved(self) -> Result<TokenId> {
+        match self {
+            Self::Saved(id) => Ok(id),
+            _ => Err(other_effect()),
+        }
+    }
+
+    pub(crate) fn replaced(self) -> Result<Token> {
+        match self {
+            Self::Replaced(row) => Ok(row),
+            _ => Err(other_effect()),
+        }
+    }
+
+    pub(crate) fn deleted(self) -> Result<usize> {
+        match self {
+            Self::Deleted(count) => Ok(count),
+            _ => Err(other_effect()),
+        }
+    }
+
+    #[cfg(feature = "import")]
+    pub(crate) fn imported(self) -> Result<Vec<Saved>> {
+        match self {
+            Self::Imported(rows) => Ok(rows),
+            _ => Err(other_effect()),
+        }
+    }
+}
+
+fn other_effect() -> Error {
+    Error::internal("a change had the effect of another operation")
+}
+
 impl<'a> ChangeSet<'a> {
     pub(crate) fn new(base: &'a Namespaces) -> Self {
         Self { base, changed: BTreeMap::new(), next_id: base.next_id() }
@@ -72,6 +151,22 @@ impl<'a> ChangeSet<'a> {
     pub(crate) fn namespace(&mut self, name: &str) -> Changes<'_> {
         let overlay = self.changed.entry(name.into()).or_insert_with(|| Overlay::new(self.base.index(name)));
         Changes { overlay, next_id: &mut self.next_id }
+    }
+
+    /// Makes a change. After an error it has changed nothing.
+    pub(crate) fn make(&mut self, change: &Change) -> Result<Effect> {
+        let Change { namespace, operation } = change;
+        let mut rows = self.namespace(namespace);
+        Ok(match operation {
+            Operation::Save(token) => Effect::Saved(rows.save(token)?),
+            Operation::Replace(token) => Effect::Replaced(rows.replace(token)?),
+            Operation::Delete(id) => Effect::Deleted(rows.delete(id).into()),
+            Operation::DeleteIf { id, revision } => Effect::Deleted(rows.delete_if(id, *revision)?.into()),
+            Operation::DeleteAll => Effect::Deleted(rows.delete_all()),
+            Operation::Prune(which) => Effect::Deleted(rows.prune(*which)),
+            #[cfg(feature = "import")]
+            Operation::Import(batch) => Effect::Imported(rows.all_or_nothing(|rows| batch.save_into(rows))?),
+        })
     }
 
     /// The number of the next id that the store chooses.
@@ -198,6 +293,14 @@ impl Changes<'_> {
             self.overlay.delta.put = self.overlay.base.emptied();
         }
         count
+    }
+
+    /// Takes the rows away that are of no use any more; returns how many.
+    fn prune(&mut self, which: Prune) -> usize {
+        let now = SystemTime::now();
+        let pruned = self.iter().filter(|token| which.takes(token, now));
+        let pruned: Vec<_> = pruned.filter_map(|token| token.id().cloned()).collect();
+        pruned.iter().filter(|id| self.delete(id)).count()
     }
 
     /// The row of that id.

@@ -2,13 +2,13 @@
 
 mod claim;
 mod commit;
-mod draft;
+mod group;
 mod inspect;
+mod next_state;
 mod slots;
 mod state;
 mod transaction;
 mod version;
-mod writers;
 
 use std::{
     iter, mem,
@@ -23,7 +23,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::{
     codec::{Encoding, Prelude},
     error::{Error, Result},
-    file::{Opened, Replacement, StoreFile, Unsynced, Wait},
+    file::{Durability, Opened, Replacement, StoreFile, Wait},
     format::{BODY_HEADER_LEN, BodyHeader, KeyTable, Parts},
     index::Index,
     namespaces::Namespaces,
@@ -32,12 +32,11 @@ use crate::{
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
 };
-use commit::Written;
+use group::Writers;
 pub(crate) use inspect::{set_aside, verify_file};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
 use state::{Lineage, Loaded, State, origin_of, sealed};
-use writers::Writers;
 
 /// An open store.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ impl Engine {
         file.check_absent()?;
         let created = Vault::create(file.path(), unlock)?;
         match Self::create_with(file, &created, lock_timeout) {
-            Ok((engine, unsynced)) => Written { value: engine, unsynced }.confirmed(|_| None),
+            Ok((engine, durability)) => durability.confirm(None).map(|()| engine),
             Err(error) => {
                 // There is no store that the key could open, and nothing would ever list it.
                 created.discard();
@@ -78,7 +77,7 @@ impl Engine {
     }
 
     /// Makes the file. After an error there is no store.
-    fn create_with(file: StoreFile, created: &VaultChange, lock_timeout: Duration) -> Result<(Self, Option<Unsynced>)> {
+    fn create_with(file: StoreFile, created: &VaultChange, lock_timeout: Duration) -> Result<(Self, Durability)> {
         let vault = created.vault();
         let mut header = BodyHeader::new(1, vault.bytes().len());
         let rows = Namespaces::empty(origin_of(vault));
@@ -88,11 +87,11 @@ impl Engine {
         let sealed = sealed(vault, &mut header, &encoding)?;
 
         let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
-        let made = file.make(Some(&lock), &sealed.parts());
+        let made = file.make(Some(&lock), &sealed.parts(vault.bytes()));
         if made.is_err() {
             file.leave_nothing(&lock);
         }
-        let Replacement { held, unsynced } = made?;
+        let Replacement { held, durability } = made?;
         drop(lock);
 
         let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors: Vec::new() };
@@ -104,9 +103,9 @@ impl Engine {
             rows,
             lineage,
             refused: None,
-            is_unsynced: unsynced.is_some(),
+            is_synced: durability.is_synced(),
         };
-        Ok((Self::new(file, lock_timeout, state), unsynced))
+        Ok((Self::new(file, lock_timeout, state), durability))
     }
 
     /// Opens a store. May derive keys, and takes no lock.

@@ -3,6 +3,7 @@
 mod access;
 mod claims;
 mod disk;
+mod durability;
 mod lock;
 mod names;
 mod opened;
@@ -24,6 +25,7 @@ pub(crate) use disk::Call;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use disk::Watched;
 pub(crate) use disk::{Disk, Os};
+pub(crate) use durability::Durability;
 use lock::Line;
 pub(crate) use lock::{Lock, Wait};
 use opened::identity;
@@ -31,7 +33,7 @@ pub(crate) use opened::{Held, Identity, Opened};
 pub(crate) use replacement::Replacement;
 
 use crate::{
-    error::{Error, FileKind, FileOperation, Result, same_cause},
+    error::{Error, FileKind, FileOperation, Result},
     status::NotOffered,
 };
 
@@ -60,21 +62,6 @@ const REPLACEMENTS_PER_SWEEP: u32 = 1000;
 
 /// How many files of one store may be set aside.
 const MOST_SET_ASIDE: u32 = 1000;
-
-/// A committed write that a power cut may undo.
-#[derive(Debug)]
-pub(crate) struct Unsynced {
-    /// What could not be synced.
-    pub(crate) path: PathBuf,
-    pub(crate) cause: io::Error,
-}
-
-impl Unsynced {
-    /// The same, for another caller whose change was in the same write.
-    pub(crate) fn again(&self) -> Self {
-        Self { path: self.path.clone(), cause: same_cause(&self.cause) }
-    }
-}
 
 impl StoreFile {
     /// A file that exists.
@@ -187,7 +174,7 @@ impl StoreFile {
     }
 
     /// Renames the file to a name that no file has, and returns that name.
-    pub(crate) fn set_aside(&self, lock: &Lock) -> Result<(PathBuf, Option<Unsynced>)> {
+    pub(crate) fn set_aside(&self, lock: &Lock) -> Result<(PathBuf, Durability)> {
         self.check_path()?;
         check_regular(&self.path, &self.metadata()?)?;
         for number in 1..=MOST_SET_ASIDE {
@@ -278,12 +265,16 @@ impl StoreFile {
 
     /// Syncs the name of the file. With a new handle of the directory: the system may call anything a success on a
     /// handle that has failed before.
-    pub(crate) fn sync_name(&self) -> Option<Unsynced> {
-        self.open_and_sync_directory().err().map(|cause| self.unsynced(cause))
+    pub(crate) fn sync_name(&self) -> Durability {
+        self.durability(self.open_and_sync_directory())
     }
 
-    fn unsynced(&self, cause: io::Error) -> Unsynced {
-        Unsynced { path: self.directory.clone(), cause }
+    /// Of a name, once its directory was synced.
+    fn durability(&self, synced: io::Result<bool>) -> Durability {
+        match synced {
+            Ok(_) => Durability::Synced,
+            Err(cause) => Durability::Unsynced { path: self.directory.clone(), cause },
+        }
     }
 
     fn open_and_sync_directory(&self) -> io::Result<bool> {

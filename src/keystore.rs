@@ -117,9 +117,7 @@ impl Keystore {
 
     #[cfg(feature = "testing")]
     pub(crate) fn save_all(&self, tokens: Vec<crate::token::Token>) -> Result<()> {
-        let saved =
-            self.0.write(move |set| tokens.iter().try_for_each(|token| set.namespace("").save(token).map(drop)));
-        saved?.confirmed(|()| None)
+        self.0.transaction(|set| tokens.iter().try_for_each(|token| set.namespace("").save(token).map(drop)))
     }
 
     /// Creates a store with a new key, which the unlock method opens. Blocks for a key derivation, if that is a

@@ -1,11 +1,11 @@
 //! The tokens of one namespace of a store: where the operations of `Keystore` and `MemoryStore` are made.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc};
 
 #[cfg(feature = "import")]
 use crate::batch::{Batch, Saved};
 use crate::{
-    changes::{ChangeSet, Changes},
+    changes::{Change, Effect, Operation},
     engine::Engine,
     error::Result,
     id::TokenId,
@@ -85,13 +85,7 @@ impl Namespace {
     ///
     /// Those of a delete in the store.
     pub fn prune(&self, which: Prune) -> Result<usize> {
-        let prune = move |changes: &mut Changes<'_>| {
-            let now = SystemTime::now();
-            let pruned = changes.iter().filter(|token| which.takes(token, now));
-            let pruned: Vec<_> = pruned.filter_map(|token| token.id().cloned()).collect();
-            Ok(pruned.iter().filter(|id| changes.delete(id)).count())
-        };
-        self.write(prune, |_| None)
+        self.change(Operation::Prune(which))?.deleted()
     }
 
     fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> Result<R> {
@@ -101,28 +95,18 @@ impl Namespace {
         }
     }
 
-    /// Makes a change, perhaps twice, and commits it. `saved` tells the id of a saved token.
-    fn write<R: Send + 'static>(
-        &self,
-        mut change: impl FnMut(&mut Changes<'_>) -> Result<R> + Send + 'static,
-        saved: impl FnOnce(&R) -> Option<TokenId>,
-    ) -> Result<R> {
+    fn change(&self, operation: Operation) -> Result<Effect> {
+        let change = Change { namespace: self.name.clone().unwrap_or_default(), operation };
         match &self.store {
-            Backing::File(engine) => {
-                let name = self.name.clone();
-                let write =
-                    move |set: &mut ChangeSet<'_>| change(&mut set.namespace(name.as_deref().unwrap_or_default()));
-                engine.write(write)?.confirmed(saved)
-            }
-            Backing::Memory(rows) => rows.write(|set| change(&mut set.namespace(self.name()))),
+            Backing::File(engine) => engine.commit(change),
+            Backing::Memory(rows) => rows.write(|changes| changes.make(&change)),
         }
     }
 }
 
 impl TokenStore for Namespace {
     fn save_token(&self, token: &Token) -> Result<TokenId> {
-        let token = token.clone();
-        self.write(move |changes| changes.save(&token), |id| Some(id.clone()))
+        self.change(Operation::Save(token.clone()))?.saved()
     }
 
     fn find_token(&self, query: &Token) -> Result<Option<Token>> {
@@ -138,12 +122,11 @@ impl TokenStore for Namespace {
     }
 
     fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        let id = id.clone();
-        self.write(move |changes| Ok(changes.delete(&id)), |_| None)
+        Ok(self.change(Operation::Delete(id.clone()))?.deleted()? > 0)
     }
 
     fn delete_tokens(&self) -> Result<usize> {
-        self.write(|changes| Ok(changes.delete_all()), |_| None)
+        self.change(Operation::DeleteAll)?.deleted()
     }
 
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
@@ -151,13 +134,11 @@ impl TokenStore for Namespace {
     }
 
     fn replace_token(&self, token: &Token) -> Result<Token> {
-        let token = token.clone();
-        self.write(move |changes| changes.replace(&token), |row| row.id().cloned())
+        self.change(Operation::Replace(token.clone()))?.replaced()
     }
 
     fn delete_token_if(&self, id: &TokenId, revision: u64) -> Result<bool> {
-        let id = id.clone();
-        self.write(move |changes| changes.delete_if(&id, revision), |_| None)
+        Ok(self.change(Operation::DeleteIf { id: id.clone(), revision })?.deleted()? > 0)
     }
 
     fn lock_token(&self, id: &TokenId) -> Result<LockAttempt> {
@@ -169,9 +150,7 @@ impl TokenStore for Namespace {
 
     #[cfg(feature = "import")]
     fn save_batch(&self, batch: &Batch) -> Option<Result<Vec<Saved>>> {
-        let batch = batch.clone();
-        let save = move |changes: &mut Changes<'_>| changes.all_or_nothing(|changes| batch.save_into(changes));
-        Some(self.write(save, |_| None))
+        Some(self.change(Operation::Import(batch.clone())).and_then(Effect::imported))
     }
 }
 

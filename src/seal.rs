@@ -93,17 +93,17 @@ fn wrapping_key(slot: &Slot, store_id: &StoreId, key_id: &KeyId, slot_key: &Key)
     derive(&slot.salt, slot_key, &[SLOT, store_id, key_id, &slot.head()])
 }
 
-/// A file, part by part.
-pub(crate) struct Sealed<'t> {
+/// A sealed body with its header.
+pub(crate) struct Sealed {
     pub(crate) body_header: Vec<u8>,
-    table: &'t [u8],
     ciphertext: Vec<u8>,
     pub(crate) tag: [u8; TAG_LEN],
 }
 
-impl Sealed<'_> {
-    pub(crate) fn parts(&self) -> [&[u8]; 4] {
-        [&self.body_header, self.table, &self.ciphertext, &self.tag]
+impl Sealed {
+    /// The file, part by part, with the key table that the body was sealed with.
+    pub(crate) fn parts<'p>(&'p self, table: &'p [u8]) -> [&'p [u8]; 4] {
+        [&self.body_header, table, &self.ciphertext, &self.tag]
     }
 }
 
@@ -114,24 +114,24 @@ type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> R
 pub(crate) const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// Seals a padded plaintext of that length, once it is written, and finishes the body header.
-pub(crate) fn seal<'t>(
+pub(crate) fn seal(
     store_key: &Key,
     header: &mut BodyHeader,
-    table: &'t [u8],
+    table: &[u8],
     len: usize,
     write: Write<'_>,
-) -> Result<Sealed<'t>> {
+) -> Result<Sealed> {
     seal_with(store_key, header, table, len, write, &random()?)
 }
 
-fn seal_with<'t>(
+fn seal_with(
     store_key: &Key,
     header: &mut BodyHeader,
-    table: &'t [u8],
+    table: &[u8],
     len: usize,
     write: Write<'_>,
     random: &[u8; 32],
-) -> Result<Sealed<'t>> {
+) -> Result<Sealed> {
     let mut plaintext = SecretBytes::new(vec![0; len]);
     let hash = written_and_hashed(&mut plaintext, write)?;
     header.body_len = length(len).saturating_add(length(TAG_LEN));
@@ -141,7 +141,7 @@ fn seal_with<'t>(
     let body_header = header.encode();
     let tag = aead_seal(key.bytes(), NONCE, &[&body_header, table].concat(), &mut plaintext)?;
     // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
-    Ok(Sealed { body_header, table, ciphertext: mem::take(&mut *plaintext), tag })
+    Ok(Sealed { body_header, ciphertext: mem::take(&mut *plaintext), tag })
 }
 
 /// SHA-256 of what is written. If it is much, another thread hashes what is finished in the meantime.

@@ -7,163 +7,166 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Engine,
-    draft::Draft,
+    group::{Leader, Role},
+    next_state::NextState,
     read_all,
-    state::{Lineage, Loaded, sealed},
-    writers::{Change, Committed, Group, Lead, Turn},
+    state::{Lineage, Loaded, State, sealed},
 };
 use crate::{
-    changes::ChangeSet,
+    changes::{Change, Committable, Effect},
     error::{Error, Result},
-    file::{Held, Lock, Unsynced, Wait},
-    format::length,
-    id::TokenId,
-    seal::WORTH_A_THREAD,
+    file::{Durability, Held, Lock, Replacement, Wait},
+    format::{BodyHeader, Mark, length},
+    seal::{Sealed, WORTH_A_THREAD},
+    vault::Vault,
 };
 
 /// How long a writer waits before it reads a file again that another program has changed or locked.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 
-/// The outcome of a write that is visible to all.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Written<R> {
-    pub(super) value: R,
-    /// Why a power cut may undo it, if it may.
-    pub(super) unsynced: Option<Unsynced>,
-}
-
-impl<R> Written<R> {
-    /// The value, if the write is durable; else the error for that, with the id of the saved token.
-    pub(crate) fn confirmed(self, saved: impl FnOnce(&R) -> Option<TokenId>) -> Result<R> {
-        match self.unsynced {
-            None => Ok(self.value),
-            Some(Unsynced { path, cause }) => Err(Error::DurabilityUnknown { id: saved(&self.value), path, cause }),
-        }
-    }
+/// The next state, sealed: what is left is to write it, and to put it in place of the file and of the state in memory.
+struct SealedState {
+    sealed: Sealed,
+    header: BodyHeader,
+    vault: Arc<Vault>,
+    changes: Committable,
+    ancestors: Vec<Mark>,
+    /// What it replaces: the open file, and what that holds.
+    replaces: (Held, Loaded),
 }
 
 impl Engine {
-    /// Makes changes to the rows as they were committed last, and commits them: on disk first, in memory after. Changes
-    /// of other threads that wait are committed with them. An error of the change itself leaves no trace. The change
-    /// may be made twice.
-    pub(crate) fn write<R: Send + 'static>(
-        &self,
-        mut change: impl FnMut(&mut ChangeSet<'_>) -> Result<R> + Send + 'static,
-    ) -> Result<Written<R>> {
+    /// Makes a change to the rows as they were committed last, and commits it: on disk first, in memory after. Changes
+    /// of other threads that wait are committed with it. An error of the change itself leaves no trace. The change may
+    /// be made twice.
+    pub(crate) fn commit(&self, change: Change) -> Result<Effect> {
         self.check_caller()?;
         let wait = self.wait();
-        let made = Arc::new(Mutex::new(None));
-        let result = made.clone();
-        let ticket = self.writers.enqueue(Box::new(move |changes| *result.lock() = Some(change(changes))));
-        let committed = match self.writers.turn(ticket, &wait)? {
-            Turn::Past(committed) => committed,
-            Turn::Ours(lead) => self.commit_waiting(lead, &wait),
-        };
-        let made = made.lock().take();
-        match (made, committed) {
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-            (Some(Ok(value)), Ok(unsynced)) => Ok(Written { value, unsynced }),
-            (None, Ok(_)) => Err(Error::internal("a change was never made")),
+        let ticket = self.writers.enqueue(change);
+        match self.writers.wait_for_turn(ticket, &wait)? {
+            Role::Leader(leader) => self.commit_waiting(leader, &wait),
+            Role::Follower(result) => result,
         }
     }
 
-    fn commit_waiting(&self, lead: Lead<'_>, wait: &Wait) -> Committed {
-        let commit = |lock: &Lock, changes: &mut [Change]| {
-            let written = self.commit_under(lock, wait, |draft| self.make_all(changes, draft))?;
-            Ok(Group { refused: written.value, unsynced: written.unsynced })
-        };
-        self.locked(lead, wait, |lead, lock| lead.commit_all(|changes| commit(lock, changes)))
+    /// Commits all changes that wait, and returns the result of the leader's own.
+    fn commit_waiting(&self, mut leader: Leader<'_>, wait: &Wait) -> Result<Effect> {
+        let lock = self.lock(wait)?;
+        let changes = leader.take_group();
+        let committed = self.commit_group(&changes, &lock, wait);
+        leader.hand_out(committed)
     }
 
-    /// Makes the changes of a group, one after the other. If the file would be too long, those changes are refused that
-    /// each make it so. Returns the errors of the refused changes with their places.
-    fn make_all(&self, changes: &mut [Change], draft: &mut Draft<'_>) -> Result<Vec<(usize, Error)>> {
-        changes.iter_mut().for_each(|change| change(&mut draft.tokens));
-        if self.file.check_len(draft.file_len()?).is_ok() {
-            return Ok(Vec::new());
+    /// Makes the changes of a group, one after the other, and commits them as one. Returns the result of each.
+    fn commit_group(&self, changes: &[Change], lock: &Lock, wait: &Wait) -> Result<Vec<Result<Effect>>> {
+        let _gate = self.gate.lock();
+        self.refresh()?;
+        let state = self.state.read();
+        let mut next = NextState::of(&state, self.path())?;
+        let made = self.make_group(changes, &mut next)?;
+        let sealed = self.seal(&state, next);
+        drop(state);
+        let committed = sealed.and_then(|sealed| self.put_in_place(sealed, lock, wait));
+        let confirmed = |effect: Effect| match &committed {
+            Ok(durability) => durability.confirm(effect.saved_id()).map(|()| effect),
+            Err(error) => Err(error.again()),
+        };
+        Ok(made.into_iter().map(|made| made.and_then(confirmed)).collect())
+    }
+
+    /// Makes the changes. If the file would be too long, those changes are refused that each make it so.
+    fn make_group(&self, changes: &[Change], next: &mut NextState<'_>) -> Result<Vec<Result<Effect>>> {
+        let made = changes.iter().map(|change| next.rows.make(change)).collect();
+        if self.file.check_len(next.file_len()?).is_ok() {
+            return Ok(made);
         }
-        let mut refused: Vec<(usize, Error)> = Vec::new();
-        draft.tokens = draft.tokens.undone();
-        for place in 0..changes.len() {
-            let Some(change) = changes.get_mut(place) else { break };
-            change(&mut draft.tokens);
-            let Err(too_large) = self.file.check_len(draft.file_len()?) else { continue };
-            refused.push((place, too_large));
+        next.rows = next.rows.undone();
+        let (mut made, mut kept): (Vec<Result<Effect>>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (place, change) in changes.iter().enumerate() {
+            let effect = next.rows.make(change);
+            let Err(too_large) = self.file.check_len(next.file_len()?) else {
+                made.push(effect);
+                kept.push(place);
+                continue;
+            };
+            made.push(effect.and(Err(too_large)));
             // A change cannot be taken back, so the earlier ones are made again.
-            draft.tokens = draft.tokens.undone();
-            let earlier = changes.iter_mut().take(place).enumerate();
-            let kept = earlier.filter(|(earlier, _)| refused.iter().all(|(refused, _)| refused != earlier));
-            kept.for_each(|(_, change)| change(&mut draft.tokens));
+            next.rows = next.rows.undone();
+            for (place, made) in made.iter_mut().enumerate().filter(|(place, _)| kept.contains(place)) {
+                if let Some(change) = changes.get(place) {
+                    *made = next.rows.make(change);
+                }
+            }
         }
-        Ok(refused)
+        Ok(made)
     }
 
-    /// Makes a change that is committed by itself.
-    pub(super) fn commit<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
+    /// Commits a change by itself, which is made at once.
+    pub(super) fn commit_alone<R>(
+        &self,
+        change: impl FnOnce(&mut NextState<'_>) -> Result<R>,
+    ) -> Result<(R, Durability)> {
         self.check_caller()?;
         let wait = self.wait();
-        let lead = self.writers.lead(&wait)?;
-        self.locked(lead, &wait, |_, lock| self.commit_under(lock, &wait, change))
+        let _leader = self.writers.lead(&wait)?;
+        let lock = self.lock(&wait)?;
+        self.commit_under(&lock, &wait, change)
     }
 
-    pub(super) fn locked<R>(
-        &self,
-        mut lead: Lead<'_>,
-        wait: &Wait,
-        commit: impl FnOnce(&mut Lead<'_>, &Lock) -> Result<R>,
-    ) -> Result<R> {
-        // Before a lock file of ours is put where the path no longer leads, or where another user's would be expected.
-        self.file.check_path()?;
-        self.file.check_writable()?;
-        let lock = self.file.lock(wait)?;
-        commit(&mut lead, &lock)
-    }
-
+    /// Commits a change by itself under the lock.
     pub(super) fn commit_under<R>(
         &self,
         lock: &Lock,
         wait: &Wait,
-        change: impl FnOnce(&mut Draft<'_>) -> Result<R>,
-    ) -> Result<Written<R>> {
+        change: impl FnOnce(&mut NextState<'_>) -> Result<R>,
+    ) -> Result<(R, Durability)> {
         let _gate = self.gate.lock();
         self.refresh()?;
-
         let state = self.state.read();
-        let mut draft = Draft::of(&state, self.path())?;
-        let value = change(&mut draft)?;
-        if draft.is_empty(&state) {
+        let mut next = NextState::of(&state, self.path())?;
+        let value = change(&mut next)?;
+        let sealed = self.seal(&state, next)?;
+        drop(state);
+        let durability = self.put_in_place(sealed, lock, wait)?;
+        Ok((value, durability))
+    }
+
+    /// Locks the file against other writers.
+    pub(super) fn lock(&self, wait: &Wait) -> Result<Lock> {
+        // Before a lock file of ours is put where the path no longer leads, or where another user's would be expected.
+        self.file.check_path()?;
+        self.file.check_writable()?;
+        self.file.lock(wait)
+    }
+
+    /// Seals the next state; `None` if the file has it, with its bytes on the disk.
+    fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedState>> {
+        if next.is_empty(state) {
             self.file.check_path()?;
-            if !state.is_unsynced {
-                return Ok(Written { value, unsynced: None });
-            }
-            // A file whose bytes cannot be synced is written again below.
-            if self.file.sync_contents(&state.held).is_ok() {
-                let unsynced = self.file.sync_name();
-                drop(state);
-                self.state.write().is_unsynced = unsynced.is_some();
-                return Ok(Written { value, unsynced });
+            // One whose bytes cannot be synced has to be written again.
+            if state.is_synced || self.file.sync_contents(&state.held).is_ok() {
+                return Ok(None);
             }
         }
-        let encoding = draft.encoding()?;
-        let mut header = draft.header();
+        let encoding = next.encoding()?;
+        let mut header = next.header();
         self.file.check_len(header.file_len(encoding.len()))?;
-        let vault = draft.vault.clone();
-        let sealed = sealed(&vault, &mut header, &encoding)?;
+        let sealed = sealed(&next.vault, &mut header, &encoding)?;
         drop(encoding);
-        let Draft { tokens, ancestors, .. } = draft;
-        let changes = tokens.finish();
-        let mut opened = state.held.duplicate()?;
-        let loaded = state.loaded();
-        drop(state);
+        let NextState { rows, ancestors, vault, generation: _ } = next;
+        let replaces = (state.held.duplicate()?, state.loaded());
+        Ok(Some(SealedState { sealed, header, vault, changes: rows.finish(), ancestors, replaces }))
+    }
 
-        let mut prepared = self.file.prepare(Some(lock), &sealed.parts())?;
+    /// Puts the state in place of the file, and then of the state in memory. `None`: the file has it.
+    fn put_in_place(&self, sealed: Option<SealedState>, lock: &Lock, wait: &Wait) -> Result<Durability> {
+        let Some(sealed_state) = sealed else { return Ok(self.sync_name()) };
+        let SealedState { sealed, header, vault, changes, ancestors, replaces: (mut opened, loaded) } = sealed_state;
+        let mut prepared = self.file.prepare(Some(lock), &sealed.parts(vault.bytes()))?;
         let mut may_repeat = true;
-        let replacement = loop {
+        let Replacement { held, durability } = loop {
             match prepared.replace(lock, &opened) {
                 // A program may have changed the times of the file and nothing else.
                 Err(changed @ Error::ChangedMeanwhile { .. })
@@ -176,17 +179,27 @@ impl Engine {
                 replacement => break replacement?,
             }
         };
-        let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors };
-        let prologue = sealed.body_header;
+        let mark = header.mark(&sealed.tag);
         let mut state = self.state.write();
         changes.apply(&mut state.rows);
-        (state.prologue, state.is_unsynced) = (prologue, replacement.unsynced.is_some());
-        (state.header, state.vault, state.lineage) = (header, vault, lineage);
-        let replaced = mem::replace(&mut state.held, replacement.held);
+        state.prologue = sealed.body_header;
+        state.is_synced = durability.is_synced();
+        (state.header, state.vault, state.lineage) = (header, vault, Lineage { mark, ancestors });
+        let replaced = mem::replace(&mut state.held, held);
         drop((state, opened));
         self.notify_of_commit();
         self.close(replaced);
-        Ok(Written { value, unsynced: replacement.unsynced })
+        Ok(durability)
+    }
+
+    /// Syncs the name of the file, unless that is done.
+    fn sync_name(&self) -> Durability {
+        if self.state.read().is_synced {
+            return Durability::Synced;
+        }
+        let durability = self.file.sync_name();
+        self.state.write().is_synced = durability.is_synced();
+        durability
     }
 
     /// The file as it is now, if it holds the loaded state. The rows in memory stay as they are: changes refer to their

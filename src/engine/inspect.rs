@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, Written, read_all, state::Loaded};
+use super::{Engine, read_all, state::Loaded};
 use crate::{
     error::{Error, Result},
     file::{StoreFile, Wait},
@@ -24,8 +24,7 @@ impl Engine {
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
         let copy = self.file.beside(path)?;
         let bytes = self.read_verified(SecretBytes::clone)?;
-        let unsynced = copy.make(None, &[&bytes])?.unsynced;
-        Written { value: (), unsynced }.confirmed(|()| None)
+        copy.make(None, &[&bytes])?.durability.confirm(None)
     }
 
     /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts
@@ -91,8 +90,9 @@ pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<Path
     // Before a lock file of ours is put where another user's would be expected.
     file.check_writable()?;
     let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
-    let (aside, unsynced) = file.set_aside(&lock)?;
-    Written { value: aside, unsynced }.confirmed(|_| None)
+    let (aside, durability) = file.set_aside(&lock)?;
+    durability.confirm(None)?;
+    Ok(aside)
 }
 
 /// Checks a file as far as that is possible without a key.

@@ -285,20 +285,20 @@ struct Recorded {
 
 /// Each operation that replaces the file, as the disk saw it.
 fn recordings() -> Vec<Recorded> {
-    type Operation = fn(&Engine);
-    let operations: [(&'static str, Operation); 10] = [
+    type Run = fn(&Engine);
+    let operations: [(&'static str, Run); 10] = [
         ("save", |engine| {
             save(engine, "grace").unwrap();
         }),
         ("update", |engine| {
             let token = Token::builder().user_name("ada").refresh_token("r").build();
-            engine.write(move |changes| changes.namespace("").save(&token)).unwrap().confirmed(|_| None).unwrap();
+            save_token(engine, &token).unwrap();
         }),
         ("delete", |engine| {
-            engine.write(|changes| Ok(changes.namespace("").delete(&"1".into()))).unwrap().confirmed(|_| None).unwrap();
+            delete(engine, "1").unwrap();
         }),
         ("delete all", |engine| {
-            engine.write(|changes| Ok(changes.namespace("").delete_all())).unwrap().confirmed(|_| None).unwrap();
+            commit(engine, crate::changes::Operation::DeleteAll).unwrap();
         }),
         ("transaction", |engine| {
             let user = |name: &str| Token::builder().user_name(name).access_token("a").build();

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Engine, State, Written, draft::Draft};
+use super::{Engine, State, next_state::NextState};
 use crate::{
     error::{Error, Result},
+    file::Durability,
     id::SlotId,
     slot::KeySlot,
     unlock::{Keychain, Passphrase, Unlock},
@@ -69,14 +70,15 @@ impl Engine {
             return Err(Error::NotAnOrphan { id });
         }
         // No power cut brings the slot back after this, whichever process removed it.
-        self.commit_and_sweep(|_| Ok(()))?.confirmed(|()| None)?;
+        self.commit_and_sweep(|_| Ok(()))?.confirm(None)?;
         if keychain.forget(&vault.store_id(), id)? { Ok(()) } else { Err(Error::NotAnOrphan { id }) }
     }
 
     /// Commits a change, and deletes the files of killed writers: a key slot that is gone is to be gone from these too.
-    fn commit_and_sweep<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> Result<R>) -> Result<Written<R>> {
+    fn commit_and_sweep(&self, change: impl FnOnce(&mut NextState<'_>) -> Result<()>) -> Result<Durability> {
         self.file.sweep_next();
-        self.commit(change)
+        let ((), durability) = self.commit_alone(change)?;
+        Ok(durability)
     }
 
     fn vault(&self) -> Result<Arc<Vault>> {
@@ -91,15 +93,15 @@ impl Engine {
             let mut prepared = prepare(&*self.vault()?)?;
             let mut applied: Option<VaultChange> = None;
             let mut is_rekeyed = false;
-            let committed = self.commit_and_sweep(|draft| {
-                is_rekeyed = !prepared.is_for(&draft.vault);
-                let change = draft.vault.apply(&mut prepared)?;
-                draft.vault = Arc::new(change.vault().clone());
+            let committed = self.commit_and_sweep(|next| {
+                is_rekeyed = !prepared.is_for(&next.vault);
+                let change = next.vault.apply(&mut prepared)?;
+                next.vault = Arc::new(change.vault().clone());
                 applied = Some(change);
                 Ok(())
             });
-            let written = match committed {
-                Ok(written) => written,
+            let durability = match committed {
+                Ok(durability) => durability,
                 Err(error) => {
                     // After an error nothing was committed.
                     applied.into_iter().for_each(VaultChange::discard);
@@ -112,7 +114,7 @@ impl Engine {
             let Some(change) = applied else { return Err(Error::internal("a change of key slots was not applied")) };
             let new_slot = change.new_slot();
             // Until nothing, not even a power cut, brings the old slots back, their keys are needed.
-            written.confirmed(|()| None)?;
+            durability.confirm(None)?;
             change.written().1?;
             return Ok(new_slot);
         }

@@ -26,9 +26,9 @@ pub(super) struct State {
     pub(super) lineage: Lineage,
     /// A state that this handle must not adopt was seen at the path. This handle goes no further.
     pub(super) refused: Option<Refused>,
-    /// A power cut may undo this state: this handle has not synced the file and its directory since. The writer may
-    /// have been killed before it could, so this is so of every state that was loaded.
-    pub(super) is_unsynced: bool,
+    /// Whether this handle knows that no power cut undoes this state, because it has synced the file and its directory.
+    /// Of a state that was loaded it does not: the writer may have been killed before it could sync them.
+    pub(super) is_synced: bool,
 }
 
 /// A state, and those that it replaced.
@@ -113,7 +113,7 @@ impl State {
             rows,
             lineage: Lineage { mark, ancestors },
             refused: None,
-            is_unsynced: true,
+            is_synced: false,
         })
     }
 
@@ -146,7 +146,7 @@ pub(super) fn origin_of(vault: &Vault) -> Origin {
     Origin::of(("file", vault.store_id()))
 }
 
-pub(super) fn sealed<'v>(vault: &'v Vault, header: &mut BodyHeader, encoding: &Encoding<'_>) -> Result<Sealed<'v>> {
+pub(super) fn sealed(vault: &Vault, header: &mut BodyHeader, encoding: &Encoding<'_>) -> Result<Sealed> {
     seal::seal(vault.store_key(), header, vault.bytes(), encoding.len(), &|zeros, finished| {
         encoding.write(zeros, finished)
     })

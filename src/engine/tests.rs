@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     Keystore, Token,
+    changes::{Change, Effect, Operation},
     error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
     format::length,
@@ -67,7 +68,21 @@ pub(super) fn open(folder: &TempDir) -> Engine {
 
 pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {
     let token = Token::builder().user_name(user).access_token("a").build();
-    engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|id| Some(id.clone()))
+    save_token(engine, &token)
+}
+
+/// Makes a change in the default namespace.
+pub(super) fn commit(engine: &Engine, operation: Operation) -> Result<Effect> {
+    engine.commit(Change { namespace: Arc::default(), operation })
+}
+
+pub(super) fn save_token(engine: &Engine, token: &Token) -> Result<TokenId> {
+    commit(engine, Operation::Save(token.clone()))?.saved()
+}
+
+/// Whether there was a token of that id.
+pub(super) fn delete(engine: &Engine, id: &str) -> Result<bool> {
+    Ok(commit(engine, Operation::Delete(id.into()))?.deleted()? > 0)
 }
 
 pub(super) fn users(engine: &Engine) -> Result<Vec<String>> {
@@ -102,10 +117,8 @@ fn generation_counts_replacements_and_nothing_else() {
     save(&engine, "grace").unwrap();
     assert_eq!(generation(&engine), 3);
     let bytes = fs::read(at(&folder)).unwrap();
-    let deleted =
-        engine.write(|changes| Ok(changes.namespace("").delete(&"none".into()))).unwrap().confirmed(|_| None).unwrap();
-    assert!(!deleted);
-    assert!(engine.write(|changes| changes.namespace("").save(&Token::builder().build())).is_err());
+    assert!(!delete(&engine, "none").unwrap());
+    assert!(save_token(&engine, &Token::builder().build()).is_err());
     assert_eq!((generation(&engine), fs::read(at(&folder)).unwrap()), (3, bytes));
 }
 
@@ -113,12 +126,12 @@ fn generation_counts_replacements_and_nothing_else() {
 fn several_changes_are_one_replacement() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
-    let both = engine.write(|changes| {
+    let both = engine.transaction(|changes| {
         let one = changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
         let other = changes.namespace("").save(&Token::builder().user_name("grace").access_token("a").build())?;
         Ok([one, other])
     });
-    assert_eq!(both.unwrap().confirmed(|_| None).unwrap(), ["1".into(), "2".into()]);
+    assert_eq!(both.unwrap(), ["1".into(), "2".into()]);
     assert_eq!((generation(&engine), users(&open(&folder)).unwrap()), (2, vec!["ada".to_owned(), "grace".to_owned()]));
 }
 
@@ -212,7 +225,7 @@ fn a_large_file_that_was_replaced_is_closed() {
     let engine = create(&folder);
     for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
         let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
-        engine.write(move |changes| changes.namespace("").save(&token)).unwrap().confirmed(|_| None).unwrap();
+        save_token(&engine, &token).unwrap();
     }
     assert!(fs::metadata(at(&folder)).unwrap().len() > length(WORTH_A_THREAD));
     let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
@@ -302,8 +315,7 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
-    let refused = engine.write(move |changes| changes.namespace("").save(&large)).map(|_| ());
-    match refused {
+    match save_token(&engine, &large) {
         Err(Error::FileTooLarge { path, size, limit }) => {
             assert_eq!((path.as_path(), size, limit), (engine.path(), len + 4096, len));
         }
@@ -359,7 +371,7 @@ fn retry_confirms_a_change_that_was_not_synced() {
     });
     let engine = open_with(&folder, Arc::new(disk));
     assert!(save(&engine, "ada").is_err());
-    let delete = || engine.write(|changes| Ok(changes.namespace("").delete(&"1".into())))?.confirmed(|_| None);
+    let delete = || delete(&engine, "1");
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
     let touch = |seconds| {

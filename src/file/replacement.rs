@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Held, Lock, Opened, StoreFile, Unsynced, access, failed, identity,
+    Durability, Held, Lock, Opened, StoreFile, access, failed, identity,
     names::{beside, temporary_suffix},
     resolve_new,
 };
@@ -29,8 +29,7 @@ pub(crate) struct Prepared<'a> {
 pub(crate) struct Replacement {
     /// The new file.
     pub(crate) held: Held,
-    /// Why a power cut may undo the replacement, if it may.
-    pub(crate) unsynced: Option<Unsynced>,
+    pub(crate) durability: Durability,
 }
 
 impl StoreFile {
@@ -122,7 +121,7 @@ impl Prepared<'_> {
             Some(Opened::new(file, &metadata, &store.path))
         });
         let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
-        Replacement { held: Held::new(opened), unsynced: synced.err().map(|cause| store.unsynced(cause)) }
+        Replacement { held: Held::new(opened), durability: store.durability(synced) }
     }
 }
 

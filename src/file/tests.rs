@@ -64,7 +64,7 @@ fn replacement_has_all_parts_and_leaves_nothing_beside_it() {
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
-    assert!(replacement.unsynced.is_none());
+    assert!(replacement.durability.is_synced());
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
     assert_eq!(file.identity().unwrap().as_ref(), replacement.held.identity());
     let opened = file.open().unwrap();
@@ -179,7 +179,7 @@ fn failure_after_the_rename_is_reported_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let replacement = replace(&existing(&path, failing_at(5).0), &[b"new ", b"bytes"]).unwrap();
-    let Unsynced { path: unsynced, cause: error } = replacement.unsynced.unwrap();
+    let Durability::Unsynced { path: unsynced, cause: error } = replacement.durability else { panic!("it was synced") };
     assert_eq!((unsynced, error.kind()), (fs::canonicalize(folder.path()).unwrap(), io::ErrorKind::StorageFull));
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
     assert_eq!(names(folder.path()), ["store", "store.lock"]);

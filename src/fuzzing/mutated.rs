@@ -226,7 +226,7 @@ impl Original {
         let sealed = seal::seal(vault.store_key(), &mut header, vault.bytes(), encoding.len(), &|zeros, finished| {
             encoding.write(zeros, finished)
         })?;
-        let file = sealed.parts().concat();
+        let file = sealed.parts(vault.bytes()).concat();
         Ok(Sample { draft: Draft::of(&file), file, vault: vault.clone(), contents })
     }
 

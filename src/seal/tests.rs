@@ -107,7 +107,7 @@ fn written(plaintext: &[u8], part: usize) -> impl for<'a> Fn(&'a mut [u8], &mut 
 fn sealed(plaintext: &[u8]) -> (BodyHeader, Vec<u8>, Vec<u8>) {
     let mut header = header();
     let sealed = seal(&key(5), &mut header, TABLE, plaintext.len(), &written(plaintext, plaintext.len())).unwrap();
-    let [body_header, table, ciphertext, tag] = sealed.parts();
+    let [body_header, table, ciphertext, tag] = sealed.parts(TABLE);
     (header, [body_header, table].concat(), [ciphertext, tag].concat())
 }
 

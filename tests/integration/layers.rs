@@ -29,7 +29,7 @@ const LAYERS: [(&str, u8, &[&str]); 38] = [
     ("codec", 2, &["error", "format", "id", "secret", "time", "token"]),
     ("seal", 2, &["error", "format", "id", "secret"]),
     ("unlock", 2, &["error", "format", "id", "kdf", "method", "seal", "secret", "slot"]),
-    ("file", 2, &["error", "format", "secret", "status", "token_lock", "waiting"]),
+    ("file", 2, &["error", "format", "id", "secret", "status", "token_lock", "waiting"]),
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
     ("namespaces", 3, &["codec", "error", "format", "id", "index", "token"]),
     ("changes", 3, &["batch", "error", "id", "index", "matching", "namespaces", "token"]),

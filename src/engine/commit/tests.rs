@@ -10,9 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    engine::tests::{at, create, open, open_with, save, unlock},
+    engine::tests::{at, create, delete, open, open_with, save, save_token, unlock},
     file::{Access, Call, Disk, Os, StoreFile, Watched},
-    id::TokenId,
 };
 
 fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {
@@ -22,11 +21,6 @@ fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {
 
 fn watched(watch: impl Fn(Call) -> io::Result<()> + Send + Sync + 'static) -> Arc<dyn Disk> {
     Arc::new(Watched(watch))
-}
-
-fn delete(engine: &Engine, id: &str) -> Result<bool> {
-    let id = TokenId::from(id);
-    engine.write(move |changes| Ok(changes.namespace("").delete(&id)))?.confirmed(|_| None)
 }
 
 fn users(engine: &Engine) -> Result<usize> {
@@ -344,7 +338,7 @@ fn closing_thread_that_never_ends_stops_no_save() {
         let token =
             attributes.iter().fold(token.to_builder(), |token, (name, value)| token.attribute(*name, value.as_str()));
         let token = token.build();
-        let _ = engine.write(move |changes| changes.namespace("").save(&token)).unwrap();
+        save_token(&engine, &token).unwrap();
     }
     assert!(fs::metadata(at(&directory)).unwrap().len() > length(WORTH_A_THREAD));
     assert_eq!(users(&engine).unwrap(), 3);

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     Token,
-    engine::tests::{at, create, flaw, now, save, unlock},
+    engine::tests::{at, create, flaw, now, save, save_token, unlock},
     error::{FileFlaw, KeychainFailure},
     file::{Access, Os, StoreFile},
     format::{BODY_HEADER_LEN, KeyTable, Parts, Slot},
@@ -202,8 +202,7 @@ fn a_slot_that_would_make_the_file_too_long_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     // As much as leaves no room for another slot in the file's one block.
     let token = Token::builder().access_token("x".repeat(3000)).build();
-    let saved = create(&folder).write(move |changes| changes.namespace("").save(&token)).unwrap();
-    saved.confirmed(|_| None).unwrap();
+    save_token(&create(&folder), &token).unwrap();
     let len = fs::metadata(at(&folder)).unwrap().len();
     assert_eq!(len, 4096);
     let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();

@@ -5,9 +5,10 @@ use std::{fs, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
+    changes::Operation,
     engine::{
         Engine,
-        tests::{at, create, open, save, users},
+        tests::{at, commit, create, open, save, users},
     },
     error::{Error, Result},
     file::{Access, Os, StoreFile},
@@ -144,7 +145,7 @@ fn every_kind_of_commit_is_an_ancestor() {
     let other = Engine::open(file, &crate::engine::tests::unlock(), Duration::from_secs(5)).unwrap();
     save(&fork.engine, "acknowledged").unwrap();
     other.add_slot(&crate::unlock::RecoveryKey::generate().unwrap().into()).unwrap();
-    other.write(|changes| Ok(changes.namespace("").delete_all())).unwrap().confirmed(|_| None).unwrap();
+    commit(&other, Operation::DeleteAll).unwrap();
     fork.put_copy_in_place();
     assert_diverged(users(&fork.engine));
 }

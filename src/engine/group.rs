@@ -11,25 +11,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    changes::ChangeSet,
+    changes::{Change, Effect},
     error::{Error, Result},
-    file::{Unsynced, Wait},
+    file::Wait,
 };
-
-/// A change that waits for its commit. It keeps its own result. It may be made more than once.
-pub(super) type Change = Box<dyn FnMut(&mut ChangeSet<'_>) + Send>;
-
-/// The outcome of the replacement that a change was in: if the replacement is visible, why a power cut may undo it.
-pub(super) type Committed = Result<Option<Unsynced>>;
-
-/// The outcome of a group of changes that was committed.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// The places of changes that were left out, and why.
-    pub(super) refused: Vec<(usize, Error)>,
-    /// Of all other changes.
-    pub(super) unsynced: Option<Unsynced>,
-}
 
 #[derive(Default)]
 pub(super) struct Writers {
@@ -55,7 +40,8 @@ struct Queue {
     waiting: BTreeMap<Ticket, Change>,
     /// Threads that wait to commit something by themselves.
     waiting_alone: BTreeSet<Ticket>,
-    committed: BTreeMap<Ticket, Committed>,
+    /// The results of changes that a leader has committed for others.
+    finished: BTreeMap<Ticket, Result<Effect>>,
 }
 
 impl Queue {
@@ -71,19 +57,19 @@ impl Queue {
     }
 }
 
-/// Whose turn it is.
-pub(super) enum Turn<'a> {
-    Ours(Lead<'a>),
-    /// It was another's, who has committed our change too.
-    Past(Committed),
+/// What has become of a thread that waited to write.
+pub(super) enum Role<'a> {
+    Leader(Leader<'a>),
+    /// Another thread led, and has committed this one's change too.
+    Follower(Result<Effect>),
 }
 
-/// The turn to write, until it is dropped.
-pub(super) struct Lead<'a> {
+/// The thread whose turn it is to write, until this is dropped.
+pub(super) struct Leader<'a> {
     writers: &'a Writers,
     own: Ticket,
-    /// Changes of others that are being committed.
-    taken: Vec<Ticket>,
+    /// The changes that are being committed, in the order of their tickets.
+    group: Vec<Ticket>,
 }
 
 impl Writers {
@@ -94,13 +80,13 @@ impl Writers {
         ticket
     }
 
-    /// Waits for the turn to write, or until the change of that ticket has been committed by whoever had it. If neither
-    /// comes in time, that change is never made.
-    pub(super) fn turn(&self, own: Ticket, wait: &Wait) -> Result<Turn<'_>> {
+    /// Waits for the turn to write, or until a leader has committed the change of that ticket. If neither comes in
+    /// time, that change is never made.
+    pub(super) fn wait_for_turn(&self, own: Ticket, wait: &Wait) -> Result<Role<'_>> {
         let mut queue = self.queue.lock();
         loop {
-            if let Some(committed) = queue.committed.remove(&own) {
-                return Ok(Turn::Past(committed));
+            if let Some(result) = queue.finished.remove(&own) {
+                return Ok(Role::Follower(result));
             }
             if !queue.waiting.contains_key(&own) && !queue.waiting_alone.contains(&own) {
                 // It is being committed, and cannot be called off.
@@ -108,7 +94,7 @@ impl Writers {
             } else if !queue.is_led && queue.is_first(own) {
                 queue.is_led = true;
                 queue.waiting_alone.remove(&own);
-                return Ok(Turn::Ours(Lead { writers: self, own, taken: Vec::new() }));
+                return Ok(Role::Leader(Leader { writers: self, own, group: Vec::new() }));
             } else if wait.left().is_zero() {
                 queue.waiting.remove(&own);
                 queue.waiting_alone.remove(&own);
@@ -122,16 +108,16 @@ impl Writers {
     }
 
     /// Waits for the turn to write something that is not in the queue.
-    pub(super) fn lead(&self, wait: &Wait) -> Result<Lead<'_>> {
+    pub(super) fn lead(&self, wait: &Wait) -> Result<Leader<'_>> {
         let own = {
             let mut queue = self.queue.lock();
             let own = queue.ticket();
             queue.waiting_alone.insert(own);
             own
         };
-        match self.turn(own, wait)? {
-            Turn::Ours(lead) => Ok(lead),
-            Turn::Past(_) => Err(abandoned()),
+        match self.wait_for_turn(own, wait)? {
+            Role::Leader(leader) => Ok(leader),
+            Role::Follower(_) => Err(abandoned()),
         }
     }
 
@@ -141,36 +127,36 @@ impl Writers {
     }
 }
 
-impl Lead<'_> {
-    /// Commits all changes that wait, and says what became of one's own. An error of the commit is an error of each
-    /// change: nothing is tried a second time, so that a full or failing disk costs all of them one attempt together.
-    pub(super) fn commit_all(&mut self, commit: impl FnOnce(&mut [Change]) -> Result<Group>) -> Committed {
-        let waiting = mem::take(&mut self.writers.queue.lock().waiting);
-        let (tickets, mut changes): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        self.taken = tickets.iter().copied().filter(|ticket| *ticket != self.own).collect();
-        let committed: BTreeMap<Ticket, Committed> = match commit(&mut changes) {
-            Ok(Group { refused, unsynced }) => {
-                let refused = refused.into_iter().filter_map(|(n, error)| Some((*tickets.get(n)?, Err(error))));
-                let all = tickets.iter().map(|ticket| (*ticket, Ok(unsynced.as_ref().map(Unsynced::again))));
-                all.chain(refused).collect()
-            }
-            Err(error) => tickets.iter().map(|ticket| (*ticket, Err(error.again()))).collect(),
-        };
+impl Leader<'_> {
+    /// All changes that wait, in their order. Theirs is the next commit.
+    pub(super) fn take_group(&mut self) -> Vec<Change> {
         let mut queue = self.writers.queue.lock();
-        self.taken.clear();
-        queue.committed.extend(committed);
-        queue.committed.remove(&self.own).unwrap_or_else(|| Err(abandoned()))
+        let (tickets, changes) = mem::take(&mut queue.waiting).into_iter().unzip();
+        self.group = tickets;
+        changes
+    }
+
+    /// Hands out the results of the group, one for each change, and returns that of the leader's own change. An error
+    /// of the commit is an error of each change: nothing is tried a second time, so that a full or failing disk costs
+    /// all of them one attempt together.
+    pub(super) fn hand_out(&mut self, committed: Result<Vec<Result<Effect>>>) -> Result<Effect> {
+        let results = committed.unwrap_or_else(|error| self.group.iter().map(|_| Err(error.again())).collect());
+        let mut queue = self.writers.queue.lock();
+        let handed_out = results.len().min(self.group.len());
+        queue.finished.extend(self.group.drain(..handed_out).zip(results));
+        queue.finished.remove(&self.own).unwrap_or_else(|| Err(abandoned()))
     }
 }
 
-impl Drop for Lead<'_> {
+impl Drop for Leader<'_> {
     fn drop(&mut self) {
         let mut queue = self.writers.queue.lock();
         queue.is_led = false;
         // One that was never taken, for want of the lock.
         queue.waiting.remove(&self.own);
         // After a panic.
-        queue.committed.extend(self.taken.drain(..).map(|ticket| (ticket, Err(abandoned()))));
+        let followers = self.group.drain(..).filter(|ticket| *ticket != self.own);
+        queue.finished.extend(followers.map(|ticket| (ticket, Err(abandoned()))));
         drop(queue);
         self.writers.moved.notify_all();
     }

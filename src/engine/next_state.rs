@@ -1,4 +1,4 @@
-//! The next state of a store, as far as a change decides it.
+//! The next state of a store, as far as changes decide it: before it is sealed.
 
 use std::{iter, path::Path, sync::Arc};
 
@@ -11,22 +11,23 @@ use crate::{
     vault::Vault,
 };
 
+/// What a commit is to put in place of the state in memory.
 #[derive(Debug)]
-pub(super) struct Draft<'a> {
-    generation: u64,
-    pub(super) tokens: ChangeSet<'a>,
+pub(super) struct NextState<'a> {
+    pub(super) generation: u64,
+    pub(super) rows: ChangeSet<'a>,
     /// The states that are replaced, the oldest first.
     pub(super) ancestors: Vec<Mark>,
     /// That of the state, unless key slots were changed.
     pub(super) vault: Arc<Vault>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> NextState<'a> {
     /// One generation after the state, and otherwise the same.
     pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
         Ok(Self {
             generation: state.next_generation(path)?,
-            tokens: ChangeSet::new(&state.rows),
+            rows: ChangeSet::new(&state.rows),
             ancestors: state.lineage.next_ancestors(),
             vault: state.vault.clone(),
         })
@@ -42,28 +43,28 @@ impl<'a> Draft<'a> {
         if self.ancestors.last() != Some(&mark) {
             return Err(Error::ChangedMeanwhile { path: path.to_owned() });
         }
-        self.tokens.adopt(changes);
+        self.rows.adopt(changes);
         Ok(())
     }
 
     /// The plaintext that a commit would write.
     pub(super) fn encoding(&self) -> Result<Encoding<'_>> {
-        Encoding::new(self.header().header_len(), self.prelude(), self.tokens.iter(), self.tokens.records_len())
+        Encoding::new(self.header().header_len(), self.prelude(), self.rows.iter(), self.rows.records_len())
     }
 
     fn prelude(&self) -> Prelude<'_> {
-        Prelude { next_id: self.tokens.next_id(), ancestors: &self.ancestors }
+        Prelude { next_id: self.rows.next_id(), ancestors: &self.ancestors }
     }
 
     /// The length of the file that a commit would write.
     pub(super) fn file_len(&self) -> Result<u64> {
         let without_records =
-            Encoding::new(self.header().header_len(), self.prelude(), iter::empty(), self.tokens.records_len())?;
+            Encoding::new(self.header().header_len(), self.prelude(), iter::empty(), self.rows.records_len())?;
         Ok(self.header().file_len(without_records.len()))
     }
 
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self, state: &State) -> bool {
-        self.tokens.is_empty() && Arc::ptr_eq(&self.vault, &state.vault)
+        self.rows.is_empty() && Arc::ptr_eq(&self.vault, &state.vault)
     }
 }

@@ -57,29 +57,29 @@ fn users(engine: &Engine) -> Vec<String> {
 fn changes_that_wait_are_one_replacement_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
-    drop(lead);
+    drop(leader);
     let ids = threads.into_iter().map(|thread| thread.join().unwrap().unwrap());
     assert_eq!(ids.collect::<Vec<_>>(), ["1", "2", "3", "4"].map(TokenId::from));
     assert_eq!(
         (generation(&engine), users(&engine)),
         (2, vec!["ada".into(), "grace".into(), "alan".into(), "edsger".into()])
     );
-    assert!(engine.writers.queue.lock().committed.is_empty());
+    assert!(engine.writers.queue.lock().finished.is_empty());
 }
 
 #[test]
 fn one_that_is_refused_takes_no_other_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "", "grace"], |engine, name| {
         let token = Token::builder().user_name(name);
         let token = if name.is_empty() { token.build() } else { token.access_token("a").build() };
-        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
+        tests::save_token(engine, &token)
     });
-    drop(lead);
+    drop(leader);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(matches!(&results[..], [Ok(_), Err(Error::Unstorable { .. }), Ok(_)]), "{results:?}");
     assert_eq!((generation(&engine), users(&engine)), (2, vec!["ada".into(), "grace".into()]));
@@ -105,14 +105,14 @@ fn changes_that_do_not_fit_are_refused_without_writing() {
     drop(tests::create(&folder));
     let (disk, written) = counting(false);
     let engine = Arc::new(tests::open_with(&folder, disk));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6"], |engine, name| {
         let field = "x".repeat(Token::MAX_FIELD_LEN);
         let large = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
         let token = large.user_name(name).access_token("a").build();
-        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
+        tests::save_token(engine, &token)
     });
-    drop(lead);
+    drop(leader);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     let saved = results.iter().filter(|result| result.is_ok()).count();
     assert!(results[saved..].iter().all(|result| matches!(result, Err(Error::FileTooLarge { .. }))), "{results:?}");
@@ -126,14 +126,14 @@ fn changes_that_do_not_fit_are_refused_without_writing() {
 fn change_after_one_that_does_not_fit_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6", "small"], |engine, name| {
         let field = "x".repeat(if name == "small" { 1 } else { Token::MAX_FIELD_LEN });
         let token = ["a", "b", "c"].iter().fold(Token::builder(), |token, name| token.attribute(*name, &*field));
         let token = token.user_name(name).access_token("a").build();
-        engine.write(move |changes| changes.namespace("").save(&token))?.confirmed(|_| None)
+        tests::save_token(engine, &token)
     });
-    drop(lead);
+    drop(leader);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(matches!(results[..], [.., Err(Error::FileTooLarge { .. }), Ok(_)]), "{results:?}");
     let saved = results.iter().filter(|result| result.is_ok()).count();
@@ -146,9 +146,9 @@ fn failing_disk_is_tried_once_for_a_group() {
     drop(tests::create(&folder));
     let (disk, written) = counting(true);
     let engine = Arc::new(tests::open_with(&folder, disk));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
-    drop(lead);
+    drop(leader);
     for thread in threads {
         match thread.join().unwrap() {
             Err(Error::Io { path, cause, .. }) => {
@@ -166,37 +166,29 @@ fn failing_disk_is_tried_once_for_a_group() {
 fn threads_lead_in_the_order_they_came() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Arc::new(tests::create(&folder));
-    let lead = engine.writers.lead(&now()).unwrap();
-    let order = Arc::new(Mutex::new(Vec::new()));
+    let leader = engine.writers.lead(&now()).unwrap();
     let alone = {
-        let (engine, order) = (engine.clone(), order.clone());
+        let engine = engine.clone();
         thread::spawn(move || {
-            let lead = engine.writers.lead(&Wait::at_most(Duration::from_secs(60), Path::new("store"))).unwrap();
-            order.lock().push("alone");
-            drop(lead);
+            let leader = engine.writers.lead(&Wait::at_most(Duration::from_secs(60), Path::new("store"))).unwrap();
+            assert!(users(&engine).is_empty(), "the save has to wait for the one who came first");
+            drop(leader);
         })
     };
     while engine.writers.queue.lock().waiting_alone.is_empty() {
         thread::yield_now();
     }
     let saving = {
-        let (engine, order) = (engine.clone(), order.clone());
-        thread::spawn(move || {
-            let noted = order.clone();
-            let made = engine.write(move |changes| {
-                noted.lock().push("save");
-                changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())
-            });
-            made.unwrap().confirmed(|_| None).unwrap();
-        })
+        let engine = engine.clone();
+        thread::spawn(move || tests::save(&engine, "ada").unwrap())
     };
     while engine.writers.waiting() == 0 {
         thread::yield_now();
     }
-    drop(lead);
+    drop(leader);
     alone.join().unwrap();
     saving.join().unwrap();
-    assert_eq!(*order.lock(), ["alone", "save"]);
+    assert_eq!(users(&engine), ["ada"]);
 }
 
 #[cfg(unix)]
@@ -220,10 +212,10 @@ fn no_save_returns_before_the_directory_is_synced() {
     for (round, is_failing) in [false, true].into_iter().enumerate() {
         hold.store(true, Ordering::SeqCst);
         fail.store(is_failing, Ordering::SeqCst);
-        let lead = engine.writers.lead(&now()).unwrap();
+        let leader = engine.writers.lead(&now()).unwrap();
         let names = [["ada", "grace", "alan"], ["edsger", "barbara", "tony"]][round];
         let threads = start(&engine, &names, tests::save);
-        drop(lead);
+        drop(leader);
         // The new file is there for all to see, and not yet known to be durable.
         let other = tests::open_with(&folder, Arc::new(crate::file::Os));
         while users(&other).len() < 3 * (round + 1) {
@@ -251,13 +243,13 @@ fn one_that_has_waited_too_long_is_never_made() {
     let mut engine = tests::create(&folder);
     engine.lock_timeout = Duration::from_millis(50);
     let engine = Arc::new(engine);
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada"], tests::save);
     for thread in threads {
         assert!(matches!(thread.join().unwrap(), Err(Error::Busy { .. })));
     }
     assert!(engine.writers.lead(&now()).is_err());
-    drop(lead);
+    drop(leader);
     tests::save(&engine, "grace").unwrap();
     assert_eq!(users(&engine), ["grace"]);
 }
@@ -288,16 +280,16 @@ fn panic_of_the_leader_is_an_error_of_its_group_only() {
         Ok(())
     }));
     let engine = Arc::new(tests::open_with(&folder, disk));
-    let lead = engine.writers.lead(&now()).unwrap();
+    let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan"], |engine, name| {
         panic::catch_unwind(panic::AssertUnwindSafe(|| tests::save(engine, name)))
     });
-    drop(lead);
+    drop(leader);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "{results:?}");
     let told = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal(_))));
     assert_eq!(results.iter().filter(told).count(), 2, "{results:?}");
     assert!(users(&engine).is_empty());
     tests::save(&engine, "edsger").unwrap();
-    assert!(engine.writers.queue.lock().committed.is_empty());
+    assert!(engine.writers.queue.lock().finished.is_empty());
 }
