@@ -2,6 +2,7 @@
 
 mod claim;
 mod commit;
+mod freshness;
 mod group;
 mod inspect;
 mod next_state;
@@ -11,32 +12,31 @@ mod transaction;
 mod version;
 
 use std::{
-    iter, mem,
+    iter,
     path::Path,
     process,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::{
     codec::{Encoding, Prelude},
     error::{Error, Result},
-    file::{Durability, Opened, Replacement, StoreFile, Wait},
-    format::{BODY_HEADER_LEN, BodyHeader, KeyTable, Parts},
-    index::Index,
+    file::{Durability, Replacement, StoreFile, Wait},
+    format::{BodyHeader, KeyTable, Parts},
     namespaces::Namespaces,
     owner::Owner,
-    secret::SecretBytes,
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
 };
+use freshness::read_all;
 use group::Writers;
 pub(crate) use inspect::{set_aside, verify_file};
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Lineage, Loaded, State, origin_of, sealed};
+use state::{Lineage, State, origin_of, sealed};
 
 /// An open store.
 #[derive(Debug)]
@@ -153,35 +153,6 @@ impl Engine {
         self.file.path()
     }
 
-    /// Looks at the rows of a namespace as any process committed them last. One call to the system shows whether they
-    /// are those in memory; if not, the newer file is loaded. Takes no lock that blocks other processes.
-    pub(crate) fn read<R>(&self, namespace: &str, look: impl FnOnce(&Index) -> R) -> Result<R> {
-        self.read_state(|state| look(&state.rows.index(namespace)))
-    }
-
-    /// The names of the namespaces that have rows, but for the default one.
-    pub(crate) fn namespaces(&self) -> Result<Vec<String>> {
-        self.read_state(|state| state.rows.listed_names())
-    }
-
-    fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
-        self.check_caller()?;
-        let state = match self.fresh_state()? {
-            Some(state) => state,
-            None => {
-                let _gate = self.gate.lock();
-                self.refresh()?;
-                self.state.read()
-            }
-        };
-        Ok(look(&state))
-    }
-
-    /// The rows of a namespace as they were committed last. Later commits leave them as they are.
-    pub(crate) fn snapshot(&self, namespace: &str) -> Result<Arc<Index>> {
-        self.read_state(|state| state.rows.index(namespace))
-    }
-
     /// Whether this handle may be used: by the process that opened it, and outside of its own transaction.
     fn check_caller(&self) -> Result<()> {
         if self.process != process::id() {
@@ -190,83 +161,11 @@ impl Engine {
         if self.transaction.is_this_thread() { Err(Error::InTransaction) } else { Ok(()) }
     }
 
-    /// What is in memory, if the file is known to be that without a look into it.
-    fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
-        let identity = self.file.identity()?;
-        let state = self.state.read();
-        let is_fresh = identity.is_some() && identity.as_ref() == state.held.identity() && state.refused.is_none();
-        Ok(is_fresh.then_some(state))
-    }
-
-    /// Looks at the newest state, behind the gate.
-    fn refreshed<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
-        let _gate = self.gate.lock();
-        self.refresh()?;
-        Ok(look(&self.state.read()))
-    }
-
     /// A wait for other writers that begins now.
     fn wait(&self) -> Wait {
         Wait::at_most(self.lock_timeout, self.path())
     }
-
-    /// Reloads the file if it is not the one in memory. To be called behind the gate.
-    fn refresh(&self) -> Result<()> {
-        if let Some(refused) = self.state.read().refused {
-            return Err(refused.error(self.path()));
-        }
-        // The times of files are coarse, so the prologue is compared even where they say that nothing has changed.
-        // Where they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
-        if let Some(state) = self.fresh_state()?
-            && state.held.starts_with(&state.prologue)?
-        {
-            return Ok(());
-        }
-        self.file.check_path()?;
-        let opened = self.file.open()?;
-        let state = self.state.read();
-        // A file without an identity is told by its prologue alone.
-        if opened.identity().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.prologue {
-            return Ok(());
-        }
-        let loaded = state.loaded();
-        drop(state);
-        let mut bytes = read_all(&opened)?;
-        let newest = self.load(&loaded, opened, &mut bytes)?;
-        let before = mem::replace(&mut *self.state.write(), newest);
-        // Once nobody waits for the newest state: all tokens are wiped.
-        drop(before);
-        Ok(())
-    }
-
-    /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
-    /// They are decrypted in place. A caller that is not behind the gate takes `loaded` before it opens the file.
-    fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
-        let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
-        let Parts { body_header, table, table_bytes, header, body } = parts;
-        let vault = if loaded.vault.bytes() == table_bytes {
-            loaded.vault.clone()
-        } else {
-            Arc::new(loaded.vault.with_table(table, table_bytes)?)
-        };
-        let newest = State::load(vault, opened, body_header, header, body)?;
-        if let Some(refused) = loaded.refuses(&newest) {
-            self.state.write().refused = Some(refused);
-            return Err(refused.error(self.path()));
-        }
-        Ok(newest)
-    }
 }
 
-/// All of a file, unless its first bytes are none of a keystore's: then no more is read.
-fn read_all(opened: &Opened) -> Result<SecretBytes> {
-    BodyHeader::parse(&opened.read_start(BODY_HEADER_LEN)?).map_err(|flaw| opened.bad(flaw))?;
-    opened.read_all()
-}
-
-#[cfg(test)]
-mod damage;
-#[cfg(all(test, unix))]
-mod power_cut;
 #[cfg(test)]
 mod tests;

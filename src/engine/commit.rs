@@ -228,6 +228,3 @@ impl Engine {
         }
     }
 }
-
-#[cfg(all(test, unix))]
-mod tests;

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Writers {
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     moved: Condvar,
 }
 
@@ -33,15 +33,15 @@ impl fmt::Debug for Writers {
 pub(super) struct Ticket(u64);
 
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     is_led: bool,
     last_ticket: u64,
     /// Changes that any leader may commit.
     waiting: BTreeMap<Ticket, Change>,
     /// Threads that wait to commit something by themselves.
-    waiting_alone: BTreeSet<Ticket>,
+    pub(super) waiting_alone: BTreeSet<Ticket>,
     /// The results of changes that a leader has committed for others.
-    finished: BTreeMap<Ticket, Result<Effect>>,
+    pub(super) finished: BTreeMap<Ticket, Result<Effect>>,
 }
 
 impl Queue {
@@ -165,6 +165,3 @@ impl Drop for Leader<'_> {
 fn abandoned() -> Error {
     Error::internal("a thread that was committing a group of changes panicked")
 }
-
-#[cfg(test)]
-mod tests;

@@ -81,14 +81,14 @@ impl Engine {
         Ok(durability)
     }
 
-    fn vault(&self) -> Result<Arc<Vault>> {
+    pub(super) fn vault(&self) -> Result<Arc<Vault>> {
         self.read_state(|state: &State| state.vault.clone())
     }
 
     /// Prepares a change of the slots, commits it, and has the keys forgotten of slots that are gone. If this handle
     /// has rekeyed the store since the change was prepared, it is prepared again. Returns the new slot, if there is
     /// one.
-    fn change_slots(&self, prepare: impl Fn(&Vault) -> Result<PreparedChange>) -> Result<Option<SlotId>> {
+    pub(super) fn change_slots(&self, prepare: impl Fn(&Vault) -> Result<PreparedChange>) -> Result<Option<SlotId>> {
         loop {
             let mut prepared = prepare(&*self.vault()?)?;
             let mut applied: Option<VaultChange> = None;
@@ -124,6 +124,3 @@ impl Engine {
 fn new_slot(changed: Option<SlotId>) -> Result<SlotId> {
     changed.ok_or_else(|| Error::internal("a change that adds a key slot added none"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -151,6 +151,3 @@ pub(super) fn sealed(vault: &Vault, header: &mut BodyHeader, encoding: &Encoding
         encoding.write(zeros, finished)
     })
 }
-
-#[cfg(test)]
-mod tests;

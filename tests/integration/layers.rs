@@ -152,13 +152,9 @@ fn sources() -> Vec<(String, String, PathBuf)> {
     fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.is_dir() && !path.ends_with("engine/tests") {
                 collect(&path, files);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !path.ends_with("tests.rs")
-                && !path.ends_with("power_cut.rs")
-                && !path.ends_with("damage.rs")
-            {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 files.push(path);
             }
         }

@@ -4,6 +4,15 @@
 //! a runtime, and is given up at the deadline of its operation. The process-wide store of `keyring-core` is the
 //! application's, and stays as it is.
 
+#[cfg_attr(all(unix, not(target_vendor = "apple"), not(target_os = "android")), path = "system/secret_service.rs")]
+#[cfg_attr(target_os = "macos", path = "system/macos.rs")]
+#[cfg_attr(windows, path = "system/windows.rs")]
+#[cfg_attr(
+    not(any(target_os = "macos", windows, all(unix, not(target_vendor = "apple"), not(target_os = "android")))),
+    path = "system/unknown.rs"
+)]
+mod native;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -156,143 +165,6 @@ fn failure(error: KeyringError, after: Duration) -> Option<KeychainFailure> {
 }
 
 type PlatformError = dyn std::error::Error + Send + Sync;
-
-#[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
-mod native {
-    use dbus_secret_service::{EncryptionType, Error as ServiceError, Item, SecretService};
-
-    use super::*;
-
-    /// For how long the bus waits for an answer, a little less than it says (2 s).
-    const NO_REPLY_AFTER: Duration = Duration::from_millis(1900);
-
-    /// The Secret Service: GNOME Keyring, KWallet, KeePassXC.
-    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
-        Ok(dbus_secret_service_keyring_store::Store::new()?)
-    }
-
-    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
-        // What people see in the list of their passwords.
-        let label = format!("{service}: key of a token store");
-        store()?.build(service, user, Some(&HashMap::from([("label", label.as_str())])))
-    }
-
-    pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
-        HashMap::from([("service", service)])
-    }
-
-    /// The secrets of all unlocked items of that name, or of one locked item, for which a person may be asked.
-    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
-        let platform = |error: ServiceError| KeyringError::PlatformFailure(Box::new(error));
-        let bus = SecretService::connect(EncryptionType::Dh).map_err(platform)?;
-        let found = bus.search_items(HashMap::from([("service", service), ("username", user)])).map_err(platform)?;
-        let items = match entries {
-            Entries::Unlocked => found.unlocked,
-            Entries::Locked(place) => found.locked.into_iter().skip(place).take(1).collect(),
-        };
-        let secret = |item: &Item<'_>| {
-            if matches!(entries, Entries::Locked(_)) {
-                item.unlock()?;
-            }
-            item.get_secret().map(SecretBytes::new)
-        };
-        items.iter().map(secret).collect::<Result<_, _>>().map_err(platform)
-    }
-
-    pub(super) fn failure(error: &PlatformError, after: Duration) -> Option<KeychainFailure> {
-        Some(match error.downcast_ref::<ServiceError>() {
-            Some(ServiceError::Locked | ServiceError::Prompt) => KeychainFailure::Locked,
-            Some(ServiceError::Dbus(error)) => match error.name() {
-                // Sooner than the bus gives up waiting: the connection was refused or has dropped.
-                Some("org.freedesktop.DBus.Error.NoReply") if after >= NO_REPLY_AFTER => return None,
-                Some("org.freedesktop.Secret.Error.IsLocked") => KeychainFailure::Locked,
-                _ => KeychainFailure::Unavailable,
-            },
-            _ => KeychainFailure::Unavailable,
-        })
-    }
-}
-
-#[cfg(target_os = "macos")]
-mod native {
-    use super::*;
-
-    /// The login keychain.
-    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
-        Ok(apple_native_keyring_store::keychain::Store::new()?)
-    }
-
-    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
-        store()?.build(service, user, None)
-    }
-
-    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
-        secrets_of(&entry(service, user)?, entries)
-    }
-
-    pub(super) fn all_of(service: &str) -> HashMap<&str, &str> {
-        HashMap::from([("service", service)])
-    }
-
-    /// It does not tell a person who refuses from a keychain that does not work.
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
-        Some(KeychainFailure::Unavailable)
-    }
-}
-
-#[cfg(windows)]
-mod native {
-    use super::*;
-
-    /// The Credential Manager.
-    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
-        Ok(windows_native_keyring_store::Store::new()?)
-    }
-
-    pub(super) fn entry(service: &str, user: &str) -> keyring_core::Result<Entry> {
-        // The default would follow the user to other machines of the domain, where the file is not.
-        store()?.build(service, user, Some(&HashMap::from([("persistence", "Local")])))
-    }
-
-    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
-        secrets_of(&entry(service, user)?, entries)
-    }
-
-    /// It searches by a pattern of names, not by service.
-    pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
-        HashMap::new()
-    }
-
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
-        Some(KeychainFailure::Unavailable)
-    }
-}
-
-#[cfg(not(any(target_os = "macos", windows, all(unix, not(target_vendor = "apple"), not(target_os = "android")))))]
-mod native {
-    use super::*;
-
-    /// None that we know.
-    pub(super) fn store() -> keyring_core::Result<Arc<CredentialStore>> {
-        Err(KeyringError::NoDefaultStore)
-    }
-
-    pub(super) fn entry(_: &str, _: &str) -> keyring_core::Result<Entry> {
-        Err(KeyringError::NoDefaultStore)
-    }
-
-    pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_core::Result<Vec<SecretBytes>> {
-        secrets_of(&entry(service, user)?, entries)
-    }
-
-    pub(super) fn all_of(_: &str) -> HashMap<&str, &str> {
-        HashMap::new()
-    }
-
-    pub(super) fn failure(_: &PlatformError, _: Duration) -> Option<KeychainFailure> {
-        Some(KeychainFailure::Unavailable)
-    }
-}
 
 #[cfg(test)]
 mod tests {

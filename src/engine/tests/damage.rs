@@ -10,10 +10,10 @@ use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use super::*;
+use super::super::*;
 use crate::{
     error::FileFlaw,
-    format::{Slot, length},
+    format::{BODY_HEADER_LEN, Slot, length},
     method::UnlockMethod,
     seal,
     secret::Key,

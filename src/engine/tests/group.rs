@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::*;
+use super::super::*;
 use crate::{
     Token,
     engine::{Engine, tests},

@@ -15,10 +15,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{tests::*, *};
+use super::*;
 use crate::{
     Token,
     file::{Access, Disk, Os},
+    index::Index,
     kdf::KdfParams,
     unlock::{Passphrase, RecoveryKey},
 };

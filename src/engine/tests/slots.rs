@@ -4,10 +4,11 @@ use std::{fs, sync::Arc, thread, time::Duration};
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{super::*, at, create, flaw, now, save, save_token, unlock};
+#[cfg(feature = "keychain")]
+use crate::unlock::Keychain;
 use crate::{
     Token,
-    engine::tests::{at, create, flaw, now, save, save_token, unlock},
     error::{FileFlaw, KeychainFailure},
     file::{Access, Os, StoreFile},
     format::{BODY_HEADER_LEN, KeyTable, Parts, Slot},
@@ -15,7 +16,7 @@ use crate::{
     kdf::{KdfParams, count},
     method::UnlockMethod,
     seal,
-    unlock::RecoveryKey,
+    unlock::{Passphrase, RecoveryKey},
 };
 
 fn recovery_key() -> Unlock {

@@ -2,16 +2,18 @@ use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
     time::SystemTime,
 };
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{super::*, at, create, delete, open, open_with, save, save_token, unlock};
 use crate::{
-    engine::tests::{at, create, delete, open, open_with, save, save_token, unlock},
     file::{Access, Call, Disk, Os, StoreFile, Watched},
+    format::length,
+    seal::WORTH_A_THREAD,
 };
 
 fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {

@@ -1,0 +1,355 @@
+use std::{fs, io, sync::Arc, thread, time::Instant};
+
+use super::{super::*, at, create, create_with, delete, flaw, now, open, open_with, save, save_token, unlock, users};
+use crate::{
+    Keystore, Token,
+    error::FileFlaw,
+    file::{Access, Call, Disk, Os, Watched},
+    format::{BODY_HEADER_LEN, length},
+    seal::WORTH_A_THREAD,
+    status::NotOffered,
+};
+
+fn generation(engine: &Engine) -> u64 {
+    engine.state.read().header.generation
+}
+
+#[test]
+fn every_function_of_a_path_refuses_an_empty_one() {
+    let unlock = unlock();
+    for refused in [
+        Keystore::open("", &unlock).map(|_| ()),
+        Keystore::create("", &unlock).map(|_| ()),
+        Keystore::open_or_create("", &unlock).map(|_| ()),
+        Keystore::open_any("", [&unlock]).map(|_| ()),
+        Keystore::verify_file("").map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(Error::EmptyPath)), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_generation_is_one_replacement_and_what_changes_nothing_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    assert_eq!(generation(&engine), 1);
+    save(&engine, "ada").unwrap();
+    save(&engine, "grace").unwrap();
+    assert_eq!(generation(&engine), 3);
+    let bytes = fs::read(at(&folder)).unwrap();
+    assert!(!delete(&engine, "none").unwrap());
+    assert!(save_token(&engine, &Token::builder().build()).is_err());
+    assert_eq!((generation(&engine), fs::read(at(&folder)).unwrap()), (3, bytes));
+}
+
+#[test]
+fn several_changes_are_one_replacement() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let both = engine.transaction(|changes| {
+        let one = changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
+        let other = changes.namespace("").save(&Token::builder().user_name("grace").access_token("a").build())?;
+        Ok([one, other])
+    });
+    assert_eq!(both.unwrap(), ["1".into(), "2".into()]);
+    assert_eq!((generation(&engine), users(&open(&folder)).unwrap()), (2, vec!["ada".to_owned(), "grace".to_owned()]));
+}
+
+#[test]
+fn a_store_that_nobody_else_wrote_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    save(&engine, "ada").unwrap();
+    let address = |engine: &Engine| {
+        engine.read("", |index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap()
+    };
+    let loaded = address(&engine);
+    assert_eq!(address(&engine), loaded);
+    save(&engine, "alan").unwrap();
+    assert_eq!(address(&engine), loaded, "nor to write to it");
+    // Written by another.
+    save(&open(&folder), "grace").unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada", "alan", "grace"]);
+    assert_ne!(address(&engine), loaded);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_read_waits_for_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let other = open(&folder);
+    let _lead = engine.writers.lead(&now()).unwrap();
+    save(&other, "ada").unwrap();
+    let _lock = other.file.lock(&now()).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    let _gate = engine.gate.lock();
+    assert_eq!(users(&engine).unwrap(), ["ada"], "what is in memory needs no gate");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_touched_is_still_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    save(&engine, "ada").unwrap();
+    let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    save(&engine, "grace").unwrap();
+    // So is one that a tool has copied back.
+    let bytes = fs::read(at(&folder)).unwrap();
+    fs::write(at(&folder), bytes).unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
+}
+
+/// The first bytes are as they were, but what follows them is not.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
+    let damages: [fn(&mut Vec<u8>); 3] = [|file| file.truncate(200), |file| file[200] ^= 1, |file| file[400] ^= 1];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = create(&folder);
+        save(&engine, "ada").unwrap();
+        let mut bytes = fs::read(at(&folder)).unwrap();
+        damage(&mut bytes);
+        fs::write(at(&folder), &bytes).unwrap();
+        for flaw in [flaw(&folder, users(&engine)), flaw(&folder, save(&engine, "grace"))] {
+            let told = matches!(flaw, FileFlaw::Truncated { .. } | FileFlaw::DamagedHeader | FileFlaw::Tampered);
+            assert!(told, "{flaw:?}");
+        }
+        assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+    }
+}
+
+/// As where two changes are so close that the times of the file are the same.
+#[cfg(unix)]
+#[test]
+fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let mut bytes = fs::read(at(&folder)).unwrap();
+    bytes[BODY_HEADER_LEN - 1] ^= 1;
+    fs::write(at(&folder), &bytes).unwrap();
+    engine.state.write().held = engine.file.open().unwrap().hold();
+    assert_eq!(flaw(&folder, save(&engine, "ada")), FileFlaw::DamagedHeader);
+    assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+}
+
+/// Else its bytes would stay on the disk until the store is closed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_file_that_was_replaced_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
+        let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
+        save_token(&engine, &token).unwrap();
+    }
+    assert!(fs::metadata(at(&folder)).unwrap().len() > length(WORTH_A_THREAD));
+    let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
+    let are_open = || {
+        let handles =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|handle| fs::read_link(handle.unwrap().path()).ok());
+        handles.filter(|file| file.as_os_str() == replaced.as_str()).count()
+    };
+    let started = Instant::now();
+    while are_open() > 0 {
+        assert!(started.elapsed() < Duration::from_secs(30), "{} are open still", are_open());
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How much this thread has read so far, where the system counts it.
+fn bytes_read() -> u64 {
+    let counts = fs::read_to_string("/proc/thread-self/io").unwrap_or_default();
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.map_or(0, |count| count.parse().unwrap())
+}
+
+/// A gibibyte of nothing.
+#[test]
+fn a_huge_file_that_is_no_keystore_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let patient = || StoreFile::existing(&at(&folder), Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
+    create(&folder);
+    let engine = Engine::open(patient(), &unlock(), Duration::ZERO).unwrap();
+    let file = fs::File::options().write(true).open(at(&folder)).unwrap();
+    file.set_len(0).unwrap();
+    file.set_len(1 << 30).unwrap();
+    let before = bytes_read();
+    assert_eq!(flaw(&folder, users(&engine)), FileFlaw::NotAKeystore);
+    assert_eq!(flaw(&folder, Engine::open(patient(), &unlock(), Duration::ZERO)), FileFlaw::NotAKeystore);
+    assert!(bytes_read() - before < 1 << 20, "{} bytes were read", bytes_read() - before);
+}
+
+#[test]
+fn a_forked_child_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = create(&folder);
+    engine.process = engine.process.wrapping_add(1);
+    assert!(matches!(users(&engine), Err(Error::Forked { .. })));
+    assert!(matches!(save(&engine, "ada"), Err(Error::Forked { .. })));
+}
+
+/// A disk that cannot sync folders any more.
+fn failing_folder_sync() -> Arc<dyn Disk> {
+    Arc::new(Watched(|call| match call {
+        Call::SyncDirectory => Err(io::Error::other("the disk is on fire")),
+        _ => Ok(()),
+    }))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    create(&folder);
+    let engine = open_with(&folder, failing_folder_sync());
+    match save(&engine, "ada") {
+        Err(Error::DurabilityUnknown { id: Some(id), .. }) => assert_eq!(id.as_str(), "1"),
+        other => panic!("expected DurabilityUnknown, got {other:?}"),
+    }
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+    assert_eq!(generation(&engine), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn creating_with_unknown_durability_leaves_a_store_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = StoreFile::new(&at(&folder), Access::Checked, 1 << 20, failing_folder_sync()).unwrap();
+    let created = Engine::create(file, &unlock(), Duration::from_secs(5));
+    assert!(matches!(created, Err(Error::DurabilityUnknown { id: None, .. })));
+    assert_eq!(users(&open(&folder)).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let len = fs::metadata(at(&folder)).unwrap().len();
+    let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
+    let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
+    save(&engine, "ada").unwrap();
+    let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
+    match save_token(&engine, &large) {
+        Err(Error::FileTooLarge { path, size, limit }) => {
+            assert_eq!((path.as_path(), size, limit), (engine.path(), len + 4096, len));
+        }
+        other => panic!("expected FileTooLarge, got {other:?}"),
+    }
+    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+}
+
+#[test]
+fn a_new_store_over_the_limit_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let len = fs::metadata(at(&folder)).unwrap().len();
+    fs::remove_file(at(&folder)).unwrap();
+    let make = |max_len| {
+        let file = StoreFile::new(&at(&folder), Access::Checked, max_len, Arc::new(Os)).unwrap();
+        Engine::create(file, &unlock(), Duration::ZERO)
+    };
+    match make(len - 1) {
+        Err(Error::FileTooLarge { size, limit, .. }) => assert_eq!((size, limit), (len, len - 1)),
+        other => panic!("expected FileTooLarge, got {other:?}"),
+    }
+    assert!(!at(&folder).exists());
+    make(len).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn file_system_without_directory_sync_is_used_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let cannot = Arc::new(Watched(|call| match call {
+        Call::SyncDirectory => Err(io::ErrorKind::InvalidInput.into()),
+        _ => Ok(()),
+    }));
+    let engine = create_with(&folder, cannot);
+    save(&engine, "ada").unwrap();
+    let status = engine.status().unwrap();
+    assert_eq!(status.not_offered, [NotOffered::DirectorySync]);
+    assert!(open(&folder).status().unwrap().not_offered.is_empty());
+}
+
+/// A retry that finds nothing left to do says that it is done, so it has to be.
+#[cfg(unix)]
+#[test]
+fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
+    let folder = tempfile::tempdir().unwrap();
+    create(&folder);
+    let failing = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let watched = failing.clone();
+    let disk = Watched(move |call| match call {
+        Call::SyncDirectory if watched.load(std::sync::atomic::Ordering::SeqCst) => Err(io::Error::other("on fire")),
+        _ => Ok(()),
+    });
+    let engine = open_with(&folder, Arc::new(disk));
+    assert!(save(&engine, "ada").is_err());
+    let delete = || delete(&engine, "1");
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
+    let touch = |seconds| {
+        let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    };
+    touch(0);
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nor because the file was read again");
+    failing.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(!delete().unwrap());
+    failing.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(!delete().unwrap(), "what is confirmed stays so");
+    touch(1);
+    assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "another writer may have made this file");
+}
+
+/// Verifying and backing up look at the file while others write, through the same handle too.
+#[test]
+fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let (loaded, opened) = (engine.state.read().loaded(), engine.file.open().unwrap());
+    save(&engine, "ada").unwrap();
+    let mut bytes = read_all(&opened).unwrap();
+    assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded.header);
+    assert_eq!(users(&engine).unwrap(), ["ada"]);
+}
+
+/// What `wait_for_change` promises: a commit of this handle is told, and others are looked for each 50 ms.
+#[test]
+fn commit_wakes_those_that_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = create(&folder);
+    let commits = || *engine.commits.lock();
+    let before = commits();
+    save(&engine, "ada").unwrap();
+    assert_eq!(commits(), before + 1);
+    engine.transaction(|changes| changes.namespace("n").save(&Token::builder().access_token("a").build())).unwrap();
+    assert_eq!(commits(), before + 2);
+    users(&engine).unwrap();
+    assert_eq!(commits(), before + 2);
+    assert!(version::BETWEEN_LOOKS <= Duration::from_millis(80));
+}
+
+/// Another program writes without the lock while a transaction is made.
+#[test]
+fn transaction_on_a_state_that_was_replaced_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(create(&folder));
+    let bytes = fs::read(at(&folder)).unwrap();
+    save(&open(&folder), "grace").unwrap();
+    let newer = fs::read(at(&folder)).unwrap();
+    fs::write(at(&folder), bytes).unwrap();
+    let refused = open(&folder).transaction(|changes| {
+        changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
+        fs::write(at(&folder), &newer).unwrap();
+        Ok(())
+    });
+    assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
+    assert_eq!(fs::read(at(&folder)).unwrap(), newer);
+}

@@ -1,0 +1,258 @@
+//! Unix: owners, modes, and links.
+
+use std::{
+    ffi::OsString,
+    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
+    io,
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::Path,
+};
+
+use rustix::fs::{Dir, Mode, OFlags};
+
+use super::Access;
+use crate::error::{Error, FileKind, FileOperation, Result, UnsafePermissions};
+
+/// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a
+/// note to the disk with the next file that is synced in the directory, while a save waits.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNNOTED: OFlags = OFlags::NOATIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const UNNOTED: OFlags = OFlags::empty();
+
+const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
+const WRITE_BY_OTHERS: u32 = 0o022;
+const WRITE_BY_ALL: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+const PRIVATE: u32 = 0o600;
+const PRIVATE_DIRECTORY: u32 = 0o700;
+const ROOT: u32 = 0;
+
+impl Access {
+    /// That a file of ours is for us alone. What a file of another user allows is for that user to decide.
+    pub(crate) fn check_readable(self, path: &Path, file: &Metadata) -> Result<()> {
+        let ours = file.uid() == rustix::process::geteuid().as_raw();
+        let mode = file.mode() & 0o7777;
+        if self.is_checked() && ours && mode & READ_OR_WRITE_BY_OTHERS != 0 {
+            return Err(refuse(path, UnsafePermissions::FileMode { mode }));
+        }
+        Ok(())
+    }
+
+    /// That replacing the file neither takes it from its owner nor parts it from its other names.
+    pub(crate) fn check_writable(self, path: &Path, file: &Metadata) -> Result<()> {
+        if self.is_checked() && file.uid() != rustix::process::geteuid().as_raw() {
+            return Err(refuse(path, UnsafePermissions::ForeignOwner { owner: file.uid() }));
+        }
+        if file.nlink() > 1 {
+            return Err(refuse(path, UnsafePermissions::HardLinked { links: file.nlink() }));
+        }
+        Ok(())
+    }
+
+    /// That a lock file is ours, and that only we can open it.
+    pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
+        self.check_owner_of_locks(path, file)?;
+        let mode = file.mode() & 0o7777;
+        if self.is_checked() && mode & READ_OR_WRITE_BY_OTHERS != 0 {
+            return Err(refuse(path, UnsafePermissions::FileMode { mode }));
+        }
+        Ok(())
+    }
+
+    /// That the directory belongs to this user or to root. A file that root creates in a user's directory, as under
+    /// `sudo`, locks that user out.
+    pub(crate) fn check_may_create(self, path: &Path, directory: &Metadata) -> Result<()> {
+        let owner = directory.uid();
+        if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
+            return Err(refuse(path, UnsafePermissions::ForeignDirectory { owner }));
+        }
+        Ok(())
+    }
+
+    /// That only we can put files into a directory of ours.
+    pub(crate) fn check_private_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
+        self.check_owner_of_locks(path, directory)?;
+        let mode = directory.mode() & 0o7777;
+        if self.is_checked() && mode & WRITE_BY_OTHERS != 0 {
+            return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
+        }
+        Ok(())
+    }
+
+    fn check_owner_of_locks(self, path: &Path, metadata: &Metadata) -> Result<()> {
+        let owner = metadata.uid();
+        if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
+            return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
+        }
+        Ok(())
+    }
+
+    /// That not everybody can put another file in place of ours.
+    pub(crate) fn check_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
+        let mode = directory.mode() & 0o7777;
+        if self.is_checked() && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
+            return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
+        }
+        Ok(())
+    }
+}
+
+/// The error for a file that could not be opened: it names the owner, if that is another user who keeps us out.
+pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
+    let owner = std::fs::symlink_metadata(path).ok().map(|file| file.uid());
+    let other = owner.filter(|owner| *owner != rustix::process::geteuid().as_raw());
+    match (cause.kind(), other) {
+        (io::ErrorKind::PermissionDenied, Some(owner)) => refuse(path, UnsafePermissions::NotOurs { owner }),
+        _ => Error::Io { operation: FileOperation::Open, path: path.to_owned(), cause },
+    }
+}
+
+/// That a new file can be put into the directory, as far as the system says so beforehand: it may be written to,
+/// and has room for a file of that length in bytes. Quotas and failing disks are not seen.
+pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
+    use rustix::{
+        fs::{AtFlags, CWD, accessat, statvfs},
+        io::Errno,
+    };
+    accessat(CWD, directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)?;
+    let disk = statvfs(directory)?;
+    let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+    // File systems without a limit on the number of files say that there are none.
+    let has_file = disk.f_files == 0 || disk.f_ffree > 0;
+    if !has_file || blocks.saturating_mul(disk.f_frsize) < len {
+        return Err(Errno::NOSPC.into());
+    }
+    Ok(())
+}
+
+/// Whether the file is mounted by itself, so that it cannot be replaced, where the system tells.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_mount_point(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_mount_point(_: &Path) -> bool {
+    false
+}
+
+fn refuse(path: &Path, what: UnsafePermissions) -> Error {
+    Error::UnsafePermissions { path: path.to_owned(), what }
+}
+
+/// Options to open a file of ours with: no link is followed, nothing is waited for, and what is made is for us
+/// alone.
+pub(crate) fn open_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.mode(PRIVATE).custom_flags(flags.bits().cast_signed());
+    options
+}
+
+/// Gives a new file of ours the mode 0600, if the umask or an access control list of the directory gave it another
+/// one.
+pub(crate) fn make_private(file: &File, access: Access) -> io::Result<()> {
+    if file.metadata()?.mode() & 0o777 == PRIVATE {
+        return Ok(());
+    }
+    match (file.set_permissions(Permissions::from_mode(PRIVATE)), access) {
+        (Err(_), Access::Unchecked) => Ok(()),
+        (set, _) => set,
+    }
+}
+
+/// Makes a directory for us alone.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path)
+}
+
+/// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it
+/// nor opens it.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// The names in a directory, as far as they can be read.
+pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |flags| rustix::fs::open(directory, flags, Mode::empty());
+    let entries = Dir::new(open(flags | UNNOTED).or_else(|_| open(flags))?)?;
+    Ok(entries.map_while(|entry| Some(OsString::from_vec(entry.ok()?.file_name().to_bytes().to_vec()))))
+}
+
+/// Nobody's open file is in the way here.
+pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    attempt()
+}
+
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+#[cfg(target_vendor = "apple")]
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    if offers_full_sync(file)? { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+#[expect(clippy::unnecessary_wraps, reason = "on macOS it may fail")]
+pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Syncs with F_FULLFSYNC, which brings the disk's own cache to the disk too; `false` where the file system does
+/// not have that. Any other failure is one of the sync, and not to be tried again.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn offers_full_sync(file: &File) -> io::Result<bool> {
+    use rustix::{
+        fs::fcntl_fullfsync,
+        io::{Errno, retry_on_intr},
+    };
+    match retry_on_intr(|| fcntl_fullfsync(file)) {
+        Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(false),
+        synced => Ok(synced.map(|()| true)?),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.mode() & 0o7777)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // What file systems and kernels answer that have no such call, and what containers answer that forbid it.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => std::fs::rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) use std::fs::rename as rename_new;
+
+pub(crate) use open_options as lock_options;
+
+/// What a path leads to that is no regular file.
+pub(crate) fn kind(metadata: &Metadata) -> FileKind {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => FileKind::Directory,
+        () if kind.is_symlink() => FileKind::SymbolicLink,
+        () if kind.is_fifo() => FileKind::Pipe,
+        () if kind.is_socket() => FileKind::Socket,
+        () => FileKind::Device,
+    }
+}
