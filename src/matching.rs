@@ -79,14 +79,19 @@
 //! # Ok::<(), tokenkeep::Error>(())
 //! ```
 
+mod merge;
+mod prune;
+
 use std::{fmt, time::SystemTime};
+
+use merge::{overlay, settle};
+pub use prune::Prune;
 
 use crate::{
     error::{Error, Result, Unstorable},
     id::{Origin, TokenId},
     secret::Secret,
-    time::Millis,
-    token::{Expiry, Fields, Stored, Token},
+    token::{Fields, Stored, Token},
 };
 
 /// What the rules ask about the stored rows. The trait is object safe.
@@ -334,86 +339,6 @@ fn of_revision<R: Rows + ?Sized>(rows: &mut R, id: Option<&TokenId>, revision: u
     if current == revision { Ok((place, row)) } else { Err(Error::Conflict { current }) }
 }
 
-/// The row with the fields that another token sets laid over it. Scopes are one field; attributes are laid over name by
-/// name; the id and what a store sets stay the row's.
-fn overlay(row: &Token, over: &Token) -> Token {
-    fn text<T: Clone>(over: &Option<T>, row: &Option<T>) -> Option<T> {
-        over.as_ref().or(row.as_ref()).cloned()
-    }
-    let (row, over) = (row.fields(), over.fields());
-    let Fields {
-        id: _,
-        user_name,
-        client_id,
-        client_secret,
-        refresh_token,
-        access_token,
-        grant_token,
-        id_token,
-        expires_at,
-        received_at,
-        refresh_expires_at,
-        rejected_at,
-        retry_at,
-        failed_refreshes,
-        redirect_url,
-        api_domain,
-        token_type,
-        scopes,
-        attributes,
-        stored: _,
-    } = over;
-    let attributes = row.attributes.iter().chain(attributes);
-    let merged = Fields {
-        id: row.id.clone(),
-        user_name: text(user_name, &row.user_name),
-        client_id: text(client_id, &row.client_id),
-        client_secret: text(client_secret, &row.client_secret),
-        refresh_token: text(refresh_token, &row.refresh_token),
-        access_token: text(access_token, &row.access_token),
-        grant_token: text(grant_token, &row.grant_token),
-        id_token: text(id_token, &row.id_token),
-        expires_at: if *expires_at == Expiry::Unset { row.expires_at } else { *expires_at },
-        received_at: received_at.or(row.received_at),
-        refresh_expires_at: refresh_expires_at.or(row.refresh_expires_at),
-        rejected_at: rejected_at.or(row.rejected_at),
-        retry_at: retry_at.or(row.retry_at),
-        failed_refreshes: if *failed_refreshes == 0 { row.failed_refreshes } else { *failed_refreshes },
-        redirect_url: text(redirect_url, &row.redirect_url),
-        api_domain: text(api_domain, &row.api_domain),
-        token_type: text(token_type, &row.token_type),
-        scopes: if scopes.is_empty() { row.scopes.clone() } else { scopes.clone() },
-        attributes: attributes.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        stored: row.stored,
-    };
-    settle(row, over, merged).into()
-}
-
-/// The result of laying a token over a row, or of putting it in the row's place, without what belonged to an access
-/// token or a refresh token that it no longer has.
-fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields {
-    // A token that was read may still have the row's time, which says nothing about its new access or refresh token.
-    let own = |over_time: Option<Millis>, row_time: Option<Millis>| {
-        over_time.filter(|time| over.stored.is_none() || Some(*time) != row_time)
-    };
-    let access_changed = result.access_token != row.access_token;
-    let refresh_changed = result.refresh_token != row.refresh_token;
-    if access_changed {
-        result.received_at = own(over.received_at, row.received_at);
-    }
-    if refresh_changed {
-        result.refresh_expires_at = own(over.refresh_expires_at, row.refresh_expires_at);
-    }
-    let new_access = access_changed && result.access_token.is_some();
-    let new_refresh = refresh_changed && result.refresh_token.is_some();
-    if new_access || new_refresh {
-        result.rejected_at = None;
-        result.retry_at = None;
-        result.failed_refreshes = 0;
-    }
-    result
-}
-
 /// The row to write: the token's own fields, with the id, the age and the next revision of the row it follows.
 fn write<R: Rows + ?Sized>(
     rows: &mut R,
@@ -436,40 +361,6 @@ fn write<R: Rows + ?Sized>(
         }
     }
     Ok(RowWrite { place, token })
-}
-
-/// Which tokens [`Keystore::prune`](crate::Keystore::prune) deletes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Prune {
-    /// Those that have an access token, which has expired, and no refresh token or an expired one. A grant token of
-    /// such a row goes with it.
-    Expired,
-    /// Those, and the ones whose refresh token the server has refused ([`Token::rejected_at`]), also while their access
-    /// token lasts.
-    ExpiredOrRejected,
-}
-
-impl Prune {
-    /// Whether a stored token is one of them at that time.
-    ///
-    /// ```
-    /// use std::time::{Duration, SystemTime};
-    /// use tokenkeep::{Prune, Token};
-    ///
-    /// let now = SystemTime::now();
-    /// let expired = Token::builder().access_token("a").expires_at(now - Duration::from_secs(1));
-    /// assert!(Prune::Expired.takes(&expired.clone().build(), now));
-    /// assert!(!Prune::Expired.takes(&expired.refresh_token("r").build(), now));
-    /// ```
-    #[must_use]
-    pub fn takes(self, token: &Token, now: SystemTime) -> bool {
-        let access_has_expired = token.access_token().is_some() && token.is_expired(now);
-        let refresh_has_expired = token.refresh_expires_at().is_some_and(|expiry| expiry <= now);
-        let cannot_be_refreshed = token.refresh_token().is_none() || refresh_has_expired;
-        let is_rejected = self == Self::ExpiredOrRejected && token.rejected_at().is_some();
-        (access_has_expired && cannot_be_refreshed) || is_rejected
-    }
 }
 
 #[cfg(test)]

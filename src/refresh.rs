@@ -7,6 +7,7 @@ mod error;
 mod finishing;
 mod held;
 mod need;
+mod row;
 mod sign_out;
 
 use std::{error::Error as StdError, future::Future, ops::ControlFlow, sync::Arc, time::SystemTime};

@@ -1,19 +1,23 @@
 //! Files that are changed field by field, by somebody who has everything but the keys.
 
+mod draft;
+
 use std::{collections::BTreeMap, num::NonZeroU8, path::Path, sync::OnceLock};
 
 use arbitrary::Arbitrary;
 
+use draft::{Draft, Field, FieldOfSlot, Number};
+
 use super::{
     recheck, table_of,
-    tables::{self, NOTE_LEN, SLOT_LEN, START_LEN, new_slot, sealed},
+    tables::{SLOT_LEN, new_slot, sealed},
     unlock,
 };
 use crate::{
     Error, External, ExternalError, ExternalKey, ExternalSlot, FileFlaw, Origin, Token, Unlock,
     codec::{Contents, Encoding},
     engine,
-    format::{BLOCK, BODY_HEADER_LEN, BodyHeader, Mark, Parts, TAG_LEN},
+    format::{BodyHeader, Mark, Parts},
     seal,
     time::Millis,
     vault::Vault,
@@ -117,21 +121,6 @@ enum Mutation {
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
-enum Number {
-    Version,
-    Zero,
-    TableLen,
-    BodyLen,
-    Features,
-    OtherZero,
-    Generation,
-    TableVersion,
-    SlotCount,
-    ZeroOfTable,
-    Revision,
-}
-
-#[derive(Debug, Clone, Copy, Arbitrary)]
 enum NumberOfSlot {
     Kind,
     Argon2Version,
@@ -142,54 +131,12 @@ enum NumberOfSlot {
     ProviderLen,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
-enum Field {
-    Generation,
-    BodySalt,
-    BodyCommitment,
-    StoreId,
-    KeyId,
-    Revision,
-    NotesSalt,
-    Notes,
-    Mac,
-    BodyHeader,
-    KeyTable,
-    Body,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
-enum FieldOfSlot {
-    Id,
-    Salt,
-    Data,
-    Commitment,
-    WrappedKey,
-    /// The start, which the wrapping key is bound to.
-    Head,
-    All,
-}
-
 /// An original and what it holds.
 struct Sample {
     draft: Draft,
     file: Vec<u8>,
     vault: Vault,
     contents: Contents,
-}
-
-/// A file, taken apart.
-#[derive(Clone)]
-struct Draft {
-    header: Vec<u8>,
-    /// Of the key table, up to its slots.
-    start: Vec<u8>,
-    slots: Vec<Vec<u8>>,
-    notes_salt: Vec<u8>,
-    notes: Vec<u8>,
-    mac: Vec<u8>,
-    check: Vec<u8>,
-    body: Vec<u8>,
 }
 
 impl Original {
@@ -293,56 +240,6 @@ impl ExternalKey for InTheClear {
     }
 }
 
-impl Draft {
-    fn of(file: &[u8]) -> Self {
-        let range = table_of(file).expect("a key table");
-        let table = &file[range.clone()];
-        let slots = tables::slots(table).expect("key slots");
-        let mut rest = &table[slots.last().map_or(START_LEN, |slot| slot.end)..];
-        let mut take = |len| {
-            let (part, after) = rest.split_at(len);
-            rest = after;
-            part.to_vec()
-        };
-        Self {
-            header: file[..BODY_HEADER_LEN].to_vec(),
-            start: table[..START_LEN].to_vec(),
-            notes_salt: take(32),
-            notes: take(slots.len() * NOTE_LEN + TAG_LEN),
-            mac: take(32),
-            check: take(32),
-            slots: slots.into_iter().map(|slot| table[slot].to_vec()).collect(),
-            body: file[range.end..].to_vec(),
-        }
-    }
-
-    fn table(&self) -> Vec<u8> {
-        let slots = self.slots.concat();
-        [&self.start[..], &slots, &self.notes_salt, &self.notes, &self.mac, &self.check].concat()
-    }
-
-    fn file(&self) -> Vec<u8> {
-        [&self.header[..], &self.table(), &self.body].concat()
-    }
-
-    /// The counts and lengths that the slots and the body ask for.
-    fn fit(&mut self) {
-        for slot in &mut self.slots {
-            let data_len = u16::try_from(slot.len() - SLOT_LEN).expect("little data");
-            slot[2..4].copy_from_slice(&data_len.to_le_bytes());
-        }
-        self.start[10..12].copy_from_slice(&u16::try_from(self.slots.len()).expect("few slots").to_le_bytes());
-        self.notes.resize(self.slots.len() * NOTE_LEN + TAG_LEN, 0);
-        let table_len = self.table().len();
-        self.header[12..16].copy_from_slice(&u32::try_from(table_len).expect("a short table").to_le_bytes());
-        // A file ends with a block.
-        let header_len = BODY_HEADER_LEN + table_len;
-        let file_len = (header_len + self.body.len()).next_multiple_of(BLOCK);
-        self.body.resize(file_len - header_len, 0);
-        self.header[16..24].copy_from_slice(&u64::try_from(self.body.len()).expect("a short file").to_le_bytes());
-    }
-}
-
 impl Change {
     fn file(&self) -> Vec<u8> {
         let mut draft = self.of.sample().draft.clone();
@@ -417,22 +314,7 @@ impl Mutation {
     /// Changes what there is to be changed.
     fn apply(&self, draft: &mut Draft) {
         match *self {
-            Self::Number { field, value } => {
-                let (part, at, len) = match field {
-                    Number::Version => (&mut draft.header, 8, 2),
-                    Number::Zero => (&mut draft.header, 10, 2),
-                    Number::TableLen => (&mut draft.header, 12, 4),
-                    Number::BodyLen => (&mut draft.header, 16, 8),
-                    Number::Features => (&mut draft.header, 24, 4),
-                    Number::OtherZero => (&mut draft.header, 28, 4),
-                    Number::Generation => (&mut draft.header, 32, 8),
-                    Number::TableVersion => (&mut draft.start, 8, 2),
-                    Number::SlotCount => (&mut draft.start, 10, 2),
-                    Number::ZeroOfTable => (&mut draft.start, 12, 4),
-                    Number::Revision => (&mut draft.start, 40, 8),
-                };
-                part[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
-            }
+            Self::Number { field, value } => field.set(value, draft),
             Self::NumberOfSlot { field, slot, value } => {
                 let (at, len) = match field {
                     NumberOfSlot::Kind => (0, 1),
@@ -503,46 +385,6 @@ impl Mutation {
 
 fn slot_of(draft: &mut Draft, number: u8) -> Option<&mut Vec<u8>> {
     draft.slots.get_mut(usize::from(number))
-}
-
-impl Field {
-    fn apply(self, from: &Draft, to: &mut Draft) {
-        let (to, from, range) = match self {
-            Self::Generation => (&mut to.header, &from.header, 32..40),
-            Self::BodySalt => (&mut to.header, &from.header, 40..72),
-            Self::BodyCommitment => (&mut to.header, &from.header, 72..104),
-            Self::StoreId => (&mut to.start, &from.start, 16..32),
-            Self::KeyId => (&mut to.start, &from.start, 32..40),
-            Self::Revision => (&mut to.start, &from.start, 40..48),
-            Self::NotesSalt => return to.notes_salt.clone_from(&from.notes_salt),
-            Self::Notes => return to.notes.clone_from(&from.notes),
-            Self::Mac => return to.mac.clone_from(&from.mac),
-            Self::BodyHeader => return to.header.clone_from(&from.header),
-            Self::KeyTable => {
-                let (header, body) = (to.header.clone(), to.body.clone());
-                *to = Draft { header, body, ..from.clone() };
-                return;
-            }
-            Self::Body => return to.body.clone_from(&from.body),
-        };
-        to[range.clone()].copy_from_slice(&from[range]);
-    }
-}
-
-impl FieldOfSlot {
-    /// Where it is in a slot of that length.
-    fn range(self, len: usize) -> std::ops::Range<usize> {
-        let data_end = len - 80;
-        match self {
-            Self::Id => 16..32,
-            Self::Salt => 32..64,
-            Self::Data => 64..data_end,
-            Self::Commitment => data_end..len - 48,
-            Self::WrappedKey => len - 48..len,
-            Self::Head => 0..data_end,
-            Self::All => 0..len,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -12,7 +11,8 @@ use super::{
     Answer, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason,
     error::Unsaved,
     held::Held,
-    need::{LONGEST_BACK_OFF, Verdict, less_thousandths},
+    need::{LONGEST_BACK_OFF, Verdict},
+    row::{BACK_OFFS, own_back_off, refreshed},
 };
 use crate::{
     error::{Error, ErrorKind, Result, Unstorable},
@@ -24,8 +24,6 @@ use crate::{
 
 /// The first and the longest pause between two attempts to save a new token.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// The first and the longest back-off where the server has not named one.
-const BACK_OFFS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often a change of the row is tried again because another change came first.
 const MOST_CONFLICTS: u32 = 100;
 /// How often the row is read while an earlier holder's request may still succeed.
@@ -390,48 +388,10 @@ enum Row {
     Ours(Token),
 }
 
-/// The row with the token response laid over it.
-fn refreshed(row: &Token, response: &Token) -> Token {
-    let (row, over) = (row.fields().clone(), response.fields().clone());
-    let keeps_refresh_token = over.refresh_token.is_none() || over.refresh_token == row.refresh_token;
-    let mut attributes = row.attributes;
-    attributes.extend(over.attributes);
-    Fields {
-        access_token: over.access_token,
-        refresh_token: over.refresh_token.or(row.refresh_token),
-        id_token: over.id_token.or(row.id_token),
-        expires_at: over.expires_at,
-        received_at: over.received_at,
-        refresh_expires_at: over.refresh_expires_at.or(row.refresh_expires_at.filter(|_| keeps_refresh_token)),
-        rejected_at: None,
-        retry_at: None,
-        failed_refreshes: 0,
-        api_domain: over.api_domain.or(row.api_domain),
-        token_type: over.token_type.or(row.token_type),
-        scopes: if over.scopes.is_empty() { row.scopes } else { over.scopes },
-        attributes,
-        id: row.id,
-        user_name: row.user_name,
-        client_id: row.client_id,
-        client_secret: row.client_secret,
-        grant_token: row.grant_token,
-        redirect_url: row.redirect_url,
-        stored: row.stored,
-    }
-    .into()
-}
-
 /// Whether a save may succeed a little later.
 pub(super) fn may_pass(error: &Error) -> bool {
     let kinds = [ErrorKind::System, ErrorKind::Busy, ErrorKind::Permission, ErrorKind::Incomplete, ErrorKind::Other];
     error.is_retryable() || kinds.contains(&error.kind())
-}
-
-/// One second, two, four, up to a minute, each less up to a half.
-fn own_back_off(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(6);
-    let whole = BACK_OFFS.0.saturating_mul(1 << doublings).min(BACK_OFFS.1);
-    less_thousandths(whole, RandomState::new().hash_one(failures) % 500)
 }
 
 impl fmt::Debug for Claim {
