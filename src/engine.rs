@@ -24,7 +24,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::{
     codec::{Encoding, Prelude},
     error::{Error, Result},
-    file::{Durability, Replacement, StoreFile, Wait},
+    file::{Deadline, Durability, Replacement, StoreFile},
     format::{BodyHeader, KeyTable, Parts},
     namespaces::Namespaces,
     owner::Owner,
@@ -86,18 +86,18 @@ impl Engine {
         file.check_len(header.file_len(encoding.len()))?;
         let sealed = sealed(vault, &mut header, &encoding)?;
 
-        let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
+        let lock = file.lock(&Deadline::after(lock_timeout, file.path()))?;
         let made = file.make(Some(&lock), &sealed.parts(vault.bytes()));
         if made.is_err() {
             file.leave_nothing(&lock);
         }
-        let Replacement { held, durability } = made?;
+        let Replacement { pinned, durability } = made?;
         drop(lock);
 
         let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors: Vec::new() };
         let state = State {
-            held,
-            prologue: sealed.body_header,
+            pinned,
+            body_header: sealed.body_header,
             header,
             vault: Arc::new(vault.clone()),
             rows,
@@ -129,7 +129,7 @@ impl Engine {
         let parts = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
         let Parts { body_header, table, table_bytes, header, body } = parts;
         let vault = Vault::unlock(file.path(), table, table_bytes, |table| unlock(table, file.path()))?;
-        unlocks.iter().for_each(|unlock| vault.meet(unlock));
+        unlocks.iter().for_each(|unlock| vault.remember_keeper_of(unlock));
         let state = State::load(Arc::new(vault), opened, body_header, header, body)?;
         Ok(Self::new(file, lock_timeout, state))
     }
@@ -162,8 +162,8 @@ impl Engine {
     }
 
     /// A wait for other writers that begins now.
-    fn wait(&self) -> Wait {
-        Wait::at_most(self.lock_timeout, self.path())
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.lock_timeout, self.path())
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod access;
 mod claims;
+mod deadline;
 mod disk;
 mod durability;
 mod lock;
 mod names;
-mod opened;
+mod pinned;
 mod replacement;
+mod stamp;
 
 use std::{
     fs::{self, File, Metadata},
@@ -20,17 +22,18 @@ use std::{
 };
 
 pub(crate) use access::Access;
+pub(crate) use deadline::Deadline;
 #[cfg(test)]
 pub(crate) use disk::Call;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use disk::Watched;
 pub(crate) use disk::{Disk, Os};
 pub(crate) use durability::Durability;
-use lock::Line;
-pub(crate) use lock::{Lock, Wait};
-use opened::identity;
-pub(crate) use opened::{Held, Identity, Opened};
+pub(crate) use lock::Lock;
+use lock::PendingRequest;
+pub(crate) use pinned::{OpenFile, PinnedFile};
 pub(crate) use replacement::Replacement;
+pub(crate) use stamp::FileStamp;
 
 use crate::{
     error::{Error, FileKind, FileOperation, Result},
@@ -51,7 +54,7 @@ pub(crate) struct StoreFile {
     max_len: u64,
     disk: Arc<dyn Disk>,
     /// This handle's place in the queue for the lock.
-    line: Line,
+    pending: PendingRequest,
     /// How many replacements to go before strays are looked for.
     until_sweep: AtomicU32,
 }
@@ -88,8 +91,8 @@ impl StoreFile {
         let directory = directory_of(&path).to_owned();
         // A payload says its length in 32 bits.
         let max_len = max_len.min(u32::MAX.into());
-        let (line, until_sweep) = (Line::default(), AtomicU32::new(0));
-        let file = Self { given, path, directory, access, max_len, disk, line, until_sweep };
+        let (pending, until_sweep) = (PendingRequest::default(), AtomicU32::new(0));
+        let file = Self { given, path, directory, access, max_len, disk, pending, until_sweep };
         file.check_directory()?;
         Ok(file)
     }
@@ -111,7 +114,7 @@ impl StoreFile {
     }
 
     /// Another file on the same terms, which is to be made.
-    pub(crate) fn beside(&self, path: &Path) -> Result<Self> {
+    pub(crate) fn copy_at(&self, path: &Path) -> Result<Self> {
         Self::new(path, self.access, self.max_len, self.disk.clone())
     }
 
@@ -178,7 +181,7 @@ impl StoreFile {
         self.check_path()?;
         check_regular(&self.path, &self.metadata()?)?;
         for number in 1..=MOST_SET_ASIDE {
-            let aside = names::beside(&self.path, &format!(".aside-{number}"));
+            let aside = names::sibling(&self.path, &format!(".aside-{number}"));
             if fs::symlink_metadata(&aside).is_ok() {
                 continue;
             }
@@ -196,13 +199,13 @@ impl StoreFile {
         Err(Error::AlreadyExists { path: self.path.clone() })
     }
 
-    /// The identity of the file that the given path leads to now, in one call to the system.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>> {
+    /// The stamp of the file that the given path leads to now, in one call to the system.
+    pub(crate) fn stamp(&self) -> Result<Option<FileStamp>> {
         let metadata = fs::metadata(&self.given).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(&self.given),
             _ => failed(FileOperation::ReadMetadata, &self.given)(error),
         })?;
-        Ok(identity(&metadata))
+        Ok(access::stamp_of(&metadata))
     }
 
     fn metadata(&self) -> Result<Metadata> {
@@ -213,7 +216,7 @@ impl StoreFile {
     }
 
     /// Opens the file to read it.
-    pub(crate) fn open(&self) -> Result<Opened> {
+    pub(crate) fn open(&self) -> Result<OpenFile> {
         // Before it is opened: opening a pipe or a device may wait, or do something.
         check_regular(&self.path, &self.metadata()?)?;
         let file =
@@ -227,7 +230,7 @@ impl StoreFile {
         check_regular(&self.path, &metadata)?;
         self.access.check_readable(&self.path, &metadata)?;
         self.check_len(metadata.len())?;
-        Ok(Opened::new(file, &metadata, &self.path))
+        Ok(OpenFile::new(file, &metadata, &self.path))
     }
 
     /// Looks for strays with the next replacement.
@@ -252,8 +255,8 @@ impl StoreFile {
 
     /// Syncs the bytes of a file that was loaded. After a failure the system may have dropped some of them, and would
     /// call a second try a success: only a new file helps.
-    pub(crate) fn sync_contents(&self, held: &Held) -> Result<()> {
-        let synced = match held.file() {
+    pub(crate) fn sync_contents(&self, pinned: &PinnedFile) -> Result<()> {
+        let synced = match pinned.file() {
             Some(file) => self.disk.sync(file),
             // Windows syncs only what it may write.
             None => {

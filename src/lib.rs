@@ -45,6 +45,7 @@ mod changes;
 mod index;
 mod memory_rows;
 mod namespaces;
+mod overlay;
 mod transaction;
 pub mod vault;
 

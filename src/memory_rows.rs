@@ -12,10 +12,10 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    changes::ChangeSet,
     error::{Error, Result},
     id::{Origin, TokenId},
     namespaces::Namespaces,
+    overlay::Overlay,
     owner::Owner,
     token_lock::{LockAttempt, TokenLock},
 };
@@ -79,14 +79,14 @@ impl MemoryRows {
         Ok(look(&self.rows.read()))
     }
 
-    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut ChangeSet<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Overlay<'_>) -> Result<R>) -> Result<R> {
         self.check_outside_transaction()?;
         let _writer = self.writer.lock();
         let _own = self.transaction.own();
         let before = self.rows.read().clone();
-        let mut changes = ChangeSet::new(&before);
-        let result = change(&mut changes)?;
-        let changes = changes.finish();
+        let mut overlay = Overlay::new(&before);
+        let result = change(&mut overlay)?;
+        let changes = overlay.into_changes();
         // Else applying the changes would copy the rows.
         drop(before);
         changes.apply(&mut self.rows.write());

@@ -111,7 +111,7 @@ impl Sealed {
 type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()>;
 
 /// So much work is worth the start of a thread, in bytes that are hashed or freed.
-pub(crate) const WORTH_A_THREAD: usize = 256 * 1024;
+pub(crate) const THREAD_THRESHOLD: usize = 256 * 1024;
 
 /// Seals a padded plaintext of that length, once it is written, and finishes the body header.
 pub(crate) fn seal(
@@ -146,7 +146,7 @@ fn seal_with(
 
 /// SHA-256 of what is written. If it is much, another thread hashes what is finished in the meantime.
 fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> {
-    if plaintext.len() < WORTH_A_THREAD {
+    if plaintext.len() < THREAD_THRESHOLD {
         write(plaintext, &mut |_| {})?;
         return Ok(leaving_no_trace(|| digest(&SHA256, plaintext)));
     }

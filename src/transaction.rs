@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::{
-    changes::{ChangeSet, Changes},
     error::Result,
     id::TokenId,
     matching,
     namespaces::check_name,
+    overlay::{NamespaceOverlay, Overlay},
     token::Token,
 };
 
@@ -21,13 +21,13 @@ use crate::{
 /// Use a token that was read in a transaction only there. If nothing is committed, its revision is one that the next
 /// save may have too, so that outside of the transaction it shows no conflict.
 pub struct Transaction<'t, 's> {
-    changes: &'t mut ChangeSet<'s>,
+    overlay: &'t mut Overlay<'s>,
     namespace: Box<str>,
 }
 
 impl<'t, 's> Transaction<'t, 's> {
-    pub(crate) fn new(changes: &'t mut ChangeSet<'s>) -> Self {
-        Self { changes, namespace: Box::default() }
+    pub(crate) fn new(overlay: &'t mut Overlay<'s>) -> Self {
+        Self { overlay, namespace: Box::default() }
     }
 
     /// The same transaction in the namespace of that name, which does not depend on the one that this is in.
@@ -37,17 +37,17 @@ impl<'t, 's> Transaction<'t, 's> {
     /// [`TooLarge`](crate::Error::TooLarge) for a name of more than 256 bytes.
     pub fn namespace(&mut self, name: &str) -> Result<Transaction<'_, 's>> {
         check_name(name)?;
-        Ok(Transaction { changes: self.changes, namespace: name.into() })
+        Ok(Transaction { overlay: self.overlay, namespace: name.into() })
     }
 
     /// The names of the namespaces that have tokens, other than the default one, in the order of their bytes.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
-        self.changes.names().into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        self.overlay.names().into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
-    fn rows(&mut self) -> Changes<'_> {
-        self.changes.namespace(&self.namespace)
+    fn rows(&mut self) -> NamespaceOverlay<'_> {
+        self.overlay.namespace(&self.namespace)
     }
 
     /// See [`TokenStore::save_token`](crate::TokenStore::save_token).

@@ -118,7 +118,7 @@ impl Vault {
     ) -> Result<Self> {
         let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(name, flaw))?;
         let vault = Self::unlock(name, table, bytes, |table| unlock(table, name))?;
-        unlocks.iter().for_each(|unlock| vault.meet(unlock));
+        unlocks.iter().for_each(|unlock| vault.remember_keeper_of(unlock));
         Ok(vault)
     }
 
@@ -225,7 +225,7 @@ impl Vault {
 
     fn slot_of(&self, unlock: &Unlock) -> Result<SlotId> {
         let opened = unlock.open_slot(&self.table, &self.name)?;
-        self.meet(unlock);
+        self.remember_keeper_of(unlock);
         Ok(opened.by)
     }
 
@@ -234,7 +234,7 @@ impl Vault {
     }
 
     /// Remembers where keys of slots may be.
-    pub(crate) fn meet(&self, unlock: &Unlock) {
+    pub(crate) fn remember_keeper_of(&self, unlock: &Unlock) {
         if let Some(keeper) = unlock.keeper() {
             let mut keepers = self.keepers.lock();
             match keepers.iter_mut().find(|known| known.is_same(&keeper)) {

@@ -12,14 +12,14 @@ use super::{
     group::{Leader, Role},
     next_state::NextState,
     read_all,
-    state::{Lineage, Loaded, State, sealed},
+    state::{Baseline, Lineage, State, sealed},
 };
 use crate::{
-    changes::{Change, Committable, Effect},
+    changes::{Change, ChangeSet, Effect},
     error::{Error, Result},
-    file::{Durability, Held, Lock, Replacement, Wait},
+    file::{Deadline, Durability, Lock, PinnedFile, Replacement},
     format::{BodyHeader, Mark, length},
-    seal::{Sealed, WORTH_A_THREAD},
+    seal::{Sealed, THREAD_THRESHOLD},
     vault::Vault,
 };
 
@@ -31,10 +31,10 @@ struct SealedState {
     sealed: Sealed,
     header: BodyHeader,
     vault: Arc<Vault>,
-    changes: Committable,
+    changes: ChangeSet,
     ancestors: Vec<Mark>,
     /// What it replaces: the open file, and what that holds.
-    replaces: (Held, Loaded),
+    replaces: (PinnedFile, Baseline),
 }
 
 impl Engine {
@@ -43,24 +43,24 @@ impl Engine {
     /// be made twice.
     pub(crate) fn commit(&self, change: Change) -> Result<Effect> {
         self.check_caller()?;
-        let wait = self.wait();
+        let deadline = self.deadline();
         let ticket = self.writers.enqueue(change);
-        match self.writers.wait_for_turn(ticket, &wait)? {
-            Role::Leader(leader) => self.commit_waiting(leader, &wait),
+        match self.writers.wait_for_turn(ticket, &deadline)? {
+            Role::Leader(leader) => self.commit_waiting(leader, &deadline),
             Role::Follower(result) => result,
         }
     }
 
     /// Commits all changes that wait, and returns the result of the leader's own.
-    fn commit_waiting(&self, mut leader: Leader<'_>, wait: &Wait) -> Result<Effect> {
-        let lock = self.lock(wait)?;
+    fn commit_waiting(&self, mut leader: Leader<'_>, deadline: &Deadline) -> Result<Effect> {
+        let lock = self.lock(deadline)?;
         let changes = leader.take_group();
-        let committed = self.commit_group(&changes, &lock, wait);
+        let committed = self.commit_group(&changes, &lock, deadline);
         leader.hand_out(committed)
     }
 
     /// Makes the changes of a group, one after the other, and commits them as one. Returns the result of each.
-    fn commit_group(&self, changes: &[Change], lock: &Lock, wait: &Wait) -> Result<Vec<Result<Effect>>> {
+    fn commit_group(&self, changes: &[Change], lock: &Lock, deadline: &Deadline) -> Result<Vec<Result<Effect>>> {
         let _gate = self.gate.lock();
         self.refresh()?;
         let state = self.state.read();
@@ -68,7 +68,7 @@ impl Engine {
         let made = self.make_group(changes, &mut next)?;
         let sealed = self.seal(&state, next);
         drop(state);
-        let committed = sealed.and_then(|sealed| self.put_in_place(sealed, lock, wait));
+        let committed = sealed.and_then(|sealed| self.put_in_place(sealed, lock, deadline));
         let confirmed = |effect: Effect| match &committed {
             Ok(durability) => durability.confirm(effect.saved_id()).map(|()| effect),
             Err(error) => Err(error.again()),
@@ -109,17 +109,17 @@ impl Engine {
         change: impl FnOnce(&mut NextState<'_>) -> Result<R>,
     ) -> Result<(R, Durability)> {
         self.check_caller()?;
-        let wait = self.wait();
-        let _leader = self.writers.lead(&wait)?;
-        let lock = self.lock(&wait)?;
-        self.commit_under(&lock, &wait, change)
+        let deadline = self.deadline();
+        let _leader = self.writers.lead(&deadline)?;
+        let lock = self.lock(&deadline)?;
+        self.commit_under(&lock, &deadline, change)
     }
 
     /// Commits a change by itself under the lock.
     pub(super) fn commit_under<R>(
         &self,
         lock: &Lock,
-        wait: &Wait,
+        deadline: &Deadline,
         change: impl FnOnce(&mut NextState<'_>) -> Result<R>,
     ) -> Result<(R, Durability)> {
         let _gate = self.gate.lock();
@@ -129,16 +129,16 @@ impl Engine {
         let value = change(&mut next)?;
         let sealed = self.seal(&state, next)?;
         drop(state);
-        let durability = self.put_in_place(sealed, lock, wait)?;
+        let durability = self.put_in_place(sealed, lock, deadline)?;
         Ok((value, durability))
     }
 
     /// Locks the file against other writers.
-    pub(super) fn lock(&self, wait: &Wait) -> Result<Lock> {
+    pub(super) fn lock(&self, deadline: &Deadline) -> Result<Lock> {
         // Before a lock file of ours is put where the path no longer leads, or where another user's would be expected.
         self.file.check_path()?;
         self.file.check_writable()?;
-        self.file.lock(wait)
+        self.file.lock(deadline)
     }
 
     /// Seals the next state; `None` if the file has it, with its bytes on the disk.
@@ -146,7 +146,7 @@ impl Engine {
         if next.is_empty(state) {
             self.file.check_path()?;
             // One whose bytes cannot be synced has to be written again.
-            if state.is_synced || self.file.sync_contents(&state.held).is_ok() {
+            if state.is_synced || self.file.sync_contents(&state.pinned).is_ok() {
                 return Ok(None);
             }
         }
@@ -156,25 +156,25 @@ impl Engine {
         let sealed = sealed(&next.vault, &mut header, &encoding)?;
         drop(encoding);
         let NextState { rows, ancestors, vault, generation: _ } = next;
-        let replaces = (state.held.duplicate()?, state.loaded());
-        Ok(Some(SealedState { sealed, header, vault, changes: rows.finish(), ancestors, replaces }))
+        let replaces = (state.pinned.duplicate()?, state.baseline());
+        Ok(Some(SealedState { sealed, header, vault, changes: rows.into_changes(), ancestors, replaces }))
     }
 
     /// Puts the state in place of the file, and then of the state in memory. `None`: the file has it.
-    fn put_in_place(&self, sealed: Option<SealedState>, lock: &Lock, wait: &Wait) -> Result<Durability> {
+    fn put_in_place(&self, sealed: Option<SealedState>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
         let Some(sealed_state) = sealed else { return Ok(self.sync_name()) };
-        let SealedState { sealed, header, vault, changes, ancestors, replaces: (mut opened, loaded) } = sealed_state;
+        let SealedState { sealed, header, vault, changes, ancestors, replaces: (mut opened, baseline) } = sealed_state;
         let mut prepared = self.file.prepare(Some(lock), &sealed.parts(vault.bytes()))?;
         let mut may_repeat = true;
-        let Replacement { held, durability } = loop {
+        let Replacement { pinned, durability } = loop {
             match prepared.replace(lock, &opened) {
                 // A program may have changed the times of the file and nothing else.
                 Err(changed @ Error::ChangedMeanwhile { .. })
                     if may_repeat && lock.is_at_its_path() && prepared.is_there() =>
                 {
-                    thread::sleep(BETWEEN_ATTEMPTS.min(wait.left()));
-                    opened = self.reopen(&loaded)?.ok_or(changed)?;
-                    may_repeat = !wait.left().is_zero();
+                    thread::sleep(BETWEEN_ATTEMPTS.min(deadline.left()));
+                    opened = self.reopen(&baseline)?.ok_or(changed)?;
+                    may_repeat = !deadline.left().is_zero();
                 }
                 replacement => break replacement?,
             }
@@ -182,10 +182,10 @@ impl Engine {
         let mark = header.mark(&sealed.tag);
         let mut state = self.state.write();
         changes.apply(&mut state.rows);
-        state.prologue = sealed.body_header;
+        state.body_header = sealed.body_header;
         state.is_synced = durability.is_synced();
         (state.header, state.vault, state.lineage) = (header, vault, Lineage { mark, ancestors });
-        let replaced = mem::replace(&mut state.held, held);
+        let replaced = mem::replace(&mut state.pinned, pinned);
         drop((state, opened));
         self.notify_of_commit();
         self.close(replaced);
@@ -204,18 +204,18 @@ impl Engine {
 
     /// The file as it is now, if it holds the loaded state. The rows in memory stay as they are: changes refer to their
     /// places.
-    fn reopen(&self, loaded: &Loaded) -> Result<Option<Held>> {
+    fn reopen(&self, baseline: &Baseline) -> Result<Option<PinnedFile>> {
         let opened = self.file.open()?;
         let mut bytes = read_all(&opened)?;
-        let found = self.load(loaded, opened, &mut bytes)?;
-        Ok((found.header == loaded.header).then_some(found.held))
+        let found = self.load(baseline, opened, &mut bytes)?;
+        Ok((found.header == baseline.header).then_some(found.pinned))
     }
 
     /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as
     /// long as writing them did. So a thread closes a large file, unless one is still at it: then this thread does. (A
     /// forked child has no such thread, so nothing here waits for one.)
-    fn close(&self, replaced: Held) {
-        if replaced.len() < length(WORTH_A_THREAD) || self.is_closing.swap(true, Ordering::SeqCst) {
+    fn close(&self, replaced: PinnedFile) {
+        if replaced.len() < length(THREAD_THRESHOLD) || self.is_closing.swap(true, Ordering::SeqCst) {
             return;
         }
         let is_closing = self.is_closing.clone();

@@ -6,11 +6,11 @@ use parking_lot::RwLockReadGuard;
 
 use super::{
     Engine,
-    state::{Loaded, State},
+    state::{Baseline, State},
 };
 use crate::{
     error::Result,
-    file::Opened,
+    file::OpenFile,
     format::{BODY_HEADER_LEN, BodyHeader, Parts},
     index::Index,
     secret::SecretBytes,
@@ -48,9 +48,9 @@ impl Engine {
 
     /// What is in memory, if the file is known to be that without a look into it.
     fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
-        let identity = self.file.identity()?;
+        let stamp = self.file.stamp()?;
         let state = self.state.read();
-        let is_fresh = identity.is_some() && identity.as_ref() == state.held.identity() && state.refused.is_none();
+        let is_fresh = stamp.is_some() && stamp.as_ref() == state.pinned.stamp() && state.refused.is_none();
         Ok(is_fresh.then_some(state))
     }
 
@@ -66,24 +66,25 @@ impl Engine {
         if let Some(refused) = self.state.read().refused {
             return Err(refused.error(self.path()));
         }
-        // The times of files are coarse, so the prologue is compared even where they say that nothing has changed.
-        // Where they do say so, what follows the prologue may have been changed by a tool, and all of it is looked at.
+        // The times of files are coarse, so the body header is compared even where they say that nothing has changed.
+        // Where they do say so, what follows the body header may have been changed by a tool, and all of it is looked
+        // at.
         if let Some(state) = self.fresh_state()?
-            && state.held.starts_with(&state.prologue)?
+            && state.pinned.starts_with(&state.body_header)?
         {
             return Ok(());
         }
         self.file.check_path()?;
         let opened = self.file.open()?;
         let state = self.state.read();
-        // A file without an identity is told by its prologue alone.
-        if opened.identity().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.prologue {
+        // A file without a stamp is told by its body header alone.
+        if opened.stamp().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.body_header {
             return Ok(());
         }
-        let loaded = state.loaded();
+        let baseline = state.baseline();
         drop(state);
         let mut bytes = read_all(&opened)?;
-        let newest = self.load(&loaded, opened, &mut bytes)?;
+        let newest = self.load(&baseline, opened, &mut bytes)?;
         let before = mem::replace(&mut *self.state.write(), newest);
         // Once nobody waits for the newest state: all tokens are wiped.
         drop(before);
@@ -91,17 +92,17 @@ impl Engine {
     }
 
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
-    /// They are decrypted in place. A caller that is not behind the gate takes `loaded` before it opens the file.
-    pub(super) fn load(&self, loaded: &Loaded, opened: Opened, bytes: &mut [u8]) -> Result<State> {
+    /// They are decrypted in place. A caller that is not behind the gate takes `baseline` before it opens the file.
+    pub(super) fn load(&self, baseline: &Baseline, opened: OpenFile, bytes: &mut [u8]) -> Result<State> {
         let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
         let Parts { body_header, table, table_bytes, header, body } = parts;
-        let vault = if loaded.vault.bytes() == table_bytes {
-            loaded.vault.clone()
+        let vault = if baseline.vault.bytes() == table_bytes {
+            baseline.vault.clone()
         } else {
-            Arc::new(loaded.vault.with_table(table, table_bytes)?)
+            Arc::new(baseline.vault.with_table(table, table_bytes)?)
         };
         let newest = State::load(vault, opened, body_header, header, body)?;
-        if let Some(refused) = loaded.refuses(&newest) {
+        if let Some(refused) = baseline.refuses(&newest) {
             self.state.write().refused = Some(refused);
             return Err(refused.error(self.path()));
         }
@@ -110,7 +111,7 @@ impl Engine {
 }
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.
-pub(super) fn read_all(opened: &Opened) -> Result<SecretBytes> {
+pub(super) fn read_all(opened: &OpenFile) -> Result<SecretBytes> {
     BodyHeader::parse(&opened.read_start(BODY_HEADER_LEN)?).map_err(|flaw| opened.bad(flaw))?;
     opened.read_all()
 }

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     changes::{Change, Effect},
     error::{Error, Result},
-    file::Wait,
+    file::Deadline,
 };
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Writers {
 
     /// Waits for the turn to write, or until a leader has committed the change of that ticket. If neither comes in
     /// time, that change is never made.
-    pub(super) fn wait_for_turn(&self, own: Ticket, wait: &Wait) -> Result<Role<'_>> {
+    pub(super) fn wait_for_turn(&self, own: Ticket, deadline: &Deadline) -> Result<Role<'_>> {
         let mut queue = self.queue.lock();
         loop {
             if let Some(result) = queue.finished.remove(&own) {
@@ -95,27 +95,27 @@ impl Writers {
                 queue.is_led = true;
                 queue.waiting_alone.remove(&own);
                 return Ok(Role::Leader(Leader { writers: self, own, group: Vec::new() }));
-            } else if wait.left().is_zero() {
+            } else if deadline.left().is_zero() {
                 queue.waiting.remove(&own);
                 queue.waiting_alone.remove(&own);
                 // Another may be first now.
                 self.moved.notify_all();
-                return Err(wait.busy());
+                return Err(deadline.busy());
             } else {
-                self.moved.wait_for(&mut queue, wait.left());
+                self.moved.wait_for(&mut queue, deadline.left());
             }
         }
     }
 
     /// Waits for the turn to write something that is not in the queue.
-    pub(super) fn lead(&self, wait: &Wait) -> Result<Leader<'_>> {
+    pub(super) fn lead(&self, deadline: &Deadline) -> Result<Leader<'_>> {
         let own = {
             let mut queue = self.queue.lock();
             let own = queue.ticket();
             queue.waiting_alone.insert(own);
             own
         };
-        match self.wait_for_turn(own, wait)? {
+        match self.wait_for_turn(own, deadline)? {
             Role::Leader(leader) => Ok(leader),
             Role::Follower(_) => Err(abandoned()),
         }

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, read_all, state::Loaded};
+use super::{Engine, read_all, state::Baseline};
 use crate::{
     error::{Error, Result},
-    file::{StoreFile, Wait},
+    file::{Deadline, StoreFile},
     format::{self, Parts},
     secret::SecretBytes,
     status::{FileStatus, NotWritable, Status},
@@ -22,7 +22,7 @@ impl Engine {
 
     /// Writes a verified copy of the file.
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
-        let copy = self.file.beside(path)?;
+        let copy = self.file.copy_at(path)?;
         let bytes = self.read_verified(SecretBytes::clone)?;
         copy.make(None, &[&bytes])?.durability.confirm(None)
     }
@@ -36,22 +36,22 @@ impl Engine {
             if let Some(refused) = state.refused {
                 return Err(refused.error(self.path()));
             }
-            let loaded = state.loaded();
+            let baseline = state.baseline();
             drop(state);
             let opened = self.file.open()?;
             let mut bytes = read_all(&opened)?;
             let kept = keep(&bytes);
-            match self.load(&loaded, opened, &mut bytes) {
+            match self.load(&baseline, opened, &mut bytes) {
                 // Perhaps by this very handle, which changes what is in memory after the file.
-                Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&loaded) => {}
+                Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&baseline) => {}
                 loaded => return loaded.map(|_| kept),
             }
         }
     }
 
-    fn is_rekeyed_since(&self, loaded: &Loaded) -> bool {
+    fn is_rekeyed_since(&self, baseline: &Baseline) -> bool {
         let _gate = self.gate.lock();
-        self.state.read().vault.key_id() != loaded.vault.key_id()
+        self.state.read().vault.key_id() != baseline.vault.key_id()
     }
 
     /// That a save would succeed now, as far as the system says so beforehand.
@@ -89,7 +89,7 @@ impl Engine {
 pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<PathBuf> {
     // Before a lock file of ours is put where another user's would be expected.
     file.check_writable()?;
-    let lock = file.lock(&Wait::at_most(lock_timeout, file.path()))?;
+    let lock = file.lock(&Deadline::after(lock_timeout, file.path()))?;
     let (aside, durability) = file.set_aside(&lock)?;
     durability.confirm(None)?;
     Ok(aside)

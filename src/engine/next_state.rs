@@ -4,10 +4,11 @@ use std::{iter, path::Path, sync::Arc};
 
 use super::State;
 use crate::{
-    changes::{ChangeSet, Committable},
+    changes::ChangeSet,
     codec::{Encoding, Prelude},
     error::{Error, Result},
     format::{BodyHeader, Mark},
+    overlay::Overlay,
     vault::Vault,
 };
 
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct NextState<'a> {
     pub(super) generation: u64,
-    pub(super) rows: ChangeSet<'a>,
+    pub(super) rows: Overlay<'a>,
     /// The states that are replaced, the oldest first.
     pub(super) ancestors: Vec<Mark>,
     /// That of the state, unless key slots were changed.
@@ -27,7 +28,7 @@ impl<'a> NextState<'a> {
     pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
         Ok(Self {
             generation: state.next_generation(path)?,
-            rows: ChangeSet::new(&state.rows),
+            rows: Overlay::new(&state.rows),
             ancestors: state.lineage.next_ancestors(),
             vault: state.vault.clone(),
         })
@@ -39,7 +40,7 @@ impl<'a> NextState<'a> {
     }
 
     /// Takes over changes that were made on the state with that mark.
-    pub(super) fn adopt(&mut self, changes: Committable, mark: Mark, path: &Path) -> Result<()> {
+    pub(super) fn adopt(&mut self, changes: ChangeSet, mark: Mark, path: &Path) -> Result<()> {
         if self.ancestors.last() != Some(&mark) {
             return Err(Error::ChangedMeanwhile { path: path.to_owned() });
         }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use crate::{
     codec::{self, Contents, Encoding},
     error::{Error, FileFlaw, Result},
-    file::{Held, Opened},
+    file::{OpenFile, PinnedFile},
     format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, TAG_LEN},
     id::Origin,
     namespaces::Namespaces,
@@ -16,9 +16,9 @@ use crate::{
 /// What is in memory of the file.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) held: Held,
+    pub(super) pinned: PinnedFile,
     /// The file's body header: as long as it is the same, so is the state.
-    pub(super) prologue: Vec<u8>,
+    pub(super) body_header: Vec<u8>,
     pub(super) header: BodyHeader,
     /// The store key with its key slots.
     pub(super) vault: Arc<Vault>,
@@ -73,13 +73,13 @@ impl Refused {
 }
 
 /// The state that a reloaded file is compared with.
-pub(super) struct Loaded {
+pub(super) struct Baseline {
     pub(super) vault: Arc<Vault>,
     pub(super) header: BodyHeader,
     mark: Mark,
 }
 
-impl Loaded {
+impl Baseline {
     /// Whether a handle with this state must not adopt that one, which is of the same store and key. (Its generation is
     /// authenticated by now.)
     pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
@@ -95,7 +95,7 @@ impl Loaded {
 impl State {
     pub(super) fn load(
         vault: Arc<Vault>,
-        opened: Opened,
+        opened: OpenFile,
         header: BodyHeader,
         header_bytes: &[u8],
         body: &mut [u8],
@@ -103,11 +103,11 @@ impl State {
         let mark = header.mark(body.last_chunk::<TAG_LEN>().map_or(&[], |tag| tag));
         let unsealed = unseal(&vault, &header, header_bytes, body)?;
         let Contents { next_id, ancestors, tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
-        let prologue = header_bytes.get(..BODY_HEADER_LEN).unwrap_or_default().to_vec();
+        let body_header = header_bytes.get(..BODY_HEADER_LEN).unwrap_or_default().to_vec();
         let rows = Namespaces::new(origin_of(&vault), next_id, tokens);
         Ok(Self {
-            held: opened.hold(),
-            prologue,
+            pinned: opened.pin(),
+            body_header,
             header,
             vault,
             rows,
@@ -123,8 +123,8 @@ impl State {
         next.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })
     }
 
-    pub(super) fn loaded(&self) -> Loaded {
-        Loaded { vault: self.vault.clone(), header: self.header.clone(), mark: self.lineage.mark }
+    pub(super) fn baseline(&self) -> Baseline {
+        Baseline { vault: self.vault.clone(), header: self.header.clone(), mark: self.lineage.mark }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tests of the engine share.
 //!
-//! Tests that are for Unix only need what other systems lack: files with an identity, directories that can be synced,
+//! Tests that are for Unix only need what other systems lack: files with a stamp, directories that can be synced,
 //! lock files that can be deleted while they are open, names that differ by case.
 
 #[cfg(unix)]
@@ -50,8 +50,8 @@ pub(super) fn flaw<T: std::fmt::Debug>(folder: &TempDir, result: Result<T>) -> F
 }
 
 /// No wait at all.
-pub(super) fn now() -> Wait {
-    Wait::at_most(Duration::ZERO, Path::new("store"))
+pub(super) fn now() -> Deadline {
+    Deadline::after(Duration::ZERO, Path::new("store"))
 }
 
 pub(super) fn at(folder: &TempDir) -> PathBuf {

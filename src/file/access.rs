@@ -6,7 +6,7 @@ mod platform;
 
 pub(crate) use platform::{
     check_room, is_mount_point, kind, lock_options, make_private, make_private_directory, mode, names, not_opened,
-    offers_full_sync, open_directory, open_options, patiently, rename_new, sync,
+    offers_full_sync, open_directory, open_options, patiently, rename_new, stamp_of, sync,
 };
 
 /// Whether permissions are looked at.

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::{
     Lock, StoreFile, access, failed,
     lock::try_lock,
-    names::{CLAIMS, beside},
+    names::{CLAIMS, sibling},
 };
 use crate::{
     error::{Error, FileOperation, Result},
@@ -91,7 +91,7 @@ impl StoreFile {
 
     /// The lock of that name; if another holds it, when the caller looks again.
     fn lock_or_wait(&self, name: &str) -> Result<Result<ClaimLock, Duration>> {
-        let directory = beside(&self.path, CLAIMS);
+        let directory = sibling(&self.path, CLAIMS);
         let path = directory.join(name);
         let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
         let has_directory = self.check_claims_directory(&directory)?;

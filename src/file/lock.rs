@@ -15,46 +15,22 @@ use std::{
     process,
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Identity, StoreFile, access, check_regular, failed, identity,
-    names::{LOCK, QUEUE, beside},
+    Deadline, FileStamp, StoreFile, access, check_regular, failed,
+    names::{LOCK, QUEUE, sibling},
 };
-use crate::error::{Error, FileOperation, Result};
-
-/// How long an operation on a file waits for others, all its waits together.
-#[derive(Debug)]
-pub(crate) struct Wait {
-    path: PathBuf,
-    started: Instant,
-    most: Duration,
-}
-
-impl Wait {
-    pub(crate) fn at_most(most: Duration, path: &Path) -> Self {
-        Self { path: path.to_owned(), started: Instant::now(), most }
-    }
-
-    /// What is left of it.
-    pub(crate) fn left(&self) -> Duration {
-        self.most.saturating_sub(self.started.elapsed())
-    }
-
-    /// The error when nothing is left.
-    pub(crate) fn busy(&self) -> Error {
-        Error::Busy { path: self.path.clone(), waited: self.started.elapsed() }
-    }
-}
+use crate::error::{FileOperation, Result};
 
 /// The lock, until it is dropped. A process that dies gives it up too.
 #[derive(Debug)]
 pub(crate) struct Lock {
     pub(super) file: File,
-    identity: Option<Identity>,
+    stamp: Option<FileStamp>,
     path: PathBuf,
     /// The process that opened it.
     process: u32,
@@ -64,7 +40,7 @@ pub(crate) struct Lock {
 /// that the handle's next caller goes on from there. A handle has one caller at a time: the thread that leads its
 /// writers.
 #[derive(Debug, Default)]
-pub(super) struct Line(Mutex<Option<Arc<Request>>>);
+pub(super) struct PendingRequest(Mutex<Option<Arc<Request>>>);
 
 /// The requests of handles that were dropped while they waited. The next handle of the same store goes on from there,
 /// so that a program which opens a handle for each operation does not start a thread for each.
@@ -74,15 +50,15 @@ static ABANDONED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
 /// thread stays until the process ends.
 #[derive(Debug)]
 struct Request {
-    place: Mutex<Place>,
+    progress: Mutex<Progress>,
     moved: Condvar,
     /// Of the lock file that is waited for.
-    identity: Option<Identity>,
+    stamp: Option<FileStamp>,
     path: PathBuf,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Progress {
     Waiting {
         is_wanted: bool,
     },
@@ -102,24 +78,24 @@ impl StoreFile {
     ///
     /// Once there is a store the library never renames or removes its lock file. A tool may do so, after which others
     /// lock another file than ours: the lock counts only while the path leads to the file that was locked.
-    pub(crate) fn lock(&self, wait: &Wait) -> Result<Lock> {
+    pub(crate) fn lock(&self, deadline: &Deadline) -> Result<Lock> {
         loop {
             let lock = match self.try_lock()? {
-                None if !wait.left().is_zero() => self.wait_in_line(wait)?,
+                None if !deadline.left().is_zero() => self.wait_in_queue(deadline)?,
                 lock => lock,
             };
             if let Some(lock) = lock.filter(Lock::is_at_its_path) {
                 return Ok(lock);
             }
-            if wait.left().is_zero() {
-                return Err(wait.busy());
+            if deadline.left().is_zero() {
+                return Err(deadline.busy());
             }
         }
     }
 
     /// That nobody else can hold a lock file for ever. Checks the lock files that exist.
     pub(super) fn check_lock_files(&self) -> Result<()> {
-        [LOCK, QUEUE].iter().map(|suffix| beside(&self.path, suffix)).try_for_each(|path| {
+        [LOCK, QUEUE].iter().map(|suffix| sibling(&self.path, suffix)).try_for_each(|path| {
             match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 found => self.check_lock(&path, &found.map_err(failed(FileOperation::ReadMetadata, &path))?),
@@ -131,14 +107,14 @@ impl StoreFile {
     /// that the path leads elsewhere.
     pub(crate) fn leave_nothing(&self, lock: &Lock) {
         if self.check_absent().is_ok() && lock.is_at_its_path() {
-            let _ = self.disk.remove(&beside(&self.path, QUEUE));
+            let _ = self.disk.remove(&sibling(&self.path, QUEUE));
             let _ = self.disk.remove(&lock.path);
         }
     }
 
     /// The lock, if it is free and nobody waits for it.
     fn try_lock(&self) -> Result<Option<Lock>> {
-        let lock = self.open_lock(&beside(&self.path, LOCK))?;
+        let lock = self.open_lock(&sibling(&self.path, LOCK))?;
         if !self.is_queue_empty()? {
             return Ok(None);
         }
@@ -147,20 +123,20 @@ impl StoreFile {
 
     /// The lock, if it is free.
     fn try_lock_past_queue(&self) -> Result<Option<Lock>> {
-        let lock = self.open_lock(&beside(&self.path, LOCK))?;
+        let lock = self.open_lock(&sibling(&self.path, LOCK))?;
         try_lock(|| lock.file.try_lock(), &lock.path).map(|locked| locked.then_some(lock))
     }
 
     fn is_queue_empty(&self) -> Result<bool> {
-        let Some(queue) = self.open_existing_lock(&beside(&self.path, QUEUE))? else { return Ok(true) };
+        let Some(queue) = self.open_existing_lock(&sibling(&self.path, QUEUE))? else { return Ok(true) };
         // Shared, so that two who look see no queue in each other.
         try_lock(|| queue.file.try_lock_shared(), &queue.path)
     }
 
     /// The lock, after those who came before; `None` if it was given up meanwhile.
-    fn wait_in_line(&self, wait: &Wait) -> Result<Option<Lock>> {
+    fn wait_in_queue(&self, deadline: &Deadline) -> Result<Option<Lock>> {
         let request = {
-            let mut waiting = self.line.0.lock();
+            let mut waiting = self.pending.0.lock();
             if waiting.is_none() {
                 *waiting = self.abandoned();
             }
@@ -170,9 +146,9 @@ impl StoreFile {
             waiting.clone()
         };
         match request {
-            Some(request) => request.lock(wait, || self.try_lock_past_queue()),
+            Some(request) => request.lock(deadline, || self.try_lock_past_queue()),
             None => {
-                thread::sleep(WITHOUT_THREAD.min(wait.left()));
+                thread::sleep(WITHOUT_THREAD.min(deadline.left()));
                 self.try_lock_past_queue()
             }
         }
@@ -180,7 +156,7 @@ impl StoreFile {
 
     /// A request for the lock of this store that a dropped handle has left.
     fn abandoned(&self) -> Option<Arc<Request>> {
-        let path = beside(&self.path, LOCK);
+        let path = sibling(&self.path, LOCK);
         let mut abandoned = ABANDONED.lock();
         abandoned.retain(|request| request.is_waiting());
         let place = abandoned.iter().position(|request| request.path == path)?;
@@ -189,12 +165,12 @@ impl StoreFile {
 
     /// A request; `None` if the system has no thread for it.
     fn request(&self) -> Result<Option<Arc<Request>>> {
-        let [queue, lock] = [QUEUE, LOCK].map(|suffix| self.open_lock(&beside(&self.path, suffix)));
+        let [queue, lock] = [QUEUE, LOCK].map(|suffix| self.open_lock(&sibling(&self.path, suffix)));
         let (queue, lock) = (queue?, lock?);
         let request = Arc::new(Request {
-            place: Mutex::new(Place::Waiting { is_wanted: true }),
+            progress: Mutex::new(Progress::Waiting { is_wanted: true }),
             moved: Condvar::new(),
-            identity: lock.identity.clone(),
+            stamp: lock.stamp.clone(),
             path: lock.path.clone(),
         });
         let waiting = request.clone();
@@ -258,33 +234,33 @@ impl StoreFile {
     fn checked_lock(&self, file: File, path: &Path) -> Result<Lock> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
         self.check_lock(path, &metadata)?;
-        Ok(Lock { file, identity: identity(&metadata), path: path.to_owned(), process: process::id() })
+        Ok(Lock { file, stamp: access::stamp_of(&metadata), path: path.to_owned(), process: process::id() })
     }
 }
 
 impl Request {
     /// Whether the lock at the path is still waited for.
     fn is_waiting(&self) -> bool {
-        matches!(*self.place.lock(), Place::Waiting { .. }) && leads_to(&self.path, self.identity.as_ref())
+        matches!(*self.progress.lock(), Progress::Waiting { .. }) && leads_to(&self.path, self.stamp.as_ref())
     }
 
     /// The lock, once it is ours; `None` if it was given up before this call. `look` takes the lock if it is free, past
     /// a process that is stopped at the head of the queue.
-    fn lock(&self, wait: &Wait, look: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
-        let mut place = self.place.lock();
+    fn lock(&self, deadline: &Deadline, look: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
+        let mut progress = self.progress.lock();
         loop {
-            match mem::replace(&mut *place, Place::Done) {
-                Place::First(locked) => return locked.map(Some),
-                Place::Done => return Ok(None),
-                Place::Waiting { .. } => *place = Place::Waiting { is_wanted: true },
+            match mem::replace(&mut *progress, Progress::Done) {
+                Progress::First(locked) => return locked.map(Some),
+                Progress::Done => return Ok(None),
+                Progress::Waiting { .. } => *progress = Progress::Waiting { is_wanted: true },
             }
-            let slice = BETWEEN_LOOKS.min(wait.left());
-            let has_waited = self.moved.wait_for(&mut place, slice).timed_out();
-            if has_waited && matches!(*place, Place::Waiting { .. }) {
+            let slice = BETWEEN_LOOKS.min(deadline.left());
+            let has_waited = self.moved.wait_for(&mut progress, slice).timed_out();
+            if has_waited && matches!(*progress, Progress::Waiting { .. }) {
                 let found = look();
-                if !matches!(found, Ok(None)) || wait.left().is_zero() {
-                    *place = Place::Waiting { is_wanted: false };
-                    return found?.map_or_else(|| Err(wait.busy()), |lock| Ok(Some(lock)));
+                if !matches!(found, Ok(None)) || deadline.left().is_zero() {
+                    *progress = Progress::Waiting { is_wanted: false };
+                    return found?.map_or_else(|| Err(deadline.busy()), |lock| Ok(Some(lock)));
                 }
             }
         }
@@ -292,10 +268,10 @@ impl Request {
 
     /// Hands over the lock, or gives it up.
     fn arrive(&self, locked: Result<Lock>) {
-        let mut place = self.place.lock();
-        *place = match *place {
-            Place::Waiting { is_wanted: true } => Place::First(locked),
-            _ => Place::Done,
+        let mut progress = self.progress.lock();
+        *progress = match *progress {
+            Progress::Waiting { is_wanted: true } => Progress::First(locked),
+            _ => Progress::Done,
         };
         self.moved.notify_all();
     }
@@ -325,7 +301,7 @@ pub(super) fn try_lock(lock: impl Fn() -> Result<(), TryLockError>, path: &Path)
 impl Lock {
     /// Whether it still keeps others out.
     pub(crate) fn is_at_its_path(&self) -> bool {
-        leads_to(&self.path, self.identity.as_ref())
+        leads_to(&self.path, self.stamp.as_ref())
     }
 
     /// Whether this process has opened it. A child that was forked has a copy, which it must leave alone.
@@ -335,14 +311,14 @@ impl Lock {
 }
 
 /// Whether the path of a lock file leads to the file that was opened.
-fn leads_to(path: &Path, opened: Option<&Identity>) -> bool {
-    // Where files have no identity a lock file cannot be removed while it is open (`access::lock_options`).
+fn leads_to(path: &Path, opened: Option<&FileStamp>) -> bool {
+    // Where files have no stamp a lock file cannot be removed while it is open (`access::lock_options`).
     let Some(opened) = opened else { return true };
-    let at_path = fs::symlink_metadata(path).ok().as_ref().and_then(identity);
+    let at_path = fs::symlink_metadata(path).ok().as_ref().and_then(access::stamp_of);
     at_path.is_some_and(|at_path| opened.is_same_file(&at_path))
 }
 
-impl Drop for Line {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         ABANDONED.lock().extend(self.0.get_mut().take().filter(|request| request.is_waiting()));
     }

@@ -15,7 +15,7 @@ pub(super) const QUEUE: &str = ".queue";
 pub(super) const CLAIMS: &str = ".claims";
 
 /// The path of a file beside the store.
-pub(super) fn beside(store: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling(store: &Path, suffix: &str) -> PathBuf {
     let mut path = store.to_owned().into_os_string();
     path.push(suffix);
     path.into()

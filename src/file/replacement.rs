@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Durability, Held, Lock, Opened, StoreFile, access, failed, identity,
-    names::{beside, temporary_suffix},
+    Durability, Lock, OpenFile, PinnedFile, StoreFile, access, failed,
+    names::{sibling, temporary_suffix},
     resolve_new,
 };
 use crate::error::{Error, FileOperation, Result};
@@ -28,7 +28,7 @@ pub(crate) struct Prepared<'a> {
 #[derive(Debug)]
 pub(crate) struct Replacement {
     /// The new file.
-    pub(crate) held: Held,
+    pub(crate) pinned: PinnedFile,
     pub(crate) durability: Durability,
 }
 
@@ -58,7 +58,7 @@ impl StoreFile {
         let path = &self.path;
         let directory =
             self.disk.open_directory(&self.directory).map_err(failed(FileOperation::Open, &self.directory))?;
-        let temporary = beside(path, &temporary_suffix()?);
+        let temporary = sibling(path, &temporary_suffix()?);
         let file = self.disk.create_new(&temporary).map_err(failed(FileOperation::Write, path))?;
         let mut prepared = Prepared { store: self, temporary, file: Some(file), directory };
         if let Some(file) = &mut prepared.file {
@@ -76,7 +76,7 @@ impl StoreFile {
 impl Prepared<'_> {
     /// Replaces the file, if it still is the one that was opened. Else, and if the lock does not keep others out any
     /// more, the error is [`Error::ChangedMeanwhile`], nothing was replaced, and the same call may succeed later.
-    pub(crate) fn replace(&mut self, lock: &Lock, opened: &Held) -> Result<Replacement> {
+    pub(crate) fn replace(&mut self, lock: &Lock, opened: &PinnedFile) -> Result<Replacement> {
         let store = self.store;
         // If a tool deletes the lock file, another writer may be as far as this one. Only one of the two can lock the
         // file that is to be replaced; the other one then finds another file at the path.
@@ -90,7 +90,7 @@ impl Prepared<'_> {
         store.check_path()?;
         // A writer that takes the lock cannot have changed the file. For other programs this look has to do: no system
         // renames over one particular file only. A backup program that restores times may be at work all the while.
-        let is_opened = match (identity(&store.metadata()?), opened.identity()) {
+        let is_opened = match (access::stamp_of(&store.metadata()?), opened.stamp()) {
             (Some(found), Some(opened)) => found.has_same_bytes(opened),
             (found, opened) => found.is_none() && opened.is_none(),
         };
@@ -118,10 +118,10 @@ impl Prepared<'_> {
         // At once: what another program does to the file from now on has to show.
         let opened = self.file.take().and_then(|file| {
             let metadata = file.metadata().ok()?;
-            Some(Opened::new(file, &metadata, &store.path))
+            Some(OpenFile::new(file, &metadata, &store.path))
         });
         let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
-        Replacement { held: Held::new(opened), durability: store.durability(synced) }
+        Replacement { pinned: PinnedFile::new(opened), durability: store.durability(synced) }
     }
 }
 

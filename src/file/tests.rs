@@ -1,4 +1,4 @@
-// Tests that are for Unix only need what other systems lack: files with an identity, folders that can be synced, lock
+// Tests that are for Unix only need what other systems lack: files with a stamp, folders that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{names::beside, replacement::Replacement, *};
+use super::{names::sibling, replacement::Replacement, *};
 use crate::error::UnsafePermissions;
 
 /// A disk whose nth call fails, and a count of the calls.
@@ -35,18 +35,18 @@ fn lock(file: &StoreFile) -> Lock {
     file.lock(&now()).unwrap()
 }
 
-fn wait(most: Duration) -> Wait {
-    Wait::at_most(most, Path::new("store"))
+fn after(most: Duration) -> Deadline {
+    Deadline::after(most, Path::new("store"))
 }
 
 /// No wait at all.
-fn now() -> Wait {
-    wait(Duration::ZERO)
+fn now() -> Deadline {
+    after(Duration::ZERO)
 }
 
 /// Replaces the file as it is now.
 fn replace(file: &StoreFile, parts: &[&[u8]]) -> Result<Replacement> {
-    let opened = file.open()?.hold();
+    let opened = file.open()?.pin();
     let lock = lock(file);
     file.prepare(Some(&lock), parts)?.replace(&lock, &opened)
 }
@@ -66,7 +66,7 @@ fn replacement_has_all_parts_and_leaves_nothing_beside_it() {
     let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
     assert!(replacement.durability.is_synced());
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
-    assert_eq!(file.identity().unwrap().as_ref(), replacement.held.identity());
+    assert_eq!(file.stamp().unwrap().as_ref(), replacement.pinned.stamp());
     let opened = file.open().unwrap();
     assert_eq!((&**opened.read_all().unwrap(), &*opened.read_start(3).unwrap()), (&b"new bytes"[..], &b"new"[..]));
     assert_eq!(names(folder.path()), ["store", "store.lock"]);
@@ -213,13 +213,13 @@ fn a_file_that_is_written_to_or_replaced_has_another_identity() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
-    let before = file.identity().unwrap();
-    assert_eq!(file.identity().unwrap(), before);
+    let before = file.stamp().unwrap();
+    assert_eq!(file.stamp().unwrap(), before);
     fs::write(&path, b"new").unwrap();
-    let written = file.identity().unwrap();
+    let written = file.stamp().unwrap();
     assert_ne!(written, before);
     replace(&file, &[b"new"]).unwrap();
-    assert_ne!(file.identity().unwrap(), written);
+    assert_ne!(file.stamp().unwrap(), written);
 }
 
 #[test]
@@ -227,13 +227,13 @@ fn one_writer_has_the_lock_and_others_wait_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
     let most = Duration::from_millis(50);
-    let held = file.lock(&wait(most)).unwrap();
-    match file.lock(&wait(most)) {
+    let held = file.lock(&after(most)).unwrap();
+    match file.lock(&after(most)) {
         Err(Error::Busy { path, waited }) => assert!(waited >= most && path == Path::new("store"), "{waited:?}"),
         other => panic!("expected Busy, got {other:?}"),
     }
     drop(held);
-    file.lock(&wait(most)).unwrap();
+    file.lock(&after(most)).unwrap();
 }
 
 #[cfg(unix)]
@@ -241,11 +241,11 @@ fn one_writer_has_the_lock_and_others_wait_in_time() {
 fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let lock_path = beside(file.path(), ".lock");
+    let lock_path = sibling(file.path(), ".lock");
     let held = file.lock(&now()).unwrap();
     std::thread::scope(|scope| {
         // Waits on the file that is there now, gets it when `held` is given up, and has to see that it is nobody's.
-        let waiting = scope.spawn(|| file.lock(&wait(Duration::from_secs(10))).unwrap());
+        let waiting = scope.spawn(|| file.lock(&after(Duration::from_secs(10))).unwrap());
         std::thread::sleep(Duration::from_millis(30));
         fs::remove_file(&lock_path).unwrap();
         drop(held);
@@ -261,7 +261,7 @@ fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
 fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let (lock, elsewhere) = (beside(file.path(), ".lock"), folder.path().join("elsewhere"));
+    let (lock, elsewhere) = (sibling(file.path(), ".lock"), folder.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
     assert!(matches!(file.lock(&now()), Err(Error::Io { .. })));
     assert!(!elsewhere.exists());
@@ -281,7 +281,7 @@ fn changed_access_time_is_no_other_file() {
     let lock = lock(&file);
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
     let touched = |times: fs::FileTimes| {
-        let opened = file.open().unwrap().hold();
+        let opened = file.open().unwrap().pin();
         let mut prepared = file.prepare(Some(&lock), &[b"new"]).unwrap();
         fs::File::options().append(true).open(&path).unwrap().set_times(times).unwrap();
         prepared.replace(&lock, &opened).map(|_| ())
@@ -347,8 +347,8 @@ fn writers_with_different_lock_files_do_not_replace_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = private_file(folder.path(), b"old");
     let first = existing(&path, Arc::new(Os));
-    let opened = first.open().unwrap().hold();
-    let lock_path = beside(first.path(), ".lock");
+    let opened = first.open().unwrap().pin();
+    let lock_path = sibling(first.path(), ".lock");
     let other_path = path.clone();
     let once = std::sync::atomic::AtomicBool::new(true);
     let disk = Watched(move |call| {
@@ -378,7 +378,7 @@ fn what_is_made_is_for_its_owner_alone() {
     let path = private_file(folder.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     replace(&file, &[b"new"]).unwrap();
-    for path in [&path, &beside(file.path(), ".lock")] {
+    for path in [&path, &sibling(file.path(), ".lock")] {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600, "{}", path.display());
     }
 }

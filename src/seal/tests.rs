@@ -219,7 +219,7 @@ fn repeating_generator_seals_other_plaintexts_with_other_keys() {
         header.body_salt
     };
     // Hashed by this thread, and by another one.
-    for len in [64, WORTH_A_THREAD - 4096, WORTH_A_THREAD, WORTH_A_THREAD + 64] {
+    for len in [64, THREAD_THRESHOLD - 4096, THREAD_THRESHOLD, THREAD_THRESHOLD + 64] {
         let plaintext = vec![8; len];
         let salt = hedged_salt(&key(5), BODY_SALT, &[0; 32], 7, digest(&SHA256, &plaintext).as_ref()).unwrap();
         assert_eq!(salt_of(&plaintext, 7), salt, "{len}");
@@ -234,7 +234,7 @@ fn repeating_generator_seals_other_plaintexts_with_other_keys() {
 
 #[test]
 fn a_plaintext_that_cannot_be_written_is_not_sealed() {
-    for len in [64, WORTH_A_THREAD] {
+    for len in [64, THREAD_THRESHOLD] {
         let refused = seal(&key(5), &mut header(), TABLE, len, &|_, _| Err(Error::LastSlot)).map(|_| ());
         assert!(matches!(refused, Err(Error::LastSlot)), "{len}");
     }

@@ -75,7 +75,7 @@ impl Vault {
             unlocked,
             keepers: Default::default(),
         };
-        nothing.meet(unlock);
+        nothing.remember_keeper_of(unlock);
         nothing.apply(&mut PreparedChange::new(&nothing, Edit::Add(addition), new_keys))
     }
 
@@ -134,7 +134,7 @@ impl Vault {
         new_keys: &mut NewKeys,
     ) -> Result<Addition> {
         let addition = new_keys.make(unlock, self.next_revision()?, store_key, replaced)?;
-        self.meet(unlock);
+        self.remember_keeper_of(unlock);
         Ok(addition)
     }
 

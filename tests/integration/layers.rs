@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each module with its layer and what it may import of ours. Nothing may be imported from above, or in a circle.
-const LAYERS: [(&str, u8, &[&str]); 38] = [
+const LAYERS: [(&str, u8, &[&str]); 39] = [
     ("hardening", 0, &[]),
     ("id", 0, &[]),
     ("method", 0, &[]),
@@ -33,8 +33,9 @@ const LAYERS: [(&str, u8, &[&str]); 38] = [
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
     ("namespaces", 3, &["codec", "error", "format", "id", "index", "token"]),
     ("changes", 3, &["batch", "error", "id", "index", "matching", "namespaces", "token"]),
-    ("memory_rows", 3, &["changes", "error", "id", "namespaces", "owner", "token_lock"]),
-    ("transaction", 3, &["changes", "error", "id", "matching", "namespaces", "token"]),
+    ("overlay", 3, &["batch", "changes", "error", "id", "index", "matching", "namespaces", "token"]),
+    ("memory_rows", 3, &["error", "id", "namespaces", "overlay", "owner", "token_lock"]),
+    ("transaction", 3, &["error", "id", "matching", "namespaces", "overlay", "token"]),
     (
         "vault",
         3,
@@ -65,6 +66,7 @@ const LAYERS: [(&str, u8, &[&str]); 38] = [
             "id",
             "index",
             "namespaces",
+            "overlay",
             "owner",
             "seal",
             "secret",

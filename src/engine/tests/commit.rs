@@ -13,7 +13,7 @@ use super::{super::*, at, create, delete, open, open_with, save, save_token, unl
 use crate::{
     file::{Access, Call, Disk, Os, StoreFile, Watched},
     format::length,
-    seal::WORTH_A_THREAD,
+    seal::THREAD_THRESHOLD,
 };
 
 fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {
@@ -342,7 +342,7 @@ fn closing_thread_that_never_ends_stops_no_save() {
         let token = token.build();
         save_token(&engine, &token).unwrap();
     }
-    assert!(fs::metadata(at(&directory)).unwrap().len() > length(WORTH_A_THREAD));
+    assert!(fs::metadata(at(&directory)).unwrap().len() > length(THREAD_THRESHOLD));
     assert_eq!(users(&engine).unwrap(), 3);
 }
 

@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// No wait at all.
-fn now() -> Wait {
-    Wait::at_most(Duration::ZERO, Path::new("store"))
+fn now() -> Deadline {
+    Deadline::after(Duration::ZERO, Path::new("store"))
 }
 
 /// Each of them waits to write when this returns, in the order of their names.
@@ -170,7 +170,7 @@ fn threads_lead_in_the_order_they_came() {
     let alone = {
         let engine = engine.clone();
         thread::spawn(move || {
-            let leader = engine.writers.lead(&Wait::at_most(Duration::from_secs(60), Path::new("store"))).unwrap();
+            let leader = engine.writers.lead(&Deadline::after(Duration::from_secs(60), Path::new("store"))).unwrap();
             assert!(users(&engine).is_empty(), "the save has to wait for the one who came first");
             drop(leader);
         })

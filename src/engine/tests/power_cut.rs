@@ -303,10 +303,10 @@ fn recordings() -> Vec<Recorded> {
         }),
         ("transaction", |engine| {
             let user = |name: &str| Token::builder().user_name(name).access_token("a").build();
-            let make = |changes: &mut crate::changes::ChangeSet<'_>| {
-                changes.namespace("").delete(&"1".into());
-                changes.namespace("").save(&user("grace"))?;
-                changes.namespace("google").save(&user("ada")).map(drop)
+            let make = |overlay: &mut crate::overlay::Overlay<'_>| {
+                overlay.namespace("").delete(&"1".into());
+                overlay.namespace("").save(&user("grace"))?;
+                overlay.namespace("google").save(&user("ada")).map(drop)
             };
             engine.transaction(make).unwrap();
         }),

@@ -6,7 +6,7 @@ use crate::{
     error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
     format::{BODY_HEADER_LEN, length},
-    seal::WORTH_A_THREAD,
+    seal::THREAD_THRESHOLD,
     status::NotOffered,
 };
 
@@ -132,7 +132,7 @@ fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
     let mut bytes = fs::read(at(&folder)).unwrap();
     bytes[BODY_HEADER_LEN - 1] ^= 1;
     fs::write(at(&folder), &bytes).unwrap();
-    engine.state.write().held = engine.file.open().unwrap().hold();
+    engine.state.write().pinned = engine.file.open().unwrap().pin();
     assert_eq!(flaw(&folder, save(&engine, "ada")), FileFlaw::DamagedHeader);
     assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
 }
@@ -147,7 +147,7 @@ fn a_large_file_that_was_replaced_is_closed() {
         let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
         save_token(&engine, &token).unwrap();
     }
-    assert!(fs::metadata(at(&folder)).unwrap().len() > length(WORTH_A_THREAD));
+    assert!(fs::metadata(at(&folder)).unwrap().len() > length(THREAD_THRESHOLD));
     let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
     let are_open = || {
         let handles =
@@ -313,10 +313,10 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
 fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let engine = create(&folder);
-    let (loaded, opened) = (engine.state.read().loaded(), engine.file.open().unwrap());
+    let (baseline, opened) = (engine.state.read().baseline(), engine.file.open().unwrap());
     save(&engine, "ada").unwrap();
     let mut bytes = read_all(&opened).unwrap();
-    assert_eq!(engine.load(&loaded, opened, &mut bytes).unwrap().header, loaded.header);
+    assert_eq!(engine.load(&baseline, opened, &mut bytes).unwrap().header, baseline.header);
     assert_eq!(users(&engine).unwrap(), ["ada"]);
 }
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::Access;
-use crate::error::{Error, FileKind, FileOperation, Result};
+use crate::{
+    error::{Error, FileKind, FileOperation, Result},
+    file::FileStamp,
+};
 
 pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
     Ok(fs::read_dir(directory)?.map_while(|entry| Some(entry.ok()?.file_name())))
@@ -36,6 +39,10 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
 
 pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
     Ok(true)
+}
+
+pub(crate) fn stamp_of(_: &Metadata) -> Option<FileStamp> {
+    None
 }
 
 pub(crate) fn mode(_: &Metadata) -> Option<u32> {

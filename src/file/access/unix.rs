@@ -14,7 +14,10 @@ use std::{
 use rustix::fs::{Dir, Mode, OFlags};
 
 use super::Access;
-use crate::error::{Error, FileKind, FileOperation, Result, UnsafePermissions};
+use crate::{
+    error::{Error, FileKind, FileOperation, Result, UnsafePermissions},
+    file::FileStamp,
+};
 
 /// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a
 /// note to the disk with the next file that is synced in the directory, while a save waits.
@@ -220,6 +223,17 @@ pub(crate) fn offers_full_sync(file: &File) -> io::Result<bool> {
         Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(false),
         synced => Ok(synced.map(|()| true)?),
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+pub(crate) fn stamp_of(metadata: &Metadata) -> Option<FileStamp> {
+    Some(FileStamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        len: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]

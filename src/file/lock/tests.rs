@@ -2,7 +2,7 @@ use std::{os::unix::fs::PermissionsExt, sync::atomic::AtomicUsize, time::Duratio
 
 use super::*;
 use crate::{
-    error::UnsafePermissions,
+    error::{Error, UnsafePermissions},
     file::{Access, Disk, Os},
 };
 
@@ -14,8 +14,8 @@ fn store_in(directory: &Path) -> StoreFile {
     StoreFile::existing(&path, Access::Checked, 1 << 20, Arc::new(Os)).unwrap()
 }
 
-fn wait(most: Duration) -> Wait {
-    Wait::at_most(most, Path::new("store"))
+fn after(most: Duration) -> Deadline {
+    Deadline::after(most, Path::new("store"))
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ fn writers_take_turns() {
                 ready.wait();
                 for _ in 0..TURNS {
                     let before = turns.lock().len();
-                    let lock = file.lock(&wait(LONG)).unwrap();
+                    let lock = file.lock(&after(LONG)).unwrap();
                     turns.lock().push((handle, before));
                     thread::sleep(Duration::from_millis(5));
                     drop(lock);
@@ -64,12 +64,12 @@ fn caller_that_gave_up_blocks_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let (holder, impatient, patient) =
         (store_in(directory.path()), store_in(directory.path()), store_in(directory.path()));
-    let held = holder.lock(&wait(SHORT)).unwrap();
-    assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
-    assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+    let held = holder.lock(&after(SHORT)).unwrap();
+    assert!(matches!(impatient.lock(&after(SHORT)), Err(Error::Busy { .. })));
+    assert!(matches!(impatient.lock(&after(SHORT)), Err(Error::Busy { .. })));
     drop(held);
-    drop(patient.lock(&wait(LONG)).unwrap());
-    drop(impatient.lock(&wait(LONG)).unwrap());
+    drop(patient.lock(&after(LONG)).unwrap());
+    drop(impatient.lock(&after(LONG)).unwrap());
 }
 
 /// The thread that waits for the lock is used again by the next caller of the handle.
@@ -77,16 +77,16 @@ fn caller_that_gave_up_blocks_nobody() {
 fn handle_that_waits_again_needs_no_second_thread() {
     let directory = tempfile::tempdir().unwrap();
     let (holder, impatient) = (store_in(directory.path()), store_in(directory.path()));
-    let held = holder.lock(&wait(SHORT)).unwrap();
+    let held = holder.lock(&after(SHORT)).unwrap();
     let requests: Vec<_> = (0..3)
         .map(|_| {
-            assert!(matches!(impatient.lock(&wait(SHORT)), Err(Error::Busy { .. })));
-            impatient.line.0.lock().clone().unwrap()
+            assert!(matches!(impatient.lock(&after(SHORT)), Err(Error::Busy { .. })));
+            impatient.pending.0.lock().clone().unwrap()
         })
         .collect();
     assert!(requests.iter().all(|request| Arc::ptr_eq(request, &requests[0])));
     drop(held);
-    drop(impatient.lock(&wait(LONG)).unwrap());
+    drop(impatient.lock(&after(LONG)).unwrap());
 }
 
 /// A process that is stopped while it waits holds the queue and no lock.
@@ -94,11 +94,11 @@ fn handle_that_waits_again_needs_no_second_thread() {
 fn stopped_process_in_the_queue_blocks_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let (stopped, other) = (store_in(directory.path()), store_in(directory.path()));
-    let queue = stopped.open_lock(&beside(&stopped.path, QUEUE)).unwrap();
+    let queue = stopped.open_lock(&sibling(&stopped.path, QUEUE)).unwrap();
     queue.file.lock().unwrap();
-    drop(other.lock(&wait(LONG)).unwrap());
-    drop(other.lock(&wait(LONG)).unwrap());
-    assert!(matches!(other.lock(&wait(Duration::ZERO)), Err(Error::Busy { .. })));
+    drop(other.lock(&after(LONG)).unwrap());
+    drop(other.lock(&after(LONG)).unwrap());
+    assert!(matches!(other.lock(&after(Duration::ZERO)), Err(Error::Busy { .. })));
 }
 
 /// A program opens a handle for each operation while another process holds the lock.
@@ -106,19 +106,19 @@ fn stopped_process_in_the_queue_blocks_nobody() {
 fn handles_that_wait_in_vain_share_one_thread() {
     let directory = tempfile::tempdir().unwrap();
     let holder = store_in(directory.path());
-    let held = holder.lock(&wait(SHORT)).unwrap();
+    let held = holder.lock(&after(SHORT)).unwrap();
     let waiting = || {
-        let path = beside(holder.path(), LOCK);
+        let path = sibling(holder.path(), LOCK);
         ABANDONED.lock().iter().filter(|request| request.path == path).count()
     };
     for _ in 0..5 {
         let handle = store_in(directory.path());
-        assert!(matches!(handle.lock(&wait(SHORT)), Err(Error::Busy { .. })));
+        assert!(matches!(handle.lock(&after(SHORT)), Err(Error::Busy { .. })));
         drop(handle);
         assert_eq!(waiting(), 1);
     }
     drop(held);
-    drop(store_in(directory.path()).lock(&wait(LONG)).unwrap());
+    drop(store_in(directory.path()).lock(&after(LONG)).unwrap());
 }
 
 /// A tool deletes the lock file while a handle waits: others lock a new one, and the handle has to join them.
@@ -126,14 +126,14 @@ fn handles_that_wait_in_vain_share_one_thread() {
 fn handle_that_waits_again_waits_for_the_file_at_the_path() {
     let directory = tempfile::tempdir().unwrap();
     let (holder, waiting) = (store_in(directory.path()), store_in(directory.path()));
-    let held = holder.lock(&wait(SHORT)).unwrap();
-    assert!(matches!(waiting.lock(&wait(SHORT)), Err(Error::Busy { .. })));
-    fs::remove_file(beside(holder.path(), LOCK)).unwrap();
-    fs::remove_file(beside(holder.path(), QUEUE)).unwrap();
+    let held = holder.lock(&after(SHORT)).unwrap();
+    assert!(matches!(waiting.lock(&after(SHORT)), Err(Error::Busy { .. })));
+    fs::remove_file(sibling(holder.path(), LOCK)).unwrap();
+    fs::remove_file(sibling(holder.path(), QUEUE)).unwrap();
     let newcomer = store_in(directory.path());
-    let held_now = newcomer.lock(&wait(SHORT)).unwrap();
+    let held_now = newcomer.lock(&after(SHORT)).unwrap();
     thread::scope(|scope| {
-        let waited = scope.spawn(|| waiting.lock(&wait(Duration::from_secs(10))).map(drop));
+        let waited = scope.spawn(|| waiting.lock(&after(Duration::from_secs(10))).map(drop));
         thread::sleep(SHORT);
         drop(held_now);
         waited.join().unwrap().unwrap();
@@ -145,13 +145,13 @@ fn handle_that_waits_again_waits_for_the_file_at_the_path() {
 fn lock_files_of_other_users_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = store_in(directory.path());
-    drop(file.lock(&wait(SHORT)).unwrap());
-    let (lock, queue) = (beside(file.path(), LOCK), beside(file.path(), QUEUE));
+    drop(file.lock(&after(SHORT)).unwrap());
+    let (lock, queue) = (sibling(file.path(), LOCK), sibling(file.path(), QUEUE));
     fs::write(&queue, "").unwrap();
     fs::set_permissions(&queue, fs::Permissions::from_mode(0o600)).unwrap();
     for path in [&lock, &queue] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
-        match file.lock(&wait(SHORT)) {
+        match file.lock(&after(SHORT)) {
             Err(Error::UnsafePermissions { path: named, what: UnsafePermissions::FileMode { mode: 0o666 } }) => {
                 assert_eq!(named, *path);
             }
@@ -163,7 +163,7 @@ fn lock_files_of_other_users_are_refused() {
             eprintln!("not tried, only root can: a lock file of another user");
             continue;
         }
-        match file.lock(&wait(SHORT)) {
+        match file.lock(&after(SHORT)) {
             Err(Error::UnsafePermissions { path: named, what: UnsafePermissions::ForeignLock { owner: 1234 } }) => {
                 assert_eq!(named, *path);
             }
@@ -171,7 +171,7 @@ fn lock_files_of_other_users_are_refused() {
         }
         std::os::unix::fs::chown(path, Some(0), None).unwrap();
     }
-    drop(file.lock(&wait(SHORT)).unwrap());
+    drop(file.lock(&after(SHORT)).unwrap());
 }
 
 /// The caller counts as waiting until it has the lock, so it gets the lock although others come later.
@@ -179,21 +179,21 @@ fn lock_files_of_other_users_are_refused() {
 fn first_in_line_is_served_before_newcomers() {
     let directory = tempfile::tempdir().unwrap();
     let (holder, first) = (store_in(directory.path()), store_in(directory.path()));
-    let held = holder.lock(&wait(SHORT)).unwrap();
+    let held = holder.lock(&after(SHORT)).unwrap();
     let served = AtomicUsize::new(0);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let lock = first.lock(&wait(LONG)).unwrap();
+            let lock = first.lock(&after(LONG)).unwrap();
             served.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             drop(lock);
         });
-        while first.line.0.lock().is_none() {
+        while first.pending.0.lock().is_none() {
             thread::yield_now();
         }
         // The thread behind the request has to reach the queue.
         thread::sleep(SHORT);
         drop(held);
-        drop(holder.lock(&wait(LONG)).unwrap());
+        drop(holder.lock(&after(LONG)).unwrap());
         assert_eq!(
             served.load(std::sync::atomic::Ordering::SeqCst),
             1,

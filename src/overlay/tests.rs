@@ -15,11 +15,11 @@ fn names(tokens: impl Iterator<Item = Token>) -> Vec<String> {
 /// Rows of these users, made as stores make them.
 fn rows(users: &[&str]) -> Namespaces {
     let mut rows = Namespaces::empty(shelf());
-    let mut set = ChangeSet::new(&rows);
+    let mut set = Overlay::new(&rows);
     for user in users {
         set.namespace("").save(&named(user)).unwrap();
     }
-    set.finish().apply(&mut rows);
+    set.into_changes().apply(&mut rows);
     rows
 }
 
@@ -31,7 +31,7 @@ fn tokens(rows: &Namespaces, namespace: &str) -> Vec<String> {
 fn changes_see_each_other_before_they_are_applied() {
     let mut base = rows(&["a", "b", "c", "d"]);
     let before = tokens(&base, "");
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     let mut changes = set.namespace("");
     assert!(changes.overlay.is_unchanged());
     assert!(changes.delete(&"2".into()));
@@ -51,9 +51,9 @@ fn changes_see_each_other_before_they_are_applied() {
 
     assert_eq!(tokens(&base, ""), before);
     let committable = {
-        let mut set = ChangeSet::new(&base);
+        let mut set = Overlay::new(&base);
         set.namespace("").delete(&"2".into());
-        set.finish()
+        set.into_changes()
     };
     committable.apply(&mut base);
     assert_eq!(tokens(&base, ""), ["a", "c", "d"]);
@@ -62,7 +62,7 @@ fn changes_see_each_other_before_they_are_applied() {
 #[test]
 fn deleting_all_hides_rows_and_changes_before_it() {
     let mut base = rows(&["a", "b"]);
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     let mut changes = set.namespace("");
     changes.save(&named("c")).unwrap();
     assert_eq!(changes.delete_all(), 3);
@@ -70,7 +70,7 @@ fn deleting_all_hides_rows_and_changes_before_it() {
     assert_eq!(changes.iter().count(), 0);
     assert_eq!(changes.save(&named("a")).unwrap(), "4".into());
     assert!(!set.is_empty());
-    set.finish().apply(&mut base);
+    set.into_changes().apply(&mut base);
     assert_eq!(tokens(&base, ""), ["a"]);
     assert_eq!(base.next_id(), 5);
 }
@@ -78,7 +78,7 @@ fn deleting_all_hides_rows_and_changes_before_it() {
 #[test]
 fn deleting_all_of_nothing_changes_nothing() {
     let base = Namespaces::empty(shelf());
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     assert_eq!(set.namespace("").delete_all(), 0);
     assert!(set.is_empty());
 }
@@ -86,7 +86,7 @@ fn deleting_all_of_nothing_changes_nothing() {
 #[test]
 fn the_last_number_is_chosen_and_none_after_it() {
     let base = Namespaces::new(shelf(), TokenId::LAST, BTreeMap::new());
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     let mut changes = set.namespace("");
     assert_eq!(changes.save(&named("a")).unwrap(), TokenId::chosen(TokenId::LAST));
     let refused = changes.save(&named("b"));
@@ -98,7 +98,7 @@ fn the_last_number_is_chosen_and_none_after_it() {
 #[test]
 fn namespaces_never_meet() {
     let mut base = rows(&["a", "b"]);
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     assert_eq!(set.namespace("n").save(&named("a")).unwrap(), "3".into(), "ids are unique in the store");
     assert_eq!(set.namespace("n").save(&named("c").to_builder().id("1").build()).unwrap(), "1".into());
     assert_eq!(set.names(), ["", "n"]);
@@ -108,13 +108,13 @@ fn namespaces_never_meet() {
         set.iter().map(|(name, token)| (name.to_owned(), token.user_name().unwrap().to_owned())).collect();
     let expected = [("", "a"), ("", "b"), ("n", "c")].map(|(name, user)| (name.to_owned(), user.to_owned()));
     assert_eq!(seen, expected);
-    set.finish().apply(&mut base);
+    set.into_changes().apply(&mut base);
     assert_eq!((tokens(&base, ""), tokens(&base, "n")), (vec!["a".into(), "b".into()], vec!["c".into()]));
 
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     assert_eq!(set.namespace("").delete_all(), 2);
     assert_eq!(set.names(), ["n"]);
-    set.finish().apply(&mut base);
+    set.into_changes().apply(&mut base);
     assert_eq!(base.names().collect::<Vec<_>>(), ["n"]);
     assert_eq!(base.next_id(), 4);
 }
@@ -123,25 +123,25 @@ fn namespaces_never_meet() {
 fn revision_counts_in_its_own_namespace_only() {
     let mut base = rows(&["a"]);
     let read = base.index("").tokens().remove(0);
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     // Merged like a token that was built from nothing.
     set.namespace("n").save(&read).unwrap();
     let stale = read.to_builder().access_token("newer").build();
     set.namespace("").save(&stale).unwrap();
     assert!(matches!(set.namespace("").save(&stale), Err(Error::Conflict { .. })));
-    set.finish().apply(&mut base);
+    set.into_changes().apply(&mut base);
     assert_eq!(tokens(&base, "n"), ["a"]);
 }
 
 #[test]
 fn length_of_records_is_that_of_all_namespaces() {
     let mut base = rows(&["a", "b"]);
-    let mut set = ChangeSet::new(&base);
+    let mut set = Overlay::new(&base);
     set.namespace("long name").save(&named("c")).unwrap();
     set.namespace("").delete(&"1".into());
     let expected = set.records_len();
-    set.finish().apply(&mut base);
-    assert_eq!(ChangeSet::new(&base).records_len(), expected);
+    set.into_changes().apply(&mut base);
+    assert_eq!(Overlay::new(&base).records_len(), expected);
     let of = |name: &str| crate::codec::records_len(name, &base.index(name).tokens());
     assert_eq!(expected, of("") + of("long name"));
 }

@@ -1,4 +1,4 @@
-//! A file that is open: what it holds, and how it is told from the file that may take its place.
+//! A file that is open: to be read, and then pinned while what was read of it is used.
 
 use std::{
     fs::{File, Metadata},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{access, failed};
+use super::{FileStamp, access, failed};
 use crate::{
     error::{Error, FileFlaw, FileOperation, Result},
     format::length,
@@ -15,47 +15,22 @@ use crate::{
 
 /// A file that was opened to be read.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     pub(super) file: File,
-    identity: Option<Identity>,
+    stamp: Option<FileStamp>,
     len: u64,
     path: PathBuf,
 }
 
 /// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a
-/// path that leads to that number leads to this file. `None` where files have no identity: there an open file would
+/// path that leads to that number leads to this file. `None` where files have no stamp: there an open file would
 /// only be in the way of its own replacement.
 #[derive(Debug)]
-pub(crate) struct Held(Option<Opened>);
+pub(crate) struct PinnedFile(Option<OpenFile>);
 
-/// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from
-/// outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    /// Whether both are of one file, be it in different states.
-    pub(super) fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Whether both are of one file with the same bytes. Who writes to a file changes the time of its last
-    /// modification; who changes its mode, its owner or the time of its last access changes only `changed`.
-    pub(super) fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { device, inode, len, modified, changed: _ } = self;
-        (device, inode, len, modified) == (&other.device, &other.inode, &other.len, &other.modified)
-    }
-}
-
-impl Opened {
+impl OpenFile {
     pub(super) fn new(file: File, metadata: &Metadata, path: &Path) -> Self {
-        Self { file, identity: identity(metadata), len: metadata.len(), path: path.to_owned() }
+        Self { file, stamp: access::stamp_of(metadata), len: metadata.len(), path: path.to_owned() }
     }
 
     /// The first bytes, at most that many.
@@ -81,8 +56,8 @@ impl Opened {
         Ok(bytes)
     }
 
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+    pub(crate) fn stamp(&self) -> Option<&FileStamp> {
+        self.stamp.as_ref()
     }
 
     /// The error for a file that cannot be used as it is.
@@ -91,8 +66,8 @@ impl Opened {
     }
 
     /// Keeps the file, for as long as what was read of it is used.
-    pub(crate) fn hold(self) -> Held {
-        Held::new(Some(self))
+    pub(crate) fn pin(self) -> PinnedFile {
+        PinnedFile::new(Some(self))
     }
 
     /// The file's permission bits, where it has them.
@@ -105,13 +80,13 @@ impl Opened {
     }
 }
 
-impl Held {
-    pub(super) fn new(opened: Option<Opened>) -> Self {
-        Self(opened.filter(|opened| opened.identity.is_some()))
+impl PinnedFile {
+    pub(super) fn new(opened: Option<OpenFile>) -> Self {
+        Self(opened.filter(|opened| opened.stamp.is_some()))
     }
 
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.0.as_ref().and_then(Opened::identity)
+    pub(crate) fn stamp(&self) -> Option<&FileStamp> {
+        self.0.as_ref().and_then(OpenFile::stamp)
     }
 
     /// Whether these still are the first bytes of the file, if it is held.
@@ -121,9 +96,9 @@ impl Held {
 
     /// The same file with another handle. A lock that is taken through either handle is held by both.
     pub(crate) fn duplicate(&self) -> Result<Self> {
-        let duplicate = |opened: &Opened| {
+        let duplicate = |opened: &OpenFile| {
             let file = opened.file.try_clone().map_err(failed(FileOperation::Open, &opened.path))?;
-            Ok(Opened { file, identity: opened.identity.clone(), len: opened.len, path: opened.path.clone() })
+            Ok(OpenFile { file, stamp: opened.stamp.clone(), len: opened.len, path: opened.path.clone() })
         };
         self.0.as_ref().map(duplicate).transpose().map(Self)
     }
@@ -135,24 +110,6 @@ impl Held {
 
     /// How many bytes it keeps on the disk.
     pub(crate) fn len(&self) -> u64 {
-        self.0.as_ref().map_or(0, Opened::len)
+        self.0.as_ref().map_or(0, OpenFile::len)
     }
-}
-
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
-pub(super) fn identity(metadata: &Metadata) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    Some(Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        len: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
-}
-
-#[cfg(not(unix))]
-pub(super) fn identity(_: &Metadata) -> Option<Identity> {
-    None
 }
