@@ -39,10 +39,10 @@ pub(super) fn unlock() -> Unlock {
 
 /// What is wrong with the file, which has to be the one at that path.
 #[track_caller]
-pub(super) fn flaw<T: std::fmt::Debug>(folder: &TempDir, result: Result<T>) -> FileFlaw {
+pub(super) fn flaw<T: std::fmt::Debug>(directory: &TempDir, result: Result<T>) -> FileFlaw {
     match result {
         Err(Error::BadFile { path, flaw }) => {
-            assert_eq!(path, fs::canonicalize(at(folder)).unwrap());
+            assert_eq!(path, fs::canonicalize(at(directory)).unwrap());
             flaw
         }
         other => panic!("expected BadFile, got {other:?}"),
@@ -54,26 +54,26 @@ pub(super) fn now() -> Deadline {
     Deadline::after(Duration::ZERO, Path::new("store"))
 }
 
-pub(super) fn at(folder: &TempDir) -> PathBuf {
-    folder.path().join("store")
+pub(super) fn at(directory: &TempDir) -> PathBuf {
+    directory.path().join("store")
 }
 
-pub(super) fn create_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
-    let file = StoreFile::new(&at(folder), Access::Checked, 1 << 20, disk).unwrap();
+pub(super) fn create_with(directory: &TempDir, disk: Arc<dyn Disk>) -> Engine {
+    let file = StoreFile::new(&at(directory), Access::Checked, 1 << 20, disk).unwrap();
     Engine::create(file, &unlock(), Duration::from_secs(5)).unwrap()
 }
 
-pub(super) fn create(folder: &TempDir) -> Engine {
-    create_with(folder, Arc::new(Os))
+pub(super) fn create(directory: &TempDir) -> Engine {
+    create_with(directory, Arc::new(Os))
 }
 
-pub(super) fn open_with(folder: &TempDir, disk: Arc<dyn Disk>) -> Engine {
-    let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, disk).unwrap();
+pub(super) fn open_with(directory: &TempDir, disk: Arc<dyn Disk>) -> Engine {
+    let file = StoreFile::existing(&at(directory), Access::Checked, 1 << 20, disk).unwrap();
     Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap()
 }
 
-pub(super) fn open(folder: &TempDir) -> Engine {
-    open_with(folder, Arc::new(Os))
+pub(super) fn open(directory: &TempDir) -> Engine {
+    open_with(directory, Arc::new(Os))
 }
 
 pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {

@@ -1,4 +1,4 @@
-// Tests that are for Unix only need what other systems lack: files with a stamp, folders that can be synced, lock
+// Tests that are for Unix only need what other systems lack: files with a stamp, directories that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
 use std::{
@@ -20,9 +20,9 @@ fn failing_at(at: usize) -> (Arc<dyn Disk>, Arc<AtomicUsize>) {
     (Arc::new(disk), calls)
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -51,8 +51,8 @@ fn replace(file: &StoreFile, parts: &[&[u8]]) -> Result<Replacement> {
     file.prepare(Some(&lock), parts)?.replace(&lock, &opened)
 }
 
-fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
-    let path = folder.join("store");
+fn private_file(directory: &Path, bytes: &[u8]) -> PathBuf {
+    let path = directory.join("store");
     let mut file = Os.create_new(&path).unwrap();
     Os.write_all(&mut file, &[bytes]).unwrap();
     path
@@ -60,8 +60,8 @@ fn private_file(folder: &Path, bytes: &[u8]) -> PathBuf {
 
 #[test]
 fn replacement_has_all_parts_and_leaves_nothing_beside_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     let replacement = replace(&file, &[b"new ", b"bytes"]).unwrap();
     assert!(replacement.durability.is_synced());
@@ -69,15 +69,15 @@ fn replacement_has_all_parts_and_leaves_nothing_beside_it() {
     assert_eq!(file.stamp().unwrap().as_ref(), replacement.pinned.stamp());
     let opened = file.open().unwrap();
     assert_eq!((&**opened.read_all().unwrap(), &*opened.read_start(3).unwrap()), (&b"new bytes"[..], &b"new"[..]));
-    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+    assert_eq!(names(directory.path()), ["store", "store.lock"]);
 }
 
 #[test]
 fn a_part_without_a_byte_is_written_as_any_other() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let parts: [&[&[u8]]; 4] = [&[], &[b""], &[b"", b"", b"bytes"], &[b"by", b"", b"tes", b""]];
     for (n, parts) in parts.into_iter().enumerate() {
-        let path = folder.path().join(n.to_string());
+        let path = directory.path().join(n.to_string());
         Os.write_all(&mut Os.create_new(&path).unwrap(), parts).unwrap();
         assert_eq!(fs::read(&path).unwrap(), parts.concat());
     }
@@ -85,14 +85,14 @@ fn a_part_without_a_byte_is_written_as_any_other() {
 
 #[test]
 fn failure_before_the_rename_leaves_the_old_file_only() {
-    // Opening the folder, creating, writing, syncing, renaming.
+    // Opening the directory, creating, writing, syncing, renaming.
     for at in 0..5 {
-        let folder = tempfile::tempdir().unwrap();
-        let path = private_file(folder.path(), b"old");
+        let directory = tempfile::tempdir().unwrap();
+        let path = private_file(directory.path(), b"old");
         let failed = replace(&existing(&path, failing_at(at).0), &[b"new ", b"bytes"]);
         assert!(matches!(failed, Err(Error::Io { .. })), "call {at}: {failed:?}");
         assert_eq!(fs::read(&path).unwrap(), b"old", "call {at}");
-        assert_eq!(names(folder.path()), ["store", "store.lock"], "call {at}");
+        assert_eq!(names(directory.path()), ["store", "store.lock"], "call {at}");
     }
 }
 
@@ -129,13 +129,13 @@ fn failed_write_names_the_store_and_the_systems_words() {
         (Call::Rename, "could not replace {store}: "),
     ];
     for (failing, message) in expected {
-        let folder = tempfile::tempdir().unwrap();
-        let path = private_file(folder.path(), b"old");
+        let directory = tempfile::tempdir().unwrap();
+        let path = private_file(directory.path(), b"old");
         let full = io::Error::from_raw_os_error(NO_SPACE).to_string();
         let disk =
             Watched(move |call| if call == failing { Err(io::Error::from_raw_os_error(NO_SPACE)) } else { Ok(()) });
         let error = replace(&existing(&path, Arc::new(disk)), &[b"new"]).map(|_| ()).unwrap_err();
-        let directory = fs::canonicalize(folder.path()).unwrap().display().to_string();
+        let directory = fs::canonicalize(directory.path()).unwrap().display().to_string();
         let message = message.replace("{store}", "{directory}/store").replace("{directory}", &directory);
         assert_eq!(error.to_string(), message + &full);
         assert!(full.contains("No space left on device"), "{full}");
@@ -146,8 +146,8 @@ fn failed_write_names_the_store_and_the_systems_words() {
 #[cfg(unix)]
 #[test]
 fn failed_new_file_names_the_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
     for failing in [Call::Create, Call::Write, Call::Sync, Call::Rename] {
         let disk = Watched(move |call| if call == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
         let file = StoreFile::new(&path, Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
@@ -160,8 +160,8 @@ fn failed_new_file_names_the_store() {
 /// A length in a payload has 32 bits.
 #[test]
 fn no_limit_is_above_four_gib() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let file = StoreFile::existing(&path, Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
     file.check_len(u32::MAX.into()).unwrap();
     let over = u64::from(u32::MAX) + 1;
@@ -176,13 +176,13 @@ fn no_limit_is_above_four_gib() {
 #[cfg(unix)]
 #[test]
 fn failure_after_the_rename_is_reported_as_such() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let replacement = replace(&existing(&path, failing_at(5).0), &[b"new ", b"bytes"]).unwrap();
     let Durability::Unsynced { path: unsynced, cause: error } = replacement.durability else { panic!("it was synced") };
-    assert_eq!((unsynced, error.kind()), (fs::canonicalize(folder.path()).unwrap(), io::ErrorKind::StorageFull));
+    assert_eq!((unsynced, error.kind()), (fs::canonicalize(directory.path()).unwrap(), io::ErrorKind::StorageFull));
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
-    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+    assert_eq!(names(directory.path()), ["store", "store.lock"]);
 
     let (disk, calls) = failing_at(usize::MAX);
     replace(&existing(&path, disk), &[b"new ", b"bytes"]).unwrap();
@@ -194,14 +194,14 @@ fn failure_after_the_rename_is_reported_as_such() {
 #[cfg(unix)]
 #[test]
 fn file_is_synced_before_the_rename_and_directory_after() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let calls = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let recorded = calls.clone();
     let disk = Watched(move |call| {
         recorded.lock().push(call);
         Ok(())
     });
-    replace(&existing(&private_file(folder.path(), b"old"), Arc::new(disk)), &[b"new"]).unwrap();
+    replace(&existing(&private_file(directory.path(), b"old"), Arc::new(disk)), &[b"new"]).unwrap();
     let expected =
         [Call::OpenDirectory, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory, Call::Look];
     assert_eq!(*calls.lock(), expected);
@@ -210,8 +210,8 @@ fn file_is_synced_before_the_rename_and_directory_after() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_written_to_or_replaced_has_another_identity() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     let before = file.stamp().unwrap();
     assert_eq!(file.stamp().unwrap(), before);
@@ -224,8 +224,8 @@ fn a_file_that_is_written_to_or_replaced_has_another_identity() {
 
 #[test]
 fn one_writer_has_the_lock_and_others_wait_in_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
     let most = Duration::from_millis(50);
     let held = file.lock(&after(most)).unwrap();
     match file.lock(&after(most)) {
@@ -239,8 +239,8 @@ fn one_writer_has_the_lock_and_others_wait_in_time() {
 #[cfg(unix)]
 #[test]
 fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
     let lock_path = sibling(file.path(), ".lock");
     let held = file.lock(&now()).unwrap();
     std::thread::scope(|scope| {
@@ -259,9 +259,9 @@ fn a_lock_file_that_a_tool_deleted_does_not_let_two_in() {
 #[cfg(unix)]
 #[test]
 fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let (lock, elsewhere) = (sibling(file.path(), ".lock"), folder.path().join("elsewhere"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
+    let (lock, elsewhere) = (sibling(file.path(), ".lock"), directory.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
     assert!(matches!(file.lock(&now()), Err(Error::Io { .. })));
     assert!(!elsewhere.exists());
@@ -275,8 +275,8 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
 #[cfg(unix)]
 #[test]
 fn changed_access_time_is_no_other_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     let lock = lock(&file);
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
@@ -323,9 +323,9 @@ fn directory_that_became_a_pipe_blocks_no_save() {
 #[cfg(unix)]
 #[test]
 fn temporary_file_removed_by_another_writer_is_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
-    let removed_in = folder.path().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
+    let removed_in = directory.path().to_owned();
     let disk = Watched(move |call| {
         for name in names(&removed_in).iter().filter(|name| call == Call::Rename && name.ends_with(".tmp")) {
             fs::remove_file(removed_in.join(name))?;
@@ -335,7 +335,7 @@ fn temporary_file_removed_by_another_writer_is_reported() {
     let disk = Arc::new(disk);
     let replaced = replace(&existing(&path, disk.clone()), &[b"new"]);
     assert!(matches!(replaced, Err(Error::ChangedMeanwhile { .. })), "{replaced:?}");
-    let file = StoreFile::new(&folder.path().join("another"), Access::Checked, 1 << 20, disk).unwrap();
+    let file = StoreFile::new(&directory.path().join("another"), Access::Checked, 1 << 20, disk).unwrap();
     let made = file.make(Some(&lock(&file)), &[b"new"]);
     assert!(matches!(made, Err(Error::ChangedMeanwhile { .. })), "{made:?}");
 }
@@ -344,8 +344,8 @@ fn temporary_file_removed_by_another_writer_is_reported() {
 #[cfg(unix)]
 #[test]
 fn writers_with_different_lock_files_do_not_replace_one_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let first = existing(&path, Arc::new(Os));
     let opened = first.open().unwrap().pin();
     let lock_path = sibling(first.path(), ".lock");
@@ -374,8 +374,8 @@ fn writers_with_different_lock_files_do_not_replace_one_file() {
 #[test]
 fn what_is_made_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let file = existing(&path, Arc::new(Os));
     replace(&file, &[b"new"]).unwrap();
     for path in [&path, &sibling(file.path(), ".lock")] {
@@ -387,8 +387,8 @@ fn what_is_made_is_for_its_owner_alone() {
 #[test]
 fn file_open_to_others_is_refused_unless_checks_are_off() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     for mode in [0o640, 0o620, 0o604, 0o602, 0o666] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         match existing(&path, Arc::new(Os)).open() {
@@ -405,8 +405,8 @@ fn file_open_to_others_is_refused_unless_checks_are_off() {
 
 #[test]
 fn a_file_over_the_limit_is_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"12345");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"12345");
     let open = |max| StoreFile::existing(&path, Access::Checked, max, Arc::new(Os)).unwrap().open();
     assert!(open(5).is_ok());
     assert!(matches!(open(4), Err(Error::FileTooLarge { size: 5, limit: 4, .. })));
@@ -415,8 +415,8 @@ fn a_file_over_the_limit_is_not_read() {
 #[cfg(unix)]
 #[test]
 fn file_that_appears_during_a_create_is_not_overwritten() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
     // As late as can be: between the look and the rename.
     let appearing = path.clone();
     let disk = Watched(move |call| match call {
@@ -427,14 +427,14 @@ fn file_that_appears_during_a_create_is_not_overwritten() {
     let made = file.make(Some(&lock(&file)), &[b"new"]);
     assert!(matches!(made, Err(Error::AlreadyExists { .. })), "{made:?}");
     assert_eq!(fs::read(&path).unwrap(), b"a backup that somebody restores");
-    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+    assert_eq!(names(directory.path()), ["store", "store.lock"]);
 }
 
 #[cfg(unix)]
 #[test]
 fn file_changed_during_a_save_is_not_overwritten() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let changing = path.clone();
     let disk = Watched(move |call| match call {
         Call::Sync => fs::write(&changing, b"restored"),
@@ -443,7 +443,7 @@ fn file_changed_during_a_save_is_not_overwritten() {
     let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]);
     assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
     assert_eq!(fs::read(&path).unwrap(), b"restored");
-    assert_eq!(names(folder.path()), ["store", "store.lock"]);
+    assert_eq!(names(directory.path()), ["store", "store.lock"]);
 }
 
 #[cfg(unix)]
@@ -454,9 +454,9 @@ fn deleted_lock_file_stops_the_replacement() {
     let make_anew = |lock: &Path| fs::remove_file(lock).and_then(|()| Os.create_new(lock)).map(|_| ());
     let tamperings: [fn(&Path) -> io::Result<()>; 2] = [remove, make_anew];
     for tamper in tamperings {
-        let folder = tempfile::tempdir().unwrap();
-        let path = private_file(folder.path(), b"old");
-        let lock_path = folder.path().join("store.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = private_file(directory.path(), b"old");
+        let lock_path = directory.path().join("store.lock");
         let disk = Watched(move |call| match call {
             Call::Sync => tamper(&lock_path),
             _ => Ok(()),
@@ -470,8 +470,8 @@ fn deleted_lock_file_stops_the_replacement() {
 #[cfg(unix)]
 #[test]
 fn next_write_removes_what_killed_writers_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
     let strays = ["store.0123456789abcdef.tmp", "store.ffffffffffffffff.tmp"];
     let others = [
         "other.0123456789abcdef.tmp",
@@ -482,13 +482,13 @@ fn next_write_removes_what_killed_writers_left() {
         "store0123456789abcdef.tmp",
     ];
     for name in strays.iter().chain(&others) {
-        fs::write(folder.path().join(name), b"").unwrap();
+        fs::write(directory.path().join(name), b"").unwrap();
     }
     // No writer makes these two.
-    fs::create_dir(folder.path().join("store.0000000000000000.tmp")).unwrap();
-    std::os::unix::fs::symlink("store", folder.path().join("store.1111111111111111.tmp")).unwrap();
+    fs::create_dir(directory.path().join("store.0000000000000000.tmp")).unwrap();
+    std::os::unix::fs::symlink("store", directory.path().join("store.1111111111111111.tmp")).unwrap();
     replace(&file, &[b"new"]).unwrap();
-    let left = names(folder.path());
+    let left = names(directory.path());
     assert!(others.iter().all(|name| left.contains(&(*name).to_owned())), "{left:?}");
     assert!(strays.iter().all(|name| !left.contains(&(*name).to_owned())), "{left:?}");
     assert_eq!(left.len(), others.len() + 4, "{left:?}");
@@ -500,24 +500,24 @@ fn next_write_removes_what_killed_writers_left() {
 fn write_leaves_the_access_time_of_the_directory() {
     use std::{fs::FileTimes, time::SystemTime};
 
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
-    let read = || fs::metadata(folder.path()).unwrap().accessed().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
+    let read = || fs::metadata(directory.path()).unwrap().accessed().unwrap();
     let long_ago = SystemTime::UNIX_EPOCH;
-    File::open(folder.path()).unwrap().set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
+    File::open(directory.path()).unwrap().set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
     replace(&file, &[b"new"]).unwrap();
     assert_eq!(read(), long_ago);
-    names(folder.path());
+    names(directory.path());
     if read() == long_ago {
-        eprintln!("SKIPPED: this file system never notes that a folder was read");
+        eprintln!("SKIPPED: this file system never notes that a directory was read");
         assert!(std::env::var_os("CI").is_none(), "CI notes it nowhere, so nothing shows that we do not");
     }
 }
 
 #[test]
 fn mounted_file_is_reported_with_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = private_file(folder.path(), b"old");
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), b"old");
     let disk = Watched(|call| match call {
         Call::Rename => Err(io::ErrorKind::ResourceBusy.into()),
         _ => Ok(()),
@@ -538,10 +538,10 @@ fn directory_of_a_bare_name_is_the_current_one() {
 #[test]
 fn a_lock_that_others_could_hold_for_ever_is_refused() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let file = existing(&private_file(folder.path(), b"old"), Arc::new(Os));
+    let directory = tempfile::tempdir().unwrap();
+    let file = existing(&private_file(directory.path(), b"old"), Arc::new(Os));
     drop(lock(&file));
-    fs::set_permissions(folder.path().join("store.lock"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(directory.path().join("store.lock"), fs::Permissions::from_mode(0o644)).unwrap();
     let refused = file.lock(&now());
     assert!(matches!(refused, Err(Error::UnsafePermissions { .. })), "{refused:?}");
 }
@@ -551,16 +551,16 @@ fn a_lock_that_others_could_hold_for_ever_is_refused() {
 #[test]
 fn what_is_made_is_what_opening_accepts_or_is_not_made() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let made_in = folder.path().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let made_in = directory.path().to_owned();
     let disk = Watched(move |call| {
         for name in names(&made_in).iter().filter(|name| call == Call::Write && name.ends_with(".tmp")) {
             fs::set_permissions(made_in.join(name), fs::Permissions::from_mode(0o644))?;
         }
         Ok(())
     });
-    let file = StoreFile::new(&folder.path().join("store"), Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
+    let file = StoreFile::new(&directory.path().join("store"), Access::Checked, 1 << 20, Arc::new(disk)).unwrap();
     let made = file.make(Some(&lock(&file)), &[b"new"]);
     assert!(matches!(made, Err(Error::UnsafePermissions { .. })), "{made:?}");
-    assert_eq!(names(folder.path()), ["store.lock"]);
+    assert_eq!(names(directory.path()), ["store.lock"]);
 }

@@ -55,8 +55,8 @@ fn users(engine: &Engine) -> Vec<String> {
 
 #[test]
 fn changes_that_wait_are_one_replacement_in_their_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Arc::new(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&directory));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
     drop(leader);
@@ -71,8 +71,8 @@ fn changes_that_wait_are_one_replacement_in_their_order() {
 
 #[test]
 fn one_that_is_refused_takes_no_other_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Arc::new(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&directory));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "", "grace"], |engine, name| {
         let token = Token::builder().user_name(name);
@@ -101,10 +101,10 @@ fn counting(fails: bool) -> (Arc<dyn Disk>, Arc<AtomicUsize>) {
 /// Together they are too large, alone they are not.
 #[test]
 fn changes_that_do_not_fit_are_refused_without_writing() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    drop(tests::create(&directory));
     let (disk, written) = counting(false);
-    let engine = Arc::new(tests::open_with(&folder, disk));
+    let engine = Arc::new(tests::open_with(&directory, disk));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6"], |engine, name| {
         let field = "x".repeat(Token::MAX_FIELD_LEN);
@@ -124,8 +124,8 @@ fn changes_that_do_not_fit_are_refused_without_writing() {
 /// A change that is too large for the rest is left out, and a smaller one after it is made.
 #[test]
 fn change_after_one_that_does_not_fit_is_made() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Arc::new(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&directory));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["1", "2", "3", "4", "5", "6", "small"], |engine, name| {
         let field = "x".repeat(if name == "small" { 1 } else { Token::MAX_FIELD_LEN });
@@ -142,10 +142,10 @@ fn change_after_one_that_does_not_fit_is_made() {
 
 #[test]
 fn failing_disk_is_tried_once_for_a_group() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    drop(tests::create(&directory));
     let (disk, written) = counting(true);
-    let engine = Arc::new(tests::open_with(&folder, disk));
+    let engine = Arc::new(tests::open_with(&directory, disk));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan", "edsger"], tests::save);
     drop(leader);
@@ -164,8 +164,8 @@ fn failing_disk_is_tried_once_for_a_group() {
 /// A thread that wants to write by itself, as a change of slots does, comes before changes that wait for less long.
 #[test]
 fn threads_lead_in_the_order_they_came() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Arc::new(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Arc::new(tests::create(&directory));
     let leader = engine.writers.lead(&now()).unwrap();
     let alone = {
         let engine = engine.clone();
@@ -194,8 +194,8 @@ fn threads_lead_in_the_order_they_came() {
 #[cfg(unix)]
 #[test]
 fn no_save_returns_before_the_directory_is_synced() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    drop(tests::create(&directory));
     let (hold, fail) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
     let (held, failing) = (hold.clone(), fail.clone());
     let disk: Arc<dyn Disk> = Arc::new(Watched(move |call| {
@@ -208,7 +208,7 @@ fn no_save_returns_before_the_directory_is_synced() {
             Ok(())
         }
     }));
-    let engine = Arc::new(tests::open_with(&folder, disk));
+    let engine = Arc::new(tests::open_with(&directory, disk));
     for (round, is_failing) in [false, true].into_iter().enumerate() {
         hold.store(true, Ordering::SeqCst);
         fail.store(is_failing, Ordering::SeqCst);
@@ -217,7 +217,7 @@ fn no_save_returns_before_the_directory_is_synced() {
         let threads = start(&engine, &names, tests::save);
         drop(leader);
         // The new file is there for all to see, and not yet known to be durable.
-        let other = tests::open_with(&folder, Arc::new(crate::file::Os));
+        let other = tests::open_with(&directory, Arc::new(crate::file::Os));
         while users(&other).len() < 3 * (round + 1) {
             thread::yield_now();
         }
@@ -239,8 +239,8 @@ fn no_save_returns_before_the_directory_is_synced() {
 
 #[test]
 fn one_that_has_waited_too_long_is_never_made() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut engine = tests::create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = tests::create(&directory);
     engine.lock_timeout = Duration::from_millis(50);
     let engine = Arc::new(engine);
     let leader = engine.writers.lead(&now()).unwrap();
@@ -257,8 +257,8 @@ fn one_that_has_waited_too_long_is_never_made() {
 /// Another process has the lock: who leads waits for it in vain, and the next one after that.
 #[test]
 fn leader_that_fails_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut engine = tests::create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = tests::create(&directory);
     engine.lock_timeout = Duration::from_millis(50);
     let engine = Arc::new(engine);
     let lock = engine.file.lock(&now()).unwrap();
@@ -271,15 +271,15 @@ fn leader_that_fails_leaves_nothing_behind() {
 
 #[test]
 fn panic_of_the_leader_is_an_error_of_its_group_only() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(tests::create(&folder));
+    let directory = tempfile::tempdir().unwrap();
+    drop(tests::create(&directory));
     let panics = Arc::new(AtomicBool::new(true));
     let watched = panics.clone();
     let disk: Arc<dyn Disk> = Arc::new(Watched(move |call| {
         assert!(!(call == Call::Write && watched.swap(false, Ordering::SeqCst)), "a panic that the test wants");
         Ok(())
     }));
-    let engine = Arc::new(tests::open_with(&folder, disk));
+    let engine = Arc::new(tests::open_with(&directory, disk));
     let leader = engine.writers.lead(&now()).unwrap();
     let threads = start(&engine, &["ada", "grace", "alan"], |engine, name| {
         panic::catch_unwind(panic::AssertUnwindSafe(|| tests::save(engine, name)))

@@ -1,7 +1,7 @@
 //! What a power cut may leave, enumerated.
 //!
 //! A disk behind the seam records every operation. A model then says what may be found after a cut at any moment: of a
-//! file that was not synced any part of its bytes, in any order; of a folder that was not synced any of its pending
+//! file that was not synced any part of its bytes, in any order; of a directory that was not synced any of its pending
 //! changes of names, without regard to what became of the files' bytes. Each such state has to open, to what was before
 //! the operation or to what was after it, and to that once the operation has returned.
 
@@ -223,10 +223,10 @@ fn another() -> Passphrase {
 /// Which of the ways open a store, and what it holds; `None` where there is none.
 type Stored = Option<(Vec<usize>, Vec<Token>)>;
 
-fn stored_at(folder: &TempDir) -> Result<Stored> {
+fn stored_at(directory: &TempDir) -> Result<Stored> {
     let mut stored = (Vec::new(), Err(Error::LastSlot));
     for (n, way) in WAYS.iter().enumerate() {
-        let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os))?;
+        let file = StoreFile::existing(&at(directory), Access::Checked, 1 << 20, Arc::new(Os))?;
         match Engine::open(file, way, Duration::ZERO) {
             Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
             opened => {
@@ -245,10 +245,10 @@ fn stored_at(folder: &TempDir) -> Result<Stored> {
 
 fn stored_in(found: &Found) -> Result<Stored> {
     let Some(bytes) = found.get("store") else { return Ok(None) };
-    let folder = tempfile::tempdir().unwrap();
-    let file = Os.create_new(&at(&folder)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = Os.create_new(&at(&directory)).unwrap();
     Os.write_all(&mut { file }, &[bytes]).unwrap();
-    stored_at(&folder)
+    stored_at(&directory)
 }
 
 /// Plays what was recorded, with a cut after each step and before the first. Returns how many states were found, or the
@@ -328,15 +328,15 @@ fn recordings() -> Vec<Recorded> {
     ];
     let mut recorded = vec![recorded_create()];
     for (operation, run) in operations {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(Recording::default());
-        let engine = create(&folder);
+        let engine = create(&directory);
         save(&engine, "ada").unwrap();
         engine.add_slot(&WAYS[1]).unwrap();
-        let start = Model::holding("store", &fs::read(at(&folder)).unwrap());
-        let before = stored_at(&folder).unwrap();
-        run(&open_with(&folder, disk.clone()));
-        let (log, after) = (std::mem::take(&mut *disk.0.lock()), stored_at(&folder).unwrap());
+        let start = Model::holding("store", &fs::read(at(&directory)).unwrap());
+        let before = stored_at(&directory).unwrap();
+        run(&open_with(&directory, disk.clone()));
+        let (log, after) = (std::mem::take(&mut *disk.0.lock()), stored_at(&directory).unwrap());
         assert_ne!(before, after, "{operation}");
         recorded.push(Recorded { operation, start, log, before, after });
     }
@@ -344,10 +344,10 @@ fn recordings() -> Vec<Recorded> {
 }
 
 fn recorded_create() -> Recorded {
-    let folder: TempDir = tempfile::tempdir().unwrap();
+    let directory: TempDir = tempfile::tempdir().unwrap();
     let disk = Arc::new(Recording::default());
-    create_with(&folder, disk.clone());
-    let after = stored_at(&folder).unwrap();
+    create_with(&directory, disk.clone());
+    let after = stored_at(&directory).unwrap();
     let log = std::mem::take(&mut *disk.0.lock());
     Recorded { operation: "create", start: Model::default(), log, before: None, after }
 }

@@ -23,8 +23,8 @@ fn recovery_key() -> Unlock {
     RecoveryKey::generate().unwrap().into()
 }
 
-fn open(folder: &TempDir, unlock: &Unlock) -> Result<Engine> {
-    let file = StoreFile::existing(&at(folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+fn open(directory: &TempDir, unlock: &Unlock) -> Result<Engine> {
+    let file = StoreFile::existing(&at(directory), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
     Engine::open(file, unlock, Duration::from_secs(5))
 }
 
@@ -51,60 +51,60 @@ fn with_slots(bytes: &[u8], slots: impl FnOnce(&mut Vec<Slot>)) -> Vec<u8> {
 
 #[test]
 fn after_a_rekeying_no_slot_of_an_older_copy_opens_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let (engine, key) = (create(&folder), recovery_key());
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, key) = (create(&directory), recovery_key());
     engine.add_slot(&key).unwrap();
     save(&engine, "ada").unwrap();
-    let old = table_of(&fs::read(at(&folder)).unwrap());
+    let old = table_of(&fs::read(at(&directory)).unwrap());
     engine.rekey(&[&unlock(), &key]).unwrap();
-    let new = fs::read(at(&folder)).unwrap();
+    let new = fs::read(at(&directory)).unwrap();
 
-    assert_eq!(open(&folder, &key).unwrap().read("", Index::tokens).unwrap().len(), 1);
+    assert_eq!(open(&directory, &key).unwrap().read("", Index::tokens).unwrap().len(), 1);
     for (place, slot) in old.slots.iter().enumerate() {
         // In the place of the slot that it was, then beside it.
-        fs::write(at(&folder), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
+        fs::write(at(&directory), with_slots(&new, |slots| slots[place] = slot.clone())).unwrap();
         for (other, unlock) in [&unlock(), &key].into_iter().enumerate() {
-            let refused = open(&folder, unlock);
+            let refused = open(&directory, unlock);
             if other == place {
                 // A slot is bound to the store key that it holds.
                 assert!(matches!(refused, Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. })));
             } else {
-                assert_eq!(flaw(&folder, refused), FileFlaw::Tampered, "{place}");
+                assert_eq!(flaw(&directory, refused), FileFlaw::Tampered, "{place}");
             }
         }
-        fs::write(at(&folder), with_slots(&new, |slots| slots.insert(0, slot.clone()))).unwrap();
+        fs::write(at(&directory), with_slots(&new, |slots| slots.insert(0, slot.clone()))).unwrap();
         for unlock in [&unlock(), &key] {
-            assert_eq!(flaw(&folder, open(&folder, unlock)), FileFlaw::Tampered, "{place}");
+            assert_eq!(flaw(&directory, open(&directory, unlock)), FileFlaw::Tampered, "{place}");
         }
     }
-    fs::write(at(&folder), with_slots(&new, |slots| slots.clone_from(&old.slots))).unwrap();
-    assert!(matches!(open(&folder, &key), Err(Error::WrongRecoveryKey { .. })));
+    fs::write(at(&directory), with_slots(&new, |slots| slots.clone_from(&old.slots))).unwrap();
+    assert!(matches!(open(&directory, &key), Err(Error::WrongRecoveryKey { .. })));
 }
 
 #[test]
 fn a_slot_that_was_removed_opens_nothing_when_it_is_put_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let (engine, key) = (create(&folder), recovery_key());
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, key) = (create(&directory), recovery_key());
     let added = engine.add_slot(&key).unwrap();
-    let slot = table_of(&fs::read(at(&folder)).unwrap()).slots[1].clone();
+    let slot = table_of(&fs::read(at(&directory)).unwrap()).slots[1].clone();
     engine.remove_slot(added).unwrap();
-    let new = fs::read(at(&folder)).unwrap();
-    assert!(matches!(open(&folder, &key), Err(Error::NoSlotFor { method: UnlockMethod::RecoveryKey, .. })));
+    let new = fs::read(at(&directory)).unwrap();
+    assert!(matches!(open(&directory, &key), Err(Error::NoSlotFor { method: UnlockMethod::RecoveryKey, .. })));
     assert!(matches!(engine.remove_slot(added), Err(Error::NoSuchSlot { id }) if id == added));
 
-    fs::write(at(&folder), with_slots(&new, |slots| slots.push(slot))).unwrap();
-    assert_eq!(flaw(&folder, open(&folder, &key)), FileFlaw::Tampered);
+    fs::write(at(&directory), with_slots(&new, |slots| slots.push(slot))).unwrap();
+    assert_eq!(flaw(&directory, open(&directory, &key)), FileFlaw::Tampered);
 }
 
 /// Why removal is no revocation, and rekeying is: what the documents warn of is so, and ends.
 #[test]
 fn older_copy_with_its_secret_opens_later_files_until_a_rekey() {
-    let folder = tempfile::tempdir().unwrap();
-    let (engine, removed) = (create(&folder), recovery_key());
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, removed) = (create(&directory), recovery_key());
     let added = engine.add_slot(&removed).unwrap();
-    let kept = removed.open_slot(&table_of(&fs::read(at(&folder)).unwrap()), engine.path()).unwrap();
+    let kept = removed.open_slot(&table_of(&fs::read(at(&directory)).unwrap()), engine.path()).unwrap();
     let opens_now = || {
-        let mut bytes = fs::read(at(&folder)).unwrap();
+        let mut bytes = fs::read(at(&directory)).unwrap();
         let Parts { body_header, header, body, .. } = Parts::parse(&mut bytes).unwrap();
         seal::open(&kept.store_key, &body_header, header, body).unwrap().is_some()
     };
@@ -117,12 +117,12 @@ fn older_copy_with_its_secret_opens_later_files_until_a_rekey() {
 
 #[test]
 fn a_rekeying_makes_another_key_and_changes_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     save(&engine, "ada").unwrap();
     let state = |engine: &Engine| {
         let state = engine.state.read();
-        (*state.vault.store_key().bytes(), table_of(&fs::read(at(&folder)).unwrap()), state.header.generation)
+        (*state.vault.store_key().bytes(), table_of(&fs::read(at(&directory)).unwrap()), state.header.generation)
     };
     let (old_key, old, old_generation) = state(&engine);
     engine.rekey(&[&unlock()]).unwrap();
@@ -131,15 +131,15 @@ fn a_rekeying_makes_another_key_and_changes_nothing_else() {
     assert_eq!((new.store_id, new.revision, generation), (old.store_id, old.revision + 1, old_generation + 1));
     let (slot, before) = (&new.slots[0], &old.slots[0]);
     assert!(slot.id != before.id && slot.salt != before.salt && slot.wrapped_key != before.wrapped_key);
-    assert_eq!(state(&open(&folder, &unlock()).unwrap()), (new_key, new, generation));
+    assert_eq!(state(&open(&directory, &unlock()).unwrap()), (new_key, new, generation));
     assert_eq!(save(&engine, "grace").unwrap().as_str(), "2");
 }
 
 /// A file that is verified while this very handle gives it another key.
 #[test]
 fn handle_reports_no_rekey_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let key = recovery_key();
     engine.add_slot(&key).unwrap();
     thread::scope(|scope| {
@@ -154,9 +154,9 @@ fn handle_reports_no_rekey_of_its_own() {
 /// A save keeps the key table byte for byte.
 #[test]
 fn save_keeps_the_key_table() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    let table = || table_of(&fs::read(at(&folder)).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
+    let table = || table_of(&fs::read(at(&directory)).unwrap());
     let before = table();
     save(&engine, "ada").unwrap();
     assert_eq!(table(), before);
@@ -167,9 +167,9 @@ fn save_keeps_the_key_table() {
 /// The thread that reads adopts the slots that another handle has added.
 #[test]
 fn slots_of_another_handle_are_listed_with_their_labels() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    open(&folder, &unlock()).unwrap().add_slot(&recovery_key().label("paper")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
+    open(&directory, &unlock()).unwrap().add_slot(&recovery_key().label("paper")).unwrap();
     let labels: Vec<_> = engine.slots().unwrap().into_iter().map(|slot| slot.label).collect();
     assert_eq!(labels, ["", "paper"]);
     assert!(engine.opened_by().unwrap().is_some());
@@ -177,12 +177,12 @@ fn slots_of_another_handle_are_listed_with_their_labels() {
 
 #[test]
 fn slot_that_went_meanwhile_is_not_replaced() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let gone = engine.add_slot(&recovery_key()).unwrap();
     let refused = engine.change_slots(|vault| {
         let prepared = vault.prepare_replace(gone, &recovery_key());
-        open(&folder, &unlock()).unwrap().remove_slot(gone).unwrap();
+        open(&directory, &unlock()).unwrap().remove_slot(gone).unwrap();
         prepared
     });
     assert!(matches!(refused, Err(Error::NoSuchSlot { id }) if id == gone), "{refused:?}");
@@ -191,8 +191,8 @@ fn slot_that_went_meanwhile_is_not_replaced() {
 
 #[test]
 fn replacing_another_slot_is_not_replacing_the_one_that_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let (opened_by, added) = (engine.opened_by().unwrap(), engine.add_slot(&recovery_key()).unwrap());
     engine.replace_slot(added, &recovery_key()).unwrap();
     assert_eq!(engine.opened_by().unwrap(), opened_by);
@@ -200,13 +200,13 @@ fn replacing_another_slot_is_not_replacing_the_one_that_opened() {
 
 #[test]
 fn a_slot_that_would_make_the_file_too_long_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // As much as leaves no room for another slot in the file's one block.
     let token = Token::builder().access_token("x".repeat(3000)).build();
-    save_token(&create(&folder), &token).unwrap();
-    let len = fs::metadata(at(&folder)).unwrap().len();
+    save_token(&create(&directory), &token).unwrap();
+    let len = fs::metadata(at(&directory)).unwrap().len();
     assert_eq!(len, 4096);
-    let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
+    let file = StoreFile::existing(&at(&directory), Access::Checked, len, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     assert!(matches!(engine.add_slot(&recovery_key()), Err(Error::FileTooLarge { .. })));
     assert_eq!(engine.slots().unwrap().len(), 1);
@@ -215,9 +215,9 @@ fn a_slot_that_would_make_the_file_too_long_is_refused() {
 /// While others would wait for it, no key is derived.
 #[test]
 fn keys_are_derived_before_the_lock_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(create(&folder));
-    let file = StoreFile::existing(&at(&folder), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let file = StoreFile::existing(&at(&directory), Access::Checked, 1 << 20, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_millis(50)).unwrap();
     let other_passphrase = Passphrase::new("other").kdf(KdfParams::MIN);
     let (own, other) = (unlock(), Unlock::from(other_passphrase.clone()));
@@ -250,9 +250,9 @@ fn keys_are_derived_before_the_lock_is_taken() {
 #[cfg(feature = "keychain")]
 #[test]
 fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
-    let engine = create(&folder);
+    let engine = create(&directory);
     let prepared_for = RefCell::new(Vec::new());
     let id = engine
         .change_slots(|vault| {
@@ -271,7 +271,7 @@ fn slot_that_was_prepared_before_a_rekey_is_prepared_again() {
     let [(before, given_up), (after, committed)] = &prepared_for[..] else { panic!("{prepared_for:?}") };
     assert_ne!(before, after);
     assert_eq!(Some(*committed), id);
-    open(&folder, &keychain.clone().into()).unwrap();
+    open(&directory, &keychain.clone().into()).unwrap();
     let store_id = engine.vault().unwrap().store_id();
     let gone = keychain.find_key(&store_id, *given_up, keychain.start(), |_| Ok(Some(())));
     assert!(matches!(gone, Err(Error::Keychain { why: KeychainFailure::Missing })), "{gone:?}");
@@ -286,17 +286,17 @@ fn slot_whose_durability_is_unknown_keeps_its_key() {
         file::{Call, Watched},
     };
 
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
     let unlock = Unlock::from(keychain);
-    drop(create(&folder));
+    drop(create(&directory));
     let disk = Watched(|call| match call {
         Call::SyncDirectory => Err(std::io::Error::other("on fire")),
         _ => Ok(()),
     });
-    let engine = open_with(&folder, Arc::new(disk));
+    let engine = open_with(&directory, Arc::new(disk));
     assert!(matches!(engine.add_slot(&unlock), Err(Error::DurabilityUnknown { .. })));
-    open(&folder, &unlock).unwrap();
+    open(&directory, &unlock).unwrap();
 }
 
 /// A power cut may bring the old file back, which needs the key.
@@ -312,33 +312,33 @@ fn a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good() {
         sync::atomic::{AtomicBool, Ordering},
     };
 
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let keychain = Keychain::new("service").credential_store(keyring_core::mock::Store::new().unwrap());
     let unlock = Unlock::from(keychain.clone());
-    let engine = create(&folder);
+    let engine = create(&directory);
     let slot = engine.add_slot(&unlock).unwrap();
-    let before = fs::read(at(&folder)).unwrap();
+    let before = fs::read(at(&directory)).unwrap();
     let failing = Arc::new(AtomicBool::new(true));
     let watched = failing.clone();
     let disk = Watched(move |call| match call {
         Call::SyncDirectory if watched.load(Ordering::SeqCst) => Err(io::Error::other("on fire")),
         _ => Ok(()),
     });
-    let engine = open_with(&folder, Arc::new(disk));
+    let engine = open_with(&directory, Arc::new(disk));
     engine.try_unlock(&unlock).unwrap();
     assert!(matches!(engine.remove_slot(slot), Err(Error::DurabilityUnknown { .. })));
     assert_eq!(engine.keychain_orphans(&keychain).unwrap(), [slot]);
     // Nor by another handle, which knows nothing of that.
     assert!(matches!(engine.remove_keychain_orphan(&keychain, slot), Err(Error::DurabilityUnknown { .. })));
-    fs::write(at(&folder), before).unwrap();
-    open(&folder, &unlock).unwrap();
+    fs::write(at(&directory), before).unwrap();
+    open(&directory, &unlock).unwrap();
 
     failing.store(false, Ordering::SeqCst);
-    let engine = open(&folder, &unlock).unwrap();
+    let engine = open(&directory, &unlock).unwrap();
     let is_no_orphan =
         || matches!(engine.remove_keychain_orphan(&keychain, slot), Err(Error::NotAnOrphan { id }) if id == slot);
     assert!(is_no_orphan(), "it is in use");
-    open(&folder, &unlock).unwrap();
+    open(&directory, &unlock).unwrap();
     engine.remove_slot(slot).unwrap();
     assert!(is_no_orphan(), "the key went with the slot");
 }

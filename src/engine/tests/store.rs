@@ -29,36 +29,39 @@ fn every_function_of_a_path_refuses_an_empty_one() {
 }
 
 #[test]
-fn a_generation_is_one_replacement_and_what_changes_nothing_writes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+fn generation_counts_replacements_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     assert_eq!(generation(&engine), 1);
     save(&engine, "ada").unwrap();
     save(&engine, "grace").unwrap();
     assert_eq!(generation(&engine), 3);
-    let bytes = fs::read(at(&folder)).unwrap();
+    let bytes = fs::read(at(&directory)).unwrap();
     assert!(!delete(&engine, "none").unwrap());
     assert!(save_token(&engine, &Token::builder().build()).is_err());
-    assert_eq!((generation(&engine), fs::read(at(&folder)).unwrap()), (3, bytes));
+    assert_eq!((generation(&engine), fs::read(at(&directory)).unwrap()), (3, bytes));
 }
 
 #[test]
 fn several_changes_are_one_replacement() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let both = engine.transaction(|changes| {
         let one = changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
         let other = changes.namespace("").save(&Token::builder().user_name("grace").access_token("a").build())?;
         Ok([one, other])
     });
     assert_eq!(both.unwrap(), ["1".into(), "2".into()]);
-    assert_eq!((generation(&engine), users(&open(&folder)).unwrap()), (2, vec!["ada".to_owned(), "grace".to_owned()]));
+    assert_eq!(
+        (generation(&engine), users(&open(&directory)).unwrap()),
+        (2, vec!["ada".to_owned(), "grace".to_owned()])
+    );
 }
 
 #[test]
-fn a_store_that_nobody_else_wrote_is_not_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+fn store_without_other_writers_is_not_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     save(&engine, "ada").unwrap();
     let address = |engine: &Engine| {
         engine.read("", |index| index.get(0).map(|token| std::ptr::from_ref(token.fields()))).unwrap()
@@ -68,7 +71,7 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
     save(&engine, "alan").unwrap();
     assert_eq!(address(&engine), loaded, "nor to write to it");
     // Written by another.
-    save(&open(&folder), "grace").unwrap();
+    save(&open(&directory), "grace").unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada", "alan", "grace"]);
     assert_ne!(address(&engine), loaded);
 }
@@ -76,9 +79,9 @@ fn a_store_that_nobody_else_wrote_is_not_read_again() {
 #[cfg(unix)]
 #[test]
 fn a_read_waits_for_no_writer() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    let other = open(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
+    let other = open(&directory);
     let _lead = engine.writers.lead(&now()).unwrap();
     save(&other, "ada").unwrap();
     let _lock = other.file.lock(&now()).unwrap();
@@ -90,65 +93,65 @@ fn a_read_waits_for_no_writer() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_was_touched_is_still_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     save(&engine, "ada").unwrap();
-    let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+    let file = fs::File::options().append(true).open(at(&directory)).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada"]);
     save(&engine, "grace").unwrap();
     // So is one that a tool has copied back.
-    let bytes = fs::read(at(&folder)).unwrap();
-    fs::write(at(&folder), bytes).unwrap();
+    let bytes = fs::read(at(&directory)).unwrap();
+    fs::write(at(&directory), bytes).unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada", "grace"]);
 }
 
 /// The first bytes are as they were, but what follows them is not.
 #[cfg(unix)]
 #[test]
-fn a_file_that_was_damaged_in_place_is_neither_read_nor_written_over() {
+fn file_damaged_in_place_is_neither_read_nor_overwritten() {
     let damages: [fn(&mut Vec<u8>); 3] = [|file| file.truncate(200), |file| file[200] ^= 1, |file| file[400] ^= 1];
     for damage in damages {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = create(&folder);
+        let directory = tempfile::tempdir().unwrap();
+        let engine = create(&directory);
         save(&engine, "ada").unwrap();
-        let mut bytes = fs::read(at(&folder)).unwrap();
+        let mut bytes = fs::read(at(&directory)).unwrap();
         damage(&mut bytes);
-        fs::write(at(&folder), &bytes).unwrap();
-        for flaw in [flaw(&folder, users(&engine)), flaw(&folder, save(&engine, "grace"))] {
+        fs::write(at(&directory), &bytes).unwrap();
+        for flaw in [flaw(&directory, users(&engine)), flaw(&directory, save(&engine, "grace"))] {
             let told = matches!(flaw, FileFlaw::Truncated { .. } | FileFlaw::DamagedHeader | FileFlaw::Tampered);
             assert!(told, "{flaw:?}");
         }
-        assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+        assert_eq!(fs::read(at(&directory)).unwrap(), bytes);
     }
 }
 
 /// As where two changes are so close that the times of the file are the same.
 #[cfg(unix)]
 #[test]
-fn a_change_in_place_that_no_time_tells_is_seen_by_the_next_save() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
-    let mut bytes = fs::read(at(&folder)).unwrap();
+fn change_in_place_with_old_times_is_seen_by_the_next_save() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
+    let mut bytes = fs::read(at(&directory)).unwrap();
     bytes[BODY_HEADER_LEN - 1] ^= 1;
-    fs::write(at(&folder), &bytes).unwrap();
+    fs::write(at(&directory), &bytes).unwrap();
     engine.state.write().pinned = engine.file.open().unwrap().pin();
-    assert_eq!(flaw(&folder, save(&engine, "ada")), FileFlaw::DamagedHeader);
-    assert_eq!(fs::read(at(&folder)).unwrap(), bytes);
+    assert_eq!(flaw(&directory, save(&engine, "ada")), FileFlaw::DamagedHeader);
+    assert_eq!(fs::read(at(&directory)).unwrap(), bytes);
 }
 
 /// Else its bytes would stay on the disk until the store is closed.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_large_file_that_was_replaced_is_closed() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
         let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
         save_token(&engine, &token).unwrap();
     }
-    assert!(fs::metadata(at(&folder)).unwrap().len() > length(THREAD_THRESHOLD));
-    let replaced = format!("{} (deleted)", folder.path().canonicalize().unwrap().join("store").display());
+    assert!(fs::metadata(at(&directory)).unwrap().len() > length(THREAD_THRESHOLD));
+    let replaced = format!("{} (deleted)", directory.path().canonicalize().unwrap().join("store").display());
     let are_open = || {
         let handles =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|handle| fs::read_link(handle.unwrap().path()).ok());
@@ -171,29 +174,29 @@ fn bytes_read() -> u64 {
 /// A gibibyte of nothing.
 #[test]
 fn a_huge_file_that_is_no_keystore_is_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let patient = || StoreFile::existing(&at(&folder), Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
-    create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let patient = || StoreFile::existing(&at(&directory), Access::Checked, u64::MAX, Arc::new(Os)).unwrap();
+    create(&directory);
     let engine = Engine::open(patient(), &unlock(), Duration::ZERO).unwrap();
-    let file = fs::File::options().write(true).open(at(&folder)).unwrap();
+    let file = fs::File::options().write(true).open(at(&directory)).unwrap();
     file.set_len(0).unwrap();
     file.set_len(1 << 30).unwrap();
     let before = bytes_read();
-    assert_eq!(flaw(&folder, users(&engine)), FileFlaw::NotAKeystore);
-    assert_eq!(flaw(&folder, Engine::open(patient(), &unlock(), Duration::ZERO)), FileFlaw::NotAKeystore);
+    assert_eq!(flaw(&directory, users(&engine)), FileFlaw::NotAKeystore);
+    assert_eq!(flaw(&directory, Engine::open(patient(), &unlock(), Duration::ZERO)), FileFlaw::NotAKeystore);
     assert!(bytes_read() - before < 1 << 20, "{} bytes were read", bytes_read() - before);
 }
 
 #[test]
 fn a_forked_child_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let mut engine = create(&directory);
     engine.process = engine.process.wrapping_add(1);
     assert!(matches!(users(&engine), Err(Error::Forked { .. })));
     assert!(matches!(save(&engine, "ada"), Err(Error::Forked { .. })));
 }
 
-/// A disk that cannot sync folders any more.
+/// A disk that cannot sync directories any more.
 fn failing_folder_sync() -> Arc<dyn Disk> {
     Arc::new(Watched(|call| match call {
         Call::SyncDirectory => Err(io::Error::other("the disk is on fire")),
@@ -203,35 +206,35 @@ fn failing_folder_sync() -> Arc<dyn Disk> {
 
 #[cfg(unix)]
 #[test]
-fn a_change_whose_durability_is_unknown_is_told_with_its_id_and_adopted() {
-    let folder = tempfile::tempdir().unwrap();
-    create(&folder);
-    let engine = open_with(&folder, failing_folder_sync());
+fn unsynced_change_is_reported_with_its_id_and_adopted() {
+    let directory = tempfile::tempdir().unwrap();
+    create(&directory);
+    let engine = open_with(&directory, failing_folder_sync());
     match save(&engine, "ada") {
         Err(Error::DurabilityUnknown { id: Some(id), .. }) => assert_eq!(id.as_str(), "1"),
         other => panic!("expected DurabilityUnknown, got {other:?}"),
     }
     assert_eq!(users(&engine).unwrap(), ["ada"]);
-    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+    assert_eq!(users(&open(&directory)).unwrap(), ["ada"]);
     assert_eq!(generation(&engine), 2);
 }
 
 #[cfg(unix)]
 #[test]
 fn creating_with_unknown_durability_leaves_a_store_that_opens() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = StoreFile::new(&at(&folder), Access::Checked, 1 << 20, failing_folder_sync()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = StoreFile::new(&at(&directory), Access::Checked, 1 << 20, failing_folder_sync()).unwrap();
     let created = Engine::create(file, &unlock(), Duration::from_secs(5));
     assert!(matches!(created, Err(Error::DurabilityUnknown { id: None, .. })));
-    assert_eq!(users(&open(&folder)).unwrap(), Vec::<String>::new());
+    assert_eq!(users(&open(&directory)).unwrap(), Vec::<String>::new());
 }
 
 #[test]
 fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(create(&folder));
-    let len = fs::metadata(at(&folder)).unwrap().len();
-    let file = StoreFile::existing(&at(&folder), Access::Checked, len, Arc::new(Os)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let len = fs::metadata(at(&directory)).unwrap().len();
+    let file = StoreFile::existing(&at(&directory), Access::Checked, len, Arc::new(Os)).unwrap();
     let engine = Engine::open(file, &unlock(), Duration::from_secs(5)).unwrap();
     save(&engine, "ada").unwrap();
     let large = Token::builder().user_name("grace").access_token("x".repeat(5000)).build();
@@ -241,61 +244,61 @@ fn a_store_that_would_grow_over_the_limit_is_refused_and_stays() {
         }
         other => panic!("expected FileTooLarge, got {other:?}"),
     }
-    assert_eq!(users(&open(&folder)).unwrap(), ["ada"]);
+    assert_eq!(users(&open(&directory)).unwrap(), ["ada"]);
 }
 
 #[test]
 fn a_new_store_over_the_limit_is_not_made() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(create(&folder));
-    let len = fs::metadata(at(&folder)).unwrap().len();
-    fs::remove_file(at(&folder)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let len = fs::metadata(at(&directory)).unwrap().len();
+    fs::remove_file(at(&directory)).unwrap();
     let make = |max_len| {
-        let file = StoreFile::new(&at(&folder), Access::Checked, max_len, Arc::new(Os)).unwrap();
+        let file = StoreFile::new(&at(&directory), Access::Checked, max_len, Arc::new(Os)).unwrap();
         Engine::create(file, &unlock(), Duration::ZERO)
     };
     match make(len - 1) {
         Err(Error::FileTooLarge { size, limit, .. }) => assert_eq!((size, limit), (len, len - 1)),
         other => panic!("expected FileTooLarge, got {other:?}"),
     }
-    assert!(!at(&folder).exists());
+    assert!(!at(&directory).exists());
     make(len).unwrap();
 }
 
 #[cfg(unix)]
 #[test]
 fn file_system_without_directory_sync_is_used_and_reported() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let cannot = Arc::new(Watched(|call| match call {
         Call::SyncDirectory => Err(io::ErrorKind::InvalidInput.into()),
         _ => Ok(()),
     }));
-    let engine = create_with(&folder, cannot);
+    let engine = create_with(&directory, cannot);
     save(&engine, "ada").unwrap();
     let status = engine.status().unwrap();
     assert_eq!(status.not_offered, [NotOffered::DirectorySync]);
-    assert!(open(&folder).status().unwrap().not_offered.is_empty());
+    assert!(open(&directory).status().unwrap().not_offered.is_empty());
 }
 
 /// A retry that finds nothing left to do says that it is done, so it has to be.
 #[cfg(unix)]
 #[test]
-fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
-    let folder = tempfile::tempdir().unwrap();
-    create(&folder);
+fn retry_confirms_a_change_that_was_not_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    create(&directory);
     let failing = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let watched = failing.clone();
     let disk = Watched(move |call| match call {
         Call::SyncDirectory if watched.load(std::sync::atomic::Ordering::SeqCst) => Err(io::Error::other("on fire")),
         _ => Ok(()),
     });
-    let engine = open_with(&folder, Arc::new(disk));
+    let engine = open_with(&directory, Arc::new(disk));
     assert!(save(&engine, "ada").is_err());
     let delete = || delete(&engine, "1");
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })));
     assert!(matches!(delete(), Err(Error::DurabilityUnknown { .. })), "nothing to do, but not known to be done");
     let touch = |seconds| {
-        let file = fs::File::options().append(true).open(at(&folder)).unwrap();
+        let file = fs::File::options().append(true).open(at(&directory)).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     };
     touch(0);
@@ -310,9 +313,9 @@ fn a_change_that_was_not_confirmed_is_confirmed_by_its_retry_or_still_not() {
 
 /// Verifying and backing up look at the file while others write, through the same handle too.
 #[test]
-fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+fn file_opened_before_a_commit_is_no_rollback() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let (baseline, opened) = (engine.state.read().baseline(), engine.file.open().unwrap());
     save(&engine, "ada").unwrap();
     let mut bytes = read_all(&opened).unwrap();
@@ -323,8 +326,8 @@ fn a_file_that_was_opened_before_a_commit_is_no_rollback_after_it() {
 /// What `wait_for_change` promises: a commit of this handle is told, and others are looked for each 50 ms.
 #[test]
 fn commit_wakes_those_that_wait() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = create(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let engine = create(&directory);
     let commits = || *engine.commits.lock();
     let before = commits();
     save(&engine, "ada").unwrap();
@@ -339,17 +342,17 @@ fn commit_wakes_those_that_wait() {
 /// Another program writes without the lock while a transaction is made.
 #[test]
 fn transaction_on_a_state_that_was_replaced_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(create(&folder));
-    let bytes = fs::read(at(&folder)).unwrap();
-    save(&open(&folder), "grace").unwrap();
-    let newer = fs::read(at(&folder)).unwrap();
-    fs::write(at(&folder), bytes).unwrap();
-    let refused = open(&folder).transaction(|changes| {
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let bytes = fs::read(at(&directory)).unwrap();
+    save(&open(&directory), "grace").unwrap();
+    let newer = fs::read(at(&directory)).unwrap();
+    fs::write(at(&directory), bytes).unwrap();
+    let refused = open(&directory).transaction(|changes| {
         changes.namespace("").save(&Token::builder().user_name("ada").access_token("a").build())?;
-        fs::write(at(&folder), &newer).unwrap();
+        fs::write(at(&directory), &newer).unwrap();
         Ok(())
     });
     assert!(matches!(refused, Err(Error::ChangedMeanwhile { .. })), "{refused:?}");
-    assert_eq!(fs::read(at(&folder)).unwrap(), newer);
+    assert_eq!(fs::read(at(&directory)).unwrap(), newer);
 }
