@@ -436,7 +436,7 @@ fn messages_say_what_to_do_and_not_the_old_words() {
     for (variant, examples) in errors() {
         for error in examples {
             let message = error.to_string();
-            assert!(!message.ends_with('.') && !message.contains("directory"), "{variant}: {message}");
+            assert!(!message.ends_with('.') && !message.contains("folder"), "{variant}: {message}");
             assert!(message.len() > 20 && message.len() < 330, "{variant}: {message}");
         }
     }
