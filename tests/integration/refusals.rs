@@ -643,7 +643,7 @@ fn each_error_about_a_file_names_its_path() {
         if let Error::Io { cause, .. } = &error {
             assert!(message.contains(&cause.to_string()) && cause.raw_os_error().is_some(), "{name}: {message}");
         }
-        assert!(!message.contains("directory"), "{name}: {message}");
+        assert!(!message.contains("folder"), "{name}: {message}");
         variants.insert(format!("{error:?}").split(' ').next().unwrap().to_owned());
     }
     // The other variants with a path (MountedFile, ChangedMeanwhile, Forked, DurabilityUnknown) need more than a call.
