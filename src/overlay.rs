@@ -188,7 +188,7 @@ impl NamespaceOverlay<'_> {
     }
 
     /// Takes the rows away that are of no use any more; returns how many.
-    fn prune(&mut self, which: Prune) -> usize {
+    pub(crate) fn prune(&mut self, which: Prune) -> usize {
         let now = SystemTime::now();
         let pruned = self.iter().filter(|token| which.takes(token, now));
         let pruned: Vec<_> = pruned.filter_map(|token| token.id().cloned()).collect();

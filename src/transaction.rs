@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     error::Result,
     id::TokenId,
-    matching,
+    matching::{self, Prune},
     namespaces::check_name,
     overlay::{NamespaceOverlay, Overlay},
     token::Token,
@@ -97,6 +97,11 @@ impl<'t, 's> Transaction<'t, 's> {
     /// See [`TokenStore::delete_tokens`](crate::TokenStore::delete_tokens).
     pub fn delete_tokens(&mut self) -> usize {
         self.rows().delete_all()
+    }
+
+    /// See [`Namespace::prune`](crate::Namespace::prune).
+    pub fn prune(&mut self, which: Prune) -> usize {
+        self.rows().prune(which)
     }
 
     /// See [`TokenStore::replace_token`](crate::TokenStore::replace_token).

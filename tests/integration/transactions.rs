@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Fixture, token};
-use tokenkeep::{Error, KeystoreOptions, MemoryStore, Token, TokenStore};
+use crate::common::{Fixture, at_millis, token};
+use tokenkeep::{Error, KeystoreOptions, MemoryStore, Prune, Token, TokenStore};
 
 fn user(name: &str) -> Token {
     token().user_name(name).access_token("a").build()
@@ -306,4 +306,19 @@ fn waiting_ends_at_the_timeout_and_at_once_if_there_is_a_change() {
     assert!(started.elapsed() >= Duration::from_millis(120));
     fixture.store.save_token(&user("ada")).unwrap();
     assert!(fixture.store.wait_for_change(&version, Duration::ZERO).unwrap().is_some());
+}
+
+#[test]
+fn prune_inside_of_a_transaction_is_undone_with_it() {
+    let store = MemoryStore::new();
+    store.save_token(&token().access_token("a").expires_at(at_millis(0)).build()).unwrap();
+    let undone = store.transaction(|transaction| {
+        assert_eq!(transaction.prune(Prune::Expired), 1);
+        assert!(transaction.get_tokens().is_empty());
+        Err::<(), _>(Error::other("no"))
+    });
+    assert!(undone.is_err());
+    assert_eq!(store.get_tokens().unwrap().len(), 1);
+    assert_eq!(store.transaction(|transaction| Ok(transaction.prune(Prune::Expired))).unwrap(), 1);
+    assert!(store.get_tokens().unwrap().is_empty());
 }

@@ -26,7 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments.as_slice() {
-        ["worker", contender, directory, size] => Ok(contenders::serve(contender, Path::new(directory), size.parse()?)?),
+        ["worker", contender, directory, size] => {
+            Ok(contenders::serve(contender, Path::new(directory), size.parse()?)?)
+        }
         ["measure", directory, results, rounds, ref sizes @ ..] => {
             let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
             let measured = measure::measure(Path::new(directory), rounds.parse()?, &sizes)?;
