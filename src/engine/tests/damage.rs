@@ -211,6 +211,8 @@ fn is_damage(at: usize, error: &Refusal) -> bool {
 fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> bool {
     let is_malformed = matches!(error, Bad(FileFlaw::Malformed(_)));
     let is_tampered = matches!(error, Bad(FileFlaw::Tampered));
+    // One bit of an id makes it that of another slot, where two ids differ in one bit.
+    let is_id_twice = *error == Bad(FileFlaw::malformed("two of its key slots have one id"));
     match place {
         Place::OfBodyHeader(at) => match at {
             0..8 => matches!(error, Bad(FileFlaw::NotAKeystore)),
@@ -225,7 +227,7 @@ fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> boo
             _ => is_tampered,
         },
         Place::OfStart(at) => match at {
-            // Of more slots than there are, some are made of what follows, with whatever costs.
+            // Of more slots than there are, some are made of the bytes that follow, with any costs.
             10..12 => is_malformed || matches!(error, Bad(FileFlaw::KdfLimit(_))),
             // The ids of the store and of its key, which every slot is bound to.
             16..40 => matches!(error, WrongKey),
@@ -243,7 +245,7 @@ fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> boo
                 (OfSlot::Kind | OfSlot::Fixed | OfSlot::Cost | OfSlot::LenInData, _) => is_malformed,
                 // It may be no UTF-8 any more.
                 (OfSlot::Provider, _) => is_changed || is_malformed,
-                (OfSlot::AnyBytes, _) => is_changed,
+                (OfSlot::AnyBytes, _) => is_changed || is_id_twice,
             }
         }
         Place::Sealed => is_tampered,
