@@ -24,7 +24,11 @@
 //     what     which row is meant  bytes     AES-256-GCM  store key  key of  layout     lock, atomic replacement
 //                                                         and slots  a slot
 //
-// The layers, from the top down. A file imports from its own layer or from a lower one; tests/integration/layers.rs checks that.
+// An operation goes from keystore or namespace to engine, which keeps the state fresh (freshness), lets threads share a
+// commit (group), makes the changes over the rows (overlay) and puts the new file in place (commit).
+//
+// The layers, from the top down. A file imports from its own layer or from a lower one; tests/integration/layers.rs
+// checks that.
 
 // Layer 6: what moves tokens in from elsewhere.
 #[cfg(feature = "import")]

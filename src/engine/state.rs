@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) pinned: PinnedFile,
-    /// The file's body header: as long as it is the same, so is the state.
+    /// The file's body header. Each commit changes it, so it tells one state from the next where the stamp does not.
     pub(super) body_header: Vec<u8>,
     pub(super) header: BodyHeader,
     /// The store key with its key slots.
