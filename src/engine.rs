@@ -6,6 +6,7 @@ mod freshness;
 mod group;
 mod inspect;
 mod next_state;
+mod sealing;
 mod slots;
 mod state;
 mod transaction;
@@ -25,7 +26,7 @@ use crate::{
     codec::{Encoding, Prelude},
     error::{Error, Result},
     file::{Deadline, Durability, Replacement, StoreFile},
-    format::{BodyHeader, KeyTable, Parts},
+    format::{KeyTable, Parts, file_len, header_len},
     namespaces::Namespaces,
     owner::Owner,
     unlock::{self, Unlock, Unlocked},
@@ -34,9 +35,12 @@ use crate::{
 use freshness::read_all;
 use group::Writers;
 pub(crate) use inspect::{set_aside, verify_file};
+#[cfg(feature = "__fuzzing")]
+pub(crate) use sealing::sealed as seal;
+use sealing::sealed;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) use state::unseal;
-use state::{Lineage, State, origin_of, sealed};
+use state::{Lineage, State, origin_of};
 
 /// An open store.
 #[derive(Debug)]
@@ -79,12 +83,12 @@ impl Engine {
     /// Makes the file. After an error there is no store.
     fn create_with(file: StoreFile, created: &VaultChange, lock_timeout: Duration) -> Result<(Self, Durability)> {
         let vault = created.vault();
-        let mut header = BodyHeader::new(1, vault.bytes().len());
+        let table_len = vault.bytes().len();
         let rows = Namespaces::empty(origin_of(vault));
         let prelude = Prelude { next_id: rows.next_id(), ancestors: &[] };
-        let encoding = Encoding::new(header.header_len(), prelude, iter::empty(), 0)?;
-        file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(vault, &mut header, &encoding)?;
+        let encoding = Encoding::new(header_len(table_len), prelude, iter::empty(), 0)?;
+        file.check_len(file_len(table_len, encoding.len()))?;
+        let sealed = sealed(vault, 1, &encoding)?;
 
         let lock = file.lock(&Deadline::after(lock_timeout, file.path()))?;
         let made = file.make(Some(&lock), &sealed.parts(vault.bytes()));
@@ -94,11 +98,11 @@ impl Engine {
         let Replacement { pinned, durability } = made?;
         drop(lock);
 
-        let lineage = Lineage { mark: header.mark(&sealed.tag), ancestors: Vec::new() };
+        let lineage = Lineage { mark: sealed.header.mark(&sealed.tag), ancestors: Vec::new() };
         let state = State {
             pinned,
             body_header: sealed.body_header,
-            header,
+            header: sealed.header,
             vault: Arc::new(vault.clone()),
             rows,
             lineage,

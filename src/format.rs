@@ -86,8 +86,9 @@ impl<'a> Parts<'a> {
 }
 
 impl BodyHeader {
-    /// The body header of a new file with a key table of that length, before the body is sealed.
-    pub(crate) fn new(generation: u64, table_len: usize) -> Self {
+    /// A body header with the numbers that a payload depends on, and nothing of a body.
+    #[cfg(any(test, feature = "__fuzzing"))]
+    pub(crate) fn without_body(generation: u64, table_len: usize) -> Self {
         Self { table_len, body_len: 0, generation, body_salt: [0; 32], body_commitment: [0; 32] }
     }
 
@@ -126,12 +127,7 @@ impl BodyHeader {
 
     /// The length of body header and key table.
     pub(crate) fn header_len(&self) -> usize {
-        BODY_HEADER_LEN.saturating_add(self.table_len)
-    }
-
-    /// The length of a file with that key table and a plaintext of that length.
-    pub(crate) fn file_len(&self, plaintext_len: usize) -> u64 {
-        length(self.header_len().saturating_add(TAG_LEN).saturating_add(plaintext_len))
+        header_len(self.table_len)
     }
 
     /// The length of the list of ancestors in a file of this generation.
@@ -202,6 +198,16 @@ fn check_digest(content: &[u8], check: &[u8; CHECK_LEN]) -> Result<()> {
 
 fn truncated(expected: usize, found: usize) -> FileFlaw {
     FileFlaw::Truncated { expected: length(expected), found: length(found) }
+}
+
+/// The length of body header and key table, by the length of the key table.
+pub(crate) fn header_len(table_len: usize) -> usize {
+    BODY_HEADER_LEN.saturating_add(table_len)
+}
+
+/// The length of a file, by the lengths of its key table and its plaintext.
+pub(crate) fn file_len(table_len: usize, plaintext_len: usize) -> u64 {
+    length(header_len(table_len).saturating_add(TAG_LEN).saturating_add(plaintext_len))
 }
 
 /// A length in memory as the file counts it.

@@ -6,11 +6,11 @@
 mod row;
 mod table;
 
-use std::{mem, sync::mpsc, thread};
+use std::mem;
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    digest::{Context, Digest, SHA256, digest},
+    digest::{Context, SHA256},
     hkdf::{HKDF_SHA256, KeyType},
     hmac,
 };
@@ -95,6 +95,8 @@ fn wrapping_key(slot: &Slot, store_id: &StoreId, key_id: &KeyId, slot_key: &Key)
 
 /// A sealed body with its header.
 pub(crate) struct Sealed {
+    pub(crate) header: BodyHeader,
+    /// The header's bytes.
     pub(crate) body_header: Vec<u8>,
     ciphertext: Vec<u8>,
     pub(crate) tag: [u8; TAG_LEN],
@@ -107,63 +109,56 @@ impl Sealed {
     }
 }
 
-/// What writes a plaintext over as many zeros. It hands each part out once it is finished, in order.
-type Write<'w> = &'w dyn for<'a> Fn(&'a mut [u8], &mut dyn FnMut(&'a [u8])) -> Result<()>;
+/// SHA-256 of a plaintext: where random bytes repeat, it keeps the salts of two plaintexts apart.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PlaintextHash([u8; 32]);
 
-/// So much work is worth the start of a thread, in bytes that are hashed or freed.
-pub(crate) const THREAD_THRESHOLD: usize = 256 * 1024;
+impl PlaintextHash {
+    /// Of the parts of a plaintext, one after the other.
+    pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        let hash = || {
+            let mut hash = Context::new(&SHA256);
+            parts.into_iter().for_each(|part| hash.update(part));
+            let mut bytes = [0; 32];
+            bytes.copy_from_slice(hash.finish().as_ref());
+            bytes
+        };
+        Self(leaving_no_trace(hash))
+    }
+}
 
-/// Seals a padded plaintext of that length, once it is written, and finishes the body header.
+/// Seals a padded plaintext that has that hash.
 pub(crate) fn seal(
     store_key: &Key,
-    header: &mut BodyHeader,
+    generation: u64,
     table: &[u8],
-    len: usize,
-    write: Write<'_>,
+    plaintext: SecretBytes,
+    hash: &PlaintextHash,
 ) -> Result<Sealed> {
-    seal_with(store_key, header, table, len, write, &random()?)
+    seal_with(store_key, generation, table, plaintext, hash, &random()?)
 }
 
 fn seal_with(
     store_key: &Key,
-    header: &mut BodyHeader,
+    generation: u64,
     table: &[u8],
-    len: usize,
-    write: Write<'_>,
+    mut plaintext: SecretBytes,
+    hash: &PlaintextHash,
     random: &[u8; 32],
 ) -> Result<Sealed> {
-    let mut plaintext = SecretBytes::new(vec![0; len]);
-    let hash = written_and_hashed(&mut plaintext, write)?;
-    header.body_len = length(len).saturating_add(length(TAG_LEN));
-    header.body_salt = hedged_salt(store_key, BODY_SALT, random, header.generation, hash.as_ref())?;
-    let (key, commitment) = body_key(store_key, header, table)?;
+    let mut header = BodyHeader {
+        table_len: table.len(),
+        body_len: length(plaintext.len()).saturating_add(length(TAG_LEN)),
+        generation,
+        body_salt: hedged_salt(store_key, BODY_SALT, random, generation, &hash.0)?,
+        body_commitment: Commitment::default(),
+    };
+    let (key, commitment) = body_key(store_key, &header, table)?;
     header.body_commitment = commitment;
     let body_header = header.encode();
     let tag = aead_seal(key.bytes(), NONCE, &[&body_header, table].concat(), &mut plaintext)?;
     // It is ciphertext now, which need not be wiped: that takes as long as to encrypt it.
-    Ok(Sealed { body_header, ciphertext: mem::take(&mut *plaintext), tag })
-}
-
-/// SHA-256 of what is written. If it is much, another thread hashes what is finished in the meantime.
-fn written_and_hashed(plaintext: &mut [u8], write: Write<'_>) -> Result<Digest> {
-    if plaintext.len() < THREAD_THRESHOLD {
-        write(plaintext, &mut |_| {})?;
-        return Ok(leaving_no_trace(|| digest(&SHA256, plaintext)));
-    }
-    let hash = thread::scope(|scope| {
-        let (sender, parts) = mpsc::channel::<&[u8]>();
-        let hash = move || {
-            let mut hash = Context::new(&SHA256);
-            parts.iter().for_each(|part| hash.update(part));
-            hash.finish()
-        };
-        let hashing = thread::Builder::new().spawn_scoped(scope, || leaving_no_trace(hash));
-        write(&mut *plaintext, &mut |part| _ = sender.send(part))?;
-        drop(sender);
-        Ok(hashing.ok().and_then(|hashing| hashing.join().ok()))
-    })?;
-    // If the system had no thread for it.
-    Ok(hash.unwrap_or_else(|| leaving_no_trace(|| digest(&SHA256, plaintext))))
+    Ok(Sealed { header, body_header, ciphertext: mem::take(&mut *plaintext), tag })
 }
 
 /// Decrypts a body in place; `None` if body and header are not what was sealed with that key.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     mem,
+    sync::mpsc::Sender,
 };
 
 use bincode::Options;
@@ -63,8 +64,8 @@ impl<'a> Encoding<'a> {
         self.padded_len
     }
 
-    /// Writes the plaintext over as many zeros, and hands its parts out one after the other, as they are finished.
-    pub(crate) fn write<'b>(&self, zeros: &'b mut [u8], finished: impl FnMut(&'b [u8])) -> Result<()> {
+    /// Writes the plaintext over as many zeros. Sends its parts, in order, as they are finished, and hangs up.
+    pub(crate) fn write<'b>(&self, zeros: &'b mut [u8], finished: Option<Sender<&'b [u8]>>) -> Result<()> {
         let all = zeros.len();
         let mut room = Room { zeros, written: 0, finished };
         let prefix =
@@ -78,7 +79,7 @@ impl<'a> Encoding<'a> {
         if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
             return Err(Error::internal("records of another length than they were said to have"));
         }
-        room.hand_out(room.zeros.len());
+        room.send(room.zeros.len());
         Ok(())
     }
 }
@@ -94,7 +95,7 @@ impl<'a> Encoding<'a> {
 
     pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
         let mut plaintext = vec![0; self.len()];
-        self.write(&mut plaintext, |_| {}).map(|()| plaintext)
+        self.write(&mut plaintext, None).map(|()| plaintext)
     }
 }
 
@@ -123,26 +124,30 @@ fn size(part: &impl Serialize) -> Result<u64> {
     options(u64::MAX).serialized_size(part).map_err(|_| unencodable())
 }
 
-/// Zeros that are written over from the start on. There are no more of them than there are: bytes that had to be moved for want
-/// of room would leave a copy.
-struct Room<'b, F> {
+/// Zeros that are filled from the front. Their number never grows, because moving them would leave a copy of the
+/// plaintext behind.
+struct Room<'b> {
     zeros: &'b mut [u8],
     written: usize,
-    finished: F,
+    /// Who wants to have the parts.
+    finished: Option<Sender<&'b [u8]>>,
 }
 
-/// What is handed out at once. Whole blocks of SHA-256, which would keep the rest of one in a buffer of its own.
+/// What is sent at once. Whole blocks of SHA-256, which would keep the rest of one in a buffer of its own.
 const PART: usize = 64 * 1024;
 
-impl<'b, F: FnMut(&'b [u8])> Room<'b, F> {
-    fn hand_out(&mut self, len: usize) {
+impl Room<'_> {
+    fn send(&mut self, len: usize) {
         let (part, rest) = mem::take(&mut self.zeros).split_at_mut(len);
         (self.zeros, self.written) = (rest, self.written.saturating_sub(len));
-        (self.finished)(part);
+        if let Some(finished) = &self.finished {
+            // Nobody may be there, for want of a thread.
+            let _ = finished.send(part);
+        }
     }
 }
 
-impl<'b, F: FnMut(&'b [u8])> io::Write for Room<'b, F> {
+impl io::Write for Room<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes).map(|()| bytes.len())
     }
@@ -152,7 +157,7 @@ impl<'b, F: FnMut(&'b [u8])> io::Write for Room<'b, F> {
         self.zeros.get_mut(self.written..end).ok_or(io::ErrorKind::WriteZero)?.copy_from_slice(bytes);
         self.written = end;
         while self.written >= PART {
-            self.hand_out(PART);
+            self.send(PART);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ fn origin() -> Origin {
 
 /// Of a file of that generation.
 pub(super) fn header(generation: u64) -> BodyHeader {
-    BodyHeader::new(generation, 570)
+    BodyHeader::without_body(generation, 570)
 }
 
 /// The length of such a header.

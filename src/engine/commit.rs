@@ -12,14 +12,15 @@ use super::{
     group::{Leader, Role},
     next_state::NextState,
     read_all,
-    state::{Baseline, Lineage, State, sealed},
+    sealing::{THREAD_THRESHOLD, sealed},
+    state::{Baseline, Lineage, State},
 };
 use crate::{
     changes::{Change, ChangeSet, Effect},
     error::{Error, Result},
     file::{Deadline, Durability, Lock, PinnedFile, Replacement},
-    format::{BodyHeader, Mark, length},
-    seal::{Sealed, THREAD_THRESHOLD},
+    format::{Mark, file_len, length},
+    seal::Sealed,
     vault::Vault,
 };
 
@@ -29,7 +30,6 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 /// The next state, sealed: what is left is to write it, and to put it in place of the file and of the state in memory.
 struct SealedState {
     sealed: Sealed,
-    header: BodyHeader,
     vault: Arc<Vault>,
     changes: ChangeSet,
     ancestors: Vec<Mark>,
@@ -151,19 +151,18 @@ impl Engine {
             }
         }
         let encoding = next.encoding()?;
-        let mut header = next.header();
-        self.file.check_len(header.file_len(encoding.len()))?;
-        let sealed = sealed(&next.vault, &mut header, &encoding)?;
+        self.file.check_len(file_len(next.vault.bytes().len(), encoding.len()))?;
+        let sealed = sealed(&next.vault, next.generation, &encoding)?;
         drop(encoding);
         let NextState { rows, ancestors, vault, generation: _ } = next;
         let replaces = (state.pinned.duplicate()?, state.baseline());
-        Ok(Some(SealedState { sealed, header, vault, changes: rows.into_changes(), ancestors, replaces }))
+        Ok(Some(SealedState { sealed, vault, changes: rows.into_changes(), ancestors, replaces }))
     }
 
     /// Puts the state in place of the file, and then of the state in memory. `None`: the file has it.
     fn put_in_place(&self, sealed: Option<SealedState>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
         let Some(sealed_state) = sealed else { return Ok(self.sync_name()) };
-        let SealedState { sealed, header, vault, changes, ancestors, replaces: (mut opened, baseline) } = sealed_state;
+        let SealedState { sealed, vault, changes, ancestors, replaces: (mut opened, baseline) } = sealed_state;
         let mut prepared = self.file.prepare(Some(lock), &sealed.parts(vault.bytes()))?;
         let mut may_repeat = true;
         let Replacement { pinned, durability } = loop {
@@ -179,12 +178,12 @@ impl Engine {
                 replacement => break replacement?,
             }
         };
-        let mark = header.mark(&sealed.tag);
+        let mark = sealed.header.mark(&sealed.tag);
         let mut state = self.state.write();
         changes.apply(&mut state.rows);
         state.body_header = sealed.body_header;
         state.is_synced = durability.is_synced();
-        (state.header, state.vault, state.lineage) = (header, vault, Lineage { mark, ancestors });
+        (state.header, state.vault, state.lineage) = (sealed.header, vault, Lineage { mark, ancestors });
         let replaced = mem::replace(&mut state.pinned, pinned);
         drop((state, opened));
         self.notify_of_commit();

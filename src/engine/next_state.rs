@@ -7,7 +7,7 @@ use crate::{
     changes::ChangeSet,
     codec::{Encoding, Prelude},
     error::{Error, Result},
-    format::{BodyHeader, Mark},
+    format::{Mark, file_len, header_len},
     overlay::Overlay,
     vault::Vault,
 };
@@ -34,11 +34,6 @@ impl<'a> NextState<'a> {
         })
     }
 
-    /// The body header of the next file, before the body is sealed.
-    pub(super) fn header(&self) -> BodyHeader {
-        BodyHeader::new(self.generation, self.vault.bytes().len())
-    }
-
     /// Takes over changes that were made on the state with that mark.
     pub(super) fn adopt(&mut self, changes: ChangeSet, mark: Mark, path: &Path) -> Result<()> {
         if self.ancestors.last() != Some(&mark) {
@@ -50,7 +45,11 @@ impl<'a> NextState<'a> {
 
     /// The plaintext that a commit would write.
     pub(super) fn encoding(&self) -> Result<Encoding<'_>> {
-        Encoding::new(self.header().header_len(), self.prelude(), self.rows.iter(), self.rows.records_len())
+        Encoding::new(self.header_len(), self.prelude(), self.rows.iter(), self.rows.records_len())
+    }
+
+    fn header_len(&self) -> usize {
+        header_len(self.vault.bytes().len())
     }
 
     fn prelude(&self) -> Prelude<'_> {
@@ -59,9 +58,8 @@ impl<'a> NextState<'a> {
 
     /// The length of the file that a commit would write.
     pub(super) fn file_len(&self) -> Result<u64> {
-        let without_records =
-            Encoding::new(self.header().header_len(), self.prelude(), iter::empty(), self.rows.records_len())?;
-        Ok(self.header().file_len(without_records.len()))
+        let without_records = Encoding::new(self.header_len(), self.prelude(), iter::empty(), self.rows.records_len())?;
+        Ok(file_len(self.vault.bytes().len(), without_records.len()))
     }
 
     /// Whether there is nothing to commit.

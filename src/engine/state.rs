@@ -1,15 +1,15 @@
-//! What is in memory of a file: read from its bytes, and sealed to be the next one.
+//! What is in memory of a file, read from its bytes.
 
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    codec::{self, Contents, Encoding},
+    codec::{self, Contents},
     error::{Error, FileFlaw, Result},
     file::{OpenFile, PinnedFile},
     format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, TAG_LEN},
     id::Origin,
     namespaces::Namespaces,
-    seal::{self, Sealed},
+    seal,
     vault::Vault,
 };
 
@@ -144,10 +144,4 @@ pub(crate) fn unseal(
 /// The store that the revisions in a file count in.
 pub(super) fn origin_of(vault: &Vault) -> Origin {
     Origin::of(("file", vault.store_id()))
-}
-
-pub(super) fn sealed(vault: &Vault, header: &mut BodyHeader, encoding: &Encoding<'_>) -> Result<Sealed> {
-    seal::seal(vault.store_key(), header, vault.bytes(), encoding.len(), &|zeros, finished| {
-        encoding.write(zeros, finished)
-    })
 }

@@ -10,6 +10,7 @@ mod group;
 mod lineage;
 #[cfg(unix)]
 mod power_cut;
+mod sealing;
 mod slots;
 mod store;
 

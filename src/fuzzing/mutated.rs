@@ -18,7 +18,6 @@ use crate::{
     codec::{Contents, Encoding},
     engine,
     format::{BodyHeader, Mark, Parts},
-    seal,
     time::Millis,
     vault::Vault,
 };
@@ -162,7 +161,7 @@ impl Original {
             Self::Kin => (&vaults.kin, 1),
             Self::Stranger => (&vaults.stranger, 1),
         };
-        let mut header = BodyHeader::new(generation, vault.bytes().len());
+        let header = BodyHeader::without_body(generation, vault.bytes().len());
         let time = Millis::new(1).expect("a time");
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
         let token = token.id("1").stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
@@ -170,9 +169,7 @@ impl Original {
         let tokens = BTreeMap::from([(Box::from(""), vec![token])]);
         let contents = Contents { next_id: 2, ancestors, tokens };
         let encoding = Encoding::of(header.header_len(), &contents)?;
-        let sealed = seal::seal(vault.store_key(), &mut header, vault.bytes(), encoding.len(), &|zeros, finished| {
-            encoding.write(zeros, finished)
-        })?;
+        let sealed = engine::seal(vault, generation, &encoding)?;
         let file = sealed.parts(vault.bytes()).concat();
         Ok(Sample { draft: Draft::of(&file), file, vault: vault.clone(), contents })
     }

@@ -1,3 +1,5 @@
+use std::sync::mpsc;
+
 use super::{
     super::tests::{HEADER_LEN, ONE_BLOCK, contents, token},
     *,
@@ -36,11 +38,14 @@ fn record_of_a_wrong_length_is_not_encoded() {
 #[test]
 fn what_there_is_no_room_for_is_not_written() {
     let mut zeros = [0; 8];
-    let mut room = Room { zeros: &mut zeros, written: 0, finished: |_: &[u8]| panic!("nothing is finished") };
+    let (finished, parts) = mpsc::channel();
+    let mut room = Room { zeros: &mut zeros, written: 0, finished: Some(finished) };
     room.write_all(&[1; 7]).unwrap();
     assert!(room.write_all(&[2; 2]).is_err());
     room.write_all(&[3]).unwrap();
     assert!(room.write_all(&[4]).is_err());
+    assert!(parts.try_recv().is_err(), "nothing is finished");
+    drop((room, parts));
     assert_eq!(zeros, [1, 1, 1, 1, 1, 1, 1, 3]);
 }
 
@@ -51,8 +56,10 @@ fn parts_are_handed_out_in_order_and_are_all_of_the_plaintext() {
         let token = |id: usize| Fields { access_token: Some("a".repeat(len).into()), ..token(&id.to_string()) };
         let contents = Contents { next_id: 100, ..contents((0..count).map(token)) };
         let encoding = Encoding::of(HEADER_LEN, &contents).unwrap();
-        let (mut plaintext, mut parts) = (vec![0; encoding.len()], Vec::new());
-        encoding.write(&mut plaintext, |part| parts.push(part)).unwrap();
+        let mut plaintext = vec![0; encoding.len()];
+        let (finished, parts) = mpsc::channel();
+        encoding.write(&mut plaintext, Some(finished)).unwrap();
+        let parts: Vec<&[u8]> = parts.iter().collect();
         let (_, whole) = parts.split_last().unwrap();
         assert!(whole.iter().all(|part| part.len().is_multiple_of(64)), "{count} of {len}");
         assert_eq!(parts.len(), encoding.len() / PART + 1, "{count} of {len}");

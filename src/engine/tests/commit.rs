@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use super::{super::*, at, create, delete, open, open_with, save, save_token, unlock};
 use crate::{
+    engine::sealing::THREAD_THRESHOLD,
     file::{Access, Call, Disk, Os, StoreFile, Watched},
     format::length,
-    seal::THREAD_THRESHOLD,
 };
 
 fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {

@@ -3,10 +3,10 @@ use std::{fs, io, sync::Arc, thread, time::Instant};
 use super::{super::*, at, create, create_with, delete, flaw, now, open, open_with, save, save_token, unlock, users};
 use crate::{
     Keystore, Token,
+    engine::sealing::THREAD_THRESHOLD,
     error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
     format::{BODY_HEADER_LEN, length},
-    seal::THREAD_THRESHOLD,
     status::NotOffered,
 };
 
