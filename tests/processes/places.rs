@@ -179,7 +179,9 @@ fn behind(command: &[&str], place: &str, directory: &Path) {
     set_mode(program_directory.path(), 0o755);
     let job = this_program_with(&["places", place, directory.to_str().unwrap()]);
     let program = program_directory.path().join("program");
-    fs::copy(job.get_program(), &program).unwrap();
+    // By another process: a child of another test would have a copy that is open for writing here, and such a file cannot
+    // be run.
+    assert!(Command::new("cp").arg(job.get_program()).arg(&program).status().unwrap().success());
     let mut watched = Command::new(command[0]);
     watched.args(&command[1..]).arg(program).envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
     assert!(watched.status().unwrap().success(), "{place}");
