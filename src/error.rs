@@ -279,8 +279,8 @@ pub enum Error {
         /// When the next refresh may be tried.
         until: SystemTime,
     },
-    /// The claim on the token cannot be trusted any more: it was held for too long, its lock file was removed, or the
-    /// process was forked. Nothing was asked of the server.
+    /// The claim is no longer trusted: it is too old, its lock file was removed, or the process was forked. This call
+    /// sent nothing to the server.
     #[error("the claim on the token has ended: drop it, and call begin_refresh again")]
     ClaimEnded,
     /// The stored token was changed since the given revision was read. Nothing was changed.

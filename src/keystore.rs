@@ -21,13 +21,13 @@ use crate::{
 ///
 /// # What blocks
 ///
-/// Never call a method of this type on a GUI thread. In async code, a find may be called directly; wrap every other
-/// call in `spawn_blocking`.
+/// Do not call a method of this type on a GUI thread. In async code call finds, and methods that cost what a find
+/// costs, directly. Wrap every other method in `spawn_blocking`.
 ///
-/// - **A find** asks the system once whether the file is still the one in memory, which takes some microseconds. If
-///   another process has replaced the file, the next find reads and decrypts it: some milliseconds for a thousand
-///   tokens. (On Windows each find opens the file and reads its start.) A find never blocks on other processes. It
-///   blocks on this one only while it swaps in a new file.
+/// - **A find** asks the system once whether the file in memory is still current, which takes some microseconds. (On
+///   Windows a find opens the file and reads its start.) If another process has replaced the file, the next find reads
+///   and decrypts the new file: some milliseconds for a thousand tokens. A find never waits for another process. It
+///   waits for another thread of this process only while that thread swaps in a new file.
 /// - **A save or a delete** writes the whole file and waits until it is on the disk, which takes a few milliseconds on
 ///   most disks. It waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, the
 ///   change survives a power cut. Threads that save at the same time with one handle and its clones share one
@@ -41,18 +41,20 @@ use crate::{
 /// - **Every operation on key slots** derives keys or asks the keychain or the provider in the same way, before it
 ///   takes the lock. Then it waits and writes like a save.
 ///
-/// Opening a store takes two times the length of its file in memory if the tokens are large, and four times if they
-/// have some 300 bytes each. [`verify`](Self::verify) and [`backup_to`](Self::backup_to) take up to as much again for
-/// as long as they run, and `backup_to` the file's length more.
+/// Opening a store allocates two times the length of its file if the tokens are large, and four times if a token has
+/// some 300 bytes. While [`verify`](Self::verify) or [`backup_to`](Self::backup_to) runs, it allocates up to the same
+/// amount again. `backup_to` allocates the length of the file on top of that.
 ///
 /// # Forked processes
 ///
-/// A child process that was forked has to open the store itself: its parent's handle ends in
-/// [`Forked`](crate::Error::Forked). Two things are beyond the library. A child that is the first process of a new
-/// process namespace may have the process id of its parent; then the parent's handle is not recognised there, and must
-/// not be used. And a child shares the locks that its parent holds: if the parent is killed during a save, others end
-/// in [`Busy`](crate::Error::Busy) until the child ends or starts another program. The same holds for a
-/// [`Claim`](crate::Claim).
+/// A forked child process has to open the store itself: every operation on its parent's handle ends in
+/// [`Forked`](crate::Error::Forked). The library cannot help in two cases:
+///
+/// - The child is the first process of a new PID namespace, and may have the same process id as its parent. The library
+///   then does not recognise the parent's handle. Do not use that handle in the child.
+/// - The child inherits the locks that the parent holds. If the parent is killed during a save, the saves of other
+///   processes end in [`Busy`](crate::Error::Busy) until the child ends or calls `exec`. The same holds for a
+///   [`Claim`](crate::Claim).
 ///
 /// # Errors
 ///
@@ -60,8 +62,9 @@ use crate::{
 /// anything; then nothing is written, and the tokens in memory stay. In addition, any operation can end in:
 ///
 /// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
-///   [`RolledBack`](crate::Error::RolledBack), [`Diverged`](crate::Error::Diverged): the file is no later state of what
-///   was opened (after more than 64 replacements a handle cannot tell, and takes the file for a later state);
+///   [`RolledBack`](crate::Error::RolledBack), [`Diverged`](crate::Error::Diverged): the file at the path does not
+///   continue the state that this handle has seen (after more than 64 replacements a handle cannot tell, and accepts
+///   the file);
 /// - [`PathChanged`](crate::Error::PathChanged): a directory or a link on the way to the file was exchanged;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;
@@ -128,6 +131,7 @@ impl Keystore {
     /// [`AlreadyExists`](crate::Error::AlreadyExists), [`MissingDirectory`](crate::Error::MissingDirectory),
     /// [`UnsafePermissions`](crate::Error::UnsafePermissions) if every user may write to the directory,
     /// [`NotAFile`](crate::Error::NotAFile), [`EmptyPath`](crate::Error::EmptyPath),
+    /// [`ReservedName`](crate::Error::ReservedName), [`FileTooLarge`](crate::Error::FileTooLarge),
     /// [`TooLarge`](crate::Error::TooLarge) for the label, [`EmptyPassphrase`](crate::Error::EmptyPassphrase),
     /// [`KdfMemory`](crate::Error::KdfMemory),
     /// [`Keychain`](crate::Error::Keychain), [`External`](crate::Error::External), [`Busy`](crate::Error::Busy),
@@ -144,9 +148,9 @@ impl Keystore {
     /// # Errors
     ///
     /// - [`NotFound`](crate::Error::NotFound), [`MissingDirectory`](crate::Error::MissingDirectory),
-    ///   [`EmptyPath`](crate::Error::EmptyPath), [`NotAFile`](crate::Error::NotAFile),
-    ///   [`UnsafePermissions`](crate::Error::UnsafePermissions), [`FileTooLarge`](crate::Error::FileTooLarge),
-    ///   [`Io`](crate::Error::Io): the file was not read;
+    ///   [`EmptyPath`](crate::Error::EmptyPath), [`ReservedName`](crate::Error::ReservedName),
+    ///   [`NotAFile`](crate::Error::NotAFile), [`UnsafePermissions`](crate::Error::UnsafePermissions),
+    ///   [`FileTooLarge`](crate::Error::FileTooLarge), [`Io`](crate::Error::Io): the file was not read;
     /// - [`BadFile`](crate::Error::BadFile): the file is damaged, or is not a keystore of this version. Unless its flaw
     ///   is
     ///   [`Tampered`](crate::FileFlaw::Tampered) or [`Malformed`](crate::FileFlaw::Malformed), no key was derived;

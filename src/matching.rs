@@ -4,7 +4,7 @@
 //! rule whose condition the token meets decides, also when it finds no row:
 //!
 //! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide. If the token has a
-//!    `client_id` and the row has another one, or has a `client_secret` without a `client_id`, the answer is
+//!    `client_id`, the row must have the same one, or neither a client id nor a client secret. Otherwise the result is
 //!    [`OtherClient`](Error::OtherClient).
 //! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with
 //!    that user name that has neither client id nor client secret, which adopts the client. Without a `client_id`: the

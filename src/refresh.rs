@@ -64,10 +64,10 @@ pub enum StaleReason {
         /// When the next refresh may be tried.
         until: SystemTime,
     },
-    /// The store cannot be written now, because the disk is full, for example: a new token could not be saved. The
-    /// stored one is still valid.
+    /// The store cannot save a new token now, because the disk is full, for example. The stored token is still valid.
     NotWritable,
-    /// It was received a moment ago, and a new one would be no better. It may have expired, or have been rejected.
+    /// The server issued the stored token a moment ago, so no refresh was made. The stored token may have expired, or
+    /// an API may have rejected it.
     JustRefreshed,
 }
 
@@ -80,9 +80,10 @@ pub enum StaleReason {
 /// processes that use the store. Another token never waits for it. A call that finds a good token costs what a find
 /// costs.
 ///
-/// While a token is still valid, one caller refreshes it before it expires, and the others go on with it. Once it has
-/// expired, the others wait, up to [`Need::timeout`]. A claim ends with its process. If the process dies between the
-/// server's answer and the save, the new refresh token is lost, and the user may have to sign in again.
+/// Shortly before a token expires, one caller refreshes it, and the other callers use the stored token. After the token
+/// has expired, the other callers wait, up to [`Need::timeout`]. They also wait for [`Need::now`], and for
+/// [`Need::rejected`] while the rejected token is stored. A claim ends with its process. If the process dies between
+/// the server's answer and the save, the new refresh token is lost, and the user may have to sign in again.
 ///
 /// A clock that is set wrong may make a good token look expired, or an expired one good. Then an API answers 401, and
 /// [`Need::rejected`] gets a new token.
@@ -107,22 +108,25 @@ pub enum StaleReason {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TokenStoreExt: TokenStore + Clone + 'static {
-    /// Finds the token that the query means, and says whether it is good, or claims it.
+    /// Finds the token that the query means. Returns the token if it meets the need, and otherwise a claim to refresh
+    /// it.
     ///
-    /// Blocks as a find does, if the token is good. If the token has expired and another caller refreshes it, this
-    /// waits up to [`Need::timeout`], 30 seconds unless it is set. In async code use
-    /// [`refresh_with_async`](Self::refresh_with_async).
+    /// Blocks as a find does if the token meets the need. If another caller is refreshing the token, this call waits up
+    /// to [`Need::timeout`] (30 seconds by default), unless the stored token can be used in the meantime. In async code
+    /// use [`refresh_with_async`](Self::refresh_with_async).
     ///
-    /// Before it gives a claim it looks whether the answer could be saved: permissions, room on the disk, the limit of
-    /// the file's length. It does not see a quota or a failing disk.
+    /// Before this method gives a claim, it checks that the store can save a new token: permissions, room on the disk,
+    /// the maximum length of the file. It cannot check quotas or a failing disk.
     ///
     /// # Errors
     ///
     /// - [`NoSuchToken`](Error::NoSuchToken): no token is stored for the query;
-    /// - [`Refreshing`](Error::Refreshing): another caller was refreshing the token all the time, and it has expired;
-    /// - [`BackedOff`](Error::BackedOff): the last refresh failed, and the token has expired;
-    /// - those of [`find_stored`](TokenStore::find_stored) and [`lock_token`](TokenStore::lock_token), and the error
-    ///   that a save would have.
+    /// - [`Refreshing`](Error::Refreshing): another caller was still refreshing the token at the end of the wait, and
+    ///   the stored token cannot be used: it has expired or was [rejected](Need::rejected), or the need is
+    ///   [`Need::now`];
+    /// - [`BackedOff`](Error::BackedOff): the last refresh failed, and the stored token has expired or was rejected;
+    /// - the errors of [`find_stored`](TokenStore::find_stored) and [`lock_token`](TokenStore::lock_token), and the
+    ///   error that a save would have.
     ///
     /// ```
     /// use std::time::Duration;
@@ -146,12 +150,13 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         }
     }
 
-    /// Finds the token that the query means, and refreshes it with the function if it has to be refreshed and no other
-    /// caller does. After a [`Need::rejected`] the answer may be the rejected token, as
-    /// [`JustRefreshed`](StaleReason::JustRefreshed). The function sends the refresh request, with a time-out for the
-    /// whole request, and says what came of it.
+    /// Finds the token that the query means. Calls the function if the token has to be refreshed and no other caller is
+    /// refreshing it. The function sends the refresh request and returns the outcome as an [`Answer`]. Give the request
+    /// a timeout. After [`Need::rejected`] this method may return the rejected token, as
+    /// [`JustRefreshed`](StaleReason::JustRefreshed).
     ///
-    /// Blocks as [`begin_refresh`](Self::begin_refresh), the function, and [`Claim::finish`] do.
+    /// Blocks as [`begin_refresh`](Self::begin_refresh) does, then while the function runs, then as [`Claim::finish`]
+    /// does.
     ///
     /// # Errors
     ///
@@ -177,11 +182,10 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     /// and, if the token has to be refreshed, for making a small lock file: some tens of microseconds on most disks.
     /// The answer is saved on a thread of its own.
     ///
-    /// If the future is dropped before the function's future has answered, the claim is given up. The server may have
-    /// handled a request that was sent all the same, and then the user has to sign in again. So run the future on a
-    /// task of its own, which is not dropped with the caller, as in `spawn(async move {
-    /// store.refresh_with_async(&query, need, request).await })`. Once the function's future has answered, the answer
-    /// is saved even if the future is dropped, unless the process ends.
+    /// If you drop the future before the function's future is ready, the claim ends. The server may still have handled
+    /// the request, and then the user has to sign in again. So spawn a task that the caller does not cancel:
+    /// `spawn(async move { store.refresh_with_async(&query, need, request).await })`. Once the function's future is
+    /// ready, the library saves the result even if you drop the future, unless the process ends.
     ///
     /// # Errors
     ///
@@ -250,14 +254,18 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         sign_out::sign_out(self, id)
     }
 
-    /// The same as [`sign_out`](Self::sign_out), with a function that first has the server revoke the token (RFC 7009),
-    /// also one that the server has refused. If a refresh takes longer than the 5 seconds, the function gets the token
-    /// of before. If the function fails the token stays stored, so that it can be revoked later.
+    /// Calls the function to revoke the token at the server (RFC 7009), and then deletes the token. Returns `false`,
+    /// without a call of the function, if no token has the id. The function also gets a token that the server has
+    /// rejected. This method waits up to 5 seconds for a refresh that is under way, and then passes the stored token,
+    /// even if the refresh has not ended. If the function fails, the token stays stored, so that you can try again.
+    ///
+    /// Blocks for those 5 seconds, while the function runs, and as a delete does.
     ///
     /// # Errors
     ///
-    /// [`Conflict`](Error::Conflict) if other tokens were saved meanwhile, which were not revoked and stay; those of a
-    /// delete; an error of the function is [`Error::Other`].
+    /// - [`Conflict`](Error::Conflict): another caller saved other tokens meanwhile. They were not revoked, and stay;
+    /// - [`Error::Other`]: the function failed;
+    /// - those of a delete.
     ///
     /// ```
     /// # use tokenkeep::{MemoryStore, Token, TokenStore, TokenStoreExt};

@@ -54,16 +54,17 @@ pub trait TokenStore: Send + Sync {
     /// - [`Conflict`](Error::Conflict): the token carries a revision, and the stored token has another one by now;
     /// - [`NoSuchToken`](Error::NoSuchToken): the token carries a revision, and the stored token was deleted;
     /// - [`OtherClient`](Error::OtherClient), [`Ambiguous`](Error::Ambiguous): see [`matching`](crate::matching);
-    /// - [`Unstorable`](Error::Unstorable): the token is new and has neither grant, refresh nor access token, or
-    ///   another token is stored for its user name and client id;
-    /// - [`TooLarge`](Error::TooLarge): a field or the whole token exceeds its limit.
+    /// - [`Unstorable`](Error::Unstorable): a new token has no grant token, no refresh token and no access token; or
+    ///   another stored token has the same user name and client id;
+    /// - [`TooLarge`](Error::TooLarge): a field or the whole token exceeds its limit;
+    /// - the store's own errors.
     fn save_token(&self, token: &Token) -> Result<TokenId>;
 
-    /// The stored token that the query means, with the fields that the query sets laid over it, or `None`.
+    /// Finds the stored token that the query means, and returns a copy in which the fields that the query sets replace
+    /// the stored ones. Returns `None` if no token matches.
     ///
-    /// The vendor's SDK needs the fields laid over. Code of your own most likely wants
-    /// [`find_stored`](Self::find_stored): what this method returns carries a revision only if the query changed
-    /// nothing.
+    /// The vendor's SDK needs this copy. Your own code most likely wants [`find_stored`](Self::find_stored): the copy
+    /// carries a revision only if the query changed no field.
     ///
     /// # Errors
     ///
@@ -125,7 +126,8 @@ pub trait TokenStore: Send + Sync {
     /// - [`Conflict`](Error::Conflict): the token carries a revision, and the stored token has another one by now;
     /// - [`NoSuchToken`](Error::NoSuchToken): no token of that id is stored;
     /// - [`Unstorable`](Error::Unstorable), [`TooLarge`](Error::TooLarge): as for a save;
-    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation.
+    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation;
+    /// - the store's own errors.
     ///
     /// ```
     /// use tokenkeep::{Error, MemoryStore, Token, TokenStore};
@@ -149,8 +151,9 @@ pub trait TokenStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// - [`Conflict`](Error::Conflict): the stored token has another revision, and stays;
-    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation.
+    /// - [`Conflict`](Error::Conflict): the stored token has another revision. The stored token stays;
+    /// - [`Unsupported`](Error::Unsupported): this store does not have the operation;
+    /// - the store's own errors.
     ///
     /// ```
     /// use tokenkeep::{Error, MemoryStore, Token, TokenStore};
@@ -167,11 +170,11 @@ pub trait TokenStore: Send + Sync {
         Err(Error::Unsupported { operation: StoreOperation::DeleteTokenIf })
     }
 
-    /// Locks the stored token of that id against all other threads and processes, if the lock is free. Never waits. A
-    /// token that is not stored can be locked too. The lock keeps out only others who lock: every operation goes on.
+    /// Locks the given id against all other threads and processes that call this method, if the lock is free. Never
+    /// waits. The id does not have to be that of a stored token. Finds, saves and deletes ignore the lock.
     ///
-    /// Before it gives the lock, a store looks whether a save would succeed, so that no holder spends a refresh token
-    /// whose successor cannot be saved.
+    /// Before the store gives the lock, it checks that a save would succeed. So no holder spends a refresh token whose
+    /// successor cannot be saved.
     ///
     /// The default returns [`Unsupported`](Error::Unsupported). With this operation and with
     /// [`replace_token`](Self::replace_token) a store has all of [`TokenStoreExt`](crate::TokenStoreExt).

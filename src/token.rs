@@ -250,15 +250,16 @@ impl Token {
         self.0.stored.map(|stored| stored.updated_at.time())
     }
 
-    /// How often the token was saved, as the store set it: 1 after the first save. `None` for a token that was not read
-    /// from a store, or that is not what the store holds.
+    /// How often the token was saved, as the store counts: 1 after the first save. `None` if the token was not read
+    /// from a store, or if a find has changed its fields.
     ///
-    /// It counts only in the store that it was read from. Any other store takes the token for a whole row, so that a
-    /// plain loop copies a store into an empty one: see [`matching`](crate::matching). A backup is the same store as
-    /// its original.
+    /// A revision is valid only in the store that the token was read from. Another store ignores the revision and saves
+    /// the token as a whole row. So a plain loop copies a store into an empty one: see [`matching`](crate::matching). A
+    /// backup counts as the same store as its original.
     ///
-    /// An id that the store chooses is never used again. An id that the application supplies, deletes and supplies
-    /// again counts from 1 again, so a revision cannot tell the two tokens apart: prefer ids that the store chooses.
+    /// A store never reuses an id that it chose. If an application supplies an id, deletes the token, and supplies the
+    /// id again, the count starts at 1 again. A revision then cannot tell the two tokens apart. So let the store choose
+    /// ids.
     #[must_use]
     pub fn revision(&self) -> Option<u64> {
         self.0.stored.map(|stored| stored.revision)

@@ -18,8 +18,8 @@ use crate::{
 /// [`TokenStore`](crate::TokenStore), and has its errors. An operation that ends in an error changes nothing; the
 /// function may go on after it. If the function itself returns an error, or panics, nothing is committed.
 ///
-/// Use a token that was read in a transaction only there. If nothing is committed, its revision is one that the next
-/// save may have too, so that outside of the transaction it shows no conflict.
+/// Do not use a token that was read in a transaction outside of it. If the transaction is not committed, a later save
+/// may give the stored token the same revision. The store then cannot detect a conflict.
 pub struct Transaction<'t, 's> {
     overlay: &'t mut Overlay<'s>,
     namespace: Box<str>,
@@ -30,7 +30,8 @@ impl<'t, 's> Transaction<'t, 's> {
         Self { overlay, namespace: Box::default() }
     }
 
-    /// The same transaction in the namespace of that name, which does not depend on the one that this is in.
+    /// Opens a namespace in the same transaction. `name` is a full name: it is not relative to the namespace of this
+    /// value.
     ///
     /// # Errors
     ///
@@ -54,7 +55,9 @@ impl<'t, 's> Transaction<'t, 's> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, other than errors of the file.
+    /// [`Conflict`](crate::Error::Conflict), [`NoSuchToken`](crate::Error::NoSuchToken),
+    /// [`OtherClient`](crate::Error::OtherClient), [`Ambiguous`](crate::Error::Ambiguous),
+    /// [`Unstorable`](crate::Error::Unstorable), [`TooLarge`](crate::Error::TooLarge).
     pub fn save_token(&mut self, token: &Token) -> Result<TokenId> {
         self.rows().save(token)
     }
@@ -63,7 +66,7 @@ impl<'t, 's> Transaction<'t, 's> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, other than errors of the file.
+    /// [`OtherClient`](crate::Error::OtherClient), [`Ambiguous`](crate::Error::Ambiguous).
     pub fn find_token(&mut self, query: &Token) -> Result<Option<Token>> {
         matching::find(&mut self.rows(), query)
     }
@@ -72,7 +75,7 @@ impl<'t, 's> Transaction<'t, 's> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, other than errors of the file.
+    /// [`OtherClient`](crate::Error::OtherClient), [`Ambiguous`](crate::Error::Ambiguous).
     pub fn find_stored(&mut self, query: &Token) -> Result<Option<Token>> {
         matching::find_stored(&mut self.rows(), query)
     }
@@ -108,7 +111,8 @@ impl<'t, 's> Transaction<'t, 's> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, other than errors of the file.
+    /// [`Conflict`](crate::Error::Conflict), [`NoSuchToken`](crate::Error::NoSuchToken),
+    /// [`Unstorable`](crate::Error::Unstorable), [`TooLarge`](crate::Error::TooLarge).
     pub fn replace_token(&mut self, token: &Token) -> Result<Token> {
         self.rows().replace(token)
     }
@@ -117,7 +121,7 @@ impl<'t, 's> Transaction<'t, 's> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, other than errors of the file.
+    /// [`Conflict`](crate::Error::Conflict).
     pub fn delete_token_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
         self.rows().delete_if(id, revision)
     }

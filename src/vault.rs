@@ -14,14 +14,14 @@
 //! [`reload`](Vault::reload), or open the vault again after a rekeying. A process that goes on with an old store key
 //! finds no row by its blind indexes, reports no error, and adds a second row for the same token.
 //!
-//! **Limits.** An attacker who can write the blob can put a whole older one back, as with a file: only
-//! [`rekey`](Vault::rekey) ends what a removed key slot knew. A single slot that is put back is refused. Sealed rows
-//! cannot be swapped, copied or edited unnoticed. An attacker who can write the database can still delete a row, put
-//! any earlier version of a row back, bring a deleted row back, and see sizes and times. What an application stores
-//! beside the rows, such as its next id, is not authenticated.
+//! **Limits.** An attacker who can write the blob can put back a whole older blob, as with a file. Only
+//! [`rekey`](Vault::rekey) makes the secret of a removed key slot worthless. The vault refuses a blob in which one slot
+//! was put back. It detects a sealed row that was swapped, copied or edited. An attacker who can write the database can
+//! still delete a row, put back any earlier version of a row, bring back a deleted row, and see sizes and times. The
+//! vault does not authenticate what an application stores beside the rows, such as its next id.
 //!
-//! A key in a keychain that no slot needs any more, because a change was dropped, is named by the
-//! [store id](Vault::store_id) and the id of a slot that [`slots`](Vault::slots) does not list: `docs/keychain.md`.
+//! A dropped change may leave a key in the keychain that no slot needs. Its entry has the [store id](Vault::store_id)
+//! and a slot id that [`slots`](Vault::slots) does not list: see `docs/keychain.md`.
 //!
 //! ```
 //! use tokenkeep::{Passphrase, Unlock, vault::Vault};

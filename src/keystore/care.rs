@@ -43,16 +43,19 @@ impl Keystore {
         KeystoreOptions::new().verify_file(path)
     }
 
-    /// Renames a file that cannot be opened, or whose secrets are lost, to a name that no file has, and returns that
-    /// name: `tokens.keep` becomes `tokens.keep.aside-1`. Then a new store can be created at the path, and nothing is
-    /// lost that may be repaired later. Handles that have the file open find no file any more. Waits for other writers
-    /// like a save.
+    /// Renames a file to an unused name, and returns that name. Use it for a file that cannot be opened, or whose
+    /// secrets are lost: `tokens.keep` becomes `tokens.keep.aside-1`. Then you can create a new store at the path, and
+    /// may repair the old file later. Handles that have the file open get [`NotFound`](crate::Error::NotFound) from
+    /// then on. Waits for other writers like a save.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::Error::NotFound), [`NotAFile`](crate::Error::NotAFile), [`Busy`](crate::Error::Busy), an
-    /// [`Io`](crate::Error::Io) if the directory cannot be written;
-    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) if the file was renamed and a power cut may undo that.
+    /// [`NotFound`](crate::Error::NotFound), [`NotAFile`](crate::Error::NotAFile),
+    /// [`EmptyPath`](crate::Error::EmptyPath), [`ReservedName`](crate::Error::ReservedName),
+    /// [`UnsafePermissions`](crate::Error::UnsafePermissions), [`Busy`](crate::Error::Busy),
+    /// [`ChangedMeanwhile`](crate::Error::ChangedMeanwhile), [`AlreadyExists`](crate::Error::AlreadyExists) if 1,000
+    /// files were set aside already, [`Io`](crate::Error::Io) if the directory cannot be written. After
+    /// [`DurabilityUnknown`](crate::Error::DurabilityUnknown) the file is renamed, but a power cut may undo the rename.
     ///
     /// ```
     /// # use tokenkeep::{ErrorKind, KdfParams, Keystore, Passphrase, Unlock};
@@ -98,11 +101,14 @@ impl Keystore {
         self.0.check_writable()
     }
 
-    /// Writes a verified copy of the file, which the same unlock methods open. The copy is consistent while others
-    /// write, is on the disk when this returns, and never replaces a file that exists. (Where the system has no rename
-    /// that guarantees this, as on Windows: a file that existed when the copy was about to get its name.) Reads and
-    /// writes the whole file; takes no lock. Names of files beside a store, such as `tokens.keep.lock`, are refused. A
-    /// process that is killed during the call may leave a `.tmp` file beside the copy, which can be deleted.
+    /// Writes a verified copy of the file. The same unlock methods open the copy. Reads and writes the whole file,
+    /// takes no lock, and returns when the copy is on the disk. The copy is consistent even if other threads or
+    /// processes save meanwhile.
+    ///
+    /// This method does not overwrite an existing file. (Where the system cannot guarantee that for a rename, as on
+    /// Windows, it can overwrite a file that another program creates at the last moment.) It refuses the names of files
+    /// beside a store, such as `tokens.keep.lock`. If the process is killed during the call, a `.tmp` file may stay
+    /// beside the copy. You can delete it.
     ///
     /// # Errors
     ///

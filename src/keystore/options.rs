@@ -61,8 +61,9 @@ impl KeystoreOptions {
         self
     }
 
-    /// Does not check owners and modes: for file systems that have none and show the same ones for every file (FAT,
-    /// some network shares). Something else has to keep other users from the file then. The encryption is the same.
+    /// Turns off the checks of owners and modes. Use it on file systems without real owners and modes, such as FAT and
+    /// some network shares: they report the same owner and mode for every file. You then have to keep other users from
+    /// the file by other means. The encryption does not change.
     pub fn without_permission_checks(mut self) -> Self {
         self.access = Access::Unchecked;
         self

@@ -47,10 +47,11 @@ impl Keystore {
     /// Makes several operations as one: all of them are committed with one replacement of the file, or none. Others
     /// see the store before it or after it, never in between.
     ///
-    /// The function runs under the store's lock, so other writers wait for it: let it be short, and let it ask nobody
-    /// and no server. Readers go on. It works on the [`Transaction`] only. An operation through the store itself,
-    /// inside of the function and on its thread, ends in [`InTransaction`](crate::Error::InTransaction); a write
-    /// through another handle of the same file waits for the time-out and ends in [`Busy`](crate::Error::Busy).
+    /// The function runs while this call holds the store's lock, so other writers wait. Keep the function short: no
+    /// network request and no question to a person. Readers do not wait. Use only the [`Transaction`] in the function.
+    /// An operation on the store itself, on the same thread, ends in [`InTransaction`](crate::Error::InTransaction). A
+    /// write through another handle of the same file waits for the lock timeout and ends in
+    /// [`Busy`](crate::Error::Busy).
     ///
     /// Each transaction replaces the file by itself: threads do not share one replacement, as they do with single
     /// saves.
@@ -90,10 +91,10 @@ impl Keystore {
         self.0.version()
     }
 
-    /// Waits until the store has another version than that, by a commit of any handle or process, or until the time is
-    /// over. Returns the new version, or `None` when the time is over. Notices a commit through this handle or a clone
-    /// at once, and any other within 80 ms and the time that a find takes to load it. Uses less than a thousandth of a
-    /// processor.
+    /// Blocks until the store has another version than `version`, or until `timeout` has passed. Returns the new
+    /// version, or `None` after the timeout. This call sees a commit through the same handle or a clone at once. It
+    /// sees a commit by any other handle or process within 80 ms, plus the time that a find needs to load the file. It
+    /// uses less than a thousandth of one processor.
     ///
     /// # Errors
     ///

@@ -175,11 +175,12 @@ impl Keystore {
         self.0.change_passphrase(current, new)
     }
 
-    /// Gives the store a new key, seals everything again, and keeps exactly the key slots of the given unlock methods,
-    /// each of which has to open the store now. It is for the case that somebody has had the key who should not have it
-    /// any more: neither the key nor an old file with a secret for it opens a file that is written from now on. Do not
-    /// give a secret that they may know: change it first. What they could read until now stays known: let the server
-    /// revoke the tokens as well.
+    /// Gives the store a new key and encrypts everything again. Keeps only the key slots of the given unlock methods.
+    /// Each method has to open the store now.
+    ///
+    /// Call this method if the store key may have leaked. Neither the old key nor an old copy of the file opens a file
+    /// that is written from now on. If a secret may have leaked too, change the secret first, and do not pass the old
+    /// one. The attacker may have read the tokens before the call: have the server revoke them as well.
     ///
     /// This handle and its clones go on. Every other handle ends in [`Rekeyed`](crate::Error::Rekeyed) and has to open
     /// the store again. A slot that is kept gets a new id, and the label and cost of its unlock method, or else its old
@@ -230,7 +231,11 @@ impl Keystore {
     /// let keychain = Keychain::new("com.example.app");
     /// let store = Keystore::open("tokens.keep", &keychain.clone().into())?;
     /// for orphan in store.keychain_orphans(&keychain)? {
-    ///     println!("no backup needs {orphan}");
+    ///     println!("{orphan}");
+    /// }
+    /// # let chosen: Option<tokenkeep::SlotId> = None;
+    /// // The person has chosen a key that no backup and no copy of the store needs:
+    /// if let Some(orphan) = chosen {
     ///     store.remove_keychain_orphan(&keychain, orphan)?;
     /// }
     /// # Ok(()) }

@@ -44,12 +44,12 @@ pub enum Answer {
     Token(Token),
     /// The server has refused the refresh token (`invalid_grant`): the user has to sign in again.
     SignInAgain,
-    /// The server is overloaded or down. Nobody asks it again before that time is over; without a time, for a second,
-    /// two, four, up to a minute.
+    /// The server is overloaded or down. No caller sends another request before this time has passed. With `None` the
+    /// pause is one second, then two, four, up to a minute.
     RetryLater(Option<Duration>),
-    /// No usable answer came: there was no connection, or the server did not understand the request. Nobody asks it
-    /// again for a while, as after `RetryLater(None)`. The caller gets the error, unless the stored token is still
-    /// valid.
+    /// The request failed: there was no connection, or the server did not understand the request. No caller sends
+    /// another request for a while, as after `RetryLater(None)`. The caller gets this error, unless the stored token
+    /// can still be used.
     Failed(Box<dyn StdError + Send + Sync>),
 }
 

@@ -73,14 +73,15 @@ impl Claim {
         Self { store, need, id, token, lock, since }
     }
 
-    /// The stored token, to be sent to the server now. The next holder of the claim will know that a request may have
-    /// been sent, should this one end without an answer.
+    /// Returns the stored token, for a request that you send now. This call also records that a request may be under
+    /// way: if this claim ends without an answer, the next holder sees
+    /// [`was_left_unfinished`](Self::was_left_unfinished).
     ///
     /// # Errors
     ///
-    /// [`ClaimEnded`](Error::ClaimEnded) if the claim cannot be trusted any more: it is older than
-    /// [`Need::trusted_for`] or than its lease, also because the computer slept; its lock file was removed; or this
-    /// process is a forked child. And the store's own errors. Send no request then.
+    /// [`ClaimEnded`](Error::ClaimEnded) if the claim is no longer trusted: it is older than [`Need::trusted_for`] or
+    /// than its lease (time in which the computer sleeps counts); its lock file was removed; or this process is a
+    /// forked child. And the store's own errors. After an error send no request.
     pub fn token(&self) -> Result<&Token> {
         if self.is_trusted()? {
             self.lock.get()?.start()?;
@@ -153,10 +154,10 @@ impl Claim {
     /// and attributes are taken from the response if it has them. Id, user name, client and redirect URL stay. The
     /// response may be built from nothing or from [`token`](Self::token): the expiry of that token is not taken over.
     ///
-    /// If the stored token has another refresh token by now, because the user has signed in again, that one stays, and
-    /// is returned. A row that was deleted meanwhile is not added again.
+    /// If the stored token has another refresh token by now, because the user has signed in again, this method saves
+    /// nothing and returns the stored token. It does not add a token that was deleted meanwhile.
     ///
-    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says.
+    /// Blocks as a save does. If the save fails, the library tries the save again for up to [`Need::timeout`].
     ///
     /// # Errors
     ///
@@ -239,17 +240,23 @@ impl Claim {
         refreshed(&self.token, response).without_revision()
     }
 
-    /// The server has refused the refresh token (`invalid_grant`). If the stored token has changed meanwhile, it is
-    /// returned as [`Fresh`](Refreshed::Fresh). Else it is marked, so that nobody sends it again; nothing is deleted,
-    /// and the mark goes with the next sign-in.
+    /// Ends the claim after the server has refused the refresh token (`invalid_grant`). Marks the stored token as
+    /// rejected, so that no caller sends its refresh token again, and returns [`SignInAgain`](Refreshed::SignInAgain).
+    /// The token stays stored. The next sign-in that is saved removes the mark.
     ///
-    /// Blocks as a save does. A save that fails is tried again for as long as [`Need::timeout`] says; if the mark
-    /// cannot be saved, the next caller asks the server again. In a store with leases, if an earlier holder [left its
-    /// refresh unfinished](Self::was_left_unfinished), it first waits one lease for the answer of that one.
+    /// If another caller has changed the stored tokens in the meantime, this method marks nothing and returns the
+    /// stored token: most often as [`Fresh`](Refreshed::Fresh), else as [`SignInAgain`](Refreshed::SignInAgain), or as
+    /// [`Stale`](Refreshed::Stale) with [`JustRefreshed`](StaleReason::JustRefreshed).
+    ///
+    /// Blocks as a save does. If the save fails, the library tries the save again for up to [`Need::timeout`]. If the
+    /// store cannot save the mark in that time, the next caller sends the refresh token again. In a store with leases,
+    /// if an earlier holder [left its refresh unfinished](Self::was_left_unfinished), this method first waits up to one
+    /// lease for the tokens of that holder.
     ///
     /// # Errors
     ///
-    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
+    /// All errors have the step [`Request`](RefreshStep::Request): [`NoSuchToken`](Error::NoSuchToken) if the token was
+    /// deleted, the errors of a find, and those of a save that another try cannot remedy.
     pub fn sign_in_again(mut self) -> Result<Refreshed, RefreshError> {
         let changed = match self.wait_for_earlier_holder() {
             Ok(None) => {
@@ -295,17 +302,23 @@ impl Claim {
         }
     }
 
-    /// The server cannot answer now (`temporarily_unavailable`). Nobody asks it again before that time is over, at
-    /// least a second and at most an hour; without a time, for one second, then two, four, up to a minute. Until then a
-    /// token that is still valid is returned as [`Stale`](Refreshed::Stale). If the time cannot be saved, the next
-    /// caller asks the server again.
+    /// Ends the claim after the server said that it cannot answer now (`temporarily_unavailable`). Saves the time
+    /// before which no caller sends another request: `after`, at least a second and at most an hour. Without `after`
+    /// the pause is one second, then two, four, up to a minute. If the store cannot save the time, the next caller
+    /// sends a request at once.
     ///
-    /// Blocks as a save does.
+    /// Returns the stored token as [`Stale`](Refreshed::Stale) if the token meets the need well enough: the access
+    /// token has not expired, [`Need::rejected`] did not name it, and the need is not [`Need::now`].
+    ///
+    /// Blocks as a save does. If the save fails, the library tries the save again for up to [`Need::timeout`].
     ///
     /// # Errors
     ///
-    /// [`BackedOff`](Error::BackedOff) if the token has expired, at the step [`Request`](RefreshStep::Request);
-    /// [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and the errors of a find.
+    /// All errors have the step [`Request`](RefreshStep::Request):
+    ///
+    /// - [`BackedOff`](Error::BackedOff): the stored token does not meet the need;
+    /// - [`NoSuchToken`](Error::NoSuchToken): the token was deleted, because the user has signed out, for example;
+    /// - the errors of a find, and those of a save that another try cannot remedy.
     pub fn retry_later(mut self, after: Option<Duration>) -> Result<Refreshed, RefreshError> {
         let backed_off = self.back_off(after).and_then(|row| self.backed_off(row));
         self.lock.finish();

@@ -100,8 +100,9 @@ impl RefreshError {
         }
     }
 
-    /// The same in a store that was opened again, after an error of the kind [`Reopen`](crate::ErrorKind::Reopen).
-    /// Nothing is saved if the token has another refresh token there, or was deleted.
+    /// Saves the token in `store`, which the application has opened again after an error of the kind
+    /// [`Reopen`](crate::ErrorKind::Reopen). Blocks as [`Claim::complete`] does. Saves nothing if the user has signed
+    /// in again (the stored token has another refresh token) or has signed out (the token was deleted).
     ///
     /// # Errors
     ///

@@ -89,21 +89,26 @@ impl Need {
         Self::new(What::Remaining(duration))
     }
 
-    /// Another access token than the one of that token, which an API has rejected (status 401). An access token that
-    /// was received less than 5 seconds ago, or less than half its lifetime if that is shorter, is not refreshed: it is
-    /// returned as [`JustRefreshed`](StaleReason::JustRefreshed).
+    /// Needs another access token than the one of `token`, which an API has rejected (status 401).
+    ///
+    /// If the stored access token arrived a moment ago, no refresh is made, and the call returns it as
+    /// [`JustRefreshed`](StaleReason::JustRefreshed). A moment is 5 seconds, or half the token's lifetime if that is
+    /// shorter, but at least one second. A token that does not meet another need is treated in the same way; for
+    /// [`Need::now`] a moment is one second.
     pub fn rejected(token: &Token) -> Self {
         Self::new(What::OtherThan(token.access_token().cloned()))
     }
 
-    /// A token that is refreshed by this call, or by another one while this call waits for it: for example because the
-    /// user has consented to more scopes. An access token that was received less than a second ago is not refreshed.
+    /// Needs a new access token even if the stored one is valid, for example because the user has consented to more
+    /// scopes. A refresh by another caller counts if it ends while this call waits. An access token that arrived less
+    /// than a second ago is not refreshed: the call returns it as [`JustRefreshed`](StaleReason::JustRefreshed).
     pub fn now() -> Self {
         Self::new(What::Now)
     }
 
-    /// How long to wait for another caller's refresh if the stored token has expired, and how long to try again to save
-    /// a new token. 30 seconds unless it is set.
+    /// Sets two times, each 30 seconds by default: how long a call waits for another caller's refresh, and how long a
+    /// [`Claim`](crate::Claim) tries again to save. A call waits only if the stored token cannot be used in the
+    /// meantime: the token has expired or was rejected, or the need is [`Need::now`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.timeout = timeout;
         self

@@ -13,7 +13,8 @@ use crate::{
     time::Millis,
 };
 
-/// Makes a [`Token`]. Setting a field to an empty text clears it.
+/// Builds a [`Token`]. An empty text unsets its field in the builder. A [save](crate::TokenStore::save_token) keeps the
+/// stored value of an unset field. A [replacement](crate::TokenStore::replace_token) clears it.
 ///
 /// Each setter of a field that may be absent has a `maybe_` form that takes an `Option`, for responses with optional
 /// fields. `None` leaves the field as it is, with one exception: [`maybe_expires_in`](Self::maybe_expires_in) and
@@ -292,7 +293,8 @@ impl TokenBuilder {
         }
     }
 
-    /// An attribute of the application's own; an empty value clears it. Secret.
+    /// Sets an attribute of the application's own. Secret. An empty value removes the attribute from the builder. A
+    /// save then keeps the stored attribute, and a replacement clears it.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         let (name, value) = (name.into(), value.into());
         if value.is_empty() {

@@ -19,10 +19,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// the key. The key itself is never in the file. `examples/tpm` and `examples/external_program` are providers for real
 /// components.
 ///
-/// Each call runs on a thread of its own and is given up when its deadline has passed. A provider that starts a program
-/// or asks a person ends that by [`ExternalSlot::remaining`] itself, because a call that hangs keeps its thread. A
-/// panic of a provider is reported without its words, where panics unwind; the application's panic hook still prints
-/// them.
+/// The library calls each method on a new thread and stops waiting at the deadline. The library cannot stop the thread.
+/// So a provider that starts a program or asks a person has to end that within [`ExternalSlot::remaining`]. If a
+/// provider panics, the error does not contain the panic message (where panics unwind). The application's panic hook
+/// still prints the message.
 ///
 /// A provider that keeps something for a slot, such as an object in a device, names it by store id *and* slot id: other
 /// slots of the store have keys too, and [`forget`](Self::forget) means one slot only.

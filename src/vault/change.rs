@@ -15,12 +15,14 @@ use crate::{
 ///
 /// Each returns a [`VaultChange`], whose bytes the caller stores in the place of the vault's own.
 impl Vault {
-    /// Makes a new vault with one key slot, whose bytes are to be stored where there are none yet. May derive a key, or
-    /// ask the keychain or the provider.
+    /// Makes a new vault with one key slot. Store its bytes only if no bytes are stored yet. Blocks for a key
+    /// derivation, or for the keychain or the provider.
     ///
     /// # Errors
     ///
-    /// Those of [`add_slot`](Self::add_slot).
+    /// [`TooLarge`](Error::TooLarge) for the label, [`EmptyPassphrase`](Error::EmptyPassphrase),
+    /// [`KdfMemory`](Error::KdfMemory), [`Keychain`](Error::Keychain), [`External`](Error::External),
+    /// [`Random`](Error::Random).
     pub fn create(name: impl AsRef<Path>, unlock: &Unlock) -> Result<VaultChange> {
         Self::create_of(name.as_ref(), random()?, Key::random()?, unlock)
     }
@@ -55,11 +57,13 @@ impl Vault {
         self.apply(&mut self.prepare_replace(id, unlock)?)
     }
 
-    /// Replaces the key slot that the current passphrase opens. Blocks for two key derivations or more.
+    /// Replaces the key slot that the current passphrase opens. Blocks for one key derivation for each passphrase slot
+    /// up to that one, and for one of the new passphrase.
     ///
     /// # Errors
     ///
-    /// [`WrongPassphrase`](Error::WrongPassphrase), and those of [`add_slot`](Self::add_slot).
+    /// [`WrongPassphrase`](Error::WrongPassphrase), [`NoSlotFor`](Error::NoSlotFor) if the vault has no passphrase
+    /// slot, and those of [`add_slot`](Self::add_slot).
     pub fn change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<VaultChange> {
         self.apply(&mut self.prepare_change_passphrase(current, new)?)
     }
