@@ -4,6 +4,7 @@
 //! anything is allocated, derived or decrypted for it.
 
 mod key_table;
+mod lock_name;
 mod note;
 
 use std::ops::Range;
@@ -12,6 +13,7 @@ use ring::digest::{Context, SHA256, digest};
 
 use crate::error::FileFlaw;
 pub(crate) use key_table::{ExternalData, KeyTable, Slot};
+pub(crate) use lock_name::lock_name;
 pub(crate) use note::{MAX_LABEL_LEN, SlotNote, decode_notes, encode_notes};
 
 /// A reason not to use the file. The caller knows the path.

@@ -84,6 +84,7 @@ mod prune;
 
 use std::{fmt, time::SystemTime};
 
+pub(crate) use merge::refreshed;
 use merge::{overlay, settle};
 pub use prune::Prune;
 

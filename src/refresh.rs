@@ -2,12 +2,13 @@
 
 mod answer;
 mod attempt;
+mod back_off;
 mod claim;
 mod error;
 mod finishing;
 mod held;
 mod need;
-mod row;
+mod retrying;
 mod sign_out;
 
 use std::{error::Error as StdError, future::Future, ops::ControlFlow, sync::Arc, time::SystemTime};
@@ -206,7 +207,8 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
     ///
     /// let future = store.refresh_with_async(&ada, Need::default(), request);
     /// # let refreshed = pollster::block_on(future)?;
-    /// # assert!(matches!(refreshed, Refreshed::Fresh(token) if token.access_token().unwrap().expose_secret() == "new"));
+    /// # let Refreshed::Fresh(token) = refreshed else { panic!("it was refreshed") };
+    /// # assert_eq!(token.access_token().unwrap().expose_secret(), "new");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn refresh_with_async<F, A>(

@@ -60,6 +60,49 @@ pub(super) fn overlay(row: &Token, over: &Token) -> Token {
     settle(row, over, merged).into()
 }
 
+/// The row with a token response laid over it (RFC 6749, 6). What a token endpoint does not send stays the row's. The
+/// response says when its access token expires, or that this is unknown.
+pub(crate) fn refreshed(row: &Token, response: &Token) -> Token {
+    let Fields {
+        id: _,
+        user_name: _,
+        client_id: _,
+        client_secret: _,
+        refresh_token,
+        access_token,
+        grant_token: _,
+        id_token,
+        expires_at,
+        received_at,
+        refresh_expires_at,
+        rejected_at: _,
+        retry_at: _,
+        failed_refreshes: _,
+        redirect_url: _,
+        api_domain,
+        token_type,
+        scopes,
+        attributes,
+        stored: _,
+    } = response.fields().clone();
+    let sent = Fields {
+        refresh_token,
+        access_token,
+        id_token,
+        expires_at,
+        received_at,
+        refresh_expires_at,
+        api_domain,
+        token_type,
+        scopes,
+        attributes,
+        ..Fields::default()
+    };
+    let merged = overlay(row, &sent.into());
+    // Also if the server has sent the same tokens again.
+    Fields { rejected_at: None, retry_at: None, failed_refreshes: 0, ..merged.fields().clone() }.into()
+}
+
 /// The result of laying a token over a row, or of putting it in the row's place, without what belonged to an access
 /// token or a refresh token that it no longer has.
 pub(super) fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields {

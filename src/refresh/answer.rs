@@ -34,7 +34,8 @@ use crate::token::Token;
 ///         Http::NoConnection(error) => Answer::failed(error),
 ///     }
 /// }
-/// # assert!(matches!(answer(Http::Refused { error: "invalid_grant".into(), retry_after: None }), Answer::SignInAgain));
+/// # let refused = Http::Refused { error: "invalid_grant".into(), retry_after: None };
+/// # assert!(matches!(answer(refused), Answer::SignInAgain));
 /// # assert!(matches!(answer(Http::NoConnection(std::io::Error::other("no route"))), Answer::Failed(_)));
 /// ```
 #[non_exhaustive]
@@ -60,7 +61,7 @@ impl Answer {
     ///
     /// - `invalid_grant`, and Zoho's `invalid_code`: [`SignInAgain`](Self::SignInAgain);
     /// - `temporarily_unavailable`, `server_error`, `slow_down` (RFC 8628), a status of 429 or from 500 on, and
-    ///   whatever comes with a `Retry-After`: [`RetryLater`](Self::RetryLater);
+    ///   each response with a `Retry-After`: [`RetryLater`](Self::RetryLater);
     /// - any other, such as `invalid_client`: [`Failed`](Self::Failed), because signing in again does not help.
     ///
     /// ```
@@ -147,6 +148,21 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(parse_retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_a_server_have_three_meanings() {
+        for error in ["invalid_grant", "invalid_code"] {
+            assert!(matches!(Answer::refused(error, Some("60")), Answer::SignInAgain), "{error}");
+        }
+        for error in ["temporarily_unavailable", "server_error", "slow_down", "429", "500", "503 Service Unavailable"] {
+            assert!(matches!(Answer::refused(error, None), Answer::RetryLater(None)), "{error}");
+        }
+        for error in ["invalid_client", "unauthorized_client", "400", "401 Unauthorized", "", "Access Denied"] {
+            assert!(matches!(Answer::refused(error, None), Answer::Failed(_)), "{error}");
+            let later = Answer::refused(error, Some("60"));
+            assert!(matches!(later, Answer::RetryLater(Some(after)) if after.as_secs() == 60), "{error}");
         }
     }
 

@@ -9,23 +9,21 @@ use std::{
 
 use super::{
     Answer, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason,
+    back_off::back_off,
     error::Unsaved,
     held::Held,
-    need::{LONGEST_BACK_OFF, Verdict},
-    row::{BACK_OFFS, own_back_off, refreshed},
+    need::Verdict,
+    retrying::{may_pass, try_until},
 };
 use crate::{
-    error::{Error, ErrorKind, Result, Unstorable},
+    error::{Error, Result, Unstorable},
     id::TokenId,
+    matching::refreshed,
     store::TokenStore,
     token::{Expiry, Fields, Token},
     token_lock::TokenLock,
 };
 
-/// The first and the longest pause between two attempts to save a new token.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// How often a change of the row is tried again because another change came first.
-const MOST_CONFLICTS: u32 = 100;
 /// How often the row is read while an earlier holder's request may still succeed.
 const BETWEEN_READS: Duration = Duration::from_millis(500);
 
@@ -163,7 +161,7 @@ impl Claim {
     ///
     /// - At the step [`Save`](RefreshStep::Save) the error of the save, with the new token: among them
     ///   [`NoSuchToken`](Error::NoSuchToken) if the user has signed out, and those of the kind
-    ///   [`Reopen`](ErrorKind::Reopen), after which the store has to be opened again.
+    ///   [`Reopen`](crate::ErrorKind::Reopen), after which the store has to be opened again.
     /// - At the step [`Request`](RefreshStep::Request) [`Unstorable`](Error::Unstorable): the response has no access
     ///   token. Nobody asks the server again for a while.
     pub fn complete(mut self, response: Token) -> Result<Token, RefreshError> {
@@ -173,7 +171,7 @@ impl Claim {
             return Err(RefreshError::new(RefreshStep::Request, cause));
         }
         let response = self.settled(&response);
-        match self.try_until_timeout(|| self.save(&response)) {
+        match try_until(self.need.limits().timeout, || self.save(&response)) {
             Ok(token) => {
                 self.lock.finish();
                 Ok(token)
@@ -184,23 +182,6 @@ impl Claim {
                     self.lock.finish();
                 }
                 Err(RefreshError::unsaved(error, Unsaved { claim: self, response }))
-            }
-        }
-    }
-
-    /// Tries to change the row until that succeeds, or fails for good, or the time is over.
-    fn try_until_timeout<R>(&self, change: impl Fn() -> Result<R>) -> Result<R> {
-        let started = Instant::now();
-        let (mut pause, mut conflicts) = (PAUSES.0, 0_u32);
-        loop {
-            let left = self.need.limits().timeout.saturating_sub(started.elapsed());
-            match change() {
-                Err(Error::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts = conflicts.saturating_add(1),
-                Err(error) if may_pass(&error) && !left.is_zero() => {
-                    thread::sleep(pause.min(left));
-                    pause = pause.saturating_mul(2).min(PAUSES.1);
-                }
-                changed => return changed,
             }
         }
     }
@@ -334,8 +315,7 @@ impl Claim {
     fn back_off(&self, after: Option<Duration>) -> Result<Row> {
         self.change(|fields| {
             fields.failed_refreshes = fields.failed_refreshes.saturating_add(1);
-            let wait = after.unwrap_or_else(|| own_back_off(fields.failed_refreshes));
-            let wait = wait.max(BACK_OFFS.0).min(LONGEST_BACK_OFF);
+            let wait = back_off(after, fields.failed_refreshes);
             fields.retry_at = self.need.time().checked_add(wait).map(Into::into);
         })
     }
@@ -371,7 +351,7 @@ impl Claim {
             change(&mut fields);
             Token::from(fields)
         };
-        let saved = self.try_until_timeout(|| {
+        let saved = try_until(self.need.limits().timeout, || {
             let row = self.row()?;
             if !self.is_ours(&row) {
                 return Ok(Row::Others(row));
@@ -399,12 +379,6 @@ enum Row {
     /// Others have saved other tokens in it.
     Others(Token),
     Ours(Token),
-}
-
-/// Whether a save may succeed a little later.
-pub(super) fn may_pass(error: &Error) -> bool {
-    let kinds = [ErrorKind::System, ErrorKind::Busy, ErrorKind::Permission, ErrorKind::Incomplete, ErrorKind::Other];
-    error.is_retryable() || kinds.contains(&error.kind())
 }
 
 impl fmt::Debug for Claim {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::claim::{Claim, may_pass};
+use super::{claim::Claim, retrying::may_pass};
 use crate::{error::Error, store::TokenStore, token::Token};
 
 /// Why a token was not refreshed: the [step](Self::step) that failed, the [cause](Self::cause), and the

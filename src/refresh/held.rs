@@ -28,10 +28,16 @@ impl Held {
         self.process == process::id()
     }
 
-    /// Gives the lock up: the holder knows what came of its request.
+    /// Ends the lock of a holder that knows what came of its request.
     pub(super) fn finish(&mut self) {
-        if let Some(lock) = self.lock.take() {
-            lock.finish();
+        self.end(TokenLock::finish);
+    }
+
+    fn end(&mut self, end: impl FnOnce(Box<dyn TokenLock>)) {
+        let Some(lock) = self.lock.take() else { return };
+        end(lock);
+        // Nobody waits in a forked child, which may find the table locked for ever.
+        if self.is_ours() {
             waiting::wake_all();
         }
     }
@@ -39,11 +45,6 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(lock) = self.lock.take() else { return };
-        drop(lock);
-        // Nobody waits in a forked child, which may find the table locked for ever.
-        if self.is_ours() {
-            waiting::wake_all();
-        }
+        self.end(drop);
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Refresh, StaleReason};
+use super::{Refresh, StaleReason, back_off::backed_off_until};
 use crate::{
     error::{Error, Result},
     secret::Secret,
@@ -21,8 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a claim is trusted, by default, and at most.
 const TRUSTED: Duration = Duration::from_secs(5 * 60);
 const LONGEST_TRUSTED: Duration = Duration::from_secs(60 * 60);
-/// The longest time without a refresh after one that failed.
-pub(super) const LONGEST_BACK_OFF: Duration = Duration::from_secs(60 * 60);
 /// An access token that was received less than this ago is not refreshed again, as far as its own lifetime allows.
 const JUST_REFRESHED: Duration = Duration::from_secs(5);
 const LEAST_BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
@@ -161,7 +159,7 @@ impl Need {
         if row.refresh_token().is_none() || row.rejected_at().is_some() || has_expired {
             return Ok(Verdict::Settled(Refresh::SignInAgain(row.clone())));
         }
-        match back_off(row, now) {
+        match backed_off_until(row, now) {
             Some(until) if is_valid => {
                 Ok(Verdict::Settled(Refresh::Stale(row.clone(), StaleReason::BackedOff { until })))
             }
@@ -198,12 +196,6 @@ impl Need {
 fn lifetime(row: &Token) -> Option<Duration> {
     let issued = row.received_at().or(row.updated_at())?;
     Some(row.expires_at()?.duration_since(issued).unwrap_or_default())
-}
-
-/// Until when the row is not refreshed. A time further away than the longest back-off is of a clock that was wrong.
-fn back_off(row: &Token, now: SystemTime) -> Option<SystemTime> {
-    row.retry_at()
-        .filter(|until| until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= LONGEST_BACK_OFF))
 }
 
 fn half(duration: Duration) -> Duration {

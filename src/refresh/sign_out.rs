@@ -30,25 +30,34 @@ pub(super) fn revoke_and_sign_out(
     revoke: impl FnOnce(&Token) -> Result<()>,
 ) -> Result<bool> {
     let mut lock = lock_before_sign_out(store, id);
-    let Some(revoked) = store.find_token_by_id(id)? else { return Ok(false) };
-    revoke(&revoked)?;
+    let was_deleted = match store.find_token_by_id(id)? {
+        Some(token) => {
+            revoke(&token)?;
+            delete_revoked(store, id, &token)?
+        }
+        None => false,
+    };
+    lock.iter_mut().for_each(Held::finish);
+    Ok(was_deleted)
+}
+
+/// Deletes the row if it still has the tokens that were revoked. Marks on the row are no reason to keep it.
+fn delete_revoked(store: &dyn TokenStore, id: &TokenId, revoked: &Token) -> Result<bool> {
     let mut row = revoked.clone();
-    let was_deleted = loop {
+    loop {
         match store.delete_token_if(id, row.revision().unwrap_or_default()) {
-            Err(Error::Unsupported { .. }) => break store.delete_token(id)?,
+            Err(Error::Unsupported { .. }) => return store.delete_token(id),
             Err(Error::Conflict { current }) => {
-                let Some(now) = store.find_token_by_id(id)? else { break true };
+                let Some(now) = store.find_token_by_id(id)? else { return Ok(true) };
                 // The user has signed in again, or the token was refreshed: that was not revoked.
                 if now.refresh_token() != revoked.refresh_token() || now.access_token() != revoked.access_token() {
                     return Err(Error::Conflict { current });
                 }
                 row = now;
             }
-            deleted => break deleted?,
+            deleted => return deleted,
         }
-    };
-    lock.iter_mut().for_each(Held::finish);
-    Ok(was_deleted)
+    }
 }
 
 /// The token's lock, if it is free in time. Signing out goes on without it: a refresh that is under way does not bring

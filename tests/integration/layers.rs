@@ -78,7 +78,7 @@ const LAYERS: [(&str, u8, &[&str]); 39] = [
             "version",
         ],
     ),
-    ("refresh", 5, &["error", "id", "secret", "store", "token", "token_lock", "waiting"]),
+    ("refresh", 5, &["error", "id", "matching", "secret", "store", "token", "token_lock", "waiting"]),
     ("snapshot", 5, &["error", "id", "index", "matching", "token"]),
     (
         "namespace",
@@ -133,14 +133,14 @@ const EXTERNAL: [(&str, &[&str]); 19] = [
     ("bincode::", &["codec"]),
     ("csv_core::", &["import"]),
     ("serde::", &["codec"]),
-    ("data_encoding::", &["engine", "id", "unlock", "vault"]),
+    ("data_encoding::", &["format", "id", "unlock", "vault"]),
     ("httpdate::", &["refresh"]),
     ("keyring_core::", &["unlock"]),
     ("ring::aead", &["seal"]),
     ("ring::hkdf", &["seal"]),
     ("ring::hmac", &["seal"]),
     ("ring::rand", &["secret"]),
-    ("ring::digest", &["engine", "format", "fuzzing", "seal", "unlock"]),
+    ("ring::digest", &["format", "fuzzing", "seal", "unlock"]),
     ("hashbrown::", &["index"]),
     ("humantime::", &["time"]),
     ("parking_lot::", &["engine", "file", "memory_rows", "owner", "refresh", "vault", "waiting"]),
@@ -154,7 +154,7 @@ fn sources() -> Vec<(String, String, PathBuf)> {
     fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("engine/tests") {
+            if path.is_dir() && !path.ends_with("tests") {
                 collect(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 files.push(path);
