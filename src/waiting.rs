@@ -3,6 +3,7 @@
 //! The end of a lock wakes all of them, whichever token it was of. Each looks again by itself after a time too.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     mem,
     pin::Pin,
@@ -12,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { ended: 0, tasks: Vec::new(), timer: 0 });
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting { ended: 0, tasks: BTreeMap::new(), last_task: 0, timer: 0 });
 /// For threads that wait.
 static ENDED: Condvar = Condvar::new();
 /// For the thread that wakes tasks.
@@ -23,8 +24,9 @@ static ADDED: Condvar = Condvar::new();
 struct Waiting {
     /// How many locks have ended.
     ended: u64,
-    /// The tasks that wait, each with the time at which it looks again.
-    tasks: Vec<(Instant, Waker)>,
+    /// The tasks that wait, each by the time at which it looks again and by a number of its own.
+    tasks: BTreeMap<(Instant, u64), Waker>,
+    last_task: u64,
     /// The process whose thread wakes the tasks in time; 0: none. A forked child has a copy of this value, and no such
     /// thread.
     timer: u32,
@@ -45,7 +47,7 @@ pub(crate) fn wake_all() {
     let tasks = mem::take(&mut waiting.tasks);
     drop(waiting);
     ENDED.notify_all();
-    tasks.into_iter().for_each(|(_, task)| task.wake());
+    tasks.into_values().for_each(Waker::wake);
 }
 
 /// Blocks until a lock has ended since that moment, or the time is over.
@@ -59,38 +61,53 @@ pub(crate) fn wait(since: Moment, most: Duration) {
 /// The same for a task.
 pub(crate) fn changed(since: Moment, most: Duration) -> Changed {
     let now = Instant::now();
-    Changed { since, until: now.checked_add(most).unwrap_or(now) }
+    let until = now.checked_add(most).unwrap_or(now);
+    let mut waiting = WAITING.lock();
+    waiting.last_task = waiting.last_task.wrapping_add(1);
+    Changed { since, key: (until, waiting.last_task) }
 }
 
 #[derive(Debug)]
 pub(crate) struct Changed {
     since: Moment,
-    until: Instant,
+    /// Of its entry while it waits.
+    key: (Instant, u64),
 }
 
 impl Future for Changed {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (until, _) = self.key;
         let task = context.waker().clone();
         let mut waiting = WAITING.lock();
-        if waiting.ended != self.since.0 || Instant::now() >= self.until {
+        if waiting.ended != self.since.0 || Instant::now() >= until {
             return Poll::Ready(());
         }
-        waiting.tasks.push((self.until, task));
-        if waiting.timer == process::id() {
-            ADDED.notify_one();
-            return Poll::Pending;
-        }
-        let timer = thread::Builder::new().name("tokenkeep-timer".to_owned()).spawn(|| Timer.run());
-        if timer.is_ok() {
-            waiting.timer = process::id();
-            return Poll::Pending;
+        let before = waiting.tasks.insert(self.key, task);
+        if waiting.timer != process::id() {
+            let timer = thread::Builder::new().name("tokenkeep-timer".to_owned()).spawn(|| Timer.run());
+            match timer {
+                Ok(_) => waiting.timer = process::id(),
+                // The system has no thread: the task comes back at once.
+                Err(_) => {
+                    drop(waiting);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
         }
         drop(waiting);
-        // The system has no thread: the task comes back at once.
-        context.waker().wake_by_ref();
+        ADDED.notify_one();
+        drop(before);
         Poll::Pending
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        let waker = WAITING.lock().tasks.remove(&self.key);
+        drop(waker);
     }
 }
 
@@ -100,18 +117,19 @@ struct Timer;
 impl Timer {
     fn run(&self) {
         let mut waiting = WAITING.lock();
-        while let Some(first) = waiting.tasks.iter().map(|(until, _)| *until).min() {
-            let now = Instant::now();
-            if first > now {
-                ADDED.wait_for(&mut waiting, first.saturating_duration_since(now));
+        while let Some((&(first, _), _)) = waiting.tasks.first_key_value() {
+            let left = first.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                ADDED.wait_for(&mut waiting, left);
                 continue;
             }
-            let (due, later) = mem::take(&mut waiting.tasks).into_iter().partition(|(until, _)| *until <= now);
-            waiting.tasks = later;
-            drop(waiting);
-            let due: Vec<(Instant, Waker)> = due;
-            due.into_iter().for_each(|(_, task)| task.wake());
-            waiting = WAITING.lock();
+            let due = waiting.tasks.pop_first();
+            // A waker may run code of its own, which may wait for a lock too.
+            MutexGuard::unlocked(&mut waiting, || {
+                if let Some((_, task)) = due {
+                    task.wake();
+                }
+            });
         }
         waiting.timer = 0;
     }

@@ -32,7 +32,8 @@ const ROOM: u64 = 64 * 1024;
 /// How often a lock file that others make and remove meanwhile is tried.
 const MOST_ATTEMPTS: u32 = 100;
 
-/// When a caller looks at the lock again that is woken when the lock ends, and one for which no thread could be started.
+/// When a caller looks at the lock again: one that is woken when the lock ends, and one that could get no thread to
+/// wake it.
 const WITH_WAKING: Duration = Duration::from_secs(1);
 const WITHOUT_WAKING: Duration = Duration::from_millis(40);
 
@@ -95,27 +96,24 @@ impl StoreFile {
         let path = directory.join(name);
         let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
         let has_directory = self.check_claims_directory(&directory)?;
-        let mut is_checked = false;
+        // A caller that waits needs no room on the disk.
+        if let Some(held) = self.open_existing_lock(&path)?
+            && !try_lock(|| held.file.try_lock(), &path)?
+        {
+            return Ok(Err(watch(held, path)));
+        }
+        self.check_replaceable(GROWTH, ROOM)?;
+        if !has_directory {
+            self.make_claims_directory(&directory)?;
+        }
         for _ in 0..MOST_ATTEMPTS {
-            let found = self.open_existing_lock(&path)?;
-            let is_new = found.is_none();
-            if is_new && !is_checked {
-                self.check_replaceable(GROWTH, ROOM)?;
-                is_checked = true;
-                if !has_directory {
-                    self.make_claims_directory(&directory)?;
-                }
-            }
-            let Some(lock) = found.map_or_else(|| self.create_lock(&path), |lock| Ok(Some(lock)))? else { continue };
+            let lock = self.open_lock(&path)?;
             if !try_lock(|| lock.file.try_lock(), &path)? {
                 return Ok(Err(watch(lock, path)));
             }
             // Else its holder has removed it meanwhile.
             if lock.is_at_its_path() {
-                if !is_checked {
-                    self.check_replaceable(GROWTH, ROOM)?;
-                }
-                let was_left_unfinished = !is_new && has_started(&lock, &path)?;
+                let was_left_unfinished = has_started(&lock, &path)?;
                 return Ok(Ok(ClaimLock { lock: Some(lock), entry, was_left_unfinished }));
             }
         }

@@ -185,7 +185,7 @@ impl StoreFile {
     }
 
     /// A lock file before it is locked, and made if there is none.
-    fn open_lock(&self, path: &Path) -> Result<Lock> {
+    pub(super) fn open_lock(&self, path: &Path) -> Result<Lock> {
         for _ in 0..10 {
             if let Some(lock) = self.open_existing_lock(path)? {
                 return Ok(lock);
@@ -199,7 +199,7 @@ impl StoreFile {
     }
 
     /// A new lock file before it is locked; `None` if another process has just created it.
-    pub(super) fn create_lock(&self, path: &Path) -> Result<Option<Lock>> {
+    fn create_lock(&self, path: &Path) -> Result<Option<Lock>> {
         let mut options = access::lock_options();
         options.read(true).write(true).create_new(true);
         match access::patiently(|| options.open(path)) {
@@ -326,8 +326,8 @@ impl Drop for PendingRequest {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Explicitly: a child that was forked shares the descriptor, and closing ours would leave the lock to it. Such a
-        // child closes its copy only: unlocking it would take the lock from its parent.
+        // Explicitly: a child that was forked shares the descriptor, and closing ours would leave the lock to it. Such
+        // a child closes its copy only: unlocking it would take the lock from its parent.
         if self.is_ours() {
             let _ = self.file.unlock();
         }

@@ -1,4 +1,4 @@
-//! How a file is told from another one that takes its place, and from itself after a change.
+//! What tells a file from another file at the same path, and from its own earlier contents.
 
 /// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from
 /// outside.

@@ -190,7 +190,7 @@ fn failure_after_the_rename_is_reported_as_such() {
 }
 
 /// The order that makes a power cut harmless: the bytes are on the disk before their name is, and the name is before
-/// anybody is told.
+/// the caller gets an answer.
 #[cfg(unix)]
 #[test]
 fn file_is_synced_before_the_rename_and_directory_after() {

@@ -61,8 +61,12 @@ fn lock_file_is_private_and_removed_after_use() {
     lock.start().unwrap();
     lock.start().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), 1);
+    // Where the file cannot be removed, as it has another name here.
+    let other_name = directory.path().join("other name");
+    fs::hard_link(&path, &other_name).unwrap();
     lock.finish();
     assert!(!path.exists());
+    assert_eq!(fs::metadata(&other_name).unwrap().len(), 0, "no request is under way");
     drop(claim(&file));
     assert!(!path.exists(), "nothing was sent");
 }
