@@ -16,6 +16,8 @@ mod external;
 mod reader;
 mod refusal;
 mod samples;
+#[path = "../common/trial.rs"]
+mod trial;
 #[path = "../writer/mod.rs"]
 mod writer;
 
@@ -26,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use peak_alloc::PeakAlloc;
 use tempfile::TempDir;
 use tokenkeep::{
@@ -35,6 +37,7 @@ use tokenkeep::{
 
 use catalogue::{KEYCHAIN_KEY, PASSPHRASE, PROVIDER, RECOVERY_KEY, Refusal, Row, WAYS, key_from};
 use common::{names_in, token};
+use trial::trial;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -51,22 +54,12 @@ fn main() {
         trial("one_user_name_under_other_client_ids_is_accepted", near_one_user_and_client),
         trial("passphrases_at_the_highest_cost_cost_other_methods_nothing", costly_but_sound),
     ];
-    trials.extend(rows.into_iter().map(|row| {
-        Trial::test(format!("refused_{}", row.name.replace('-', "_")), move || {
-            is_refused(&row);
-            Ok(())
-        })
-    }));
+    trials.extend(
+        rows.into_iter().map(|row| trial(&format!("refused_{}", row.name.replace('-', "_")), move || is_refused(&row))),
+    );
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
 }
 
 /// A directory with a store in it, and a keychain with the key to that.

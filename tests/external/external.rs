@@ -13,8 +13,13 @@ mod common;
 mod programs;
 #[cfg(target_os = "linux")]
 mod tpm;
+#[cfg(target_os = "linux")]
+#[path = "../common/trial.rs"]
+mod trial;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+#[cfg(target_os = "linux")]
+use trial::trial;
 
 fn main() {
     #[cfg(target_os = "linux")]
@@ -45,19 +50,11 @@ fn main() {
         trial("program_is_given_store_and_slot", programs::names),
     ];
     #[cfg(not(target_os = "linux"))]
-    let trials: Vec<Trial> = {
+    let trials = {
         eprintln!("SKIPPED: processes are looked at in /proc, on Linux");
         Vec::new()
     };
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-#[cfg(target_os = "linux")]
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
 }
 
 /// Whether all these programs are here. Where one is missing the test says so; in CI that is a failure.

@@ -1,6 +1,7 @@
 //! Our stores keep the contract, and the check of it notices stores that do not.
 
 use std::{
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -92,9 +93,9 @@ impl TokenStore for Faulty {
 }
 
 /// A store with the trait's six operations only, as most stores of applications are.
-struct Plain<'a>(&'a dyn TokenStore);
+pub(crate) struct Plain<S>(pub(crate) S);
 
-impl TokenStore for Plain<'_> {
+impl<S: Deref<Target: TokenStore> + Send + Sync> TokenStore for Plain<S> {
     fn save_token(&self, token: &Token) -> Result<TokenId> {
         self.0.save_token(token)
     }

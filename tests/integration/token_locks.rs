@@ -4,13 +4,14 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+use crate::conformance::Plain;
 use tokenkeep::{
-    Error, LockAttempt, MemoryStore, Need, Refresh, Refreshed, Result, Token, TokenId, TokenLock, TokenStore,
+    Answer, Error, LockAttempt, MemoryStore, Need, Refresh, Refreshed, Result, Token, TokenId, TokenLock, TokenStore,
     TokenStoreExt, testing::conformance,
 };
 
@@ -114,33 +115,9 @@ fn faulty_locks_are_noticed() {
     assert!(complaint(forgetful).contains("the holder before may have sent a request"));
 }
 
-/// A store with the trait's six operations only.
-struct Plain(MemoryStore);
-
-impl TokenStore for Plain {
-    fn save_token(&self, token: &Token) -> Result<TokenId> {
-        self.0.save_token(token)
-    }
-    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        self.0.find_token(query)
-    }
-    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
-        self.0.find_token_by_id(id)
-    }
-    fn get_tokens(&self) -> Result<Vec<Token>> {
-        self.0.get_tokens()
-    }
-    fn delete_token(&self, id: &TokenId) -> Result<bool> {
-        self.0.delete_token(id)
-    }
-    fn delete_tokens(&self) -> Result<usize> {
-        self.0.delete_tokens()
-    }
-}
-
 #[test]
 fn store_without_locks_refreshes_nothing() {
-    let store = Arc::new(Plain(MemoryStore::new()));
+    let store = Arc::new(Plain(Arc::new(MemoryStore::new())));
     let id = store.save_token(&ada().to_builder().refresh_token("r0").build()).unwrap();
     assert!(matches!(store.begin_refresh(&ada(), Need::default()), Err(Error::Unsupported { .. })));
     assert!(store.sign_out(&id).unwrap(), "signing out needs no lock");
@@ -319,4 +296,63 @@ fn late_answer_does_not_replace_the_newest_refresh_token() {
     second.complete(response(2)).unwrap();
     let kept = slow.complete(response(1)).unwrap();
     assert_eq!(kept.refresh_token().unwrap().expose_secret(), "r2");
+}
+
+/// The store says that it need not be asked again for an hour: only the end of the claim wakes the callers.
+#[test]
+fn end_of_a_claim_wakes_threads_and_tasks() {
+    let lock = |store: &MemoryStore, id: &TokenId| {
+        Ok(match store.lock_token(id)? {
+            LockAttempt::Held { .. } => LockAttempt::Held { look_again: Duration::from_secs(3600) },
+            locked => locked,
+        })
+    };
+    let store = Arc::new(Locked { store: MemoryStore::new(), lock });
+    store.save_token(&ada().to_builder().refresh_token("r0").build()).unwrap();
+    let held = claimed(&store);
+    let need = || Need::default().timeout(Duration::from_secs(3600));
+    let (outcome, outcomes) = mpsc::channel();
+    let next = || outcomes.recv_timeout(Duration::from_secs(30)).expect("the caller is woken");
+    for number in 0..4 {
+        let (store, outcome) = (store.clone(), outcome.clone());
+        thread::spawn(move || {
+            let nobody_asks = || Answer::failed("the holder of the claim has saved a token");
+            let refreshed = if number % 2 == 0 {
+                store.refresh_with(&ada(), need(), |_| nobody_asks())
+            } else {
+                pollster::block_on(store.refresh_with_async(&ada(), need(), |_| async move { nobody_asks() }))
+            };
+            outcome.send(matches!(refreshed, Ok(Refreshed::Fresh(_)))).unwrap();
+        });
+    }
+    thread::sleep(Duration::from_millis(100));
+    held.complete(response(1)).unwrap();
+    assert!((0..4).all(|_| next()));
+
+    store.delete_tokens().unwrap();
+    store.save_token(&ada().to_builder().refresh_token("r2").build()).unwrap();
+    let held = claimed(&store);
+    thread::spawn({
+        let store = store.clone();
+        move || outcome.send(matches!(store.begin_refresh(&ada(), need()), Ok(Refresh::Claimed(_)))).unwrap()
+    });
+    thread::sleep(Duration::from_millis(100));
+    drop(held);
+    assert!(next(), "a claim that is given up goes to the next caller");
+}
+
+/// Another holder ends between a caller's first look at the token and its lock.
+#[test]
+fn token_is_read_again_under_the_lock() {
+    let lock = |store: &MemoryStore, id: &TokenId| {
+        let signed_in = response(1).to_builder().id(id.clone());
+        store.save_token(&signed_in.build())?;
+        store.lock_token(id)
+    };
+    let store = Arc::new(Locked { store: MemoryStore::new(), lock });
+    store.save_token(&ada().to_builder().refresh_token("r0").build()).unwrap();
+    match store.begin_refresh(&ada(), Need::default()).unwrap() {
+        Refresh::Fresh(token) => assert_eq!(token.refresh_token().unwrap().expose_secret(), "r1"),
+        other => panic!("expected what the other holder has saved, got {other:?}"),
+    }
 }

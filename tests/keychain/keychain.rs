@@ -9,12 +9,15 @@ mod credentials;
 mod faults;
 #[cfg(target_os = "linux")]
 mod secret_service;
+#[path = "../common/trial.rs"]
+mod trial;
 
 use std::{env, path::Path};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 use common::{JOB, this_program_with};
+use trial::trial;
 
 const SERVICE: &str = "com.example.tokenkeep-test";
 
@@ -56,13 +59,6 @@ fn main() {
         trial("a_keychain_answers_inside_and_outside_of_runtimes", secret_service::works_in_and_out_of_runtimes),
     ]);
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
 }
 
 /// The store's id, as the header shows it.

@@ -18,9 +18,12 @@ mod keychain;
 mod reader;
 mod scenarios;
 mod stage;
+#[path = "../common/trial.rs"]
+mod trial;
 mod vault;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+use trial::trial;
 
 fn main() {
     #[cfg(target_os = "linux")]
@@ -70,11 +73,4 @@ fn main() {
     // What is recorded is recorded of all threads.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
 }

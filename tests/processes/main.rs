@@ -15,11 +15,16 @@ mod torture;
 #[cfg(target_os = "linux")]
 mod torture_slots;
 #[cfg(target_os = "linux")]
+#[path = "../common/trial.rs"]
+mod trial;
+#[cfg(target_os = "linux")]
 mod waiting;
 
 use std::{env, process::Command};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+#[cfg(target_os = "linux")]
+use trial::trial;
 
 use common::{JOB, this_program_with};
 
@@ -47,29 +52,26 @@ fn main() {
     }
     #[cfg(target_os = "linux")]
     let trials = vec![
-        Trial::test("process_killed_at_any_call_leaves_before_or_after", run(crash::killed)),
-        Trial::test("failing_call_leaves_before_or_after", run(crash::failing)),
-        Trial::test("find_makes_one_system_call_and_in_a_snapshot_none", run(crash::finding)),
-        Trial::test("full_and_read_only_disks_lose_nothing", run(places::mounts)),
-        Trial::test("directory_that_cannot_be_written_is_read", run(places::unwritable_directory)),
-        Trial::test("killed_writers_files_are_removed_in_other_users_directories", run(places::foreign_directory)),
-        Trial::test("message_about_a_file_of_root_names_the_owner", run(places::files_of_root)),
-        Trial::test(
-            "root_creates_no_store_in_a_directory_of_a_user_unasked",
-            run(places::stores_of_root_in_directories_of_users),
-        ),
-        Trial::test("whatever_the_umask_files_are_for_their_owner_alone", run(places::umasks)),
-        Trial::test("default_access_control_list_opens_no_file", run(places::default_access_control_lists)),
-        Trial::test("store_is_created_where_renameat2_is_refused", run(places::refused_renameat2)),
-        Trial::test("a_passphrase_that_this_machine_cannot_derive_hides_no_other", run(places::little_memory)),
-        Trial::test("where_the_system_has_no_thread_much_is_saved_without", run(places::no_threads)),
-        Trial::test("long_names_and_names_that_are_not_utf_8", run(places::names)),
-        Trial::test("a_hardened_process_leaves_no_core_file", run(hardening::core_file)),
-        Trial::test("a_peer_cannot_look_into_a_hardened_process", run(hardening::peer)),
-        Trial::test("processes_that_wait_for_a_slow_disk_all_save", run(waiting::slow_disk)),
-        Trial::test("killed_and_restarted_processes_lose_nothing", run(torture::torture)),
-        Trial::test("processes_whose_lock_files_are_deleted_lose_nothing", run(torture::torture_without_locks)),
-        Trial::test("ways_and_tokens_that_are_changed_at_once_are_not_lost", run(torture_slots::torture)),
+        trial("process_killed_at_any_call_leaves_before_or_after", crash::killed),
+        trial("failing_call_leaves_before_or_after", crash::failing),
+        trial("find_makes_one_system_call_and_in_a_snapshot_none", crash::finding),
+        trial("full_and_read_only_disks_lose_nothing", places::mounts),
+        trial("directory_that_cannot_be_written_is_read", places::unwritable_directory),
+        trial("killed_writers_files_are_removed_in_other_users_directories", places::foreign_directory),
+        trial("message_about_a_file_of_root_names_the_owner", places::files_of_root),
+        trial("root_creates_no_store_in_a_directory_of_a_user_unasked", places::stores_of_root_in_directories_of_users),
+        trial("whatever_the_umask_files_are_for_their_owner_alone", places::umasks),
+        trial("default_access_control_list_opens_no_file", places::default_access_control_lists),
+        trial("store_is_created_where_renameat2_is_refused", places::refused_renameat2),
+        trial("a_passphrase_that_this_machine_cannot_derive_hides_no_other", places::little_memory),
+        trial("where_the_system_has_no_thread_much_is_saved_without", places::no_threads),
+        trial("long_names_and_names_that_are_not_utf_8", places::names),
+        trial("a_hardened_process_leaves_no_core_file", hardening::core_file),
+        trial("a_peer_cannot_look_into_a_hardened_process", hardening::peer),
+        trial("processes_that_wait_for_a_slow_disk_all_save", waiting::slow_disk),
+        trial("killed_and_restarted_processes_lose_nothing", torture::torture),
+        trial("processes_whose_lock_files_are_deleted_lose_nothing", torture::torture_without_locks),
+        trial("ways_and_tokens_that_are_changed_at_once_are_not_lost", torture_slots::torture),
     ];
     #[cfg(not(target_os = "linux"))]
     let trials = {
@@ -77,14 +79,6 @@ fn main() {
         Vec::new()
     };
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-#[cfg(target_os = "linux")]
-fn run(test: fn()) -> impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send + 'static {
-    move || {
-        test();
-        Ok(())
-    }
 }
 
 /// Whether a program that a test needs works here. Where it does not the test says so; in CI that is a failure.

@@ -32,9 +32,14 @@ mod request;
 #[cfg(target_os = "linux")]
 mod stage;
 #[cfg(target_os = "linux")]
+#[path = "../common/trial.rs"]
+mod trial;
+#[cfg(target_os = "linux")]
 mod waiting;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+#[cfg(target_os = "linux")]
+use trial::trial;
 
 fn main() {
     #[cfg(target_os = "linux")]
@@ -88,17 +93,9 @@ fn main() {
         trial("waiting_threads_go_on_after_the_commit", waiting::going_on),
     ];
     #[cfg(not(target_os = "linux"))]
-    let trials: Vec<Trial> = {
+    let trials = {
         eprintln!("SKIPPED: processes are looked at in /proc, and disks mounted, on Linux");
         Vec::new()
     };
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-#[cfg(target_os = "linux")]
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
 }

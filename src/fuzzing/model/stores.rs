@@ -12,33 +12,25 @@ pub trait Store {
     fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()>;
 }
 
-impl Store for MemoryStore {
-    fn tokens(&self, namespace: &str) -> Result<Box<dyn TokenStore>> {
-        Ok(if namespace.is_empty() { Box::new(self.clone()) } else { Box::new(self.namespace(namespace)?) })
-    }
+/// Both stores have the same operations, and no trait of the library has these.
+macro_rules! impl_store {
+    ($($store:ty)+) => {
+        $(impl Store for $store {
+            fn tokens(&self, namespace: &str) -> Result<Box<dyn TokenStore>> {
+                Ok(if namespace.is_empty() { Box::new(self.clone()) } else { Box::new(self.namespace(namespace)?) })
+            }
 
-    fn namespaces(&self) -> Result<Vec<String>> {
-        self.namespaces()
-    }
+            fn namespaces(&self) -> Result<Vec<String>> {
+                self.namespaces()
+            }
 
-    fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()> {
-        self.transaction(make)
-    }
+            fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()> {
+                self.transaction(make)
+            }
+        })+
+    };
 }
-
-impl Store for Keystore {
-    fn tokens(&self, namespace: &str) -> Result<Box<dyn TokenStore>> {
-        Ok(if namespace.is_empty() { Box::new(self.clone()) } else { Box::new(self.namespace(namespace)?) })
-    }
-
-    fn namespaces(&self) -> Result<Vec<String>> {
-        self.namespaces()
-    }
-
-    fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()> {
-        self.transaction(make)
-    }
-}
+impl_store! { MemoryStore Keystore }
 
 /// A transaction in one of its namespaces, with the operations of a store.
 pub(super) struct InTransaction<'t, 's>(Mutex<Transaction<'t, 's>>);
