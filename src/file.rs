@@ -163,8 +163,9 @@ impl StoreFile {
         fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))
     }
 
-    /// That a replacement would succeed of the file that is at the resolved path, as far as the system says so beforehand:
-    /// one that may be longer by `growth` bytes, on a disk with `room` more bytes than the file has. Changes nothing.
+    /// That a replacement would succeed of the file that is at the resolved path, as far as the system says so
+    /// beforehand: one that may be longer by `growth` bytes, on a disk with `room` more bytes than the file has.
+    /// Changes nothing.
     pub(crate) fn check_replaceable(&self, growth: u64, room: u64) -> Result<()> {
         self.check_writable()?;
         self.check_lock_files()?;

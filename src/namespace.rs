@@ -79,7 +79,8 @@ impl Namespace {
         .map(Snapshot::new)
     }
 
-    /// Deletes tokens that are of no use any more, and returns how many. See [`Keystore::prune`](crate::Keystore::prune).
+    /// Deletes tokens that are of no use any more, and returns how many. See
+    /// [`Keystore::prune`](crate::Keystore::prune).
     ///
     /// # Errors
     ///

@@ -77,7 +77,7 @@ impl Engine {
         self.file.check_path()?;
         let opened = self.file.open()?;
         let state = self.state.read();
-        // A file without a stamp is told by its body header alone.
+        // Without a stamp, the body header alone tells one state from the next.
         if opened.stamp().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.body_header {
             return Ok(());
         }

@@ -257,8 +257,8 @@ fn is_expected(sample: &Sample, place: Place, way: &Way, error: &Refusal) -> boo
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq)]
 enum Extent {
-    /// Where any bytes will do, one bit of each third byte, or of each seventeenth in a long header. Some of the body. At
-    /// most two ways to open the file.
+    /// Where any bytes will do, one bit of each third byte, or of each seventeenth in a long header. Some of the body.
+    /// At most two ways to open the file.
     Some,
     All,
 }

@@ -287,8 +287,8 @@ fn panic_of_the_leader_is_an_error_of_its_group_only() {
     drop(leader);
     let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "{results:?}");
-    let told = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal(_))));
-    assert_eq!(results.iter().filter(told).count(), 2, "{results:?}");
+    let is_internal = |result: &&thread::Result<Result<TokenId>>| matches!(result, Ok(Err(Error::Internal(_))));
+    assert_eq!(results.iter().filter(is_internal).count(), 2, "{results:?}");
     assert!(users(&engine).is_empty());
     tests::save(&engine, "edsger").unwrap();
     assert!(engine.writers.queue.lock().finished.is_empty());

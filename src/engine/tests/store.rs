@@ -119,8 +119,8 @@ fn file_damaged_in_place_is_neither_read_nor_overwritten() {
         damage(&mut bytes);
         fs::write(at(&directory), &bytes).unwrap();
         for flaw in [flaw(&directory, users(&engine)), flaw(&directory, save(&engine, "grace"))] {
-            let told = matches!(flaw, FileFlaw::Truncated { .. } | FileFlaw::DamagedHeader | FileFlaw::Tampered);
-            assert!(told, "{flaw:?}");
+            let is_known = matches!(flaw, FileFlaw::Truncated { .. } | FileFlaw::DamagedHeader | FileFlaw::Tampered);
+            assert!(is_known, "{flaw:?}");
         }
         assert_eq!(fs::read(at(&directory)).unwrap(), bytes);
     }
@@ -323,7 +323,7 @@ fn file_opened_before_a_commit_is_no_rollback() {
     assert_eq!(users(&engine).unwrap(), ["ada"]);
 }
 
-/// What `wait_for_change` promises: a commit of this handle is told, and others are looked for each 50 ms.
+/// `wait_for_change` sees a commit of its own handle at once, and looks for those of others each 80 ms.
 #[test]
 fn commit_wakes_those_that_wait() {
     let directory = tempfile::tempdir().unwrap();

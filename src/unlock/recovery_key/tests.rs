@@ -64,8 +64,8 @@ fn typing_is_forgiving() {
 fn each_typing_error_is_reported() {
     let text = sample().expose_secret().to_owned();
     for other in ["", " ", "T", "TKR", "tk1-", "correct horse battery staple", &text[1..], "ÄKR1"] {
-        let told = if other.starts_with("TKR") { RecoveryKeyTypo::Version } else { RecoveryKeyTypo::Start };
-        assert_eq!(typo(other), told, "{other:?}");
+        let expected = if other.starts_with("TKR") { RecoveryKeyTypo::Version } else { RecoveryKeyTypo::Start };
+        assert_eq!(typo(other), expected, "{other:?}");
     }
     assert_eq!(typo(&text.replacen('1', "2", 1)), RecoveryKeyTypo::Version);
     assert_eq!(typo(&text.replacen('1', "é", 1)), RecoveryKeyTypo::Version);
