@@ -62,8 +62,8 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Durat
             _ => {}
         }
     }
-    let wait = |told: Option<Receiver<_>>| match told {
-        Some(told) => told.recv_timeout(left()).map_err(|_| Failure::TimedOut),
+    let wait = |receiver: Option<Receiver<_>>| match receiver {
+        Some(receiver) => receiver.recv_timeout(left()).map_err(|_| Failure::TimedOut),
         None => Ok(Zeroizing::default()),
     };
     let output = wait(output)?;
@@ -86,7 +86,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Durat
 /// Reads a pipe on a thread of its own, which ends when the pipe is closed. The buffer does not grow, because that
 /// would leave copies of a key behind.
 fn read_aside(mut pipe: impl Read + Send + 'static, most: usize) -> io::Result<Receiver<Zeroizing<Vec<u8>>>> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         let mut buffer = Zeroizing::new(vec![0; most]);
         let mut len = 0;
@@ -99,9 +99,9 @@ fn read_aside(mut pipe: impl Read + Send + 'static, most: usize) -> io::Result<R
             }
         }
         buffer.truncate(len);
-        let _ = tell.send(buffer);
+        let _ = sender.send(buffer);
     })?;
-    Ok(told)
+    Ok(receiver)
 }
 
 /// A program that is killed and reaped when this is dropped, unless it has ended.

@@ -1,6 +1,21 @@
 //! One file and what is in memory of it: loaded, kept fresh, changed and committed.
+//!
+//! # Who waits for whom
+//!
+//! A thread takes what it needs in this order, and never the other way round, so no two threads wait for each other:
+//!
+//! 1. **Its turn** among the writers of this handle (`writers`, in `group.rs`). The thread whose turn it is leads: it
+//!    commits the changes of all who wait. A follower waits for its leader, and takes none of the locks below.
+//! 2. **The lock file** ([`StoreFile::lock`]), which keeps other processes and other handles out. Whoever waits for it
+//!    waits until a deadline, in the order of arrival.
+//! 3. **The gate** (`gate`): only the thread behind it changes the state in memory. A writer holds it while it commits;
+//!    a reader holds it while it loads a newer file. Nobody waits for another process behind the gate.
+//! 4. **The state** (`state`): many readers, or one thread that exchanges it, which takes microseconds.
+//!
+//! So a find never waits for another process. A find waits for a writer of this handle only if the file is newer than
+//! the state in memory. Keys are derived, and keychains are asked, before any of these is taken. The lock on one token
+//! (`token_lock.rs`) is none of them: a caller looks at it again and again, and holds nothing meanwhile.
 
-mod claim;
 mod commit;
 mod freshness;
 mod group;
@@ -9,6 +24,7 @@ mod next_state;
 mod sealing;
 mod slots;
 mod state;
+mod token_lock;
 mod transaction;
 mod version;
 
@@ -28,7 +44,7 @@ use crate::{
     file::{Deadline, Durability, Replacement, StoreFile},
     format::{KeyTable, Parts, file_len, header_len},
     namespaces::Namespaces,
-    owner::Owner,
+    transaction_thread::TransactionThread,
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
 };
@@ -56,7 +72,7 @@ pub(crate) struct Engine {
     gate: Mutex<()>,
     state: RwLock<State>,
     /// The thread that is in a transaction.
-    transaction: Owner,
+    transaction: TransactionThread,
     /// How many commits this handle has made, and who waits for the next.
     commits: Mutex<u64>,
     committed: Condvar,
@@ -146,7 +162,7 @@ impl Engine {
             writers: Writers::default(),
             gate: Mutex::new(()),
             state: RwLock::new(state),
-            transaction: Owner::default(),
+            transaction: TransactionThread::default(),
             commits: Mutex::default(),
             committed: Condvar::new(),
             is_closing: Arc::default(),

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     id::{SlotId, TokenId},
-    method::UnlockMethod,
     time::Millis,
+    unlock_method::UnlockMethod,
 };
 
 mod external;

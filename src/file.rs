@@ -1,7 +1,6 @@
 //! The file on disk: found, read within bounds, locked, and replaced as a whole. It knows bytes only.
 
 mod access;
-mod claims;
 mod deadline;
 mod disk;
 mod durability;
@@ -10,6 +9,7 @@ mod names;
 mod pinned;
 mod replacement;
 mod stamp;
+mod token_lock;
 
 use std::{
     fs::{self, File, Metadata},
@@ -291,7 +291,7 @@ impl StoreFile {
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => false,
             synced => synced.map(|()| true)?,
         };
-        // XFS calls the sync of a directory a success after it has shut down. It fails whoever asks for metadata.
+        // XFS calls the sync of a directory a success after it has shut down. A request for metadata fails then.
         match self.disk.look(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(synced),

@@ -2,6 +2,14 @@
 //!
 //! Everything here works on bytes that nobody has authenticated: every size and cost is held to its limit before
 //! anything is allocated, derived or decrypted for it.
+//!
+//! # When a file is cut or damaged
+//!
+//! [`Parts::parse`] needs no key. It refuses a file that does not start as a keystore does, a file whose body header or
+//! key table does not have its checksum (`DamagedHeader`), a file that is shorter than its body header says
+//! (`Truncated`) or longer (`Malformed`), and a layout that the rules do not allow. What an attacker changed together
+//! with its checksums is noticed with the key: the key table (`seal/table.rs`), the header and the body (`seal.rs`) are
+//! authenticated (`Tampered`), and the records are checked against their rules (`codec.rs`).
 
 mod key_table;
 mod lock_name;

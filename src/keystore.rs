@@ -1,9 +1,11 @@
 //! The store that applications open.
 
-mod care;
+mod maintenance;
+mod namespace;
 mod options;
-mod rows;
 mod slots;
+mod transaction;
+mod version;
 
 use std::{fmt, path::Path, sync::Arc};
 

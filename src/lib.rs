@@ -27,6 +27,21 @@
 // An operation goes from keystore or namespace to engine, which keeps the state fresh (freshness), lets threads share a
 // commit (group), makes the changes over the rows (overlay) and puts the new file in place (commit).
 //
+// Where each rule is stated, and kept:
+//
+//     which stored token a save or a find means       matching
+//     what becomes of the stored token                matching/merge
+//     what a token may hold                           token/limits
+//     who may refresh a token, and when               refresh/need; the wait for another caller: refresh/attempt
+//     who waits for whom                              engine; between processes: file/lock
+//     when the tokens in memory are up to date        engine/freshness
+//     which state of the file an open store refuses   engine/state
+//     when a change counts, and is durable            engine/commit, file/durability
+//     how the file is replaced                        file/replacement
+//     what a file has to look like, cut or damaged    format; its decrypted records: codec
+//     when a key slot is refused                      unlock
+//     when a key or a token is wiped                  secret
+//
 // The layers, from the top down. A file imports from its own layer or from a lower one; tests/integration/layers.rs
 // checks that.
 
@@ -78,11 +93,11 @@ mod error;
 #[cfg(unix)]
 mod hardening;
 mod id;
-mod method;
-mod owner;
+mod lock_waiters;
 mod secret;
 mod time;
-mod waiting;
+mod transaction_thread;
+mod unlock_method;
 
 // Beside the layers: what checks stores against the contract.
 #[cfg(feature = "__fuzzing")]
@@ -131,7 +146,6 @@ pub use keyring_core;
 pub use keystore::{Keystore, KeystoreOptions};
 pub use matching::Prune;
 pub use memory::MemoryStore;
-pub use method::UnlockMethod;
 pub use namespace::Namespace;
 pub use refresh::{Answer, Claim, Need, Refresh, RefreshError, RefreshStep, Refreshed, StaleReason, TokenStoreExt};
 pub use secret::Secret;
@@ -143,4 +157,5 @@ pub use token::{Token, TokenBuilder};
 pub use token_lock::{LockAttempt, TokenLock};
 pub use transaction::Transaction;
 pub use unlock::{External, ExternalKey, ExternalSlot, Keychain, Passphrase, RecoveryKey, Unlock};
+pub use unlock_method::UnlockMethod;
 pub use version::Version;

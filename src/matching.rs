@@ -85,7 +85,7 @@ mod prune;
 use std::{fmt, time::SystemTime};
 
 pub(crate) use merge::refreshed;
-use merge::{overlay, settle};
+use merge::{merge, settle};
 pub use prune::Prune;
 
 use crate::{
@@ -254,7 +254,7 @@ fn only<P>(of_user: Vec<(P, Token)>) -> Result<Found<P>> {
 /// Those of [`select`].
 pub fn find<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<Token>> {
     let Some((_, row)) = select(rows, query)? else { return Ok(None) };
-    let merged = overlay(&row, query);
+    let merged = merge(&row, query);
     Ok(Some(if merged == row { row } else { merged.without_revision() }))
 }
 
@@ -291,14 +291,14 @@ pub fn save<R: Rows + ?Sized>(
     };
     match found {
         Some((place, row)) => {
-            let merged = overlay(&row, token);
-            write(rows, Some(place), &merged, row.fields(), now)
+            let merged = merge(&row, token);
+            row_write(rows, Some(place), &merged, row.fields(), now)
         }
         None => {
             // Before an id is used up for it.
             token.check_storable()?;
             let id = token.id().map_or_else(new_id, |id| Ok(id.clone()))?;
-            write(rows, None, token, &Fields { id: Some(id), ..Fields::default() }, now)
+            row_write(rows, None, token, &Fields { id: Some(id), ..Fields::default() }, now)
         }
     }
 }
@@ -317,7 +317,7 @@ pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -
         None => token.id().map(|id| by_id(rows, id)).transpose()?.flatten().ok_or(Error::NoSuchToken)?,
     };
     let settled = settle(row.fields(), token.fields(), token.fields().clone()).into();
-    write(rows, Some(place), &settled, row.fields(), now)
+    row_write(rows, Some(place), &settled, row.fields(), now)
 }
 
 /// The place of the row that `delete_token_if` deletes; `None` if no row has that id.
@@ -341,7 +341,7 @@ fn of_revision<R: Rows + ?Sized>(rows: &mut R, id: Option<&TokenId>, revision: u
 }
 
 /// The row to write: the token's own fields, with the id, the age and the next revision of the row it follows.
-fn write<R: Rows + ?Sized>(
+fn row_write<R: Rows + ?Sized>(
     rows: &mut R,
     place: Option<R::Place>,
     token: &Token,

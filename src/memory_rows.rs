@@ -16,8 +16,8 @@ use crate::{
     id::{Origin, TokenId},
     namespaces::Namespaces,
     overlay::Overlay,
-    owner::Owner,
     token_lock::{LockAttempt, TokenLock},
+    transaction_thread::TransactionThread,
 };
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct MemoryRows {
     /// Held by a writer while it makes its changes. Readers go on meanwhile.
     writer: Mutex<()>,
     /// The thread that is in a transaction.
-    transaction: Owner,
+    transaction: TransactionThread,
     locks: Arc<Mutex<Locks>>,
 }
 
@@ -57,7 +57,7 @@ impl MemoryRows {
         Self {
             rows: RwLock::new(Namespaces::empty(Origin::of(("memory", number)))),
             writer: Mutex::default(),
-            transaction: Owner::default(),
+            transaction: TransactionThread::default(),
             locks: Arc::default(),
         }
     }
@@ -82,7 +82,7 @@ impl MemoryRows {
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut Overlay<'_>) -> Result<R>) -> Result<R> {
         self.check_outside_transaction()?;
         let _writer = self.writer.lock();
-        let _own = self.transaction.own();
+        let _guard = self.transaction.enter();
         let before = self.rows.read().clone();
         let mut overlay = Overlay::new(&before);
         let result = change(&mut overlay)?;

@@ -1,4 +1,11 @@
 //! Text and keys that are wiped when dropped and never printed.
+//!
+//! # When a secret is wiped
+//!
+//! When the value that owns it is dropped. Each secret in the library has one of these owners: [`Secret`] for text,
+//! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place. None of them grows: a
+//! buffer that grew would leave its old bytes in freed memory. [`leaving_no_trace`] overwrites what a computation of
+//! ring or argon2 leaves on the stack. `tests/memory.rs` looks for what is left.
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use crate::{id::SlotId, kdf::KdfParams, method::UnlockMethod, time::Millis};
+use crate::{id::SlotId, kdf::KdfParams, time::Millis, unlock_method::UnlockMethod};
 
 /// What opens a key slot, and at what cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

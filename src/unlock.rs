@@ -1,4 +1,16 @@
 //! Unlock methods: each puts a store's key into a key slot, and gets it out again.
+//!
+//! # When a slot is refused
+//!
+//! [`Unlock::open_slot`] goes through the slots of a key table in their order. A slot of another kind, or of another
+//! provider, is passed over. Each other slot gives a key, or fails. The key opens the slot if it leads to the
+//! commitment that the slot has and the wrapped store key then authenticates (`seal::unwrap`). The first slot that
+//! opens ends the search. A failure that `concerns_one_slot` lets the search go on; any other failure ends it. If no
+//! slot opens, the error is that of the slot that says most (`says_least`).
+//!
+//! A slot whose layout or cost is not allowed is refused before, as part of its key table (`format/key_table.rs`). A
+//! key table that was changed without the store key is refused after (`seal/table.rs`): the store key authenticates
+//! all of it.
 
 mod deadline;
 mod external;
@@ -18,10 +30,10 @@ use crate::{
     error::{Error, ExternalFailure, KeychainFailure, Result, UnlockFailure},
     format::{KeyId, KeyTable, Slot, StoreId},
     id::SlotId,
-    method::UnlockMethod,
     seal,
     secret::{Key, random},
     slot::SlotKind,
+    unlock_method::UnlockMethod,
 };
 
 /// How a store is unlocked: a [`Passphrase`], a [`Keychain`], a [`RecoveryKey`] or an [`External`] key, with a label. A

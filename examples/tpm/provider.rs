@@ -3,7 +3,7 @@
 //! A key is sealed under the primary key of the TPM's owner hierarchy. The slot's data is the sealed object: its public
 //! and its private part, as `tpm2_create` writes them. Only the same TPM opens it, and not after it was reset. Another
 //! TPM refuses it at once, so that slots for several TPMs may be in one file.
-//! No PCR policy: the TPM gives the key whatever system was started.
+//! No PCR policy: the TPM gives the key to any system that was started.
 //!
 //! The key goes through pipes only, never into an argument or a file. What lies in files is encrypted by the TPM or
 //! public. To use this in an application, copy this file and `examples/child.rs`, as the
@@ -51,7 +51,7 @@ impl ExternalKey for Tpm {
     }
 
     fn open(&self, slot: &ExternalSlot, data: &[u8], key: &mut [u8; 32]) -> Result<(), ExternalError> {
-        // Before anything else sees it: whoever can write the file can put other data there.
+        // Before anything else sees it: somebody who can write the file can put other data there.
         let (public_part, private_part) =
             split(data).ok_or(ExternalError::new("the slot's data is no sealed object"))?;
         let tools = Tools::new(slot)?;

@@ -62,7 +62,7 @@ impl Engine {
     /// Makes the changes of a group, one after the other, and commits them as one. Returns the result of each.
     fn commit_group(&self, changes: &[Change], lock: &Lock, deadline: &Deadline) -> Result<Vec<Result<Effect>>> {
         let _gate = self.gate.lock();
-        self.refresh()?;
+        self.reload_if_changed()?;
         let state = self.state.read();
         let mut next = NextState::of(&state, self.path())?;
         let made = self.make_group(changes, &mut next)?;
@@ -123,7 +123,7 @@ impl Engine {
         change: impl FnOnce(&mut NextState<'_>) -> Result<R>,
     ) -> Result<(R, Durability)> {
         let _gate = self.gate.lock();
-        self.refresh()?;
+        self.reload_if_changed()?;
         let state = self.state.read();
         let mut next = NextState::of(&state, self.path())?;
         let value = change(&mut next)?;
@@ -143,7 +143,7 @@ impl Engine {
 
     /// Seals the next state; `None` if the file has it, with its bytes on the disk.
     fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedState>> {
-        if next.is_empty(state) {
+        if next.changes_nothing(state) {
             self.file.check_path()?;
             // One whose bytes cannot be synced has to be written again.
             if state.is_synced || self.file.sync_contents(&state.pinned).is_ok() {

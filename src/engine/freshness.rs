@@ -1,4 +1,9 @@
 //! The state in memory kept that of the file, which any process may replace.
+//!
+//! The state is fresh for a find if one look at the path finds the stamp of the file that was loaded: device, inode,
+//! length and times ([`FileStamp`](crate::file::FileStamp)). A writer, and a reader that finds another stamp, compares
+//! the body header as well, which each commit changes. If that differs too, the file is loaded, and adopted unless
+//! `Baseline::refuses` it (`state.rs`). A handle that has refused a state reports that from then on.
 
 use std::{mem, sync::Arc};
 
@@ -34,7 +39,7 @@ impl Engine {
             Some(state) => state,
             None => {
                 let _gate = self.gate.lock();
-                self.refresh()?;
+                self.reload_if_changed()?;
                 self.state.read()
             }
         };
@@ -55,14 +60,14 @@ impl Engine {
     }
 
     /// Looks at the newest state, behind the gate.
-    pub(super) fn refreshed<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
+    pub(super) fn look_at_newest<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
         let _gate = self.gate.lock();
-        self.refresh()?;
+        self.reload_if_changed()?;
         Ok(look(&self.state.read()))
     }
 
     /// Reloads the file if it is not the one in memory. To be called behind the gate.
-    pub(super) fn refresh(&self) -> Result<()> {
+    pub(super) fn reload_if_changed(&self) -> Result<()> {
         if let Some(refused) = self.state.read().refused {
             return Err(refused.error(self.path()));
         }

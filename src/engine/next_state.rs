@@ -63,7 +63,7 @@ impl<'a> NextState<'a> {
     }
 
     /// Whether there is nothing to commit.
-    pub(super) fn is_empty(&self, state: &State) -> bool {
+    pub(super) fn changes_nothing(&self, state: &State) -> bool {
         self.rows.is_empty() && Arc::ptr_eq(&self.vault, &state.vault)
     }
 }

@@ -13,9 +13,9 @@ impl Engine {
         let made;
         let _leader = self.writers.lead(&deadline)?;
         let lock = self.lock(&deadline)?;
-        let (rows, mark) = self.refreshed(|state| (state.rows.clone(), state.lineage.mark))?;
+        let (rows, mark) = self.look_at_newest(|state| (state.rows.clone(), state.lineage.mark))?;
         let changes = {
-            let _own = self.transaction.own();
+            let _guard = self.transaction.enter();
             let mut overlay = Overlay::new(&rows);
             made = make(&mut overlay)?;
             overlay.into_changes()

@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use super::Error;
-use crate::method::UnlockMethod;
+use crate::unlock_method::UnlockMethod;
 
 /// A cost of a key derivation that is out of bounds, and the nearest value that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

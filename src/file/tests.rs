@@ -523,7 +523,7 @@ fn mounted_file_is_reported_with_what_to_do() {
         _ => Ok(()),
     });
     let refused = replace(&existing(&path, Arc::new(disk)), &[b"new"]).unwrap_err();
-    assert!(matches!(&refused, Error::MountedFile { path: told } if *told == fs::canonicalize(&path).unwrap()));
+    assert!(matches!(&refused, Error::MountedFile { path: reported } if *reported == fs::canonicalize(&path).unwrap()));
     assert!(refused.to_string().contains("mount its directory instead"), "{refused}");
 }
 

@@ -7,7 +7,7 @@ use crate::{
 
 /// The row with the fields that another token sets laid over it. Scopes are one field; attributes are laid over name by
 /// name; the id and what a store sets stay the row's.
-pub(super) fn overlay(row: &Token, over: &Token) -> Token {
+pub(super) fn merge(row: &Token, over: &Token) -> Token {
     fn text<T: Clone>(over: &Option<T>, row: &Option<T>) -> Option<T> {
         over.as_ref().or(row.as_ref()).cloned()
     }
@@ -98,7 +98,7 @@ pub(crate) fn refreshed(row: &Token, response: &Token) -> Token {
         attributes,
         ..Fields::default()
     };
-    let merged = overlay(row, &sent.into());
+    let merged = merge(row, &sent.into());
     // Also if the server has sent the same tokens again.
     Fields { rejected_at: None, retry_at: None, failed_refreshes: 0, ..merged.fields().clone() }.into()
 }

@@ -255,36 +255,36 @@ fn unmarked(token: &Token) -> Token {
 }
 
 #[test]
-fn overlay_loses_no_field() {
+fn merge_loses_no_field() {
     let (one, two) = (full("1", Expiry::At(at(1).into())), full("2", Expiry::At(at(2).into())));
     let empty = row("7").access_token("").build();
 
-    let laid = overlay(&empty, &one);
+    let laid = merge(&empty, &one);
     assert_same_content(&laid, &unmarked(&one));
     assert_eq!((laid.id(), laid.revision()), (empty.id(), Some(4)), "the id and what a store sets stay the row's");
 
-    let kept = overlay(&one, &token().id("7").build());
+    let kept = merge(&one, &token().id("7").build());
     assert_same_content(&kept, &one);
     assert_eq!((kept.id(), kept.revision()), (one.id(), None));
 
-    let replaced = overlay(&one, &two);
+    let replaced = merge(&one, &two);
     assert_same_content(&replaced, &unmarked(&two));
     assert_eq!(replaced.id(), one.id());
 }
 
 #[test]
-fn overlay_merges_attributes_and_replaces_scopes() {
+fn merge_lays_attributes_over_and_replaces_scopes() {
     let row = row("1").scopes(["x", "y"]).attribute("k", "1").attribute("l", "2").build();
-    let laid = overlay(&row, &token().scopes(["z"]).attribute("l", "3").attribute("m", "4").build());
+    let laid = merge(&row, &token().scopes(["z"]).attribute("l", "3").attribute("m", "4").build());
     assert_eq!(laid.scopes(), ["z"]);
     let attributes: Vec<_> = laid.attributes().map(|(name, value)| (name, value.expose_secret())).collect();
     assert_eq!(attributes, [("k", "1"), ("l", "3"), ("m", "4")]);
 }
 
 #[test]
-fn overlay_keeps_sets_or_clears_the_expiry() {
+fn merge_keeps_sets_or_clears_the_expiry() {
     let row = row("1").expires_at(at(1)).build();
-    let expiry = |over: TokenBuilder| overlay(&row, &over.build()).expires_at();
+    let expiry = |over: TokenBuilder| merge(&row, &over.build()).expires_at();
     assert_eq!(expiry(token().access_token("b")), Some(at(1)));
     assert_eq!(expiry(token().expires_at(at(2))), Some(at(2)));
     assert_eq!(expiry(token().expiry_unknown()), None);

@@ -9,10 +9,10 @@ use super::{Claim, Need, Refresh, StaleReason, held::Held, need::Verdict};
 use crate::{
     error::{Error, ErrorKind, Result},
     id::TokenId,
+    lock_waiters,
     store::TokenStore,
     token::Token,
     token_lock::LockAttempt,
-    waiting,
 };
 
 /// A call that begins a refresh.
@@ -43,10 +43,10 @@ impl Attempt {
     pub(super) fn wait(self) -> Result<Refresh> {
         let mut row = self.first.clone();
         loop {
-            let moment = waiting::now();
+            let moment = lock_waiters::now();
             match self.look(row)? {
                 Look::Settled(answer) => return Ok(answer),
-                Look::Wait { look_again } => waiting::wait(moment, self.left()?.min(look_again)),
+                Look::Wait { look_again } => lock_waiters::wait(moment, self.left()?.min(look_again)),
             }
             row = self.row()?;
         }
@@ -56,10 +56,10 @@ impl Attempt {
     pub(super) async fn wait_async(self) -> Result<Refresh> {
         let mut row = self.first.clone();
         loop {
-            let moment = waiting::now();
+            let moment = lock_waiters::now();
             match self.look(row)? {
                 Look::Settled(answer) => return Ok(answer),
-                Look::Wait { look_again } => waiting::changed(moment, self.left()?.min(look_again)).await,
+                Look::Wait { look_again } => lock_waiters::changed(moment, self.left()?.min(look_again)).await,
             }
             row = self.row()?;
         }

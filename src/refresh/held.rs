@@ -4,8 +4,8 @@ use std::process;
 
 use crate::{
     error::{Error, Result},
+    lock_waiters,
     token_lock::TokenLock,
-    waiting,
 };
 
 /// A lock of this process, whose end wakes the others that wait.
@@ -38,7 +38,7 @@ impl Held {
         end(lock);
         // Nobody waits in a forked child, which may find the table locked for ever.
         if self.is_ours() {
-            waiting::wake_all();
+            lock_waiters::wake_all();
         }
     }
 }

@@ -6,10 +6,10 @@ use super::held::Held;
 use crate::{
     error::{Error, Result},
     id::TokenId,
+    lock_waiters,
     store::TokenStore,
     token::Token,
     token_lock::LockAttempt,
-    waiting,
 };
 
 /// How long a sign-out waits for a refresh.
@@ -65,11 +65,11 @@ fn delete_revoked(store: &dyn TokenStore, id: &TokenId, revoked: &Token) -> Resu
 fn lock_before_sign_out(store: &dyn TokenStore, id: &TokenId) -> Option<Held> {
     let started = Instant::now();
     loop {
-        let moment = waiting::now();
+        let moment = lock_waiters::now();
         let left = BEFORE_SIGN_OUT.saturating_sub(started.elapsed());
         match store.lock_token(id) {
             Ok(LockAttempt::Locked(lock)) => return Some(Held::new(lock)),
-            Ok(LockAttempt::Held { look_again }) if !left.is_zero() => waiting::wait(moment, left.min(look_again)),
+            Ok(LockAttempt::Held { look_again }) if !left.is_zero() => lock_waiters::wait(moment, left.min(look_again)),
             Ok(LockAttempt::Held { .. }) | Err(_) => return None,
         }
     }

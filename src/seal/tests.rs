@@ -159,7 +159,7 @@ fn slot_opens_with_its_own_key_in_its_own_store_only() {
     assert_eq!(opened(&slot, [4; 16], 1), None, "moved to another store");
     assert_eq!(opened(&Slot { kind: SlotKind::RecoveryKey, ..slot.clone() }, [3; 16], 1), None, "retyped");
     assert_eq!(opened(&Slot { id: SlotId([9; 16]), ..slot.clone() }, [3; 16], 1), None, "renamed");
-    assert_eq!(opened(&Slot { salt: [9; 32], ..slot.clone() }, [3; 16], 1), None, "salted anew");
+    assert_eq!(opened(&Slot { salt: [9; 32], ..slot.clone() }, [3; 16], 1), None, "another salt");
     assert_eq!(opened(&Slot { commitment: [0; 32], ..slot.clone() }, [3; 16], 1), None, "without its commitment");
     let mut wrapped_key = slot.wrapped_key;
     wrapped_key[0] ^= 1;

@@ -40,7 +40,7 @@ pub(super) fn answer_by<R: Send + 'static>(
     late: impl FnOnce(R) + Send + 'static,
 ) -> Result<R, NoAnswer> {
     // Without a buffer: an answer is either handed over, or known to be late.
-    let (tell, told) = mpsc::sync_channel(0);
+    let (sender, receiver) = mpsc::sync_channel(0);
     // A library that is called may leave something in its thread that takes long to end. So another thread waits for
     // the end, after which nothing is left behind, and this thread waits for that one until the deadline.
     let waiting = move || {
@@ -49,12 +49,12 @@ pub(super) fn answer_by<R: Send + 'static>(
             Ok(Err(_)) => Err(NoAnswer::Panicked),
             Err(_) => Err(NoAnswer::NoThread),
         };
-        if let Err(mpsc::SendError(Ok(answer))) = tell.send(answer) {
+        if let Err(mpsc::SendError(Ok(answer))) = sender.send(answer) {
             late(answer);
         }
     };
     let waiting = spawn(waiting).map_err(|_| NoAnswer::NoThread)?;
-    match told.recv_timeout(deadline.left()) {
+    match receiver.recv_timeout(deadline.left()) {
         Err(RecvTimeoutError::Timeout) => Err(NoAnswer::TimedOut),
         answer => {
             let _ = waiting.join();
@@ -93,14 +93,14 @@ mod tests {
 
     #[test]
     fn thread_that_has_answered_is_gone() {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let call = move || {
             thread_local!(static AT_THE_END: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
-            AT_THE_END.set(Some(OnExit(tell)));
+            AT_THE_END.set(Some(OnExit(sender)));
         };
         assert_eq!(answer_by(Deadline::after(Duration::from_secs(10)), call, |()| ()), Ok(()));
         // The thread's own last act came before the answer was passed on.
-        assert!(told.try_recv().is_ok());
+        assert!(receiver.try_recv().is_ok());
     }
 
     struct OnExit(mpsc::Sender<()>);
@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn late_answer_is_cleaned_up() {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let call = || {
             thread::sleep(Duration::from_millis(200));
             7
         };
-        let late = move |answer| tell.send(answer).unwrap();
+        let late = move |answer| sender.send(answer).unwrap();
         assert_eq!(answer_by(Deadline::after(Duration::from_millis(10)), call, late), Err(NoAnswer::TimedOut));
-        assert_eq!(told.recv_timeout(Duration::from_secs(15)), Ok(7));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(15)), Ok(7));
     }
 
     #[test]

@@ -20,9 +20,10 @@ impl Refusal {
             (Self::Wrong, Error::Keychain { why, .. }) => *why == WrongKey,
             (Self::Wrong, Error::External { .. }) => true,
             (Self::NoEntry, Error::Keychain { why, .. }) => *why == Missing,
-            (Self::Truncated { expected }, Error::BadFile { flaw: FileFlaw::Truncated { expected: told, .. }, .. }) => {
-                expected == *told
-            }
+            (
+                Self::Truncated { expected },
+                Error::BadFile { flaw: FileFlaw::Truncated { expected: reported, .. }, .. },
+            ) => expected == *reported,
             (
                 Self::UnsupportedVersion(version),
                 Error::BadFile { flaw: FileFlaw::UnsupportedVersion { found, .. }, .. },

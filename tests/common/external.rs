@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokenkeep::{External, ExternalError, ExternalKey, ExternalSlot, Unlock};
 
-/// Has one key for every slot, whatever its public data is.
+/// Has one key for every slot, and ignores its public data.
 pub struct Holder {
     pub provider: String,
     pub key: [u8; 32],

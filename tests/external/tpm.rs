@@ -382,7 +382,7 @@ pub(crate) fn traced() {
     }
     let tpm = Simulator::new();
     let (path, trace) = (tpm.path(), tpm.directory.path().join("trace"));
-    // The bytes of a text as numbers, so that a key is found whatever is in it.
+    // The bytes of a text as numbers, so that a key is found with any contents.
     let strace = ["strace", "-f", "-yy", "-xx", "-v", "-s", "1000000", "-o", trace.to_str().unwrap()];
     let calls = ["-e", "trace=execve,write,writev,pwrite64,pwritev,sendto,sendmsg,sendfile,splice"];
     let runner = [&strace[..], &calls].concat();

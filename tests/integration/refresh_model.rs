@@ -179,7 +179,7 @@ impl World {
     }
 
     fn make(&mut self, step: &Step) {
-        // Each step has a time of its own: a token of the same time is taken for one that was not received anew.
+        // Each step has a time of its own: a token of the same time is taken for one that was not received again.
         self.now.fetch_add(1, Ordering::SeqCst);
         let now = self.now();
         match *step {

@@ -96,10 +96,10 @@ fn a_slot_is_listed_with_everything_but_its_secret() {
     let paper = fixture.store.add_slot(&recovery_key().label("päper")).unwrap();
     let slots = fixture.open().slots().unwrap();
     assert_eq!(slots, fixture.store.slots().unwrap());
-    let told = |slot: &KeySlot| (slot.kind, slot.label.clone());
-    assert_eq!(told(&slots[0]), (SlotKind::Passphrase(KdfParams::MIN), String::new()));
-    assert_eq!(told(&slots[1]), (SlotKind::Passphrase(cost), "Grace".to_owned()));
-    assert_eq!(told(&slots[2]), (SlotKind::RecoveryKey, "päper".to_owned()));
+    let listed = |slot: &KeySlot| (slot.kind, slot.label.clone());
+    assert_eq!(listed(&slots[0]), (SlotKind::Passphrase(KdfParams::MIN), String::new()));
+    assert_eq!(listed(&slots[1]), (SlotKind::Passphrase(cost), "Grace".to_owned()));
+    assert_eq!(listed(&slots[2]), (SlotKind::RecoveryKey, "päper".to_owned()));
     assert_eq!([slots[1].id, slots[2].id], [added, paper]);
     assert!(slots.iter().all(|slot| (before..=SystemTime::now()).contains(&slot.created_at)));
     assert!(slots[0].id != added && added != paper);
@@ -283,7 +283,7 @@ fn other_handles_follow_changed_slots_and_report_a_rekey() {
     fixture.store.rekey([&passphrase("new")]).unwrap();
     clone.save_token(&token().user_name("edsger").access_token("a").build()).unwrap();
     let bytes = fixture.bytes();
-    for told in [
+    for result in [
         other.get_tokens().map(|_| ()),
         other.slots().map(|_| ()),
         other.opened_by().map(|_| ()),
@@ -295,7 +295,7 @@ fn other_handles_follow_changed_slots_and_report_a_rekey() {
         other.change_passphrase(&cheap("new"), &cheap("newer")).map(|_| ()),
         other.rekey([&passphrase("new")]),
     ] {
-        assert!(matches!(told, Err(Error::Rekeyed { .. })), "{told:?}");
+        assert!(matches!(result, Err(Error::Rekeyed { .. })), "{result:?}");
     }
     assert_eq!(fixture.bytes(), bytes);
     assert_eq!(fixture.try_open(&passphrase("new")).unwrap().get_tokens().unwrap().len(), 4);

@@ -162,9 +162,9 @@ fn perform(operation: Operation, store: &Keystore, model: &mut Model) {
                 let old = std::mem::take(&mut model.slots);
                 model.gone.extend(old.iter().map(|slot| slot.id));
                 let kept = old.into_iter().enumerate().filter(|(place, _)| places.contains(place));
-                let told = store.slots().unwrap();
-                model.slots = kept.zip(told).map(|((_, slot), told)| Slot { id: told.id, ..slot }).collect();
-                assert!(model.slots.iter().all(|slot| !model.gone.contains(&slot.id)), "ids are made anew");
+                let listed = store.slots().unwrap();
+                model.slots = kept.zip(listed).map(|((_, slot), listed)| Slot { id: listed.id, ..slot }).collect();
+                assert!(model.slots.iter().all(|slot| !model.gone.contains(&slot.id)), "ids are new");
             }
         }
         Operation::Save(user) => {

@@ -1,4 +1,4 @@
-//! One user at two providers, of which one has a public client: two rows, whatever is refreshed in which order.
+//! One user at two providers, of which one has a public client: two rows, in each order of refreshes.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! A keychain in a directory, which outlives its processes, and which fails when it is told to.
+//! A keychain in a directory, which outlives its processes, and which fails on request.
 
 use std::{
     any::Any,

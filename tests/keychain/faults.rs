@@ -90,7 +90,7 @@ fn perform(operation: &str, path: &Path, keychain: &Unlock) -> tokenkeep::Result
     if operation == "create" {
         return Keystore::create(path, keychain).map(|_| ());
     }
-    // By the way that has nothing to do with the keychain; what has is told which keychain it is.
+    // With the recovery key: the keychain fails as asked.
     let store = Keystore::open(path, &unlock_with_paper(PAPER))?;
     let slot = |store: &Keystore| -> tokenkeep::Result<SlotId> {
         Ok(store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Keychain).unwrap().id)
@@ -144,13 +144,13 @@ pub(crate) fn every_fault_at_every_question() {
 fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
     let place = Place::for_operation(operation);
     let (bytes, kinds) = (place.bytes(), place.assert_opens(operation));
-    let told = format!("{operation}, {fault:?} at {at}");
+    let context = format!("{operation}, {fault:?} at {at}");
     if fault == Fault::Stop {
         let job = ["fault", operation, &at.to_string(), place.0.path().to_str().unwrap()];
         let stopped = this_program_with(&job).stdin(Stdio::null()).status().unwrap();
-        assert_eq!(stopped.code(), Some(STOPPED), "{told}");
-        let found = place.assert_opens(&told);
-        assert!(found == kinds || found == after, "{told}: {found:?}");
+        assert_eq!(stopped.code(), Some(STOPPED), "{context}");
+        let found = place.assert_opens(&context);
+        assert!(found == kinds || found == after, "{context}: {found:?}");
     } else {
         let keychain = Directory::with(place.entries(), Some((at, fault)));
         let error = perform(operation, &place.path(), &keychain_in(keychain.store()).into()).unwrap_err();
@@ -158,18 +158,18 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
             Error::Keychain { why, .. } => (why, false),
             Error::KeyLeft { cause, .. } => match *cause {
                 Error::Keychain { why, .. } => (why, true),
-                other => panic!("{told}: {other}"),
+                other => panic!("{context}: {other}"),
             },
-            other => panic!("{told}: {other}"),
+            other => panic!("{context}: {other}"),
         };
         let expected = match fault {
             Fault::Fail => matches!(why, KeychainFailure::Unavailable),
             Fault::Hang => matches!(why, KeychainFailure::TimedOut { .. }),
             _ => matches!(why, KeychainFailure::Broken),
         };
-        assert!(expected, "{told}: {why:?}");
-        assert_eq!(place.bytes() == bytes, !is_done, "{told}");
-        assert_eq!(place.assert_opens(&told), if is_done { after } else { &kinds }, "{told}");
+        assert!(expected, "{context}: {why:?}");
+        assert_eq!(place.bytes() == bytes, !is_done, "{context}");
+        assert_eq!(place.assert_opens(&context), if is_done { after } else { &kinds }, "{context}");
     }
 
     // What is left over can be listed and taken away, and only that.
@@ -178,18 +178,18 @@ fn one_fault(operation: &str, at: usize, fault: Fault, after: &[SlotKind]) {
         let orphans = store.keychain_orphans(&place.keychain()).unwrap();
         let slots = store.slots().unwrap();
         let in_use = slots.iter().filter(|slot| slot.kind == SlotKind::Keychain).count();
-        assert_eq!(orphans.len() + in_use, Directory::new(place.entries()).entries().len(), "{told}");
+        assert_eq!(orphans.len() + in_use, Directory::new(place.entries()).entries().len(), "{context}");
         for orphan in orphans {
             store.remove_keychain_orphan(&place.keychain(), orphan).unwrap();
             let again = store.remove_keychain_orphan(&place.keychain(), orphan);
-            assert!(matches!(again, Err(Error::NotAnOrphan { id, .. }) if id == orphan), "{told}: {again:?}");
+            assert!(matches!(again, Err(Error::NotAnOrphan { id, .. }) if id == orphan), "{context}: {again:?}");
         }
         for slot in slots {
             let refused = store.remove_keychain_orphan(&place.keychain(), slot.id);
-            assert!(matches!(refused, Err(Error::NotAnOrphan { .. })), "{told}: it is in use: {refused:?}");
+            assert!(matches!(refused, Err(Error::NotAnOrphan { .. })), "{context}: it is in use: {refused:?}");
         }
         assert_eq!(store.keychain_orphans(&place.keychain()).unwrap(), []);
-        place.assert_opens(&told);
+        place.assert_opens(&context);
     }
 }
 
@@ -374,7 +374,7 @@ pub(crate) fn one_bad_entry() {
     }
     store.remove_slot(second).unwrap();
     store.try_unlock(&place.unlock()).unwrap_err();
-    // A wrong key is told, even if the next one is missing.
+    // A wrong key is reported, even if the next one is missing.
     let elsewhere = tempfile::tempdir().unwrap();
     store.add_slot(&keychain_in(Directory::new(elsewhere.path()).store()).into()).unwrap();
     let refused = opens(place.unlock()).unwrap_err();

@@ -217,9 +217,9 @@ fn failures() {
     let bus = |address: &str| {
         // Each in a process of its own: the address is the process's.
         let mut job = this_program_with(&["secret service at", kept.path().to_str().unwrap()]);
-        let told = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        String::from_utf8(told.stdout).unwrap()
+        let output = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(bus("unix:path=/nonexistent/bus"), "Unavailable");
     assert_eq!(bus(""), "Unavailable");
@@ -242,10 +242,10 @@ fn failures() {
     while !other.path().join("bus").exists() {
         thread::sleep(Duration::from_millis(10));
     }
-    let told = bus(&listen);
+    let output = bus(&listen);
     empty_bus.kill().unwrap();
     empty_bus.wait().unwrap();
-    assert_eq!(told, "Unavailable");
+    assert_eq!(output, "Unavailable");
 
     // Unlocked again, as by a new login.
     unlocked_daemon(&user);
@@ -304,8 +304,8 @@ fn start_daemon() {
 fn process_of_the_service() -> String {
     let call = ["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"];
     let asked = ["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"];
-    let told = run("dbus-send", &[&call[..], &asked].concat());
-    told.split_whitespace().last().unwrap().to_owned()
+    let output = run("dbus-send", &[&call[..], &asked].concat());
+    output.split_whitespace().last().unwrap().to_owned()
 }
 
 pub(crate) fn copies_lock_nobody_out() {
@@ -378,9 +378,9 @@ fn deaths() {
     thread::spawn(move || listener.incoming().map(drop).count());
     let mut job = this_program_with(&["secret service at", kept.path().to_str().unwrap()]);
     let address = format!("unix:path={}", socket.display());
-    let told = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-    assert_eq!(String::from_utf8(told.stdout).unwrap(), "Unavailable");
+    let output = job.env("DBUS_SESSION_BUS_ADDRESS", address).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Unavailable");
 }
 
 pub(crate) fn restarted_daemon_is_found() {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The names of what the process gets, one to a line.
-const TOLD: [&str; 10] = [
+const NAMES: [&str; 10] = [
     "client secret",
     "refresh token",
     "access token",
@@ -80,7 +80,7 @@ pub(crate) fn closed() {
 /// The control.
 pub(crate) fn open() {
     let Some(Found { memory, .. }) = found_after("all, and leave it open") else { return };
-    for name in texts().filter(|(name, token, _)| *token == 0 && TOLD[..7].contains(name)) {
+    for name in texts().filter(|(name, token, _)| *token == 0 && NAMES[..7].contains(name)) {
         let name = format!("{} 0", name.0);
         assert!(memory.contains(&name), "no {name} in {memory:?}");
     }
@@ -108,8 +108,8 @@ fn found_after(job: &str) -> Option<Found> {
     let command = command.current_dir(&directory).stdin(Stdio::piped());
     // What it says at its end is of no interest, unless it ends in another way.
     let mut process = command.stdout(Stdio::null()).spawn().unwrap();
-    let told = TOLD.map(|name| text(name, 0)).join("\n") + "\n" + PAPER;
-    process.stdin.take().unwrap().write_all(told.as_bytes()).unwrap();
+    let secrets = NAMES.map(|name| text(name, 0)).join("\n") + "\n" + PAPER;
+    process.stdin.take().unwrap().write_all(secrets.as_bytes()).unwrap();
     assert_eq!(process.wait().unwrap().signal(), Some(6));
 
     let names = crate::common::names_in(directory.path());
@@ -148,19 +148,19 @@ pub(crate) fn work(job: &str) {
     let maximum = getrlimit(Resource::Core).maximum;
     setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).unwrap();
 
-    let mut told = Zeroizing::new(vec![0; 100_000]);
+    let mut secrets = Zeroizing::new(vec![0; 100_000]);
     let mut input = File::open("/dev/stdin").unwrap();
     let mut len = 0;
     loop {
-        match input.read(&mut told[len..]).unwrap() {
+        match input.read(&mut secrets[len..]).unwrap() {
             0 => break,
             read => len += read,
         }
     }
-    let lines: Vec<_> = str::from_utf8(&told[..len]).unwrap().split('\n').collect();
-    do_it(job, |name| lines[TOLD.iter().position(|told| *told == name).unwrap()], lines[TOLD.len()]);
+    let lines: Vec<_> = str::from_utf8(&secrets[..len]).unwrap().split('\n').collect();
+    do_it(job, |name| lines[NAMES.iter().position(|known| *known == name).unwrap()], lines[NAMES.len()]);
     drop(lines);
-    told.zeroize();
+    secrets.zeroize();
     abort();
 }
 

@@ -80,7 +80,7 @@ fn two_clients(store: &dyn TokenStore) {
 fn operate(store: &dyn TokenStore) {
     two_clients(store);
     let ids: Vec<_> = (0..TOKENS).map(|number| store.save_token(&canary(number).build()).unwrap()).collect();
-    // Merged into a row, found and told again.
+    // Merged into a row, found and saved again.
     let refreshed = Token::builder().user_name("user 1").access_token(text("access token", 0)).build();
     store.save_token(&refreshed).unwrap();
     let query = canary(0).build();

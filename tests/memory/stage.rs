@@ -33,11 +33,11 @@ pub(crate) fn leaves_nothing(scenario: impl FnOnce(&Stage)) {
 
 /// What is found in which block.
 pub(crate) fn find(recorded: &Recorded, canaries: &Canaries) -> Vec<String> {
-    let told = |block: &[u8]| {
-        let told = |(name, at)| format!("{name} at {at} of {} bytes", block.len());
-        canaries.find(block).into_iter().map(told).collect::<Vec<_>>()
+    let described = |block: &[u8]| {
+        let place = |(name, at)| format!("{name} at {at} of {} bytes", block.len());
+        canaries.find(block).into_iter().map(place).collect::<Vec<_>>()
     };
-    let mut found: Vec<_> = recorded.blocks().flat_map(told).collect();
+    let mut found: Vec<_> = recorded.blocks().flat_map(described).collect();
     found.sort();
     found.dedup();
     found

@@ -21,7 +21,7 @@ pub(crate) fn work(is_hardened: bool) {
         assert_eq!(limit.stdout, b"0\n", "nor does a process that this one starts leave a core file");
     }
     println!("ready");
-    // Until whoever watches has seen enough.
+    // Until the watcher has seen enough.
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
     std::process::abort();
 }

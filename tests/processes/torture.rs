@@ -79,7 +79,7 @@ pub(crate) fn work(worker: usize, directory: &Path, locks: LockFiles) {
             let (store, name) = (store.clone(), format!("{worker}-{thread}"));
             let log = directory.join(format!("log-{name}"));
             scope.spawn(move || {
-                // Others cannot be told what went wrong by a thread that panics while its process works on.
+                // Other threads do not learn what went wrong from a thread that panics while its process works on.
                 let worked =
                     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work_as(&store, &name, &log, locks)));
                 if worked.is_err() {
@@ -185,7 +185,7 @@ pub(crate) fn torture_without_locks() {
     torture_with(LockFiles::Deleted);
 }
 
-/// Deletes the lock files or replaces them, every few milliseconds, until it is told to stop.
+/// Deletes the lock files or replaces them, every few milliseconds, until it is asked to stop.
 fn delete_locks(directory: &Path, stop: &AtomicBool) -> u64 {
     let mut count = 0;
     while !stop.load(Ordering::SeqCst) {

@@ -1,5 +1,5 @@
 //! Processes that change ways to unlock one store, and its key, while they save tokens and are killed. Each writes down
-//! which way it is about to set and which one was acknowledged: one of the two has to open the store, whatever happens.
+//! which way it is about to set and which one was acknowledged: one of the two has to open the store, in every case.
 
 use std::{
     collections::BTreeSet,
@@ -50,7 +50,7 @@ fn new_way(worker: usize, count: u64) -> String {
 
 /// What a worker's log says.
 #[derive(Debug, Default)]
-struct Told {
+struct Report {
     /// The way that was acknowledged last, or found to be the one.
     way: String,
     /// One that may have been set since.
@@ -60,23 +60,23 @@ struct Told {
     rekeyed: u64,
 }
 
-impl Told {
+impl Report {
     fn by(directory: &Path, worker: usize) -> Self {
-        let mut told = Self::default();
+        let mut report = Self::default();
         let log = fs::read_to_string(log_of(directory, worker)).unwrap();
         // A line that was cut by a kill says nothing.
         for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let (what, value) = line.trim_end().split_once(' ').unwrap();
-            told.commits += u64::from(!matches!(what, "trying" | "found-way" | "found-token"));
+            report.commits += u64::from(!matches!(what, "trying" | "found-way" | "found-token"));
             match what {
-                "trying" => told.trying = Some(value.to_owned()),
-                "way" | "found-way" => (told.way, told.trying) = (value.to_owned(), None),
-                "token" | "found-token" => told.token = value.parse().unwrap(),
-                "rekeyed" => told.rekeyed += 1,
+                "trying" => report.trying = Some(value.to_owned()),
+                "way" | "found-way" => (report.way, report.trying) = (value.to_owned(), None),
+                "token" | "found-token" => report.token = value.parse().unwrap(),
+                "rekeyed" => report.rekeyed += 1,
                 _ => {}
             }
         }
-        told
+        report
     }
 
     /// The way that opens the store now, and the store. `None` only if it is changed while this looks.
@@ -181,7 +181,7 @@ impl<'a> Worker<'a> {
 
     /// With everybody's way, as far as nobody changes theirs meanwhile.
     fn rekey(&mut self) -> tokenkeep::Result<()> {
-        let ways = (0..WORKERS).map(|worker| Told::by(self.directory, worker).open(self.directory));
+        let ways = (0..WORKERS).map(|worker| Report::by(self.directory, worker).open(self.directory));
         let Some(ways) = ways.collect::<Option<Vec<_>>>() else { return Ok(()) };
         let ways: Vec<_> = ways.iter().map(|(text, _)| way(text)).chain([unlock_with_paper(PAPER)]).collect();
         match self.store.rekey(&ways) {
@@ -208,10 +208,10 @@ impl<'a> Worker<'a> {
 
 /// The way that a worker has, the store that it opens, and the number of its token.
 fn found(worker: usize, directory: &Path) -> (String, Keystore, u64) {
-    let told = Told::by(directory, worker);
+    let report = Report::by(directory, worker);
     loop {
-        let (mine, store) = told.open(directory).expect("a way that was acknowledged opens the store");
-        match told.token_in(&store, worker) {
+        let (mine, store) = report.open(directory).expect("a way that was acknowledged opens the store");
+        match report.token_in(&store, worker) {
             Ok(count) => return (mine, store, count),
             Err(Error::Rekeyed { .. }) => {}
             Err(error) => panic!("{error:?}"),
@@ -275,14 +275,14 @@ pub(crate) fn torture() {
 
     let store = Keystore::open(&path, &unlock_with_paper(PAPER)).unwrap();
     store.verify().unwrap();
-    let told: Vec<_> = (0..WORKERS).map(|worker| Told::by(directory.path(), worker)).collect();
-    for (worker, told) in told.iter().enumerate() {
+    let report: Vec<_> = (0..WORKERS).map(|worker| Report::by(directory.path(), worker)).collect();
+    for (worker, report) in report.iter().enumerate() {
         let (_, opened) =
-            told.open(directory.path()).unwrap_or_else(|| panic!("worker {worker} is locked out: {told:?}"));
+            report.open(directory.path()).unwrap_or_else(|| panic!("worker {worker} is locked out: {report:?}"));
         assert_eq!(opened.opened_by().unwrap().unwrap().label, label(worker));
-        told.token_in(&opened, worker).unwrap();
+        report.token_in(&opened, worker).unwrap();
     }
-    let (commits, rekeyed) = told.iter().fold((0, 0), |sum, told| (sum.0 + told.commits, sum.1 + told.rekeyed));
+    let (commits, rekeyed) = report.iter().fold((0, 0), |sum, report| (sum.0 + report.commits, sum.1 + report.rekeyed));
     let made = store.status().unwrap().generation - first_generation;
     let unacknowledged = u64::try_from(kills + WORKERS).unwrap();
     assert!((commits..=commits + unacknowledged).contains(&made), "{made} generations, {commits} acknowledged commits");

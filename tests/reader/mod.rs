@@ -243,7 +243,7 @@ pub fn body_keys(file: &[u8], store_key: &[u8]) -> Vec<Named> {
 const MAC_KEY: &str = "tokenkeep v1 key table\0";
 const BLIND_INDEX_KEY: &str = "tokenkeep v1 blind index\0";
 
-/// The file's next generation with another payload, sealed as it should be whatever the payload is. The closure has the
+/// The file's next generation with another payload, sealed as it should be, with any payload. The closure has the
 /// payload with the mark of the file among the ancestors.
 pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let (header, body) = split(file);

@@ -1,4 +1,4 @@
-//! A process whose threads ask for one token again and again, until it is killed or told to end.
+//! A process whose threads ask for one token again and again, until it is killed or asked to end.
 //!
 //! Two threads block, two run a runtime. A thread asks for permission before it sends a request, so that no process is
 //! killed between the request and the save.
@@ -121,7 +121,7 @@ pub(crate) fn work(trouble: &str, number: &str, directory: &str, address: &str, 
     counts.print();
 }
 
-/// Others cannot be told what went wrong by a thread that panics while its process works on.
+/// Other threads do not learn what went wrong from a thread that panics while its process works on.
 fn or_exit(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         std::process::exit(3);
@@ -228,7 +228,7 @@ impl Asking {
                         self.counts.add(Seen::BackedOff);
                         true
                     }
-                    // By whoever has a new token that cannot be saved.
+                    // By the caller that has a new token that cannot be saved.
                     (Trouble::FullDisk, RefreshStep::Claim, Error::Refreshing { waited, .. }) => {
                         *waited >= self.timeout
                     }

@@ -31,7 +31,7 @@ pub(crate) enum Event {
     Used,
     /// A refresh token of a family that was revoked before.
     Refused,
-    /// A request was told to come later.
+    /// A request was received to come later.
     Busy,
     /// A request came before the time was over that the endpoint, or the test, had named.
     TooSoon,

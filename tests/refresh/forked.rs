@@ -17,7 +17,7 @@ use tokenkeep::{Claim, Error, Keystore, Need, Refreshed, TokenStore, TokenStoreE
 
 use crate::{
     endpoint::Event,
-    process::{Process, say, told},
+    process::{Process, received, say},
     stage::{Stage, ada, assert_taken, claim, join, open},
 };
 
@@ -92,19 +92,19 @@ pub(crate) fn work(copy: &str, directory: &str, address: &str) {
     let claim = Arc::new(Mutex::new(Some(claim(&store, &ada(), Need::default()))));
     fork(&store, &claim, copy, directory.as_ref());
     say("forked");
-    told();
+    received();
     let claim = claim.lock().unwrap().take().unwrap();
     let answer = client.refresh(claim.token().unwrap());
     say("sent");
-    if told().as_deref() == Some("give up") {
+    if received().as_deref() == Some("give up") {
         drop(claim);
         say("given up");
-        told();
+        received();
         return;
     }
     assert!(matches!(claim.finish(answer).unwrap(), Refreshed::Fresh(_)));
     say("done");
-    told();
+    received();
 }
 
 fn forked(stage: &Stage, copy: &str) -> Process {

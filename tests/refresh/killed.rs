@@ -11,7 +11,7 @@ use tokenkeep::{Need, Refresh, Refreshed, TokenStore, TokenStoreExt};
 use crate::{
     endpoint::{Endpoint, Event, Handling, Plan},
     many::expiries,
-    process::{Process, say, told},
+    process::{Process, received, say},
     stage::{Stage, ada, claim, join, random, secret},
 };
 
@@ -19,22 +19,22 @@ use crate::{
 pub(crate) fn work(when: &str, directory: &str, address: &str) {
     let (store, client) = join(directory, address);
     say("ready");
-    told();
+    received();
     let refreshed = store.refresh_with(&ada(), Need::default(), |token| {
         if when == "before the request" {
             say("here");
-            told();
+            received();
         }
         let answer = client.refresh(token);
         if when == "before the save" {
             say("here");
-            told();
+            received();
         }
         answer
     });
     assert!(matches!(refreshed.unwrap(), Refreshed::Fresh(_)));
     say("saved");
-    told();
+    received();
 }
 
 fn start(stage: &Stage, when: &str) -> Process {

@@ -11,7 +11,7 @@ use tokenkeep::{Answer, Error, Keystore, Need, RefreshStep, Refreshed, Token, To
 use crate::{
     client::Client,
     endpoint::Event,
-    process::{Process, say, told},
+    process::{Process, received, say},
     stage::{Stage, ada, assert_taken, claim, join, user_query},
 };
 
@@ -59,7 +59,7 @@ pub(crate) fn want_both(own: &str, other: &str, timeout: &str, directory: &str, 
     let (store, client) = join(directory, address);
     let held = claim(&store, &user_query(own), Need::default());
     say("claimed");
-    told();
+    received();
     let need = Need::default().timeout(Duration::from_millis(timeout.parse().unwrap()));
     let started = Instant::now();
     let wanted = store.refresh_with(&user_query(other), need, |token| client.refresh(token));
@@ -72,7 +72,7 @@ pub(crate) fn want_both(own: &str, other: &str, timeout: &str, directory: &str, 
     let answer = client.refresh(held.token().unwrap());
     assert!(matches!(held.finish(answer).unwrap(), Refreshed::Fresh(_)));
     say(&format!("{what} after {waited}"));
-    told();
+    received();
     say(&format!("{}", client.is_accepted(&refresh(&store, client, other))));
 }
 
@@ -111,21 +111,21 @@ pub(crate) fn be_stopped(when: &str, directory: &str, address: &str) {
     let claim = claim(&store, &ada(), Need::default().trusted_for(TRUSTED));
     if when == "before" {
         say("ready");
-        told();
+        received();
         assert!(matches!(claim.token(), Err(Error::ClaimEnded)));
         say("claim ended");
-        told();
+        received();
         drop(claim);
     } else {
         let Answer::Token(response) = client.refresh(claim.token().unwrap()) else { panic!("expected a token") };
         say("ready");
-        told();
+        received();
         assert!(matches!(claim.token(), Err(Error::ClaimEnded)), "no request begins now");
         let saved = claim.complete(response).unwrap();
         assert!(client.is_accepted(&saved));
     }
     say("done");
-    told();
+    received();
 }
 
 /// Stops such a process for longer than its claim is trusted.

@@ -6,14 +6,14 @@ use crate::{
     client::Client,
     endpoint::{Event, Plan},
     many::expiries,
-    process::{Process, say, told},
+    process::{Process, received, say},
     stage::{Stage, ada, join, random},
 };
 
 /// The job of one of the two: gets a token once in each round.
 pub(crate) fn work(way: &str, directory: &str, address: &str) {
     let (store, client) = join(directory, address);
-    while told().is_some() {
+    while received().is_some() {
         let token = match way {
             "old" => without_claim(&store, client),
             _ => match store.refresh_with(&ada(), Need::default(), |token| client.refresh(token)).unwrap() {

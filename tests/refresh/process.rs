@@ -1,4 +1,4 @@
-//! Other processes of a test: this program again, with a job, and told and telling what happens line by line.
+//! Other processes of a test: this program again, with a job, and received and telling what happens line by line.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -95,7 +95,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Waits until the process that has started this one tells a line; `None` if it has ended.
-pub(crate) fn told() -> Option<String> {
+pub(crate) fn received() -> Option<String> {
     let mut line = String::new();
     let length = std::io::stdin().read_line(&mut line).unwrap();
     (length > 0).then(|| line.trim_end().to_owned())

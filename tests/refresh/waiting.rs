@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use crate::{
     client::Client,
     endpoint::Event,
-    process::{Process, say, told},
+    process::{Process, received, say},
     stage::{Stage, ada, claim, join},
 };
 
@@ -64,18 +64,18 @@ pub(crate) fn processor() {
     drop(held);
 }
 
-/// The job of a process that holds a claim until it is told to complete it.
+/// The job of a process that holds a claim until it is received to complete it.
 pub(crate) fn hold(directory: &str, address: &str) {
     let (store, client) = join(directory, address);
     let claim = claim(&store, &ada(), Need::default());
     let token = claim.token().unwrap();
     say("claimed");
-    told();
+    received();
     let answer = client.refresh(token);
     let finished = claim.finish(answer).map(drop);
     say(&since_1970().as_micros().to_string());
     finished.unwrap();
-    told();
+    received();
 }
 
 /// By a clock that two processes share.
@@ -130,7 +130,7 @@ pub(crate) fn going_on() {
 pub(crate) fn get(directory: &str, address: &str) {
     let (store, client) = join(directory, address);
     say("ready");
-    while told().is_some() {
+    while received().is_some() {
         thread::scope(|scope| {
             for _ in 0..WAITERS / PROCESSES {
                 scope.spawn(|| {

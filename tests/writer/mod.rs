@@ -1,5 +1,5 @@
 //! A writer of the format, written from `docs/format.md` and sharing no code with the library. It writes what it is
-//! told to, sound or not, and the same bytes each time: what should be random is made of what it is for. Its steps are
+//! asked to, sound or not, and the same bytes each time: what should be random is made of what it is for. Its steps are
 //! those of the document, by their headings.
 
 mod payload;
@@ -149,7 +149,7 @@ pub(crate) fn padme(l: usize) -> usize {
     l.div_ceil(step) * step
 }
 
-/// Writes both checks of a file anew, over whatever stands there.
+/// Writes both checks of a file again, over the old ones.
 pub(crate) fn recompute_checks(file: &mut [u8]) {
     let table_len = usize::try_from(u32::from_le_bytes(file[12..16].try_into().unwrap())).unwrap();
     let (header, rest) = file.split_at_mut(BODY_HEADER);

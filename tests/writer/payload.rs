@@ -175,7 +175,7 @@ impl Payload {
         u64::from_le_bytes(self.0[self.place(name)].1[..].try_into().unwrap())
     }
 
-    /// Other bytes in the place of a piece, of whatever length.
+    /// Other bytes in the place of a piece, of any length.
     #[track_caller]
     pub(crate) fn set(&mut self, name: &str, bytes: impl AsRef<[u8]>) {
         let place = self.place(name);

@@ -166,7 +166,7 @@ impl Process {
         let before = self.kib("VmRSS:")?;
         self.ask("start", 1, 0)?;
         let rest = self.kib("VmRSS:")? - before;
-        // What `VmHWM` tells starts anew here.
+        // `VmHWM` starts again here.
         fs::write(self.proc("clear_refs"), "5")?;
         let written_before = self.written()?;
         self.ask("save", COUNTED_SAVES, 0)?;

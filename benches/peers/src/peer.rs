@@ -28,7 +28,7 @@ pub trait Peer: Sized + Send + Sync {
     /// What is asked for, made ready before the clock runs.
     type Query;
 
-    /// Makes a store of these rows in the directory, by whatever is fastest.
+    /// Makes a store of these rows in the directory, in the fastest way.
     fn fill(directory: &Path, rows: Vec<Row>);
 
     /// Opens the store in the directory. Without deriving a key from a passphrase where the contender can do without.

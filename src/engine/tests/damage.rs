@@ -14,11 +14,11 @@ use super::super::*;
 use crate::{
     error::FileFlaw,
     format::{BODY_HEADER_LEN, Slot, length},
-    method::UnlockMethod,
     seal,
     secret::Key,
     slot::SlotKind,
     unlock::{Passphrase, RecoveryKey},
+    unlock_method::UnlockMethod,
 };
 
 /// A sample file with what opens it.

@@ -188,7 +188,7 @@ impl Model {
 }
 
 impl Bytes {
-    /// Of a file that was made anew and not synced: cut anywhere, and with any of its blocks of 1 KiB still zero.
+    /// Of a new file that was not synced: cut anywhere, and with any of its blocks of 1 KiB still zero.
     fn after_a_cut(&self) -> BTreeSet<Vec<u8>> {
         let mut found = BTreeSet::from([self.synced.clone(), self.written.clone()]);
         if self.synced == self.written {

@@ -14,9 +14,9 @@ use crate::{
     format::{BODY_HEADER_LEN, KeyTable, Parts, Slot},
     index::Index,
     kdf::{KdfParams, count},
-    method::UnlockMethod,
     seal,
     unlock::{Passphrase, RecoveryKey},
+    unlock_method::UnlockMethod,
 };
 
 fn recovery_key() -> Unlock {

@@ -76,7 +76,7 @@ fn lengths() -> Vec<Row> {
         unread("a-block-after-the-end", Malformed("after its end"), damaged(|file| file.resize(LEN + 4096, 0))),
     ];
     // With the body as long as it is in the file after that.
-    for (name, told, refusal) in [
+    for (name, stated, refusal) in [
         ("zero", 0, Malformed(TABLE_LEN)),
         ("just-too-small", 569, Malformed(TABLE_LEN)),
         ("just-too-large", 12_177, Malformed(TABLE_LEN)),
@@ -92,14 +92,14 @@ fn lengths() -> Vec<Row> {
         ("the-file", 4096 - 136 - 17, DamagedHeader),
         ("largest", 12_176, Truncated { expected: 136 + 12_176 }),
     ] {
-        let header_len = 136 + u64::from(told);
+        let header_len = 136 + u64::from(stated);
         let file = sealed(|draft| {
-            draft.table_len = Some(told);
+            draft.table_len = Some(stated);
             draft.body_len = Some((header_len + 17).next_multiple_of(4096) - header_len);
         });
         rows.push(unread(format!("table-len-{name}"), refusal, file));
     }
-    for (name, told, refusal) in [
+    for (name, stated, refusal) in [
         ("zero", 0, no_padding),
         ("a-tag-alone", 16, no_padding),
         ("one-too-small", body_len - 1, no_padding),
@@ -114,7 +114,7 @@ fn lengths() -> Vec<Row> {
         ("4-gib-and-the-file", (1 << 32) + body_len, Truncated { expected: (1 << 32) + len }),
         ("a-block-too-large", body_len + 4096, Truncated { expected: len + 4096 }),
     ] {
-        rows.push(unread(format!("body-len-{name}"), refusal, sealed(|draft| draft.body_len = Some(told))));
+        rows.push(unread(format!("body-len-{name}"), refusal, sealed(|draft| draft.body_len = Some(stated))));
     }
     let two_blocks = move |draft: &mut Draft| {
         draft.alter_plaintext = Box::new(|plaintext| plaintext.resize(PLAINTEXT + 4096, 0));

@@ -187,7 +187,7 @@ pub(crate) enum Refusal {
     /// By an open store alone.
     Replaced,
     Rekeyed,
-    /// By `create`, whatever it is.
+    /// By `create`, with any contents.
     AlreadyThere,
 }
 
@@ -222,7 +222,7 @@ pub(crate) struct Row {
     pub(crate) derived: u64,
     /// What all operations of a store end in, that was open when the file took its place.
     pub(crate) in_place: Refusal,
-    /// What can be told without a key, if anything.
+    /// What is reported without a key, if anything.
     pub(crate) verify: Option<Refusal>,
     /// One more passphrase, that opens nothing either.
     pub(crate) other_passphrase: Option<&'static str>,
@@ -250,7 +250,7 @@ fn unlocked(name: impl Into<String>, refusal: Refusal, file: Vec<u8>) -> Row {
     Row { derived: 1, verify: None, ..unread(name, refusal, file) }
 }
 
-/// One that was changed by somebody without the key: where the change was in what opens the store, that is told.
+/// One that was changed by somebody without the key: a change in what opens the store is reported.
 fn changed(name: impl Into<String>, open: [Refusal; 4], file: Vec<u8>) -> Row {
     Row { open, ..unlocked(name, Tampered, file) }
 }

@@ -159,7 +159,7 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
     let lengths = texts().into_iter().map(|(name, piece)| (name, format!("{piece} length")));
     let mut rows = Vec::new();
     for (name, piece) in counts.iter().cloned().chain(lengths) {
-        for (size, told) in [
+        for (size, stated) in [
             ("largest", Some(u64::MAX)),
             ("half-of-the-largest", Some(1 << 63)),
             ("2-to-40", Some(1 << 40)),
@@ -167,8 +167,8 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
             ("one-too-many", None),
         ] {
             let row = in_payload(format!("length-{name}-{size}"), NOT_BINCODE, |payload| {
-                let told = told.unwrap_or(payload.get(&piece) + 1);
-                payload.set_number(&piece, told);
+                let stated = stated.unwrap_or(payload.get(&piece) + 1);
+                payload.set_number(&piece, stated);
             });
             let is_list = !piece.ends_with("length");
             let is_frozen = match size {
@@ -188,8 +188,8 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
     let filled = counts.into_iter().filter(|(_, piece)| piece != "record_tags");
     rows.extend(filled.map(|(name, piece)| {
         in_payload(format!("length-{name}-one-too-few"), NOT_BINCODE, |payload| {
-            let told = payload.get(&piece) - 1;
-            payload.set_number(&piece, told);
+            let stated = payload.get(&piece) - 1;
+            payload.set_number(&piece, stated);
         })
     }));
     // One inside the other: what is set aside for either is there at the same time.
@@ -419,7 +419,7 @@ fn texts() -> Vec<(String, String)> {
     others.into_iter().chain(optional).map(|(name, piece)| (dashed(name), piece)).collect()
 }
 
-/// Whether the files about that text are frozen, for all of its kind: the others are made anew in each run.
+/// Whether the files about that text are frozen, for all of its kind: the others are made again in each run.
 fn is_example(text: &str) -> bool {
     ["id", "user-name", "access-token", "scope", "attribute-name", "attribute-value"].contains(&text)
 }

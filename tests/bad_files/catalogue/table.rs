@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 /// The key table is longer or shorter than its slots ask.
 const SHAPE: Refusal = Malformed("key table is not as long");
-/// Which rule is told depends on what the reader looks at first.
+/// Which rule is reported depends on what the reader looks at first.
 const ANY: Refusal = Malformed("");
 const RESERVED: Refusal = Malformed("reserved bytes");
 const DATA: Refusal = Malformed("data of a key slot");
@@ -153,7 +153,7 @@ fn external_slots() -> Vec<Row> {
         |name: &str, data: Vec<u8>| table(format!("external-slot-{name}"), DATA, |table| table.slots[3].data = data);
     let sound = external_data(PROVIDER, PUBLIC_DATA);
     // With another number in the place of a length.
-    let told = |at: usize, len: usize| {
+    let stated_len = |at: usize, len: usize| {
         let mut data = sound.clone();
         data[at..at + 2].copy_from_slice(&u16::try_from(len).unwrap().to_le_bytes());
         data
@@ -179,22 +179,22 @@ fn external_slots() -> Vec<Row> {
         with_data("most-data-and-a-byte-left-over", {
             [&external_data("p".repeat(64), &[7; 1024])[..], &[0]].concat()
         }),
-        with_data("provider-length-0", told(0, 0)),
-        with_data("provider-length-one-too-small", told(0, PROVIDER.len() - 1)),
-        with_data("provider-length-one-too-large", told(0, PROVIDER.len() + 1)),
-        with_data("provider-length-all-of-the-data", told(0, DATA_LEN - 2)),
-        with_data("provider-length-largest", told(0, 65_535)),
+        with_data("provider-length-0", stated_len(0, 0)),
+        with_data("provider-length-one-too-small", stated_len(0, PROVIDER.len() - 1)),
+        with_data("provider-length-one-too-large", stated_len(0, PROVIDER.len() + 1)),
+        with_data("provider-length-all-of-the-data", stated_len(0, DATA_LEN - 2)),
+        with_data("provider-length-largest", stated_len(0, 65_535)),
         // In 8 bits as long as it is.
-        with_data("provider-length-256-too-large", told(0, PROVIDER.len() + 256)),
+        with_data("provider-length-256-too-large", stated_len(0, PROVIDER.len() + 256)),
         with_data("provider-length-256-too-large-with-room-for-it", {
             let mut data = external_data(PROVIDER, &[7; 300]);
             data[1] = 1;
             data
         }),
-        with_data("public-data-length-0", told(public_at, 0)),
-        with_data("public-data-length-one-too-small", told(public_at, PUBLIC_DATA.len() - 1)),
-        with_data("public-data-length-one-too-large", told(public_at, PUBLIC_DATA.len() + 1)),
-        with_data("public-data-length-largest", told(public_at, 65_535)),
+        with_data("public-data-length-0", stated_len(public_at, 0)),
+        with_data("public-data-length-one-too-small", stated_len(public_at, PUBLIC_DATA.len() - 1)),
+        with_data("public-data-length-one-too-large", stated_len(public_at, PUBLIC_DATA.len() + 1)),
+        with_data("public-data-length-largest", stated_len(public_at, 65_535)),
     ];
     for (name, data_len) in [("0", 0), ("1093", 1093), ("largest", 65_535)] {
         rows.push(table(format!("external-slot-data-len-{name}"), ANY, |table| {

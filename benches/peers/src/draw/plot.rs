@@ -36,7 +36,7 @@ text { fill: #e6edf3 }
 }
 "#;
 
-/// By the place of a contender in the results, the limit first: told apart without colors too.
+/// By the place of a contender in the results, the limit first: distinct without colors too.
 const LOOKS: [(&str, Marker); 8] = [
     ("#7d8590", Marker::None),
     ("#d9480f", Marker::Circle),
@@ -116,7 +116,7 @@ impl Plot {
         let up = Axis::over(points().flat_map(|point| [point.low, point.high]), BOTTOM, TOP);
 
         let title = self.title;
-        let told: String = lines.iter().map(|line| line.told(self.quantity)).collect();
+        let description: String = lines.iter().map(|line| line.description(self.quantity)).collect();
         let measure = match self.quantity {
             Quantity::Time | Quantity::Multiple => "Median, and a thin line from the 10th to the 90th percentile",
             Quantity::Bytes => "Resident memory that the store adds to its process",
@@ -126,7 +126,7 @@ impl Plot {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
              viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"title desc\">\n\
              <title id=\"title\">{title}</title>\n\
-             <desc id=\"desc\">{measure}, over the number of tokens; both axes are logarithmic.{told}</desc>\n\
+             <desc id=\"desc\">{measure}, over the number of tokens; both axes are logarithmic.{description}</desc>\n\
              <style>{CSS}</style>\n\
              <text class=\"title\" x=\"14\" y=\"24\">{title}</text>\n\
              <text class=\"quiet\" x=\"14\" y=\"43\">{measure}{hollow}</text>\n"
@@ -216,7 +216,7 @@ struct Line {
 }
 
 impl Line {
-    fn told(&self, quantity: Quantity) -> String {
+    fn description(&self, quantity: Quantity) -> String {
         let numbers =
             self.points.iter().map(|point| format!("{} at {}", quantity.short(point.middle), grouped(point.size)));
         format!(" {}: {}.", self.name.replace('\n', " "), numbers.collect::<Vec<_>>().join(", "))

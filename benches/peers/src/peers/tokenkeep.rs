@@ -97,7 +97,7 @@ impl Works for Ours {
             "snapshot-user" => self.find_in_snapshot(rows.map(|row| query(By::User, &row))),
             "snapshot-id" => self.find_in_snapshot(rows.map(|row| query(By::Id, &row))),
             "open-passphrase" => time(count, self.opening_with_a_passphrase(count)),
-            // Too little to be told from two medians: each is held against one beside it, in both orders, several times.
+            // Too little to be seen in two medians: each is held against one beside it, in both orders, several times.
             "beyond-argon2" => {
                 let open = || time(1, self.opening_with_a_passphrase(1));
                 let derive = || time(1, || _ = black_box(limits::derive_key(PASSPHRASE)));

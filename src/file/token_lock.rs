@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     error::{Error, FileOperation, Result},
+    lock_waiters,
     token_lock::{LockAttempt, TokenLock},
-    waiting,
 };
 
 /// How many bytes the next save may need beyond the file of today: of the length that is allowed, and on the disk.
@@ -83,7 +83,7 @@ impl Drop for Entry {
 
 impl StoreFile {
     /// The lock of that name, if it is free.
-    pub(crate) fn try_claim(&self, name: &str) -> Result<LockAttempt> {
+    pub(crate) fn try_lock_token(&self, name: &str) -> Result<LockAttempt> {
         Ok(match self.lock_or_wait(name)? {
             Ok(lock) => LockAttempt::Locked(Box::new(lock)),
             Err(look_again) => LockAttempt::Held { look_again },
@@ -158,7 +158,7 @@ fn watch(lock: Lock, path: PathBuf) -> Duration {
         let _ = lock.file.lock_shared();
         drop(lock);
         WATCHED.lock().remove(&watched);
-        waiting::wake_all();
+        lock_waiters::wake_all();
     };
     if thread::Builder::new().name("tokenkeep-claim".to_owned()).spawn(wait).is_ok() {
         return WITH_WAKING;

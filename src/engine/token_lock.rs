@@ -8,6 +8,6 @@ impl Engine {
     pub(crate) fn lock_token(&self, namespace: &str, id: &TokenId) -> Result<LockAttempt> {
         self.check_caller()?;
         let store_id = self.state.read().vault.store_id();
-        self.file.try_claim(&lock_name(&store_id, namespace, id.as_str()))
+        self.file.try_lock_token(&lock_name(&store_id, namespace, id.as_str()))
     }
 }

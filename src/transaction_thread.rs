@@ -6,26 +6,26 @@ use parking_lot::Mutex;
 
 /// The thread that is in a transaction of a store, if there is one.
 #[derive(Debug, Default)]
-pub(crate) struct Owner(Mutex<Option<ThreadId>>);
+pub(crate) struct TransactionThread(Mutex<Option<ThreadId>>);
 
 /// Gives the transaction up when it is dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Owned<'a>(&'a Owner);
+pub(crate) struct TransactionGuard<'a>(&'a TransactionThread);
 
-impl Owner {
-    /// Makes this thread the owner. The caller holds the lock that keeps other threads out.
-    pub(crate) fn own(&self) -> Owned<'_> {
+impl TransactionThread {
+    /// Lets this thread into its transaction. The caller holds the lock that keeps other threads out.
+    pub(crate) fn enter(&self) -> TransactionGuard<'_> {
         *self.0.lock() = Some(thread::current().id());
-        Owned(self)
+        TransactionGuard(self)
     }
 
-    /// Whether this thread is the owner.
+    /// Whether this thread is in the transaction.
     pub(crate) fn is_this_thread(&self) -> bool {
         *self.0.lock() == Some(thread::current().id())
     }
 }
 
-impl Drop for Owned<'_> {
+impl Drop for TransactionGuard<'_> {
     fn drop(&mut self) {
         *self.0.0.lock() = None;
     }

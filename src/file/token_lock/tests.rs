@@ -148,19 +148,19 @@ fn anything_but_a_private_directory_is_refused() {
     let file = store_in(directory.path());
     let claims = directory.path().join("store.claims");
     File::create(&claims).unwrap();
-    let error = file.try_claim(NAME).unwrap_err();
+    let error = file.try_lock_token(NAME).unwrap_err();
     assert!(error.to_string().contains("store.claims: not a directory"), "{error}");
     fs::remove_file(&claims).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), &claims).unwrap();
-    assert!(file.try_claim(NAME).is_err());
+    assert!(file.try_lock_token(NAME).is_err());
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     fs::remove_file(&claims).unwrap();
 
     fs::create_dir(&claims).unwrap();
     for mode in [0o770, 0o707, 0o1777] {
         fs::set_permissions(&claims, Permissions::from_mode(mode)).unwrap();
-        let error = file.try_claim(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME).unwrap_err();
         let expected = UnsafePermissions::DirectoryMode { mode };
         assert!(matches!(&error, Error::UnsafePermissions { path, what } if *path == claims && *what == expected));
     }
@@ -168,7 +168,7 @@ fn anything_but_a_private_directory_is_refused() {
     drop(claim(&file));
     if rustix::process::geteuid().is_root() {
         chown(&claims, Some(1000), None).unwrap();
-        let error = file.try_claim(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME).unwrap_err();
         assert!(matches!(error, Error::UnsafePermissions { what: UnsafePermissions::ForeignLock { owner: 1000 }, .. }));
     }
 }
@@ -180,7 +180,7 @@ fn anything_but_a_private_lock_file_is_refused() {
     drop(claim(&file));
     let path = lock_file(directory.path());
     let refused = |what: &str| {
-        let error = file.try_claim(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME).unwrap_err();
         assert!(error.to_string().contains(NAME), "{what}: {error}");
         error
     };
@@ -213,13 +213,13 @@ fn anything_but_a_private_lock_file_is_refused() {
 #[test]
 fn lock_is_not_given_if_the_next_save_would_fail() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = store_of(directory.path(), GROWTH - 1).try_claim(NAME);
+    let refused = store_of(directory.path(), GROWTH - 1).try_lock_token(NAME);
     assert!(matches!(refused, Err(Error::FileTooLarge { .. })));
     drop(claim(&store_of(directory.path(), GROWTH)));
     let file = store_in(directory.path());
     fs::set_permissions(directory.path().join("store"), Permissions::from_mode(0o600)).unwrap();
     fs::hard_link(directory.path().join("store"), directory.path().join("other name")).unwrap();
-    assert!(matches!(file.try_claim(NAME), Err(Error::UnsafePermissions { .. })));
+    assert!(matches!(file.try_lock_token(NAME), Err(Error::UnsafePermissions { .. })));
     assert!(!lock_file(directory.path()).exists());
 }
 
@@ -232,7 +232,7 @@ fn end_of_another_process_lock_wakes_those_who_wait() {
     let path = lock_file(directory.path());
     let held = Os.create_new(&path).unwrap();
     held.lock().unwrap();
-    let moment = waiting::now();
+    let moment = lock_waiters::now();
     for _ in 0..3 {
         assert_eq!(file.lock_or_wait(NAME).unwrap().err(), Some(WITH_WAKING));
     }
@@ -242,7 +242,7 @@ fn end_of_another_process_lock_wakes_those_who_wait() {
         let waiting = scope.spawn(|| {
             let started = std::time::Instant::now();
             while watched() > 0 {
-                waiting::wait(moment, Duration::from_secs(60));
+                lock_waiters::wait(moment, Duration::from_secs(60));
             }
             started.elapsed()
         });
