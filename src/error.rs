@@ -35,7 +35,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. The message says what happened, where, and what to do about it.
 ///
-/// [`kind`](Error::kind) sorts the variants by what a caller does next; [`ErrorKind`] has the table. Where the cause is
+/// [`kind`](Error::kind) sorts the variants by what a caller does next; [`ErrorKind`] has the list. Where the cause is
 /// an error of the operating system, the message includes it, and the variant carries it as `cause`.
 ///
 /// No message, `Debug` output or source of an error holds a secret or a user name. No error says which key slot failed,
@@ -408,7 +408,8 @@ pub enum Error {
     },
     /// The change was made and is visible, but the directory could not be synced: a power cut may undo the change.
     #[error(
-        "the change was made, but a power cut may undo it: could not sync {}: {cause}; look at the disk, and save again",
+        "the change was made, but a power cut may undo it: could not sync {}: {cause}; look at the disk, and save \
+         again",
         path.display()
     )]
     #[non_exhaustive]

@@ -141,8 +141,8 @@ mod tests {
         let expected = format!(
             "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
              opened_by: Some({slot}), file_len: 4096, mode: Some(384), not_offered: [DirectorySync], \
-             not_writable: Some(NotWritable {{ kind: Invalid, message: \"/home/ada/tokens.keep is mounted by itself and \
-             cannot be replaced: mount its directory instead\" }}) }}"
+             not_writable: Some(NotWritable {{ kind: Invalid, message: \"/home/ada/tokens.keep is mounted by \
+             itself and cannot be replaced: mount its directory instead\" }}) }}"
         );
         assert_eq!(format!("{:?}", status()), expected);
     }

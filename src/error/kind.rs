@@ -6,25 +6,34 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 
 /// What a caller does next about an [`Error`]: its [`kind`](Error::kind).
 ///
-/// | kind | variants | what to do |
-/// |---|---|---|
-/// | `NotFound` | `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`, `NotAnOrphan`, `Import` (no file) | create it, or look again |
-/// | `AlreadyExists` | `AlreadyExists` | open it, or choose another path |
-/// | `Damaged` | `BadFile` (other than a newer format), `BadRow` (other than another store key) | restore the file or the database from a backup |
-/// | `Unsupported` | `BadFile` (newer format), `Unsupported` | update the application, or use another store |
-/// | `WrongSecret` | `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`, `MistypedRecoveryKey`, `NoneOpened` | ask again |
-/// | `Keychain` | `Keychain` (other than a bad service name), `NoneOpened` | unlock the keychain, or use another unlock method |
-/// | `External` | `External` (other than a bad name or too much data), `NoneOpened` | connect the device, or use another unlock method |
-/// | `NoKeySlot` | `NoSlotFor`, `NoneOpened` | use another unlock method |
-/// | `Permission` | `UnsafePermissions`, `Io` (permission denied, read-only file system) | change the permissions |
-/// | `Busy` | `Busy`, `ChangedMeanwhile`, `Refreshing`, `BackedOff` | try again |
-/// | `Conflict` | `Conflict`, `ClaimEnded` | read the token again, then decide |
-/// | `Reopen` | `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`, `Forked`, `BadRow` (another store key) | open the keystore again |
-/// | `Invalid` | `Keychain` (bad service name), `External` (bad name, too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`, `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`, `InTransaction` | change what the application asks for |
-/// | `Incomplete` | `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete` | the change was made; something that follows it failed |
-/// | `System` | `Io` (the rest), `KdfMemory`, `Random` | free space or memory, look at the disk |
-/// | `Internal` | `Internal` | report the bug |
-/// | `Other` | `Other` | the store's own error says |
+/// - `NotFound`: create it, or look again. Variants: `NotFound`, `MissingDirectory`, `NoSuchToken`, `NoSuchSlot`,
+///   `NotAnOrphan`, `Import` (no file).
+/// - `AlreadyExists`: open it, or choose another path. Variant: `AlreadyExists`.
+/// - `Damaged`: restore the file or the database from a backup. Variants: `BadFile` (other than a newer format),
+///   `BadRow` (other than another store key).
+/// - `Unsupported`: update the application, or use another store. Variants: `BadFile` (newer format), `Unsupported`.
+/// - `WrongSecret`: ask again. Variants: `WrongPassphrase`, `EmptyPassphrase`, `WrongRecoveryKey`,
+///   `MistypedRecoveryKey`, `NoneOpened`.
+/// - `Keychain`: unlock the keychain, or use another unlock method. Variants: `Keychain` (other than a bad service
+///   name), `NoneOpened`.
+/// - `External`: connect the device, or use another unlock method. Variants: `External` (other than a bad name or too
+///   much data), `NoneOpened`.
+/// - `NoKeySlot`: use another unlock method. Variants: `NoSlotFor`, `NoneOpened`.
+/// - `Permission`: change the permissions. Variants: `UnsafePermissions`, `Io` (permission denied, read-only file
+///   system).
+/// - `Busy`: try again. Variants: `Busy`, `ChangedMeanwhile`, `Refreshing`, `BackedOff`.
+/// - `Conflict`: read the token again, then decide. Variants: `Conflict`, `ClaimEnded`.
+/// - `Reopen`: open the keystore again. Variants: `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`,
+///   `Forked`, `BadRow` (another store key).
+/// - `Invalid`: change what the application asks for. Variants: `Keychain` (bad service name), `External` (bad name,
+///   too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`,
+///   `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`,
+///   `InTransaction`.
+/// - `Incomplete`: the change was made; something that follows it failed. Variants: `DurabilityUnknown`, `KeyLeft`,
+///   `ImportIncomplete`.
+/// - `System`: free space or memory, look at the disk. Variants: `Io` (the rest), `KdfMemory`, `Random`.
+/// - `Internal`: report the bug. Variant: `Internal`.
+/// - `Other`: the store's own error says. Variant: `Other`.
 ///
 /// `NoneOpened` has the kind of one of its failures: `WrongSecret` if any of them has that kind, because asking again
 /// may help; else that of the first failure with another kind than `NoKeySlot`; else `NoKeySlot`.

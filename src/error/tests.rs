@@ -461,15 +461,18 @@ fn only_what_may_pass_by_itself_is_retryable() {
     assert_eq!(refused.kind(), ErrorKind::Permission);
 }
 
-/// The table in the documentation of `ErrorKind` names each variant in the row of its kind.
+/// The list in the documentation of `ErrorKind` names each variant in the entry of its kind.
 #[test]
-fn table_of_kinds_names_each_variant_in_its_row() {
-    let source = include_str!("kind.rs");
+fn list_of_kinds_names_each_variant_in_its_entry() {
+    let list = include_str!("kind.rs");
     for (variant, examples) in errors() {
         for error in examples {
-            let row = format!("/// | `{:?}` |", error.kind());
-            let row = source.lines().find(|line| line.starts_with(&row)).expect("a row for each kind");
-            assert!(row.contains(&format!("`{variant}`")), "{variant}: {row}");
+            let entries = list.split("\n/// - ");
+            let start = format!("`{:?}`:", error.kind());
+            let entry =
+                entries.map(|entry| entry.split("\n///\n").next().unwrap()).find(|entry| entry.starts_with(&start));
+            let (_, variants) = entry.and_then(|entry| entry.split_once("Variant")).expect("an entry for each kind");
+            assert!(variants.contains(&format!("`{variant}`")), "{variant}: {variants}");
         }
     }
 }

@@ -69,6 +69,8 @@ fn spawn<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> std::i
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     /// A library may leave something in a thread that takes its time to end.
@@ -95,7 +97,7 @@ mod tests {
     fn thread_that_has_answered_is_gone() {
         let (sender, receiver) = mpsc::channel();
         let call = move || {
-            thread_local!(static AT_THE_END: std::cell::RefCell<Option<OnExit>> = const { std::cell::RefCell::new(None) });
+            thread_local!(static AT_THE_END: RefCell<Option<OnExit>> = const { RefCell::new(None) });
             AT_THE_END.set(Some(OnExit(sender)));
         };
         assert_eq!(answer_by(Deadline::after(Duration::from_secs(10)), call, |()| ()), Ok(()));

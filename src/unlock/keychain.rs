@@ -53,7 +53,9 @@ const TEXT_LEN: usize = 2 * Key::LEN;
 ///
 /// ```
 /// use std::path::Path;
-/// use tokenkeep::{Error, Keychain, KeychainFailure::{NotCompiledIn, Unavailable}, Keystore, Passphrase, Secret, Unlock};
+/// use tokenkeep::{
+///     Error, Keychain, KeychainFailure::{NotCompiledIn, Unavailable}, Keystore, Passphrase, Secret, Unlock,
+/// };
 ///
 /// fn open(path: &Path, ask: impl FnOnce() -> Secret) -> tokenkeep::Result<Keystore> {
 ///     let keychain = Unlock::from(Keychain::new("com.example.app")).label("this computer");
