@@ -1,4 +1,4 @@
-//! Several rows that a store saves as one change: what an import asks of it.
+//! The rows of an import. A store of this crate saves them as one change.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

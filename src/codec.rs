@@ -1,8 +1,7 @@
 //! What is stored, as bytes and back: the only module that names bincode.
 //!
 //! A record borrows its texts, from the tokens when it is written and from the plaintext when it is read: no secret is
-//! copied into a buffer that would have to be found and wiped. What was read is held to every rule that what we
-//! write keeps.
+//! copied into a buffer that would have to be found and wiped. Reading checks every rule that writing keeps.
 
 mod encoding;
 

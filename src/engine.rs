@@ -6,15 +6,17 @@
 //!
 //! 1. **Its turn** among the writers of this handle (`writers`, in `group.rs`). The thread whose turn it is leads: it
 //!    commits the changes of all who wait. A follower waits for its leader, and takes none of the locks below.
-//! 2. **The lock file** ([`StoreFile::lock`]), which keeps other processes and other handles out. Whoever waits for it
-//!    waits until a deadline, in the order of arrival.
-//! 3. **The gate** (`gate`): only the thread behind it changes the state in memory. A writer holds it while it commits;
-//!    a reader holds it while it loads a newer file. Nobody waits for another process behind the gate.
-//! 4. **The state** (`state`): many readers, or one thread that exchanges it, which takes microseconds.
+//! 2. **The lock file** ([`StoreFile::lock`]), which keeps other processes and other handles out. Processes wait for it
+//!    until a deadline, in a queue.
+//! 3. **The gate** (`gate`): the thread behind it may replace the state in memory. A writer is behind it from its
+//!    reload to the end of its commit; a reader, while it loads a newer file. A writer waits behind the gate only while
+//!    another program changes the file without a lock, and at most until its deadline.
+//! 4. **The state** (`state`): readers share it. The thread behind the gate exchanges it in microseconds.
 //!
-//! So a find never waits for another process. A find waits for a writer of this handle only if the file is newer than
-//! the state in memory. Keys are derived, and keychains are asked, before any of these is taken. The lock on one token
-//! (`token_lock.rs`) is none of them: a caller looks at it again and again, and holds nothing meanwhile.
+//! A find waits at the gate only if the file's stamp is not the one that was loaded; where files have no stamp
+//! (Windows), each find does. Slot keys are derived, and keychains are asked, before any of these is taken or after all
+//! are given up. The lock on one token (`file/token_lock.rs`) is not in this order: a caller that waits for it holds
+//! none of the four meanwhile.
 
 mod commit;
 mod freshness;
@@ -67,8 +69,7 @@ pub(crate) struct Engine {
     process: u32,
     /// Whose turn it is to write, while that thread waits for other processes too.
     writers: Writers,
-    /// Held by the thread that may change `state`: a writer at work, or a reader that loads a newer file. Held for no
-    /// longer than that takes, never while waiting for a lock, and never while a key is derived.
+    /// Held by the thread that may exchange `state`: a writer at work, or a reader that loads a newer file.
     gate: Mutex<()>,
     state: RwLock<State>,
     /// The thread that is in a transaction.

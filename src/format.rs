@@ -5,11 +5,13 @@
 //!
 //! # When a file is cut or damaged
 //!
-//! [`Parts::parse`] needs no key. It refuses a file that does not start as a keystore does, a file whose body header or
-//! key table does not have its checksum (`DamagedHeader`), a file that is shorter than its body header says
-//! (`Truncated`) or longer (`Malformed`), and a layout that the rules do not allow. What an attacker changed together
-//! with its checksums is noticed with the key: the key table (`seal/table.rs`), the header and the body (`seal.rs`) are
-//! authenticated (`Tampered`), and the records are checked against their rules (`codec.rs`).
+//! [`Parts::parse`] needs no key. It refuses a file that does not start as a keystore does (`Empty`, `NotAKeystore`,
+//! `UnsupportedVersion`), a file whose body header or key table does not have its checksum (`DamagedHeader`), a file
+//! that is shorter than its body header says (`Truncated`) or longer (`Malformed`), and a layout that the rules do not
+//! allow. The body has no checksum. With the key, the key table (`seal/table.rs`), the header and the body (`seal.rs`)
+//! are authenticated: a change of any of them is `Tampered`, by accident or not. A changed slot may also show as a
+//! wrong secret. Then the records are checked against their rules (`Malformed`, `codec.rs`). Each of these is the flaw
+//! of an [`Error::BadFile`](crate::Error::BadFile).
 
 mod key_table;
 mod lock_name;

@@ -1,4 +1,4 @@
-//! The ids of tokens, key slots and stores.
+//! The ids of tokens and key slots, and the store that a token was read from.
 
 use std::{
     fmt,

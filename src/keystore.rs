@@ -28,8 +28,9 @@ use crate::{
 ///
 /// - **A find** asks the system once whether the file in memory is still current, which takes some microseconds. (On
 ///   Windows a find opens the file and reads its start.) If another process has replaced the file, the next find reads
-///   and decrypts the new file: some milliseconds for a thousand tokens. A find never waits for another process. It
-///   waits for another thread of this process only while that thread swaps in a new file.
+///   and decrypts the new file: some milliseconds for a thousand tokens. A find waits for no lock of another process.
+///   If the file is newer than what is in memory, a find waits for a thread of this process that is loading the file or
+///   is in the middle of its own save. (On Windows a find always waits for such a thread.)
 /// - **A save or a delete** writes the whole file and waits until it is on the disk, which takes a few milliseconds on
 ///   most disks. It waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, the
 ///   change survives a power cut. Threads that save at the same time with one handle and its clones share one

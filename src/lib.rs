@@ -1,5 +1,5 @@
-// The targets of links in rustdoc. Of two definitions of a link the first counts, so these go before a page, whose own
-// definitions are for GitHub. The picture is in `docs/links.md` as base64 of `docs/data-flow.svg`.
+// The targets of links in rustdoc. They come before README.md, which defines the same links for GitHub: rustdoc takes
+// the first definition. The picture is in `docs/links.md` as base64 of `docs/data-flow.svg`.
 #![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/links.md"))]
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
@@ -24,15 +24,16 @@
 //     what     which row is meant  bytes     AES-256-GCM  store key  key of  layout     lock, atomic replacement
 //                                                         and slots  a slot
 //
-// An operation goes from keystore or namespace to engine, which keeps the state fresh (freshness), lets threads share a
-// commit (group), makes the changes over the rows (overlay) and puts the new file in place (commit).
+// A find goes from keystore or namespace to the engine, which makes sure that the state in memory is fresh. A save
+// waits there for its turn (group), locks the file, reloads it if it has changed (freshness), makes its changes over
+// the rows (overlay), and puts the new file in place (commit).
 //
 // Where each rule is stated, and kept:
 //
 //     which stored token a save or a find means       matching
-//     what becomes of the stored token                matching/merge
+//     how a save merges into the stored token         matching; in code: matching/merge
 //     what a token may hold                           token/limits
-//     who may refresh a token, and when               refresh/need; the wait for another caller: refresh/attempt
+//     who may refresh a token, and when               refresh/attempt, refresh/need
 //     who waits for whom                              engine; between processes: file/lock
 //     when the tokens in memory are up to date        engine/freshness
 //     which state of the file an open store refuses   engine/state
@@ -40,7 +41,7 @@
 //     how the file is replaced                        file/replacement
 //     what a file has to look like, cut or damaged    format; its decrypted records: codec
 //     when a key slot is refused                      unlock
-//     when a key or a token is wiped                  secret
+//     when a secret is wiped                          secret
 //
 // The layers, from the top down. A file imports from its own layer or from a lower one; tests/integration/layers.rs
 // checks that.
@@ -68,8 +69,7 @@ mod overlay;
 mod transaction;
 pub mod vault;
 
-// Layer 2: which token is meant; records, keys, unlock methods; the file. None knows of the others, except that a
-// store takes a batch.
+// Layer 2: which token is meant; records, keys, unlock methods; the file.
 #[cfg(feature = "import")]
 mod batch;
 mod codec;

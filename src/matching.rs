@@ -3,7 +3,8 @@
 //! The vendor's document identifies a stored token by "user and client combination". The rules follow it. The first
 //! rule whose condition the token meets decides, also when it finds no row:
 //!
-//! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide. If the token has a
+//! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide; it becomes the id of
+//!    the new row if no other rule finds one. If the token has a
 //!    `client_id`, the row must have the same one, or neither a client id nor a client secret. Otherwise the result is
 //!    [`OtherClient`](Error::OtherClient).
 //! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with
@@ -17,18 +18,20 @@
 //! 5. Otherwise none: a save adds a row.
 //!
 //! Among the rows that have a user name, user name and client id together are unique. A missing client id counts as a
-//! value. So a save never mixes two named clients in one row.
+//! value. A save that would break this ends in [`Unstorable`](Error::Unstorable). No rule mixes two named clients in
+//! one row.
 //!
-//! A client without a user name whose refresh token rotates cannot be found by its old refresh token: give its token an
-//! `id`, and save by that.
+//! A token without a user name and an id is found by the refresh token that it carries. After a rotation that is a new
+//! refresh token, which is not stored yet, so the save would add a row. Give such a token an `id`, and save by that.
 //!
 //! A token that was read from the store carries its [revision](Token::revision), and is saved over that revision of its
-//! row only. A token that was read from *another* store is a whole row. It means the row of its id by rule 1; else the
-//! row with the same user name and client id, where a missing client id counts as a value; else none. So a plain loop
-//! copies a store into an empty one, row by row.
+//! row only. A token that was read from *another* store is matched as a whole row. It means the row of its id by rule
+//! 1; else the row with the same user name and client id, where a missing client id counts as a value; else none. So a
+//! plain loop copies a store into an empty one, row by row.
 //!
-//! A save and a find lay the token over the row that it means: what the token sets wins, what it leaves unset stays.
-//! Scopes are one field, and attributes are laid over name by name. A replacement clears what the token leaves unset.
+//! A save and a find lay the token over the row that it means: what the token sets wins, what it leaves unset stays. So
+//! an unset expiry keeps the row's, even under another access token; an unknown expiry clears it. Scopes are one field,
+//! and attributes are laid over name by name. A replacement clears what the token leaves unset.
 //!
 //! Some fields belong to one access token or to one refresh token. In a save, a find and a replacement:
 //!
@@ -39,7 +42,7 @@
 //!   `failed_refreshes` are cleared.
 //! - In a save and a find, a `failed_refreshes` of 0 counts as unset.
 //!
-//! A token that repeats the stored access and refresh tokens changes neither. A new row is stored as given.
+//! To repeat a stored access token or refresh token is no change of it. A new row is stored as given.
 //!
 //! Every store of this crate uses this module, and a store of your own can: it implements [`Rows`], and [`find`],
 //! [`save`], [`replace`] and [`delete_if`] decide. In this example the rows are a `Vec`, and a place is a position in

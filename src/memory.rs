@@ -1,4 +1,4 @@
-//! The same contract with nothing on disk.
+//! A store in memory: the contract of `TokenStore` with nothing on disk.
 
 use std::{fmt, sync::Arc};
 

@@ -1,7 +1,8 @@
 //! Keys, and what they seal: the only file that names ring's aead and hkdf.
 //!
-//! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM
-//! alone would let two keys open one ciphertext, so each derivation also gives a commitment, which is compared first.
+//! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM does
+//! not commit to its key: one ciphertext may open under two keys. So the key of a slot, of a body and of a row comes
+//! with a commitment, which is compared first. The notes of a key table are bound by the table's mac.
 
 mod row;
 mod table;

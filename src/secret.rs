@@ -2,10 +2,12 @@
 //!
 //! # When a secret is wiped
 //!
-//! When the value that owns it is dropped. Each secret in the library has one of these owners: [`Secret`] for text,
-//! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place. None of them grows: a
-//! buffer that grew would leave its old bytes in freed memory. [`leaving_no_trace`] overwrites what a computation of
-//! ring or argon2 leaves on the stack. `tests/memory.rs` looks for what is left.
+//! When the value that owns it is dropped. The owners are [`Secret`] for tokens, client secrets and passphrases,
+//! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place, and `Zeroizing` arrays
+//! for what a computation needs for a moment. They are allocated at full length: a buffer that grew would leave its old
+//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring leaves on the stack; `kdf.rs` wipes the memory of
+//! argon2. The store key goes with the last handle of its store. User names, ids and URLs are no secrets here, and are
+//! not wiped. `tests/memory` looks for what is left.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The contract of the six operations, and of those that build on them.
+//! The contract of the six operations, and of those that a store may add.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A lock on one stored token.
+//! A lock on one token, by its id.
 
 use std::{fmt, time::Duration};
 

@@ -3,14 +3,16 @@
 //! # When a slot is refused
 //!
 //! [`Unlock::open_slot`] goes through the slots of a key table in their order. A slot of another kind, or of another
-//! provider, is passed over. Each other slot gives a key, or fails. The key opens the slot if it leads to the
-//! commitment that the slot has and the wrapped store key then authenticates (`seal::unwrap`). The first slot that
-//! opens ends the search. A failure that `concerns_one_slot` lets the search go on; any other failure ends it. If no
-//! slot opens, the error is that of the slot that says most (`says_least`).
+//! provider, is passed over. Each other slot yields a key or an error. The key opens the slot if it leads to the
+//! commitment that the slot has, and the wrapped store key then authenticates (`seal::unwrap`). The first slot that
+//! opens ends the search. A key that does not open its slot, and an error that `concerns_one_slot`, leave the search to
+//! the next slot; any other error ends it. If no slot opens, the caller gets the first error that says more than "there
+//! is no such slot" or "wrong secret" (`says_least`). [`open_first`] goes through several unlock methods in the same
+//! way.
 //!
-//! A slot whose layout or cost is not allowed is refused before, as part of its key table (`format/key_table.rs`). A
-//! key table that was changed without the store key is refused after (`seal/table.rs`): the store key authenticates
-//! all of it.
+//! One slot whose layout or cost is not allowed refuses the whole key table, before any slot is tried
+//! (`format/key_table.rs`). After a slot has opened, the store key authenticates all of the key table
+//! (`seal/table.rs`).
 
 mod deadline;
 mod external;

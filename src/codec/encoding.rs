@@ -1,4 +1,4 @@
-//! Contents on their way to be a plaintext: never twice in memory.
+//! Writes contents as one plaintext, without a second copy of it.
 
 use std::{
     io::{self, Write},

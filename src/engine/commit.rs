@@ -1,4 +1,14 @@
 //! A change committed: made on the newest state under the lock, written, and put into memory.
+//!
+//! # When a change counts
+//!
+//! A commit writes a temporary file and syncs it, renames it to the name of the store, and syncs the directory
+//! (`file/replacement.rs`). After the rename other handles see the change; then it is put into memory. Before the
+//! rename nothing has changed, and any error leaves the file as it was. If only the sync of the directory fails, the
+//! change counts, and each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`);
+//! the next commit syncs the directory again. `Ok` means that a power cut does not undo the change, except where the
+//! file system cannot sync a directory. A commit with nothing to change writes nothing, but brings to the disk what
+//! another process may have left unsynced.
 
 use std::{
     mem,

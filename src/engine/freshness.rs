@@ -1,9 +1,12 @@
-//! The state in memory kept that of the file, which any process may replace.
+//! Keeps the state in memory that of the file, which any process may replace.
 //!
 //! The state is fresh for a find if one look at the path finds the stamp of the file that was loaded: device, inode,
-//! length and times ([`FileStamp`](crate::file::FileStamp)). A writer, and a reader that finds another stamp, compares
-//! the body header as well, which each commit changes. If that differs too, the file is loaded, and adopted unless
-//! `Baseline::refuses` it (`state.rs`). A handle that has refused a state reports that from then on.
+//! length and times ([`FileStamp`](crate::file::FileStamp)). If the stamp differs, the whole file is loaded. Times are
+//! coarse, so a writer that finds the stamp unchanged compares the body header too, which each commit changes. Where
+//! files have no stamp, the body header alone decides.
+//!
+//! A file that was loaded is adopted if it has the same store id and the same store key (`Vault::with_table`), and if
+//! [`Baseline::refuses`] finds no fault in its history. If it does, each later operation on the tokens reports that.
 
 use std::{mem, sync::Arc};
 

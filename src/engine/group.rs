@@ -1,7 +1,8 @@
 //! The threads of one handle that want to write: one of them leads, and commits the changes of all who wait as one.
 //!
-//! So that many threads cost one replacement and not one each (group commit). No thread returns before the replacement
-//! with its change is on the disk, or has failed.
+//! This is a group commit: many threads cost one replacement. A thread whose change was taken into a group returns when
+//! that commit has ended. A thread whose change was not taken before its deadline gets `Busy`, and the change is never
+//! made. A transaction, and a change of key slots, is committed alone (`lead`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

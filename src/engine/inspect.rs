@@ -1,4 +1,4 @@
-//! A store or a file looked at: verified, copied, described.
+//! Verifying, copying, describing and setting aside a file.
 
 use std::{
     path::{Path, PathBuf},

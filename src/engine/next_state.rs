@@ -1,4 +1,4 @@
-//! The next state of a store, as far as changes decide it: before it is sealed.
+//! What a commit will write, before it is sealed.
 
 use std::{iter, path::Path, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! A payload on its way to be a file: written into one buffer, hashed, and sealed there.
+//! Encodes, hashes and seals a payload in one buffer.
 
 use std::{sync::mpsc, thread};
 

@@ -1,7 +1,7 @@
 //! The key slots of a store: changes of its vault, each committed as a new file.
 //!
-//! Keys are derived, and the keychain is asked, before anything is locked. Under the lock the change is applied to the
-//! vault as it is then.
+//! Slot keys are derived, and the keychain is asked, before anything is locked. Under the lock the change is applied to
+//! the vault of that moment. After the commit the keychain or the provider forgets the keys of slots that are gone.
 
 use std::sync::Arc;
 

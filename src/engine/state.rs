@@ -1,4 +1,12 @@
-//! What is in memory of a file, read from its bytes.
+//! What is in memory of a file, and which state an open handle adopts.
+//!
+//! # Which state is refused
+//!
+//! A file lists the marks of the last 64 states that it follows. [`Baseline::refuses`] compares that list with the
+//! state of the handle. A lower generation is older: `RolledBack`. If the list has another mark for the handle's own
+//! generation, the file descends from an earlier state, and lacks what the handle has seen: `Diverged`. If the handle
+//! is more than 64 generations behind, the list does not reach back, and the file is adopted. `freshness.rs` says what
+//! is checked before.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! The seam that every change of the disk passes, so that a test can watch it or stop it anywhere.
+//! The seam that every change of a store file and its directory passes, so that a test can watch it or stop it
+//! anywhere. Lock files do not pass it.
 
 use std::{
     fmt,

@@ -1,12 +1,13 @@
 //! One writer at a time: a lock file beside the store, and a queue of those who wait for it.
 //!
 //! The lock is the kernel's (`flock` on Unix, `LockFileEx` on Windows): it ends with the process that holds it. The
-//! kernel keeps those who wait for a lock in order, but lets a newcomer in between two of them. So there are two lock
-//! files. A writer that has to wait locks the queue first, and gives up the queue when it has the lock. A writer that
-//! finds the queue locked joins it. So a writer that takes one turn after the other is behind all who waited before.
+//! kernel keeps those who wait for a lock in order, but a newcomer may take the lock at the moment it is given up. So
+//! there are two lock files. A writer that has to wait locks the queue first, and gives up the queue when it has the
+//! lock. A writer that finds the queue locked joins it. So a writer that takes one turn after the other is behind all
+//! who waited before.
 //!
-//! A process that is stopped may hold the queue while nobody holds the lock. So those who wait look at the lock now and
-//! then.
+//! A process that is stopped (SIGSTOP) may hold the queue while no process holds the lock. So a writer that waits tries
+//! the lock itself every 100 ms, and may then overtake others.
 
 use std::{
     fs::{self, File, Metadata, TryLockError},

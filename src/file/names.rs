@@ -1,4 +1,4 @@
-//! The names of the files that stand beside a store, which no store may have.
+//! The names of lock files and temporary files beside a store, which no store may have.
 
 use std::{
     ffi::OsStr,

@@ -1,4 +1,5 @@
-//! A file that is open: to be read, and then pinned while what was read of it is used.
+//! A file that is open, and stays open while its contents are in memory, so that its inode is not given to another
+//! file.
 
 use std::{
     fs::{File, Metadata},

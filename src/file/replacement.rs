@@ -1,4 +1,7 @@
 //! A new file: written under a temporary name, synced, and then renamed to the name of the store.
+//!
+//! The lock file keeps writers apart. Because a tool may delete the lock file, a writer also locks the file that it has
+//! loaded, and looks once more whether that file is still at the path, right before the rename.
 
 use std::{
     fs::{File, TryLockError},

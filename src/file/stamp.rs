@@ -1,4 +1,4 @@
-//! What tells a file from another file at the same path, and from its own earlier contents.
+//! The metadata by which a replaced or rewritten file is noticed.
 
 /// What changes when a file is replaced or written to. Where a platform has no such thing, nobody can tell from
 /// outside.

@@ -1,7 +1,7 @@
 //! Locks on single tokens: one lock file for each, in a directory beside the store.
 //!
-//! A lock file is removed when its holder has finished. One that is still there although nobody holds its lock was left
-//! by a holder that died, or gave up. If it has a byte in it, that holder may have sent a request.
+//! The holder removes its lock file when it has finished, and when it gives up before it has sent a request. A file
+//! with a byte in it whose lock is free was left by a holder that may have sent one, and died or gave up.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

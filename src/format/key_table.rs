@@ -1,4 +1,4 @@
-//! The layout of a key table: the key slots that hold a store key. A file, a vault and a database have the same bytes.
+//! The layout of a key table: the key slots that hold a store key. The bytes are the same in a file and in a vault.
 
 use std::ops::RangeInclusive;
 

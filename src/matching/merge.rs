@@ -1,4 +1,4 @@
-//! A token laid over the row that it means.
+//! A token laid over the row that it means, as the documentation of [`matching`](super) states.
 
 use crate::{
     time::Millis,

@@ -1,4 +1,10 @@
 //! The beginning of a refresh: the token, or a claim, perhaps after a wait for another caller's claim.
+//!
+//! # Who refreshes
+//!
+//! The caller that gets the lock on the token, if the row, read again under that lock, still needs a refresh
+//! (`Need::judge`). While the lock is held, another caller gets the old token if that is still valid (`Stale`), and
+//! otherwise waits, until its timeout ends in [`Refreshing`](crate::Error::Refreshing).
 
 use std::{
     sync::Arc,

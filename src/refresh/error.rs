@@ -1,4 +1,4 @@
-//! Why a token was not refreshed.
+//! The error of a refresh, which may carry a new token that could not be saved.
 
 use std::{fmt, sync::Arc};
 

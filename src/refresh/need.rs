@@ -1,4 +1,4 @@
-//! How good a token has to be, and whether a stored token is.
+//! When a token needs a refresh: how good the caller wants it, and how good the stored one is.
 
 use std::{
     fmt,

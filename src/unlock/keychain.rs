@@ -1,7 +1,7 @@
 //! The operating system's keychain as the way to a store's key.
 //!
 //! An entry holds the 32 bytes that one slot is opened with, in hexadecimal, and nothing else. It is in the keychain
-//! before a file refers to it, and is taken out by what removed its slot, after that.
+//! before a file refers to it. The operation that removes the slot deletes the entry afterwards.
 
 #[cfg_attr(feature = "keychain", path = "keychain/system.rs")]
 #[cfg_attr(not(feature = "keychain"), path = "keychain/absent.rs")]

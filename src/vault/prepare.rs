@@ -1,4 +1,4 @@
-//! How a change of key slots is prepared, without a lock, and applied to the vault as it is then.
+//! How a change of key slots is prepared without a lock, and applied under the lock to the vault of that moment.
 
 use std::{mem, path::Path};
 

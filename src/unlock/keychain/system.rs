@@ -1,4 +1,4 @@
-//! The system's keychain, through the keyring project's crates: the only file that names them.
+//! The system's keychain, through the keyring project's crates.
 //!
 //! Keychains hang, ask people, and are restarted. So each call makes a connection of its own, on a plain thread without
 //! a runtime, and is given up at the deadline of its operation. The process-wide store of `keyring-core` is the
