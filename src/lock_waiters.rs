@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    mem,
     pin::Pin,
     process,
     task::{Context, Poll, Waker},
@@ -44,10 +43,15 @@ pub(crate) fn now() -> Moment {
 pub(crate) fn wake_all() {
     let mut waiting = WAITING.lock();
     waiting.ended = waiting.ended.wrapping_add(1);
-    let tasks = mem::take(&mut waiting.tasks);
-    drop(waiting);
     ENDED.notify_all();
-    tasks.into_values().for_each(Waker::wake);
+    // One after the other: if a waker panics, the others keep their entries, and the timer wakes them. A task that waits
+    // again meanwhile has a higher number.
+    let last = waiting.last_task;
+    while let Some(key) = waiting.tasks.keys().find(|(_, task)| *task <= last).copied() {
+        if let Some(task) = waiting.tasks.remove(&key) {
+            MutexGuard::unlocked(&mut waiting, || task.wake());
+        }
+    }
 }
 
 /// Blocks until a lock has ended since that moment, or the time is over.
@@ -64,7 +68,7 @@ pub(crate) fn changed(since: Moment, most: Duration) -> Changed {
     let until = now.checked_add(most).unwrap_or(now);
     let mut waiting = WAITING.lock();
     waiting.last_task = waiting.last_task.wrapping_add(1);
-    Changed { since, key: (until, waiting.last_task) }
+    Changed { since, key: (until, waiting.last_task), process: process::id() }
 }
 
 #[derive(Debug)]
@@ -72,6 +76,7 @@ pub(crate) struct Changed {
     since: Moment,
     /// Of its entry while it waits.
     key: (Instant, u64),
+    process: u32,
 }
 
 impl Future for Changed {
@@ -106,8 +111,11 @@ impl Future for Changed {
 
 impl Drop for Changed {
     fn drop(&mut self) {
-        let waker = WAITING.lock().tasks.remove(&self.key);
-        drop(waker);
+        // A forked child may find the table locked for ever.
+        if self.process == process::id() {
+            let waker = WAITING.lock().tasks.remove(&self.key);
+            drop(waker);
+        }
     }
 }
 
@@ -140,6 +148,71 @@ impl Drop for Timer {
     fn drop(&mut self) {
         if thread::panicking() {
             WAITING.lock().timer = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("as this test wants");
+        }
+    }
+
+    #[test]
+    fn copy_in_a_forked_child_waits_for_no_lock() {
+        let (sender, dropped) = mpsc::channel();
+        let mut copy = changed(now(), Duration::from_secs(60));
+        copy.process = copy.process.wrapping_add(1);
+        let waiting = WAITING.lock();
+        thread::spawn(move || {
+            drop(copy);
+            let _ = sender.send(());
+        });
+        let is_dropped = dropped.recv_timeout(Duration::from_secs(30));
+        drop(waiting);
+        is_dropped.unwrap();
+    }
+
+    #[test]
+    fn waker_that_panics_strands_no_other_task() {
+        let since = now();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let (mut first, mut second) =
+            (changed(since, Duration::from_millis(200)), changed(since, Duration::from_millis(400)));
+        let (panics, counts) = (Waker::from(Arc::new(Panics)), Waker::from(woken.clone()));
+        let is_pending =
+            |future: &mut Changed, waker| Pin::new(future).poll(&mut Context::from_waker(waker)).is_pending();
+        // Another test may end a lock meanwhile: then there is nothing to see here.
+        if is_pending(&mut first, &panics) && is_pending(&mut second, &counts) {
+            let _ = std::panic::catch_unwind(wake_all);
+            let started = Instant::now();
+            while woken.0.load(Ordering::SeqCst) == 0 {
+                assert!(started.elapsed() < Duration::from_secs(30), "the other task sleeps for ever");
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! for what a computation needs for a moment. They are allocated at full length: a buffer that grew would leave its old
 //! bytes in freed memory. [`leaving_no_trace`] overwrites what ring leaves on the stack; `kdf.rs` wipes the memory of
 //! argon2. The store key goes with the last handle of its store. User names, ids and URLs are no secrets here, and are
-//! not wiped. `tests/memory` looks for what is left.
+//! not wiped. `tests/memory/` looks for what is left.
 
 use std::fmt;
 

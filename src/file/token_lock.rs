@@ -97,20 +97,25 @@ impl StoreFile {
         let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
         let has_directory = self.check_claims_directory(&directory)?;
         // A caller that waits needs no room on the disk.
-        if let Some(held) = self.open_existing_lock(&path)?
-            && !try_lock(|| held.file.try_lock(), &path)?
-        {
-            return Ok(Err(watch(held, path)));
-        }
+        let mut locked = match self.open_existing_lock(&path)? {
+            Some(held) if !try_lock(|| held.file.try_lock(), &path)? => return Ok(Err(watch(held, path))),
+            locked => locked,
+        };
         self.check_replaceable(GROWTH, ROOM)?;
         if !has_directory {
             self.make_claims_directory(&directory)?;
         }
         for _ in 0..MOST_ATTEMPTS {
-            let lock = self.open_lock(&path)?;
-            if !try_lock(|| lock.file.try_lock(), &path)? {
-                return Ok(Err(watch(lock, path)));
-            }
+            let lock = match locked.take() {
+                Some(lock) => lock,
+                None => {
+                    let lock = self.open_lock(&path)?;
+                    if !try_lock(|| lock.file.try_lock(), &path)? {
+                        return Ok(Err(watch(lock, path)));
+                    }
+                    lock
+                }
+            };
             // Else its holder has removed it meanwhile.
             if lock.is_at_its_path() {
                 let was_left_unfinished = has_started(&lock, &path)?;

@@ -313,9 +313,11 @@ impl Claim {
     }
 
     fn back_off(&self, after: Option<Duration>) -> Result<Row> {
+        // Counted once, also if the row is saved several times.
+        let failures = self.token.failed_refreshes().saturating_add(1);
+        let wait = back_off(after, failures);
         self.change(|fields| {
-            fields.failed_refreshes = fields.failed_refreshes.saturating_add(1);
-            let wait = back_off(after, fields.failed_refreshes);
+            fields.failed_refreshes = failures;
             fields.retry_at = self.need.time().checked_add(wait).map(Into::into);
         })
     }

@@ -1,6 +1,58 @@
 //! What a claim ends with, and signing out.
 
 use super::*;
+use crate::{id::TokenId, token_lock::LockAttempt};
+
+/// A store whose replacements are made, but cannot be synced.
+#[derive(Clone)]
+struct Unsynced(MemoryStore);
+
+impl TokenStore for Unsynced {
+    fn save_token(&self, token: &Token) -> Result<TokenId> {
+        self.0.save_token(token)
+    }
+
+    fn find_token(&self, query: &Token) -> Result<Option<Token>> {
+        self.0.find_token(query)
+    }
+
+    fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
+        self.0.find_token_by_id(id)
+    }
+
+    fn get_tokens(&self) -> Result<Vec<Token>> {
+        self.0.get_tokens()
+    }
+
+    fn delete_token(&self, id: &TokenId) -> Result<bool> {
+        self.0.delete_token(id)
+    }
+
+    fn delete_tokens(&self) -> Result<usize> {
+        self.0.delete_tokens()
+    }
+
+    fn replace_token(&self, token: &Token) -> Result<Token> {
+        let row = self.0.replace_token(token)?;
+        let cause = std::io::ErrorKind::StorageFull.into();
+        Err(Error::DurabilityUnknown { id: row.id().cloned(), path: "/of/a/test".into(), cause })
+    }
+
+    fn lock_token(&self, id: &TokenId) -> Result<LockAttempt> {
+        self.0.lock_token(id)
+    }
+}
+
+#[test]
+fn refresh_that_failed_once_counts_once() {
+    let clock = Clock::default();
+    let store = Unsynced(store(&clock, Some(60)));
+    clock.advance(30);
+    let claim = claimed(store.begin_refresh(&ada(), clock.need(Need::remaining(Duration::from_secs(60)))));
+    // Tried again until the timeout of 300 ms.
+    let _ = claim.retry_later(None);
+    assert_eq!(store.find_stored(&ada()).unwrap().unwrap().failed_refreshes(), 1);
+}
 
 #[test]
 fn response_keeps_what_it_leaves_out_but_not_the_expiry() {
