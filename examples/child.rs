@@ -45,6 +45,7 @@ impl From<io::Error> for Failure {
 /// program is killed with everything that it has started.
 pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Duration) -> Result<Answer, Failure> {
     let started = Instant::now();
+    // Held by `a_tpm_that_hangs_is_given_up_and_no_command_is_left`: without `.saturating_sub(MARGIN)`.
     let left = || time.saturating_sub(started.elapsed()).saturating_sub(MARGIN);
     if input.len() > MOST_INPUT {
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
@@ -67,6 +68,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Durat
         None => Ok(Zeroizing::default()),
     };
     let output = wait(output)?;
+    // Held by `faults_of_a_program_are_distinguished`.
     if output.len() > limit {
         return Err(Failure::TooLong);
     }
@@ -76,6 +78,8 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Durat
         if let Some(status) = running.ended()? {
             return Ok(Answer { status, output, errors });
         }
+        // A program that closes its output is waited for. Held by
+        // `a_program_that_hangs_is_killed_with_what_it_started`.
         if left().is_zero() {
             return Err(Failure::TimedOut);
         }
@@ -123,6 +127,7 @@ impl Drop for Running {
         // The number of a process that was reaped may be another's by now.
         if !self.reaped {
             kill(&mut self.child);
+            // Held by `a_program_that_hangs_is_killed_with_what_it_started`.
             let _ = self.child.wait();
         }
     }
@@ -132,6 +137,7 @@ impl Drop for Running {
 /// program that asks for a PIN needs a window.
 #[cfg(unix)]
 fn put_into_a_group(command: &mut Command) {
+    // Held by `a_program_that_hangs_is_killed_with_what_it_started`.
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 

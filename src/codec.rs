@@ -100,6 +100,7 @@ struct Attribute<'a> {
 }
 
 fn options(limit: u64) -> impl Options {
+    // Held by `bytes_after_the_payload_are_refused`: `allow_trailing_bytes` instead of `reject_trailing_bytes`.
     bincode::DefaultOptions::new().with_fixint_encoding().reject_trailing_bytes().with_limit(limit)
 }
 
@@ -110,12 +111,15 @@ pub(crate) fn decode(plaintext: &[u8], header: &BodyHeader, store: Origin) -> Re
     let payload: Payload<'_> = options(length(payload.len()))
         .deserialize(payload)
         .map_err(|_| malformed("its payload is not what bincode writes"))?;
+    // Held by `every_rule_of_the_domain_is_held`.
     if payload.schema != SCHEMA {
         return Err(malformed("its payload has an unknown schema"));
     }
+    // Held by `ancestors_fit_the_generation`.
     if payload.ancestors.len() != header.ancestor_count() {
         return Err(malformed("its ancestors do not fit its generation"));
     }
+    // Held by `room_for_a_journal_is_empty`.
     if !payload.record_tags.is_empty() {
         return Err(malformed("it has tags of a journal's records"));
     }
@@ -124,6 +128,7 @@ pub(crate) fn decode(plaintext: &[u8], header: &BodyHeader, store: Origin) -> Re
         ancestors: payload.ancestors.iter().map(mark_of).collect::<Result<_>>()?,
         tokens: by_namespace(payload.records, store)?,
     };
+    // Held by `every_rule_of_the_domain_is_held`.
     check_together(&contents)?;
     Ok(contents)
 }
@@ -173,10 +178,12 @@ fn unpad(plaintext: &[u8], padded_len: impl Fn(u64) -> Option<usize>) -> Result<
     let wrong = || malformed("its plaintext is not padded as its length asks");
     let (len, rest) = plaintext.split_first_chunk::<LENGTH_LEN>().ok_or_else(wrong)?;
     let len = u32::from_le_bytes(*len);
+    // Held by `a_plaintext_has_exactly_its_padding`.
     if padded_len(len.into()) != Some(plaintext.len()) {
         return Err(wrong());
     }
     let (payload, padding) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)).ok_or_else(wrong)?;
+    // Held by `a_plaintext_has_exactly_its_padding`.
     if padding.iter().any(|byte| *byte != 0) {
         return Err(wrong());
     }
@@ -185,10 +192,12 @@ fn unpad(plaintext: &[u8], padded_len: impl Fn(u64) -> Option<usize>) -> Result<
 
 fn mark_of(ancestor: &Ancestor) -> Result<Mark> {
     let Ancestor { salt, record_count, tag } = *ancestor;
+    // Held by `room_for_a_journal_is_empty`: `true`.
     if record_count == 0 { Ok(Mark { salt, tag }) } else { Err(malformed("an ancestor has records of a journal")) }
 }
 
 fn by_namespace(records: Vec<Record<'_>>, store: Origin) -> Result<BTreeMap<Box<str>, Vec<Token>>> {
+    // Held by `namespaces_are_kept_apart_and_in_order`.
     if !records.is_sorted_by_key(|record| record.namespace) {
         return Err(malformed("its records are not in the order of their namespaces"));
     }
@@ -197,6 +206,7 @@ fn by_namespace(records: Vec<Record<'_>>, store: Origin) -> Result<BTreeMap<Box<
     while let Some(first) = records.next() {
         let name = first.namespace;
         let origin = store.within(name);
+        // Held by `namespaces_are_kept_apart_and_in_order`.
         if name.len() > MAX_NAMESPACE_LEN {
             return Err(malformed("a token's namespace is longer than 256 bytes"));
         }
@@ -210,7 +220,9 @@ fn by_namespace(records: Vec<Record<'_>>, store: Origin) -> Result<BTreeMap<Box<
 }
 
 fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
+    // Held by `every_rule_of_the_domain_is_held`.
     check_order(&record)?;
+    // Held by `every_rule_of_the_domain_is_held`.
     if record.revision == 0 {
         return Err(malformed("a token's revision is zero"));
     }
@@ -245,15 +257,18 @@ fn token_of(record: Record<'_>, origin: Origin) -> Result<Token> {
             revision: record.revision,
         }),
     });
+    // Held by `every_rule_of_the_domain_is_held`, `sizes_are_those_that_can_be_saved`.
     token.check_storable().map_err(|_| malformed("a token could not have been saved"))?;
     Ok(token)
 }
 
 fn check_order(record: &Record<'_>) -> Result<()> {
     let mut seen = HashSet::new();
+    // Held by `every_rule_of_the_domain_is_held`: `&& false`.
     if !record.scopes.iter().all(|scope| seen.insert(scope)) {
         return Err(malformed("a token has a scope twice"));
     }
+    // Held by `every_rule_of_the_domain_is_held`: `<=` instead of `<`.
     if !record.attributes.is_sorted_by(|one, next| one.name < next.name) {
         return Err(malformed("a token's attributes are out of order"));
     }
@@ -262,18 +277,24 @@ fn check_order(record: &Record<'_>) -> Result<()> {
 
 /// What tokens must be beside each other.
 fn check_together(contents: &Contents) -> Result<()> {
+    // Held by `every_rule_of_the_domain_is_held`.
     if !(TokenId::FIRST..=TokenId::LAST + 1).contains(&contents.next_id) {
         return Err(malformed("its next id is out of range"));
     }
     for tokens in contents.tokens.values() {
         let (mut ids, mut users) = (HashSet::with_capacity(tokens.len()), HashSet::with_capacity(tokens.len()));
         for token in tokens {
+            // Held by `every_rule_of_the_domain_is_held`: `&& false`.
             if !token.id().is_some_and(|id| ids.insert(id)) {
                 return Err(malformed("two tokens have one id"));
             }
+            // Held by `every_rule_of_the_domain_is_held`, `one_user_name_may_have_several_clients_but_each_once`:
+            // `&& false`. A user may have several clients. Held by
+            // `one_user_name_may_have_several_clients_but_each_once`: `Some("")` instead of `token.client_id()`.
             if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
                 return Err(malformed("two tokens have one user name and client id"));
             }
+            // Held by `every_rule_of_the_domain_is_held`: `> contents.next_id + 1` instead of `>= contents.next_id`.
             if token.id().and_then(TokenId::number).is_some_and(|number| number >= contents.next_id) {
                 return Err(malformed("a token has an id that is yet to be chosen"));
             }
@@ -287,10 +308,12 @@ fn text<'a, T: From<&'a str>>(text: Option<&'a str>) -> Result<Option<T>> {
 }
 
 fn filled(text: &str) -> Result<&str> {
+    // Held by `no_text_is_empty`.
     if text.is_empty() { Err(malformed("an empty text stands where none should")) } else { Ok(text) }
 }
 
 fn millis(millis: u64) -> Result<Millis> {
+    // Held by `every_rule_of_the_domain_is_held`: `Ok(Millis::new(millis.min(1)).ok_or(malformed(""))?)`.
     Millis::new(millis).ok_or(malformed("a time is after the year 9999"))
 }
 

@@ -91,6 +91,7 @@ impl Engine {
             Ok((engine, durability)) => durability.confirm(None).map(|()| engine),
             Err(error) => {
                 // There is no store that the key could open, and nothing would ever list it.
+                // Held by `failed_create_leaves_no_key_and_no_lock_file`.
                 created.discard();
                 Err(error)
             }
@@ -104,12 +105,14 @@ impl Engine {
         let rows = Namespaces::empty(origin_of(vault));
         let prelude = Prelude { next_id: rows.next_id(), ancestors: &[] };
         let encoding = Encoding::new(header_len(table_len), prelude, iter::empty(), 0)?;
+        // Held by `a_new_store_over_the_limit_is_not_made`.
         file.check_len(file_len(table_len, encoding.len()))?;
         let sealed = sealed(vault, 1, &encoding)?;
 
         let lock = file.lock(&Deadline::after(lock_timeout, file.path()))?;
         let made = file.make(Some(&lock), &sealed.parts(vault.bytes()));
         if made.is_err() {
+            // Held by `failed_create_leaves_no_key_and_no_lock_file`.
             file.leave_nothing(&lock);
         }
         let Replacement { pinned, durability } = made?;
@@ -176,6 +179,7 @@ impl Engine {
 
     /// Whether this handle may be used: by the process that opened it, and outside of its own transaction.
     fn check_caller(&self) -> Result<()> {
+        // Held by `a_forked_child_is_refused`.
         if self.process != process::id() {
             return Err(Error::Forked { path: self.path().to_owned() });
         }

@@ -85,11 +85,13 @@ impl StoreFile {
     }
 
     fn at(given: PathBuf, path: PathBuf, access: Access, max_len: u64, disk: Arc<dyn Disk>) -> Result<Self> {
+        // Held by `names_of_files_beside_a_store_are_refused`.
         if path.file_name().is_some_and(names::is_reserved) {
             return Err(Error::ReservedName { path });
         }
         let directory = directory_of(&path).to_owned();
         // A payload says its length in 32 bits.
+        // Held by `no_limit_is_above_four_gib`.
         let max_len = max_len.min(u32::MAX.into());
         let (pending, until_sweep) = (PendingRequest::default(), AtomicU32::new(0));
         let file = Self { given, path, directory, access, max_len, disk, pending, until_sweep };
@@ -103,6 +105,8 @@ impl StoreFile {
     }
 
     fn check_resolved(&self, resolved: PathBuf) -> Result<()> {
+        // Held by `save_where_a_directory_link_was_exchanged_is_refused`, `save_where_a_link_became_a_file_is_refused`,
+        // `new_store_is_not_put_where_the_path_no_longer_leads`: `true`.
         if resolved == self.path {
             return Ok(());
         }
@@ -151,11 +155,13 @@ impl StoreFile {
     pub(crate) fn check_writable(&self) -> Result<()> {
         let metadata = self.metadata()?;
         check_regular(&self.path, &metadata)?;
+        // Held by `a_file_of_another_user_is_read_and_not_written`, `a_file_with_two_names_is_read_and_not_written`.
         self.access.check_writable(&self.path, &metadata)?;
         self.check_directory()
     }
 
     fn check_directory(&self) -> Result<()> {
+        // Held by `directory_that_everybody_may_write_to`: `Ok(())`.
         self.access.check_directory(&self.directory, &self.directory_metadata()?)
     }
 
@@ -229,7 +235,9 @@ impl StoreFile {
             })?;
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         check_regular(&self.path, &metadata)?;
+        // Held by `a_file_that_others_may_read`.
         self.access.check_readable(&self.path, &metadata)?;
+        // Held by `a_file_over_the_limit_is_not_read`.
         self.check_len(metadata.len())?;
         Ok(OpenFile::new(file, &metadata, &self.path))
     }
@@ -245,9 +253,13 @@ impl StoreFile {
         let left = self.until_sweep.load(Ordering::Relaxed);
         let next = left.checked_sub(1).unwrap_or(REPLACEMENTS_PER_SWEEP);
         self.until_sweep.store(next, Ordering::Relaxed);
+        // Not every save lists the directory. Held by `strays_are_looked_for_at_first_and_with_changed_slots`: `_`
+        // instead of `0`.
         let (0, Some(own)) = (left, self.path.file_name()) else { return };
         let names = access::names(&self.directory).into_iter().flatten();
+        // Held by `next_write_removes_what_killed_writers_left`: without `.filter`.
         for stray in names.filter(|name| names::is_temporary_of(own, name)).map(|name| self.directory.join(name)) {
+            // Held by `next_write_removes_what_killed_writers_left`: `.is_ok()` instead of `.is_ok_and`.
             if fs::symlink_metadata(&stray).is_ok_and(|metadata| metadata.is_file()) {
                 let _ = self.disk.remove(&stray);
             }
@@ -293,6 +305,7 @@ impl StoreFile {
         };
         // XFS calls the sync of a directory a success after it has shut down. A request for metadata fails then.
         match self.disk.look(&self.path) {
+            // Held by `metadata_error_after_a_sync_means_unknown_durability`.
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(synced),
         }
@@ -305,6 +318,7 @@ impl StoreFile {
 
 /// The path, absolute and without a slash at its end, so that the working directory may change.
 fn absolute(path: &Path) -> Result<PathBuf> {
+    // Held by `empty_path_is_refused_as_such`, `every_function_of_a_path_refuses_an_empty_one`.
     if path.as_os_str().is_empty() {
         return Err(Error::EmptyPath);
     }

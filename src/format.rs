@@ -87,9 +87,11 @@ impl<'a> Parts<'a> {
         let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
         let table = KeyTable::parse(table_bytes)?;
         let expected = body_header.body_len.saturating_add(length(header_len));
+        // Held by `every_cut_and_every_addition_is_noticed`, `every_length_but_its_own_is_refused`.
         if length(file_len) < expected {
             return Err(FileFlaw::Truncated { expected, found: length(file_len) });
         }
+        // Held by `every_cut_and_every_addition_is_noticed`, `every_length_but_its_own_is_refused`.
         if length(file_len) > expected {
             return Err(FileFlaw::malformed("there are bytes after its end"));
         }
@@ -108,6 +110,7 @@ impl BodyHeader {
     /// read, a file that is no keystore.
     pub(crate) fn parse(start: &[u8]) -> Result<Self> {
         let mut fields = after_version(start, MAGIC, BODY_HEADER_LEN)?;
+        // Held by `every_cut_and_every_addition_is_noticed`: without `.filter`.
         let Some((content, check)) = start.split_last_chunk().filter(|_| start.len() == BODY_HEADER_LEN) else {
             return Err(truncated(BODY_HEADER_LEN, start.len()));
         };
@@ -116,21 +119,26 @@ impl BodyHeader {
         let table_len = fields.u32()?;
         let body_len = fields.u64()?;
         let features = fields.u32()?;
+        // Held by `unknown_features_are_reported`.
         if features != 0 {
             return Err(FileFlaw::UnsupportedFeature { bits: features });
         }
+        // Held by `reserved_bytes_of_the_body_header_are_zero`: `&& false`.
         if fields.u32()? != 0 || reserved != 0 {
             return Err(RESERVED);
         }
+        // Held by `length_that_no_key_table_has_is_malformed`: without `.filter`.
         let table_len = usize::try_from(table_len).ok().filter(|len| KeyTable::LENGTHS.contains(len));
         let table_len = table_len.ok_or(OUT_OF_BOUNDS)?;
         let (generation, body_salt, body_commitment) = (fields.u64()?, fields.array()?, fields.array()?);
         let header = Self { table_len, body_len, generation, body_salt, body_commitment };
         // The sum may wrap: 2^64 is a multiple of a block. Such a file is then refused as truncated.
         let file_len = body_len.wrapping_add(length(header.header_len()));
+        // Held by `body_has_a_length_that_padding_gives`.
         if body_len <= length(TAG_LEN) || !file_len.is_multiple_of(length(BLOCK)) {
             return Err(FileFlaw::malformed("its body has a length that no padding gives"));
         }
+        // Held by `no_generation_is_zero`.
         if generation == 0 {
             return Err(FileFlaw::malformed("its generation is zero"));
         }
@@ -165,10 +173,12 @@ impl BodyHeader {
     pub(crate) fn hash_without_commitment(&self, table: &[u8]) -> [u8; 32] {
         let mut content = self.content();
         if let Some(commitment) = content.get_mut(BODY_COMMITMENT) {
+            // Held by `hash_leaves_out_the_commitment_only`.
             commitment.fill(0);
         }
         let mut context = Context::new(&SHA256);
         context.update(&content);
+        // Held by `hash_leaves_out_the_commitment_only`.
         context.update(table);
         let mut hash = [0; 32];
         hash.copy_from_slice(context.finish().as_ref());
@@ -196,15 +206,19 @@ fn after_version(start: &[u8], magic: [u8; 8], expected_len: usize) -> Result<Fi
     if start.is_empty() {
         return Err(FileFlaw::Empty);
     }
+    // Held by `file_without_the_magic_is_no_keystore_however_short`.
     if !magic.starts_with(start.get(..magic.len()).unwrap_or(start)) {
         return Err(FileFlaw::NotAKeystore);
     }
     let mut fields = Fields(start.get(magic.len()..).unwrap_or_default());
     let version = fields.u16().map_err(|_| truncated(expected_len, start.len()))?;
+    // Held by `other_version_is_reported_before_anything_else`: `true`.
     if version == VERSION { Ok(fields) } else { Err(FileFlaw::UnsupportedVersion { found: version }) }
 }
 
 fn check_digest(content: &[u8], check: &[u8; CHECK_LEN]) -> Result<()> {
+    // Held by `every_flipped_bit_of_a_header_is_noticed_without_a_key`,
+    // `every_flipped_bit_of_a_table_is_noticed_without_a_key`: `true`.
     if digest(&SHA256, content).as_ref() == check { Ok(()) } else { Err(FileFlaw::DamagedHeader) }
 }
 

@@ -29,8 +29,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// }
 /// ```
 pub fn harden_process() -> io::Result<()> {
+    // Held by `a_peer_cannot_look_into_a_hardened_process`.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    // Held by `a_hardened_process_leaves_no_core_file`.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(())
 }

@@ -59,10 +59,14 @@ impl KdfParams {
     }
 
     pub(crate) fn within_limits(m_kib: u32, t: u32, p: u32) -> Result<Self, KdfLimit> {
+        // Held by `the_bounds_themselves_are_accepted_and_the_next_value_is_not`.
         within(KdfCost::MemoryKib, m_kib.into(), MIN_M_KIB.into(), MAX_M_KIB.into())?;
+        // Held by `the_bounds_themselves_are_accepted_and_the_next_value_is_not`.
         within(KdfCost::Passes, t.into(), 1, MAX_T.into())?;
+        // Held by `the_bounds_themselves_are_accepted_and_the_next_value_is_not`.
         within(KdfCost::Lanes, p.into(), 1, MAX_P.into())?;
         let params = Self { m_kib, t, p };
+        // Held by `the_bounds_themselves_are_accepted_and_the_next_value_is_not`.
         within(KdfCost::MemoryKibTimesPasses, params.memory_passes(), MIN_M_T, MAX_M_T)?;
         Ok(params)
     }
@@ -163,6 +167,7 @@ fn argon2id(cost: KdfParams, passphrase: &[u8], salt: &[u8], secret: &[u8], data
     let params = params.build().map_err(refused)?;
 
     let mut memory = Memory::reserve(params.block_count()).ok_or(Error::KdfMemory { kib: cost.m_kib })?;
+    // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
     leaving_no_trace(|| {
         argon2::Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
             .map_err(refused)?
@@ -176,6 +181,7 @@ struct Memory(Vec<Block>);
 impl Memory {
     fn reserve(blocks: usize) -> Option<Self> {
         let mut memory = Vec::new();
+        // Held by `a_passphrase_that_this_machine_cannot_derive_hides_no_other`.
         memory.try_reserve_exact(blocks).ok()?;
         memory.resize(blocks, Block::new());
         Some(Self(memory))
@@ -184,6 +190,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        // Held by `creating_and_opening_leave_nothing`, `wrong_secrets_leave_nothing`.
         self.0.iter_mut().for_each(Zeroize::zeroize);
     }
 }

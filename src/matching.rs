@@ -180,12 +180,17 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
     if let Some(id) = query.id()
         && let Some((place, row)) = by_id(rows, id)?
     {
+        // Held by `rule_1_refuses_another_client`.
         check_client(query, &row)?;
         return Ok(Some((place, row)));
     }
+    // A user name's answer is final. Held by `rule_2_takes_the_row_of_user_and_client`:
+    // `&& !rows.rows(Criterion::UserName(name))?.is_empty()`.
     if let Some(name) = query.user_name() {
         let of_user = rows.rows(Criterion::UserName(name))?;
         return match query.client_id() {
+            // A token of another store finds its user by the client too. Held by
+            // `copying_keeps_rows_that_rules_would_merge`: `if false &&` instead of `if`.
             client if query.is_of_other_store(rows.origin()) => {
                 Ok(of_user.into_iter().find(|(_, row)| row.client_id() == client))
             }
@@ -193,18 +198,23 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
             None => only(of_user),
         };
     }
+    // A token of another store is found by nothing else. Held by `copying_keeps_rows_that_rules_would_merge`.
     if query.is_of_other_store(rows.origin()) {
         return Ok(None);
     }
     match (query.access_token(), query.client_id(), query.client_secret()) {
+        // Held by `rule_3_takes_the_earliest_row_of_an_access_token`, `rule_4_takes_the_earliest_row_of_that_client`:
+        // `..` instead of `None, None`.
         (Some(access_token), None, None) => Ok(rows.rows(Criterion::AccessToken(access_token))?.into_iter().next()),
         (_, Some(client), _) => {
             let mut of_client = |criterion: Option<Criterion<'_>>| -> Result<Found<R::Place>> {
                 let Some(criterion) = criterion else { return Ok(None) };
+                // Held by `rule_4_takes_the_earliest_row_of_that_client`: `.next()` instead of `.find`.
                 Ok(rows.rows(criterion)?.into_iter().find(|(_, row)| row.client_id() == Some(client)))
             };
             let by_grant = of_client(query.grant_token().map(Criterion::GrantToken))?;
             let by_refresh = of_client(query.refresh_token().map(Criterion::RefreshToken))?;
+            // Held by `rule_4_takes_the_earliest_row_of_that_client`: `.next()` instead of `.min_by`.
             Ok([by_grant, by_refresh].into_iter().flatten().min_by(|(one, _), (other, _)| one.cmp(other)))
         }
         _ => Ok(None),
@@ -218,8 +228,12 @@ fn by_id<R: Rows + ?Sized>(rows: &mut R, id: &TokenId) -> Result<Option<(R::Plac
 /// Refuses a row that belongs to another client than the one that the token names.
 fn check_client(token: &Token, row: &Token) -> Result<()> {
     let is_other = match (token.client_id(), row.client_id()) {
+        // A token without a client id names no other client. Held by `rule_1_refuses_another_client`:
+        // `row.client_id().is_some()`.
         (None, _) => false,
+        // Held by `rule_1_refuses_another_client`: `false`.
         (Some(client), Some(row_client)) => client != row_client,
+        // A client secret without a client id is another client. Held by `rule_1_refuses_another_client`: `false`.
         (Some(_), None) => row.client_secret().is_some(),
     };
     match row.id() {
@@ -233,7 +247,11 @@ fn of_user_and_client<P>(of_user: Vec<(P, Token)>, client: &str) -> Found<P> {
     let mut without_client = None;
     for (place, row) in of_user {
         match row.client_id() {
+            // Held by `rule_2_takes_the_row_of_user_and_client`: without `if row_client == client`.
             Some(row_client) if row_client == client => return Some((place, row)),
+            // A row with a client secret adopts no client. Held by `rule_2_lets_a_row_without_client_adopt_one`:
+            // without `if row.client_secret().is_none()`. The client's own row comes before one that adopts it. Held by
+            // `rule_2_lets_a_row_without_client_adopt_one`: `return Some((place, row))`.
             None if row.client_secret().is_none() => without_client = Some((place, row)),
             _ => {}
         }
@@ -245,6 +263,7 @@ fn of_user_and_client<P>(of_user: Vec<(P, Token)>, client: &str) -> Found<P> {
 fn only<P>(of_user: Vec<(P, Token)>) -> Result<Found<P>> {
     match of_user.len() {
         0 | 1 => Ok(of_user.into_iter().next()),
+        // Held by `rule_2_without_client_takes_the_only_row`: `Ok(of_user.into_iter().next())`.
         count => Err(Error::Ambiguous { count }),
     }
 }
@@ -258,6 +277,7 @@ fn only<P>(of_user: Vec<(P, Token)>) -> Result<Found<P>> {
 pub fn find<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<Token>> {
     let Some((_, row)) = select(rows, query)? else { return Ok(None) };
     let merged = merge(&row, query);
+    // Held by `a_find_that_changes_something_carries_no_revision`: `Ok(Some(merged))`.
     Ok(Some(if merged == row { row } else { merged.without_revision() }))
 }
 
@@ -285,11 +305,15 @@ pub fn save<R: Rows + ?Sized>(
     new_id: impl FnOnce() -> Result<TokenId>,
 ) -> Result<RowWrite<R::Place>> {
     let found = match token.revision_in(rows.origin()) {
+        // Held by `a_save_over_a_revision_brings_no_row_back`:
+        // `if by_id(rows, token.id().unwrap_or(&"".into()))?.is_some() =>` instead of `=>`.
         Some(revision) => {
             let (place, row) = of_revision(rows, token.id(), revision)?;
+            // Held by `a_save_over_a_revision_cannot_change_the_client`.
             check_client(token, &row)?;
             Some((place, row))
         }
+        // Together with `a_save_over_a_revision_brings_no_row_back`: `_` instead of `None`.
         None => select(rows, token)?,
     };
     match found {
@@ -299,6 +323,7 @@ pub fn save<R: Rows + ?Sized>(
         }
         None => {
             // Before an id is used up for it.
+            // Held by `a_save_that_is_refused_asks_for_no_id`.
             token.check_storable()?;
             let id = token.id().map_or_else(new_id, |id| Ok(id.clone()))?;
             row_write(rows, None, token, &Fields { id: Some(id), ..Fields::default() }, now)
@@ -319,6 +344,8 @@ pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -
         Some(revision) => of_revision(rows, token.id(), revision)?,
         None => token.id().map(|id| by_id(rows, id)).transpose()?.flatten().ok_or(Error::NoSuchToken)?,
     };
+    // A replacement follows its tokens, too. Held by `another_access_token_has_its_own_time_of_receipt`,
+    // `another_refresh_token_has_its_own_expiry`: `token.clone()`.
     let settled = settle(row.fields(), token.fields(), token.fields().clone()).into();
     row_write(rows, Some(place), &settled, row.fields(), now)
 }
@@ -340,6 +367,8 @@ fn of_revision<R: Rows + ?Sized>(rows: &mut R, id: Option<&TokenId>, revision: u
     let found = id.map(|id| by_id(rows, id)).transpose()?.flatten();
     let (place, row) = found.ok_or(Error::NoSuchToken)?;
     let current = row.revision().unwrap_or_default();
+    // Held by `a_save_over_a_revision_means_that_revision_only`, `a_replacement_of_another_revision_is_a_conflict`,
+    // `a_delete_of_another_revision_is_a_conflict`: `true`.
     if current == revision { Ok((place, row)) } else { Err(Error::Conflict { current }) }
 }
 
@@ -359,7 +388,11 @@ fn row_write<R: Rows + ?Sized>(
     token.check_storable()?;
     if let Some(name) = token.user_name() {
         let of_user = rows.rows(Criterion::UserName(name))?;
+        // A row is not in its own way. Held by `user_and_client_are_unique`: `Some(other).is_some()` instead of
+        // `place.as_ref() != Some(other)`.
         let mut others = of_user.iter().filter(|(other, _)| place.as_ref() != Some(other));
+        // Held by `user_and_client_are_unique`. A user may have several clients. Held by `user_and_client_are_unique`:
+        // `true`.
         if others.any(|(_, other)| other.client_id() == token.client_id()) {
             return Err(Error::Unstorable { why: Unstorable::UserAndClientTaken });
         }

@@ -73,6 +73,7 @@ impl Namespaces {
         let empty = || Arc::new(Index::new(self.store, &namespace, []));
         let index = self.indexes.entry(namespace.clone()).or_insert_with(empty);
         change(Arc::make_mut(index));
+        // Held by `namespaces_never_meet`, `namespaces_are_listed_while_they_have_tokens`.
         if index.is_empty() {
             self.indexes.remove(&namespace);
         }
@@ -82,5 +83,6 @@ impl Namespaces {
 /// Whether a namespace may have that name.
 pub(crate) fn check_name(namespace: &str) -> Result<()> {
     let (size, limit) = (length(namespace.len()), length(MAX_NAMESPACE_LEN));
+    // Held by `name_of_a_namespace_has_at_most_256_bytes`, `only_stored_tokens_within_the_limits_are_sealed`.
     if size > limit { Err(Error::TooLarge { part: Part::Namespace, size, limit }) } else { Ok(()) }
 }

@@ -136,6 +136,7 @@ impl NamespaceOverlay<'_> {
         let before = (self.overlay.delta.clone(), *self.next_id);
         let made = make(self);
         if made.is_err() {
+            // Held by `rows_are_undone_if_a_later_save_is_refused`.
             (self.overlay.delta, *self.next_id) = before;
         }
         made

@@ -45,11 +45,15 @@ pub(crate) fn key_id(store_key: &Key) -> Result<KeyId> {
 
 /// A salt for a new slot of the key table with that revision.
 pub(crate) fn slot_salt(store_key: &Key, revision: u64, slot_id: &SlotId) -> Result<Salt> {
+    // Held by `two_slots_of_one_passphrase_have_nothing_in_common`:
+    // `hedged_salt(store_key, SLOT_SALT, &[0; 32], revision, &[])`.
     hedged_salt(store_key, SLOT_SALT, &random()?, revision, &slot_id.0)
 }
 
 /// A salt that differs for each purpose and count, even where the random bytes repeat.
 fn hedged_salt(store_key: &Key, label: &[u8], random: &[u8; 32], count: u64, purpose: &[u8]) -> Result<Salt> {
+    // Held by `repeating_generator_repeats_no_salt_for_another_purpose`: `&random` instead of
+    // `random, &count.to_le_bytes()`.
     keyed_hash(store_key, label, &[random, &count.to_le_bytes()[..], purpose])
 }
 
@@ -79,9 +83,11 @@ pub(crate) fn wrap(slot: &mut Slot, store_id: &StoreId, slot_key: &Key, store_ke
 /// The store key out of a slot of that key table, or `None` if this is not the slot's key.
 pub(crate) fn unwrap(slot: &Slot, table: &KeyTable, slot_key: &Key) -> Result<Option<Key>> {
     let (key, commitment) = wrapping_key(slot, &table.store_id, &table.key_id, slot_key)?;
+    // Held by `slot_for_two_aes_gcm_keys_opens_with_the_committed_one`.
     if !is_equal(&commitment, &slot.commitment) {
         return Ok(None);
     }
+    // Held by `creating_and_opening_leave_nothing`: `Box` instead of `Zeroizing`.
     let mut wrapped = Zeroizing::new(slot.wrapped_key);
     let Some(opened) = aead_open(key.bytes(), NONCE, &[], &mut *wrapped)? else { return Ok(None) };
     let mut store_key = Key::zeroed();
@@ -91,6 +97,8 @@ pub(crate) fn unwrap(slot: &Slot, table: &KeyTable, slot_key: &Key) -> Result<Op
 
 /// Bound to the store key by its id: a slot's key never wraps two store keys under one wrapping key.
 fn wrapping_key(slot: &Slot, store_id: &StoreId, key_id: &KeyId, slot_key: &Key) -> Result<(Key, Commitment)> {
+    // Held by `slot_opens_with_its_own_key_in_its_own_store_only`, `sample_files_hold_what_their_json_says`: without
+    // `store_id,`; without `, &slot.head()`; without `key_id,`.
     derive(&slot.salt, slot_key, &[SLOT, store_id, key_id, &slot.head()])
 }
 
@@ -151,6 +159,7 @@ fn seal_with(
         table_len: table.len(),
         body_len: length(plaintext.len()).saturating_add(length(TAG_LEN)),
         generation,
+        // Held by `repeating_generator_seals_other_plaintexts_with_other_keys`: `[]` instead of `hash.0`.
         body_salt: hedged_salt(store_key, BODY_SALT, random, generation, &hash.0)?,
         body_commitment: Commitment::default(),
     };
@@ -170,13 +179,17 @@ pub(crate) fn open<'a>(
     body: &'a mut [u8],
 ) -> Result<Option<&'a [u8]>> {
     let (key, commitment) = body_key(store_key, header, bytes.get(BODY_HEADER_LEN..).unwrap_or_default())?;
+    // Held by `body_for_two_aes_gcm_keys_opens_with_the_committed_one`.
     if !is_equal(&commitment, &header.body_commitment) {
         return Ok(None);
     }
+    // Held by `what_was_sealed_opens_with_its_key_and_header_only`:
+    // `&[&header.encode(), bytes.get(BODY_HEADER_LEN..).unwrap_or_default()].concat(),` instead of `bytes,`.
     aead_open(key.bytes(), NONCE, bytes, body)
 }
 
 fn body_key(store_key: &Key, header: &BodyHeader, table: &[u8]) -> Result<(Key, Commitment)> {
+    // Held by `sample_files_hold_what_their_json_says`: without `, &header.hash_without_commitment(table)`.
     derive(&header.body_salt, store_key, &[BODY, &header.hash_without_commitment(table)])
 }
 
@@ -186,6 +199,7 @@ fn is_equal(one: &Commitment, other: &Commitment) -> bool {
 
 /// A key to encrypt with, once, and what commits to it.
 fn derive(salt: &Salt, secret: &Key, info: &[&[u8]]) -> Result<(Key, Commitment)> {
+    // Held by `creating_and_opening_leave_nothing`: `Box::new([0; 64])`.
     let mut derived = Zeroizing::new([0; 64]);
     hkdf(salt, secret.bytes(), info, &mut *derived)?;
     let (mut key, mut commitment) = (Key::zeroed(), Commitment::default());
@@ -204,6 +218,7 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
         }
     }
     // Fails only for more than 255 hashes of output, and no caller asks for more than two.
+    // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
     leaving_no_trace(|| {
         ring::hkdf::Salt::new(HKDF_SHA256, salt)
             .extract(secret)
@@ -216,6 +231,7 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()
 /// AES-256-GCM (NIST SP 800-38D) in place; returns the tag.
 fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<[u8; TAG_LEN]> {
     let nonce = Nonce::assume_unique_for_key(nonce);
+    // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
     let sealed = leaving_no_trace(|| {
         // SP 800-38D, 5.2.1.1, allows 2^39 - 256 bits under one key and nonce, and the length of a payload has 32 bits.
         let sealed = aead_key(key)?.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out);
@@ -230,6 +246,7 @@ fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Resu
 /// the plaintext is left then.
 fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
     let nonce = Nonce::assume_unique_for_key(nonce);
+    // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
     let opened = leaving_no_trace(|| Ok(aead_key(key)?.open_in_place(nonce, Aad::from(aad), in_out).ok()))?;
     Ok(opened.map(|plaintext| &*plaintext))
 }

@@ -30,6 +30,8 @@ use crate::error::{Error, Result};
 /// assert_eq!(secret.expose_secret(), "1000.8cb9…");
 /// assert_eq!(format!("{secret:?}"), "Secret(***)");
 /// ```
+// Held by `values_that_are_built_changed_and_compared_leave_nothing`, `the_operations_leave_nothing`,
+// `a_body_that_is_refused_leaves_nothing`: `Box` instead of `Zeroizing`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -49,6 +51,7 @@ impl Secret {
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
+        // Together with `values_that_are_built_changed_and_compared_leave_nothing`: `Box` instead of `Zeroizing`.
         Self(Zeroizing::new(text))
     }
 }
@@ -62,6 +65,7 @@ impl From<&str> for Secret {
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        // Held by `secrets_are_equal_when_their_texts_are`.
         if one.len() != other.len() {
             return false;
         }
@@ -83,6 +87,8 @@ impl fmt::Debug for Secret {
 
 /// Bytes that are wiped when dropped: plaintext, and what becomes plaintext where it is. As long from the start as it
 /// gets, for one that grows leaves copies behind.
+// Held by `creating_and_opening_leave_nothing`, `a_reload_leaves_nothing`, `a_keychain_leaves_nothing`: `Box` instead
+// of `Zeroizing`.
 pub(crate) type SecretBytes = Zeroizing<Vec<u8>>;
 
 /// 32 bytes of key. They live on the heap, so that moving the key leaves no copy on the stack.
@@ -121,6 +127,7 @@ impl PartialEq for Key {
 
 impl Drop for Key {
     fn drop(&mut self) {
+        // Held by `creating_and_opening_leave_nothing`, `a_keychain_leaves_nothing`.
         self.0.zeroize();
     }
 }
@@ -144,6 +151,7 @@ pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
         [0_u64; TRACE_LEN].zeroize();
     }
     let computed = below(compute);
+    // Held by `core_file_of_a_closed_store_has_no_secrets`.
     overwrite();
     computed
 }

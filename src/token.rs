@@ -267,6 +267,7 @@ impl Token {
 
     /// The revision, if the token was read from that store.
     pub(crate) fn revision_in(&self, store: Origin) -> Option<u64> {
+        // Held by `a_save_over_a_revision_means_that_revision_only`: without `.filter`.
         self.0.stored.filter(|stored| stored.origin == store).map(|stored| stored.revision)
     }
 
@@ -282,6 +283,7 @@ impl Token {
 
 impl From<Fields> for Token {
     fn from(mut fields: Fields) -> Self {
+        // What a store keeps has no unset expiry. Held by `a_find_that_changes_something_carries_no_revision`.
         if fields.stored.is_some() && fields.expires_at == Expiry::Unset {
             fields.expires_at = Expiry::Unknown;
         }

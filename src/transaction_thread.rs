@@ -27,6 +27,7 @@ impl TransactionThread {
 
 impl Drop for TransactionGuard<'_> {
     fn drop(&mut self) {
+        // Held by `panic_of_the_function_undoes_all_and_blocks_nobody`.
         *self.0.0.lock() = None;
     }
 }

@@ -274,6 +274,7 @@ impl Unlock {
     pub(crate) fn slot_key(&self, slot: &Slot) -> Option<Result<Key>> {
         match (&self.method, slot.kind) {
             (Method::Passphrase(passphrase), SlotKind::Passphrase(kdf)) => Some(passphrase.slot_key(kdf, &slot.salt)),
+            // Held by `missing_slot_kind_is_reported_without_a_derivation`: `_` instead of `SlotKind::RecoveryKey`.
             (Method::RecoveryKey(key), SlotKind::RecoveryKey) => Some(Ok(key.slot_key())),
             _ => None,
         }
@@ -334,6 +335,8 @@ pub(crate) fn open_first(unlocks: &[&Unlock], table: &KeyTable, path: &Path) -> 
         match unlock.open_slot(table, path) {
             Ok(unlocked) => return Ok(unlocked),
             Err(error @ Error::Internal(_)) => return Err(error),
+            // Held by `unlock_methods_are_tried_in_order_until_one_opens`,
+            // `each_failed_unlock_method_is_reported_in_order`: `return Err(error)`.
             Err(error) => failures.push(UnlockFailure { method: unlock.method(), error }),
         }
     }

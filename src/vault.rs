@@ -146,9 +146,11 @@ impl Vault {
         let table = KeyTable::parse_alone(bytes).map_err(|flaw| bad(&self.name, flaw))?;
         let reloaded = self.with_table(table, bytes)?;
         let path = || self.name.clone();
+        // Held by `reload_adopts_later_tables_of_the_same_key_only`.
         if reloaded.table.revision < self.table.revision {
             return Err(Error::RolledBack { path: path() });
         }
+        // Held by `reload_adopts_later_tables_of_the_same_key_only`.
         if reloaded.table.revision == self.table.revision && reloaded.bytes != self.bytes {
             return Err(Error::Diverged { path: path() });
         }
@@ -158,9 +160,11 @@ impl Vault {
     /// The vault with another table of the same store and store key, parsed from those bytes.
     pub(crate) fn with_table(&self, table: KeyTable, bytes: &[u8]) -> Result<Self> {
         let path = || self.name.clone();
+        // Held by `replaced_file_of_an_open_store_is_never_overwritten`.
         if table.store_id != self.table.store_id {
             return Err(Error::Replaced { path: path() });
         }
+        // Held by `other_handles_follow_changed_slots_and_report_a_rekey`.
         if table.key_id != self.table.key_id {
             return Err(Error::Rekeyed { path: path() });
         }

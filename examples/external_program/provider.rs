@@ -45,6 +45,7 @@ impl ExternalKey for Program {
         // The data is hostile, and the program's to check. It goes through the pipe only, so no shell looks at it.
         let too_long = "the program wrote more than the 32 bytes of a key";
         let given = self.ask("open", slot, data, key.len(), too_long)?;
+        // Held by `faults_of_a_program_are_distinguished`.
         if given.len() != key.len() {
             return Err(ExternalError::new("the program wrote fewer than the 32 bytes of a key"));
         }
@@ -79,6 +80,7 @@ impl Program {
             child::Failure::TooLong => ExternalError::new(too_long),
         })?;
         match answer.status.code() {
+            // Held by `faults_of_a_program_are_distinguished`: `_` instead of `0`.
             Some(0) => Ok(answer.output),
             Some(code) => Err(ExternalError::new("the program reported an error, which it has printed").code(code)),
             None => Err(ExternalError::new("the program was killed")),

@@ -83,11 +83,14 @@ impl ExternalKey for Tpm {
 fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (public, rest) = part(data)?;
     let (private, rest) = part(rest)?;
+    // Held by `hostile_data_is_refused_before_a_tpm_sees_it`: without `rest.is_empty() &&`; without
+    // `&& public[2..].starts_with(&SEALED)`.
     (rest.is_empty() && public[2..].starts_with(&SEALED)).then_some((public, private))
 }
 
 fn part(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = usize::from(u16::from_be_bytes(*data.first_chunk()?));
+    // Held by `hostile_data_is_refused_before_a_tpm_sees_it`.
     if !(1..=MOST_PART).contains(&len) {
         return None;
     }
@@ -138,6 +141,7 @@ impl<'a> Tools<'a> {
         limit: usize,
     ) -> Result<Zeroizing<Vec<u8>>, ExternalError> {
         let done = self.run_only(command, failed, input, limit);
+        // Held by `stores_in_a_row_leave_nothing_in_the_tpm`: `Ok::<(), ExternalError>(())`.
         let flushed = self.flush();
         let output = done?;
         flushed?;

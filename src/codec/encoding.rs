@@ -55,6 +55,7 @@ impl<'a> Encoding<'a> {
         let start = options(u64::MAX).serialize(&start);
         let start = start.map_err(|_| unencodable())?;
         let payload_len = length(start.len()).saturating_add(records_len);
+        // Held by `the_length_of_a_plaintext_is_known_before_it_is_made`: `0` instead of `usize::MAX`.
         let padded_len = padded_len(header_len, payload_len).unwrap_or(usize::MAX);
         Ok(Self { start, tokens, payload_len, padded_len })
     }
@@ -76,9 +77,11 @@ impl<'a> Encoding<'a> {
             options(u64::MAX).serialize_into(&mut room, &record_of(namespace, token)?).map_err(|_| unencodable())?;
         }
         let written = all.saturating_sub(room.zeros.len()).saturating_add(room.written);
+        // Held by `record_of_a_wrong_length_is_not_encoded`.
         if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
             return Err(Error::internal("records of another length than they were said to have"));
         }
+        // Held by `parts_are_handed_out_in_order_and_are_all_of_the_plaintext`.
         room.send(room.zeros.len());
         Ok(())
     }

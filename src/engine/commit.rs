@@ -80,6 +80,7 @@ impl Engine {
         drop(state);
         let committed = sealed.and_then(|sealed| self.put_in_place(sealed, lock, deadline));
         let confirmed = |effect: Effect| match &committed {
+            // Held by `no_save_returns_before_the_directory_is_synced`: `Ok(effect)`.
             Ok(durability) => durability.confirm(effect.saved_id()).map(|()| effect),
             Err(error) => Err(error.again()),
         };
@@ -89,6 +90,8 @@ impl Engine {
     /// Makes the changes. If the file would be too long, those changes are refused that each make it so.
     fn make_group(&self, changes: &[Change], next: &mut NextState<'_>) -> Result<Vec<Result<Effect>>> {
         let made = changes.iter().map(|change| next.rows.make(change)).collect();
+        // Held by `changes_that_do_not_fit_are_refused_without_writing`, `change_after_one_that_does_not_fit_is_made`:
+        // `true`.
         if self.file.check_len(next.file_len()?).is_ok() {
             return Ok(made);
         }
@@ -154,13 +157,18 @@ impl Engine {
     /// Seals the next state; `None` if the file has it, with its bytes on the disk.
     fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedState>> {
         if next.changes_nothing(state) {
+            // Held by `directory_that_became_a_link_to_itself_is_noticed`.
             self.file.check_path()?;
             // One whose bytes cannot be synced has to be written again.
+            // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
+            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true` instead of `state.is_synced`. Held
+            // by `file_that_cannot_be_synced_is_written_again`: `|| true`.
             if state.is_synced || self.file.sync_contents(&state.pinned).is_ok() {
                 return Ok(None);
             }
         }
         let encoding = next.encoding()?;
+        // Held by `a_slot_that_would_make_the_file_too_long_is_refused`.
         self.file.check_len(file_len(next.vault.bytes().len(), encoding.len()))?;
         let sealed = sealed(&next.vault, next.generation, &encoding)?;
         drop(encoding);
@@ -182,6 +190,8 @@ impl Engine {
                     if may_repeat && lock.is_at_its_path() && prepared.is_there() =>
                 {
                     thread::sleep(BETWEEN_ATTEMPTS.min(deadline.left()));
+                    // Held by `touched_file_fails_no_save`: `return Err(changed)` instead of
+                    // `opened = self.reopen(&baseline)?.ok_or(changed)?`.
                     opened = self.reopen(&baseline)?.ok_or(changed)?;
                     may_repeat = !deadline.left().is_zero();
                 }
@@ -203,6 +213,8 @@ impl Engine {
 
     /// Syncs the name of the file, unless that is done.
     fn sync_name(&self) -> Durability {
+        // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
+        // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true`.
         if self.state.read().is_synced {
             return Durability::Synced;
         }
@@ -229,6 +241,7 @@ impl Engine {
         }
         let is_closing = self.is_closing.clone();
         let close = move || {
+            // Held by `a_large_file_that_was_replaced_is_closed`: `mem::forget(replaced)`.
             drop(replaced);
             is_closing.store(false, Ordering::SeqCst);
         };

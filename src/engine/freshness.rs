@@ -58,6 +58,8 @@ impl Engine {
     fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
         let stamp = self.file.stamp()?;
         let state = self.state.read();
+        // Held by `file_damaged_in_place_is_neither_read_nor_overwritten`:
+        // `stamp.is_some() && state.refused.is_none()`.
         let is_fresh = stamp.is_some() && stamp.as_ref() == state.pinned.stamp() && state.refused.is_none();
         Ok(is_fresh.then_some(state))
     }
@@ -71,6 +73,7 @@ impl Engine {
 
     /// Reloads the file if it is not the one in memory. To be called behind the gate.
     pub(super) fn reload_if_changed(&self) -> Result<()> {
+        // Held by `older_file_put_back_is_noticed_until_reopened`: `&& false`.
         if let Some(refused) = self.state.read().refused {
             return Err(refused.error(self.path()));
         }
@@ -78,6 +81,7 @@ impl Engine {
         // Where they do say so, what follows the body header may have been changed by a tool, and all of it is looked
         // at.
         if let Some(state) = self.fresh_state()?
+            // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`.
             && state.pinned.starts_with(&state.body_header)?
         {
             return Ok(());
@@ -120,6 +124,7 @@ impl Engine {
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.
 pub(super) fn read_all(opened: &OpenFile) -> Result<SecretBytes> {
+    // Held by `a_huge_file_that_is_no_keystore_is_not_read`.
     BodyHeader::parse(&opened.read_start(BODY_HEADER_LEN)?).map_err(|flaw| opened.bad(flaw))?;
     opened.read_all()
 }

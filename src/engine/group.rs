@@ -92,11 +92,13 @@ impl Writers {
             if !queue.waiting.contains_key(&own) && !queue.waiting_alone.contains(&own) {
                 // It is being committed, and cannot be called off.
                 self.moved.wait(&mut queue);
+            // Held by `threads_lead_in_the_order_they_came`: `!queue.is_led && !queue.waiting_alone.contains(&own)`.
             } else if !queue.is_led && queue.is_first(own) {
                 queue.is_led = true;
                 queue.waiting_alone.remove(&own);
                 return Ok(Role::Leader(Leader { writers: self, own, group: Vec::new() }));
             } else if deadline.left().is_zero() {
+                // Held by `one_that_has_waited_too_long_is_never_made`.
                 queue.waiting.remove(&own);
                 queue.waiting_alone.remove(&own);
                 // Another may be first now.
@@ -154,6 +156,7 @@ impl Drop for Leader<'_> {
         let mut queue = self.writers.queue.lock();
         queue.is_led = false;
         // One that was never taken, for want of the lock.
+        // Held by `leader_that_fails_leaves_nothing_behind`.
         queue.waiting.remove(&self.own);
         // After a panic.
         let followers = self.group.drain(..).filter(|ticket| *ticket != self.own);

@@ -36,6 +36,7 @@ impl<'a> NextState<'a> {
 
     /// Takes over changes that were made on the state with that mark.
     pub(super) fn adopt(&mut self, changes: ChangeSet, mark: Mark, path: &Path) -> Result<()> {
+        // Held by `transaction_on_a_state_that_was_replaced_is_refused`.
         if self.ancestors.last() != Some(&mark) {
             return Err(Error::ChangedMeanwhile { path: path.to_owned() });
         }

@@ -27,10 +27,13 @@ pub(super) fn write_and_hash(encoding: &Encoding<'_>, plaintext: &mut [u8]) -> R
     }
     let hash = thread::scope(|scope| {
         let (finished, parts) = mpsc::channel::<&[u8]>();
+        // Held by `hash_is_that_of_the_whole_plaintext`: `parts.iter().skip(1)` instead of `parts`.
         let hashing = thread::Builder::new().spawn_scoped(scope, || PlaintextHash::of(parts));
         encoding.write(&mut *plaintext, Some(finished))?;
         Ok(hashing.ok().and_then(|hashing| hashing.join().ok()))
     })?;
     // If the system had no thread for it.
+    // Held by `where_the_system_has_no_thread_much_is_saved_without`:
+    // `hash.ok_or(crate::error::Error::internal("no thread"))`.
     Ok(hash.unwrap_or_else(|| PlaintextHash::of([&*plaintext])))
 }

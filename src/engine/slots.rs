@@ -66,6 +66,7 @@ impl Engine {
     /// Takes such a key out of the keychain.
     pub(crate) fn remove_keychain_orphan(&self, keychain: &Keychain, id: SlotId) -> Result<()> {
         let vault = self.vault()?;
+        // Held by `a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good`.
         if vault.slots().iter().any(|slot| slot.id == id) {
             return Err(Error::NotAnOrphan { id });
         }
@@ -76,6 +77,7 @@ impl Engine {
 
     /// Commits a change, and deletes the files of killed writers: a key slot that is gone is to be gone from these too.
     fn commit_and_sweep(&self, change: impl FnOnce(&mut NextState<'_>) -> Result<()>) -> Result<Durability> {
+        // Held by `strays_are_looked_for_at_first_and_with_changed_slots`.
         self.file.sweep_next();
         let ((), durability) = self.commit_alone(change)?;
         Ok(durability)
@@ -104,7 +106,9 @@ impl Engine {
                 Ok(durability) => durability,
                 Err(error) => {
                     // After an error nothing was committed.
+                    // Held by `failed_change_of_slots_leaves_no_key`.
                     applied.into_iter().for_each(VaultChange::discard);
+                    // Held by `slot_that_was_prepared_before_a_rekey_is_prepared_again`.
                     if is_rekeyed {
                         continue;
                     }
@@ -114,6 +118,7 @@ impl Engine {
             let Some(change) = applied else { return Err(Error::internal("a change of key slots was not applied")) };
             let new_slot = change.new_slot();
             // Until nothing, not even a power cut, brings the old slots back, their keys are needed.
+            // Held by `a_key_stays_in_the_keychain_until_its_slot_is_gone_for_good`: without `?`.
             durability.confirm(None)?;
             change.written().1?;
             return Ok(new_slot);

@@ -51,6 +51,7 @@ impl Lineage {
     /// The ancestors of the state that replaces this one.
     pub(super) fn next_ancestors(&self) -> Vec<Mark> {
         let all = self.ancestors.iter().chain([&self.mark]).copied();
+        // Held by `list_of_ancestors_ends_with_the_replaced_state`: `.take(MAX_ANCESTORS)` instead of `.skip`.
         all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
     }
 
@@ -92,9 +93,11 @@ impl Baseline {
     /// authenticated by now.)
     pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
         let Some(generations) = found.header.generation.checked_sub(self.header.generation) else {
+            // Held by `older_file_put_back_is_noticed_until_reopened`: `None`.
             return Some(Refused::RolledBack);
         };
         // Without an entry the handle is too far behind to tell.
+        // Held by `another_history_of_any_length_is_noticed`: `false`.
         let is_other = found.lineage.ancestor(generations).is_some_and(|mark| mark != self.mark);
         is_other.then_some(Refused::Diverged)
     }
@@ -121,6 +124,8 @@ impl State {
             rows,
             lineage: Lineage { mark, ancestors },
             refused: None,
+            // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
+            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true`.
             is_synced: false,
         })
     }

@@ -15,6 +15,7 @@ impl Engine {
         let lock = self.lock(&deadline)?;
         let (rows, mark) = self.look_at_newest(|state| (state.rows.clone(), state.lineage.mark))?;
         let changes = {
+            // Held by `store_is_refused_at_once_inside_its_own_transaction`.
             let _guard = self.transaction.enter();
             let mut overlay = Overlay::new(&rows);
             made = make(&mut overlay)?;

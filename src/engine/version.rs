@@ -41,6 +41,7 @@ impl Engine {
     /// Wakes those that wait for a change.
     pub(super) fn notify_of_commit(&self) {
         let mut commits = self.commits.lock();
+        // Held by `commit_wakes_those_that_wait`.
         *commits = commits.wrapping_add(1);
         self.committed.notify_all();
     }

@@ -45,6 +45,7 @@ impl Disk for Os {
         let mut rest = parts.as_mut_slice();
         // Past parts without a byte: a write of none would say that the disk takes none.
         IoSlice::advance_slices(&mut rest, 0);
+        // Held by `full_and_read_only_disks_lose_nothing`: `if` instead of `while`.
         while !rest.is_empty() {
             match file.write_vectored(rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

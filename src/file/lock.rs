@@ -85,6 +85,7 @@ impl StoreFile {
                 None if !deadline.left().is_zero() => self.wait_in_queue(deadline)?,
                 lock => lock,
             };
+            // Held by `a_lock_file_that_a_tool_deleted_does_not_let_two_in`: without `.filter`.
             if let Some(lock) = lock.filter(Lock::is_at_its_path) {
                 return Ok(lock);
             }
@@ -116,6 +117,7 @@ impl StoreFile {
     /// The lock, if it is free and nobody waits for it.
     fn try_lock(&self) -> Result<Option<Lock>> {
         let lock = self.open_lock(&sibling(&self.path, LOCK))?;
+        // Held by `writers_take_turns`.
         if !self.is_queue_empty()? {
             return Ok(None);
         }
@@ -139,8 +141,10 @@ impl StoreFile {
         let request = {
             let mut waiting = self.pending.0.lock();
             if waiting.is_none() {
+                // Held by `handles_that_wait_in_vain_share_one_thread`.
                 *waiting = self.abandoned();
             }
+            // Held by `handle_that_waits_again_needs_no_second_thread`: `true`.
             if !waiting.as_ref().is_some_and(|request| request.is_waiting()) {
                 *waiting = self.request()?;
             }
@@ -242,6 +246,8 @@ impl StoreFile {
 impl Request {
     /// Whether the lock at the path is still waited for.
     fn is_waiting(&self) -> bool {
+        // Held by `handle_that_waits_again_waits_for_the_file_at_the_path`: without
+        // `&& leads_to(&self.path, self.stamp.as_ref())`.
         matches!(*self.progress.lock(), Progress::Waiting { .. }) && leads_to(&self.path, self.stamp.as_ref())
     }
 
@@ -258,6 +264,7 @@ impl Request {
             let slice = BETWEEN_LOOKS.min(deadline.left());
             let has_waited = self.moved.wait_for(&mut progress, slice).timed_out();
             if has_waited && matches!(*progress, Progress::Waiting { .. }) {
+                // Held by `stopped_process_in_the_queue_blocks_nobody`: `Ok(None)`.
                 let found = look();
                 if !matches!(found, Ok(None)) || deadline.left().is_zero() {
                     *progress = Progress::Waiting { is_wanted: false };
@@ -271,6 +278,7 @@ impl Request {
     fn arrive(&self, locked: Result<Lock>) {
         let mut progress = self.progress.lock();
         *progress = match *progress {
+            // Held by `caller_that_gave_up_blocks_nobody`: `..` instead of `is_wanted: true`.
             Progress::Waiting { is_wanted: true } => Progress::First(locked),
             _ => Progress::Done,
         };

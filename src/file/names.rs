@@ -39,6 +39,8 @@ pub(super) fn is_reserved(name: &OsStr) -> bool {
     let mut name = name.as_encoded_bytes().to_ascii_lowercase();
     while cfg!(windows) && name.pop_if(|last| matches!(last, b'.' | b' ')).is_some() {}
     let suffix = name.len().checked_sub(TEMPORARY_LEN).and_then(|start| name.get(start..));
+    // Held by `names_of_files_beside_a_store_are_reserved`, `names_of_files_beside_a_store_are_refused`: without
+    // `, QUEUE, CLAIMS`.
     [LOCK, QUEUE, CLAIMS].iter().any(|suffix| name.ends_with(suffix.as_bytes()))
         || suffix.is_some_and(is_temporary_suffix)
 }

@@ -42,6 +42,7 @@ impl StoreFile {
     pub(crate) fn make(&self, lock: Option<&Lock>, parts: &[&[u8]]) -> Result<Replacement> {
         let mut prepared = self.prepare(lock, parts)?;
         check_lock(self, lock)?;
+        // Held by `new_store_is_not_put_where_the_path_no_longer_leads`.
         self.check_resolved(resolve_new(&self.given)?)?;
         self.check_absent()?;
         self.disk.rename_new(&prepared.temporary, &self.path).map_err(|error| match error.kind() {
@@ -62,14 +63,20 @@ impl StoreFile {
         let directory =
             self.disk.open_directory(&self.directory).map_err(failed(FileOperation::Open, &self.directory))?;
         let temporary = sibling(path, &temporary_suffix()?);
+        // Held by `failed_write_names_the_store_and_the_systems_words`: `&temporary` instead of `path`.
         let file = self.disk.create_new(&temporary).map_err(failed(FileOperation::Write, path))?;
         let mut prepared = Prepared { store: self, temporary, file: Some(file), directory };
         if let Some(file) = &mut prepared.file {
+            // Held by `whatever_the_umask_files_are_for_their_owner_alone`,
+            // `default_access_control_list_opens_no_file`.
             access::make_private(file, self.access).map_err(failed(FileOperation::Write, path))?;
             self.disk.write_all(file, parts).map_err(failed(FileOperation::Write, path))?;
             // A file system that gives every file a mode of its own may have given it one that is refused later.
             let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
+            // Held by `what_is_made_is_what_opening_accepts_or_is_not_made`.
             self.access.check_readable(path, &metadata)?;
+            // Held by `file_is_synced_before_the_rename_and_directory_after`,
+            // `power_cut_at_any_moment_leaves_before_or_after`.
             self.disk.sync(file).map_err(failed(FileOperation::Sync, path))?;
         }
         Ok(prepared)
@@ -84,19 +91,24 @@ impl Prepared<'_> {
         // If a tool deletes the lock file, another writer may be as far as this one. Only one of the two can lock the
         // file that is to be replaced; the other one then finds another file at the path.
         let _replacing = match opened.file().map(|file| (file, file.try_lock())) {
+            // Held by `writers_with_different_lock_files_do_not_replace_one_file`: `None`.
             Some((_, Err(TryLockError::WouldBlock))) => return Err(store.changed_meanwhile()),
             Some((file, Ok(()))) => Some(Replacing(file)),
             // Some file systems lock no file that is open for reading only. The lock file is what keeps writers apart.
             Some((_, Err(TryLockError::Error(_)))) | None => None,
         };
+        // Held by `deleted_lock_file_stops_the_replacement`.
         check_lock(store, Some(lock))?;
+        // Held by `link_that_is_exchanged_during_a_save_is_noticed`.
         store.check_path()?;
         // A writer that takes the lock cannot have changed the file. For other programs this look has to do: no system
         // renames over one particular file only. A backup program that restores times may be at work all the while.
         let is_opened = match (access::stamp_of(&store.metadata()?), opened.stamp()) {
+            // Held by `changed_access_time_is_no_other_file`: `found == *opened`.
             (Some(found), Some(opened)) => found.has_same_bytes(opened),
             (found, opened) => found.is_none() && opened.is_none(),
         };
+        // Held by `file_changed_during_a_save_is_not_overwritten`.
         if !is_opened {
             return Err(store.changed_meanwhile());
         }
@@ -123,6 +135,9 @@ impl Prepared<'_> {
             let metadata = file.metadata().ok()?;
             Some(OpenFile::new(file, &metadata, &store.path))
         });
+        // Held by `file_is_synced_before_the_rename_and_directory_after`,
+        // `power_cut_at_any_moment_leaves_before_or_after`:
+        // `self.directory.take().map_or(Ok(false), |_| Ok::<_, io::Error>(false))`.
         let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
         Replacement { pinned: PinnedFile::new(opened), durability: store.durability(synced) }
     }
@@ -142,6 +157,7 @@ impl Drop for Prepared<'_> {
     fn drop(&mut self) {
         if self.file.take().is_some() {
             // A failure is left to the next look for strays: the error to report is an earlier one.
+            // Held by `failure_before_the_rename_leaves_the_old_file_only`.
             let _ = self.store.disk.remove(&self.temporary);
         }
     }

@@ -117,6 +117,7 @@ impl StoreFile {
                 }
             };
             // Else its holder has removed it meanwhile.
+            // Held by `one_holds_the_lock_at_a_time`: `true`.
             if lock.is_at_its_path() {
                 let was_left_unfinished = has_started(&lock, &path)?;
                 return Ok(Ok(ClaimLock { lock: Some(lock), entry, was_left_unfinished }));
@@ -139,6 +140,7 @@ impl StoreFile {
     fn check_claims_directory(&self, directory: &Path) -> Result<bool> {
         match fs::symlink_metadata(directory) {
             Ok(metadata) if metadata.is_dir() => {
+                // Held by `anything_but_a_private_directory_is_refused`: `Ok::<_, Error>(true)`.
                 let checked = self.access.check_private_directory(directory, &metadata).map(|()| true);
                 // The directory of another user's store is that user's too. Then that is what is wrong.
                 checked.or_else(|error| self.check_writable().and(Err(error)))
@@ -206,6 +208,7 @@ impl TokenLock for ClaimLock {
         if has_started(lock, &self.entry.path)? {
             return Ok(());
         }
+        // Held by `next_holder_knows_of_an_unfinished_request`: `Ok(())`.
         (&lock.file).write_all(b"1").map_err(failed(FileOperation::Write, &self.entry.path))
     }
 

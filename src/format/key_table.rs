@@ -89,16 +89,20 @@ impl KeyTable {
         let (content, check) = bytes.split_last_chunk().ok_or(FileFlaw::DamagedHeader)?;
         check_digest(content, check)?;
         let fields = &mut Fields(content);
+        // Held by `magic_and_version_inside_of_a_file_are_checked`: `&& false`.
         if fields.array()? != MAGIC {
             return Err(FileFlaw::malformed("its key table does not start as one"));
         }
+        // Held by `magic_and_version_inside_of_a_file_are_checked`: `&& false`.
         if fields.u16()? != VERSION {
             return Err(FileFlaw::malformed("the version of its key table is unknown"));
         }
         let slot_count = usize::from(fields.u16()?);
+        // Held by `table_has_one_to_eight_slots`.
         if !(1..=MAX_SLOTS).contains(&slot_count) {
             return Err(FileFlaw::malformed("the number of its key slots is not 1 to 8"));
         }
+        // Held by `reserved_bytes_are_zero`: `&& false`.
         if fields.u32()? != 0 {
             return Err(RESERVED);
         }
@@ -106,6 +110,7 @@ impl KeyTable {
         let slots = (0..slot_count).map(|_| Slot::read(fields)).collect::<Result<_>>()?;
         let (notes_salt, sealed_notes) = (fields.array()?, fields.take(sealed_notes_len(slot_count))?.to_vec());
         let table = Self { store_id, key_id, revision, slots, notes_salt, sealed_notes, mac: fields.array()? };
+        // Held by `every_cut_of_a_table_is_noticed`.
         if !fields.0.is_empty() {
             return Err(WRONG_SHAPE);
         }
@@ -115,15 +120,18 @@ impl KeyTable {
 
     /// What the fields must be together.
     fn check_rules(&self) -> Result<()> {
+        // Held by `revision_is_not_zero`.
         if self.revision == 0 {
             return Err(FileFlaw::malformed("the revision of its key table is zero"));
         }
+        // Held by `four_slots_may_be_for_passphrases_and_no_more`.
         if self.passphrase_slots() > MAX_PASSPHRASE_SLOTS {
             return Err(FileFlaw::malformed("it has more than four passphrase slots"));
         }
         let mut ids: Vec<_> = self.slots.iter().map(|slot| slot.id).collect();
         ids.sort_unstable();
         ids.dedup();
+        // Held by `slot_ids_are_unique`.
         if ids.len() != self.slots.len() {
             return Err(FileFlaw::malformed("two of its key slots have one id"));
         }
@@ -132,9 +140,11 @@ impl KeyTable {
 
     /// Whether a slot of that kind may be added.
     pub(crate) fn check_room(&self, kind: SlotKind) -> crate::error::Result<()> {
+        // Held by `ninth_slot_and_fifth_passphrase_cost_no_derivation`.
         if self.slots.len() >= MAX_SLOTS {
             return Err(Error::TooManySlots { what: SlotLimit::KeySlots, limit: MAX_SLOTS });
         }
+        // Held by `ninth_slot_and_fifth_passphrase_cost_no_derivation`: `&& false`.
         if matches!(kind, SlotKind::Passphrase(_)) && self.passphrase_slots() >= MAX_PASSPHRASE_SLOTS {
             return Err(Error::TooManySlots { what: SlotLimit::Passphrases, limit: MAX_PASSPHRASE_SLOTS });
         }
@@ -217,6 +227,7 @@ impl Slot {
         let data_len = usize::from(fields.u16()?);
         let kind = slot_kind(kind, version, fields.u32()?, fields.u32()?, fields.u32()?)?;
         let lengths = if kind == SlotKind::External { ExternalData::LENGTHS } else { 0..=0 };
+        // Held by `only_an_external_slot_has_data`.
         if !lengths.contains(&data_len) {
             return Err(BAD_DATA);
         }
@@ -239,8 +250,12 @@ impl ExternalData {
     fn read(data: &[u8]) -> Option<Self> {
         let fields = &mut Fields(data);
         let (provider, public) = (fields.short_bytes().ok()?, fields.short_bytes().ok()?);
+        // Held by `data_of_an_external_slot_keeps_its_limits`: `true` instead of
+        // `(1..=Self::MAX_PROVIDER_LEN).contains(&provider.len())`.
         let is_within_limits = (1..=Self::MAX_PROVIDER_LEN).contains(&provider.len())
+            // Held by `data_of_an_external_slot_keeps_its_limits`.
             && public.len() <= Self::MAX_PUBLIC_LEN
+            // Held by `data_of_an_external_slot_keeps_its_limits`.
             && fields.0.is_empty();
         let provider = str::from_utf8(provider).ok().filter(|_| is_within_limits)?;
         Some(Self { provider: provider.into(), public: public.into() })
@@ -256,12 +271,16 @@ fn short_len(bytes: &[u8]) -> [u8; 2] {
 
 fn slot_kind(kind: u8, version: u8, m_kib: u32, t: u32, p: u32) -> Result<SlotKind> {
     match (kind, version, m_kib, t, p) {
+        // Held by `kinds_and_versions_of_slots_are_known`: without `ARGON2_VERSION,`.
         (1, ARGON2_VERSION, ..) => {
             KdfParams::within_limits(m_kib, t, p).map(SlotKind::Passphrase).map_err(FileFlaw::KdfLimit)
         }
         (1, ..) => Err(FileFlaw::malformed("a key slot has an unknown version of argon2")),
+        // Held by `reserved_bytes_are_zero`: `..` instead of `0, 0, 0, 0`.
         (2, 0, 0, 0, 0) => Ok(SlotKind::Keychain),
+        // Held by `reserved_bytes_are_zero`: `..` instead of `0, 0, 0, 0`.
         (3, 0, 0, 0, 0) => Ok(SlotKind::RecoveryKey),
+        // Held by `reserved_bytes_of_an_external_slot_are_zero`: `..` instead of `0, 0, 0, 0`.
         (4, 0, 0, 0, 0) => Ok(SlotKind::External),
         (2..=4, ..) => Err(RESERVED),
         _ => Err(FileFlaw::malformed("a key slot is of an unknown kind")),

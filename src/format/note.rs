@@ -37,7 +37,9 @@ fn decode_note(note: &[u8]) -> Result<SlotNote> {
     let malformed = FileFlaw::malformed;
     let fields = &mut Fields(note);
     let created_at = Millis::new(fields.u64()?).ok_or(malformed("a time is after the year 9999"))?;
+    // Held by `each_rule_of_notes_is_checked`: `fields.short_bytes().unwrap_or_default()`.
     let label = fields.short_bytes().map_err(|_| malformed("a slot's label is longer than 256 bytes"))?;
+    // Held by `each_rule_of_notes_is_checked`.
     if fields.0.iter().any(|byte| *byte != 0) {
         return Err(malformed("there are bytes after a slot's label"));
     }

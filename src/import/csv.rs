@@ -98,6 +98,7 @@ impl<'a> Records<'a> {
         }
         let (len, count) = self.read_record().ok_or((line, Lost::Fields))?;
         let raw = self.rest.get(..len).ok_or((line, Lost::Quotes))?;
+        // Held by `broken_quotes_are_refused_even_if_bad_rows_are_skipped`.
         if !has_whole_quotes(raw) {
             return Err((line, Lost::Quotes));
         }

@@ -18,6 +18,7 @@ impl Header {
             // The name itself is not shown: in a file without a header it is a user name or a token.
             let unknown = Refusal { column: None, why: ImportFlaw::UnknownColumn { number } };
             let column = column(name).ok_or(unknown)?;
+            // Held by `column_under_two_names_is_refused`.
             if columns.contains(&column) {
                 return Err(Refusal { column: Some(column), why: ImportFlaw::RepeatedColumn });
             }
@@ -50,6 +51,7 @@ fn column(name: &str) -> Option<ImportColumn> {
 /// The token of a row.
 pub(super) fn token(Header(columns): &Header, values: &[&str]) -> Result<Token, Refusal> {
     let (found, expected) = (values.len(), columns.len());
+    // Held by `short_row_is_refused`.
     if found < expected {
         return Err(Refusal { column: None, why: ImportFlaw::TooFewFields { found, expected } });
     }
@@ -88,6 +90,7 @@ pub(super) fn token(Header(columns): &Header, values: &[&str]) -> Result<Token, 
         };
     }
     // A comma in another column moves all fields after it: a token would come to stand in a field that is not secret.
+    // Held by `comma_in_another_column_is_refused`.
     if surplus > 0 && !has_url {
         return Err(Refusal { column: None, why: ImportFlaw::TooManyFields { found, expected } });
     }
@@ -116,6 +119,7 @@ fn parse_expiry(text: &str) -> Option<Option<SystemTime>> {
         return Some(None);
     }
     // What a float may be beyond a number, such as `inf`, starts with a letter or a sign.
+    // Held by `other_expiries_are_refused`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }

@@ -26,5 +26,6 @@ pub(super) fn back_off(asked: Option<Duration>, failures: u32) -> Duration {
 
 /// Until when the row is not refreshed. A time further away than the longest back-off is of a clock that was wrong.
 pub(super) fn backed_off_until(row: &Token, now: SystemTime) -> Option<SystemTime> {
+    // Held by `times_of_a_clock_that_was_wrong_are_ignored`: without `&& left <= LONGEST`.
     row.retry_at().filter(|until| until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= LONGEST))
 }

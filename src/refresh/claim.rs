@@ -125,6 +125,8 @@ impl Claim {
     fn is_trusted(&self) -> Result<bool> {
         let (instant, time) = self.since;
         let age = self.need.time().duration_since(time).unwrap_or_default().max(instant.elapsed());
+        // Held by `claim_is_trusted_for_a_while_only`: without `age < self.trusted_for() &&`. Held by
+        // `claim_without_its_lock_file_gives_no_token`: without `&& self.lock.get()?.is_held()`.
         Ok(self.lock.is_ours() && age < self.trusted_for() && self.lock.get()?.is_held())
     }
 
@@ -190,6 +192,7 @@ impl Claim {
     fn settled(&self, response: &Token) -> Token {
         let old = self.token.fields();
         let mut fields = response.fields().clone();
+        // Held by `response_keeps_what_it_leaves_out_but_not_the_expiry`: `fields.expires_at == Expiry::Unset`.
         if fields.expires_at == Expiry::Unset || fields.expires_at == old.expires_at {
             fields.expires_at = Expiry::Unknown;
         }
@@ -205,6 +208,7 @@ impl Claim {
         // After a save that could not be synced: it is made again.
         let is_response = row.access_token() == response.access_token()
             && response.refresh_token().is_none_or(|token| row.refresh_token() == Some(token));
+        // Held by `new_sign_in_during_a_refresh_stays`.
         if row.refresh_token() != self.token.refresh_token() && !is_response {
             return Ok(row);
         }

@@ -152,6 +152,7 @@ impl Need {
         if is_valid && self.is_met(row, first, now) {
             return Ok(Verdict::Settled(Refresh::Fresh(row.clone())));
         }
+        // Held by `clock_and_lifetime_cause_no_refresh_storm`.
         if row.access_token().is_some() && self.is_just_refreshed(row, now) {
             return Ok(Verdict::Settled(Refresh::Stale(row.clone(), StaleReason::JustRefreshed)));
         }
@@ -174,6 +175,7 @@ impl Need {
             What::Now => return row.access_token() != first.access_token(),
             What::OtherThan(_) => return true,
             What::Margin => less_jitter(lifetime(row).map_or(MARGIN, |lifetime| MARGIN.min(half(lifetime))), row),
+            // Held by `margin_is_at_most_half_the_lifetime`: without `.min`.
             What::Remaining(duration) => lifetime(row).map_or(duration, |lifetime| duration.min(half(lifetime))),
         };
         row.remaining(now).is_none_or(|left| left > margin)

@@ -50,6 +50,7 @@ fn delete_revoked(store: &dyn TokenStore, id: &TokenId, revoked: &Token) -> Resu
             Err(Error::Conflict { current }) => {
                 let Some(now) = store.find_token_by_id(id)? else { return Ok(true) };
                 // The user has signed in again, or the token was refreshed: that was not revoked.
+                // Held by `sign_out_waits_for_a_refresh_and_wins`.
                 if now.refresh_token() != revoked.refresh_token() || now.access_token() != revoked.access_token() {
                     return Err(Error::Conflict { current });
                 }

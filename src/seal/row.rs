@@ -62,6 +62,7 @@ pub(super) fn seal_row_with(
     random: &[u8; 32],
 ) -> Result<Vec<u8>> {
     let hash = leaving_no_trace(|| digest(&SHA256, &plaintext));
+    // Held by `repeating_generator_gives_other_rows_other_salts`: `&[]` instead of `hash.as_ref()`.
     let salt = hedged_salt(store_key, ROW_SALT, random, context.revision, hash.as_ref())?;
     let bound = context.bytes();
     let (key, commitment) = row_key(store_key, &salt, &bound)?;
@@ -72,6 +73,7 @@ pub(super) fn seal_row_with(
 /// The id of the store key that a row was sealed under; `None` if it is no row of a known version.
 pub(crate) fn row_key_id(row: &[u8]) -> Option<KeyId> {
     let (version, rest) = row.split_first_chunk()?;
+    // Held by `bytes_that_are_no_row_are_malformed`: `u16::from_le_bytes(*version) == VERSION`.
     let is_row = u16::from_le_bytes(*version) == VERSION && row.len() >= START_LEN.saturating_add(TAG_LEN);
     rest.first_chunk().filter(|_| is_row).copied()
 }
@@ -85,6 +87,7 @@ pub(crate) fn open_row(store_key: &Key, context: &RowContext<'_>, row: &[u8]) ->
     };
     let bound = context.bytes();
     let (key, expected) = row_key(store_key, salt, &bound)?;
+    // Held by `row_with_a_wrong_commitment_is_refused`.
     if !is_equal(&expected, commitment) {
         return Ok(None);
     }
@@ -97,6 +100,7 @@ pub(crate) fn open_row(store_key: &Key, context: &RowContext<'_>, row: &[u8]) ->
 }
 
 fn row_key(store_key: &Key, salt: &Salt, bound: &[u8]) -> Result<(Key, Commitment)> {
+    // Held by `rows_of_another_writer_open_or_are_refused_as_they_should`: `derive(salt, store_key, &[ROW])`.
     derive(salt, store_key, &[ROW, digest(&SHA256, bound).as_ref()])
 }
 
@@ -114,6 +118,7 @@ pub(crate) fn blind_index(
     // As long from the start as it gets, because reallocating would leave a secret behind.
     let texts = [namespace, value, client.flatten().unwrap_or_default()];
     let len = texts.iter().fold(FIXED_LEN, |len: usize, text| len.saturating_add(text.len()));
+    // Held by `a_vault_leaves_nothing`: `Box` instead of `SecretBytes`.
     let mut message = SecretBytes::new(Vec::with_capacity(len));
     message.push(kind);
     push_text(&mut message, namespace);

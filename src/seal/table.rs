@@ -25,6 +25,7 @@ pub(super) fn seal_table_with(
     random: &[u8; 32],
 ) -> Result<()> {
     let hash = leaving_no_trace(|| digest(&SHA256, &notes));
+    // Held by `repeating_generator_gives_other_notes_other_salts`: `&[]` instead of `hash.as_ref()`.
     table.notes_salt = hedged_salt(store_key, NOTES_SALT, random, table.revision, hash.as_ref())?;
     let key = notes_key(store_key, &table.notes_salt, &table.bytes_before_notes())?;
     let tag = aead_seal(key.bytes(), NONCE, &[], &mut notes)?;
@@ -35,9 +36,11 @@ pub(super) fn seal_table_with(
 
 /// The notes in a key table, once the table is seen to be authentic under that store key.
 pub(crate) fn open_table(store_key: &Key, table: &KeyTable) -> Result<Result<SecretBytes, FileFlaw>> {
+    // Held by `every_field_of_a_key_table_is_authenticated`, `key_table_opens_with_its_own_store_key_only`.
     if !is_equal(&mac(store_key, table)?, &table.mac) {
         return Ok(Err(FileFlaw::Tampered));
     }
+    // Held by `notes_that_do_not_open_and_a_wrong_key_id_are_malformed`.
     if table.key_id != key_id(store_key)? {
         return Ok(Err(FileFlaw::malformed("its key id does not match its key")));
     }
@@ -52,6 +55,8 @@ pub(crate) fn open_table(store_key: &Key, table: &KeyTable) -> Result<Result<Sec
 
 fn notes_key(store_key: &Key, salt: &Salt, bytes_before: &[u8]) -> Result<Key> {
     let mut key = Key::zeroed();
+    // Held by `notes_that_do_not_open_and_a_wrong_key_id_are_malformed`: without
+    // `, digest(&SHA256, bytes_before).as_ref()`.
     hkdf(salt, store_key.bytes(), &[NOTES, digest(&SHA256, bytes_before).as_ref()], key.bytes_mut())?;
     Ok(key)
 }

@@ -186,6 +186,7 @@ impl TokenBuilder {
     /// [`NoIdLeft`](crate::Unstorable::NoIdLeft) then.
     pub fn id(mut self, id: impl Into<TokenId>) -> Self {
         let id = Some(id.into()).filter(|id| !id.as_str().is_empty());
+        // Held by `revision_stays_with_a_copy_and_goes_with_another_id`.
         if self.0.id.is_some() && self.0.id != id {
             self.0.stored = None;
         }

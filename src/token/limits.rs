@@ -15,19 +15,23 @@ impl Token {
     pub(crate) fn check_storable(&self) -> Result<()> {
         let fields = self.fields();
         if fields.grant_token.is_none() && fields.refresh_token.is_none() && fields.access_token.is_none() {
+            // Held by `a_save_that_is_refused_asks_for_no_id`.
             return Err(Error::Unstorable { why: Unstorable::NothingToStore });
         }
         if fields.attributes.contains_key("") {
+            // Held by `unnamed_attribute_is_not_storable`.
             return Err(Error::Unstorable { why: Unstorable::UnnamedAttribute });
         }
         let mut total = 0_usize;
         for (part, size) in fields.sizes() {
             if size > Self::MAX_FIELD_LEN {
+                // Held by `largest_field_and_token_are_storable_and_larger_ones_are_not`.
                 return Err(too_large(part, size, Self::MAX_FIELD_LEN));
             }
             total = total.saturating_add(size);
         }
         if total > Self::MAX_LEN {
+            // Held by `largest_field_and_token_are_storable_and_larger_ones_are_not`.
             return Err(too_large(Part::Token, total, Self::MAX_LEN));
         }
         Ok(())

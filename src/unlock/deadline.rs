@@ -40,6 +40,7 @@ pub(super) fn answer_by<R: Send + 'static>(
     late: impl FnOnce(R) + Send + 'static,
 ) -> Result<R, NoAnswer> {
     // Without a buffer: an answer is either handed over, or known to be late.
+    // Held by `late_answer_is_cleaned_up`: `1` instead of `0`.
     let (sender, receiver) = mpsc::sync_channel(0);
     // A library that is called may leave something in its thread that takes long to end. So another thread waits for
     // the end, after which nothing is left behind, and this thread waits for that one until the deadline.
@@ -54,6 +55,8 @@ pub(super) fn answer_by<R: Send + 'static>(
         }
     };
     let waiting = spawn(waiting).map_err(|_| NoAnswer::NoThread)?;
+    // Held by `provider_that_answers_too_late_is_asked_to_forget`,
+    // `faults_of_a_secret_service_are_distinguished_in_time`: `Duration::from_secs(600)` instead of `deadline.left()`.
     match receiver.recv_timeout(deadline.left()) {
         Err(RecvTimeoutError::Timeout) => Err(NoAnswer::TimedOut),
         answer => {

@@ -169,6 +169,7 @@ impl External {
 
     /// Whether a slot with that data is for this provider.
     pub(super) fn is_for(&self, data: &ExternalData) -> bool {
+        // Held by `slot_of_another_provider_is_not_asked_for`: `true`.
         *data.provider == *self.name
     }
 
@@ -179,6 +180,7 @@ impl External {
 
     /// Makes a key for a new slot, and sees that the provider gives the same key again.
     pub(super) fn make_key(&self, store_id: &StoreId, slot_id: SlotId) -> Result<(ExternalData, Key)> {
+        // Held by `name_of_a_provider_keeps_its_limits`.
         if !(1..=ExternalData::MAX_PROVIDER_LEN).contains(&self.name.len()) {
             return Err(self.error(ExternalFailure::BadName { limit: ExternalData::MAX_PROVIDER_LEN }));
         }
@@ -188,20 +190,25 @@ impl External {
         let create = move || provider.create(&slot, key.bytes_mut()).map(|data| (data, key));
         let forget_late = move |made: Result<(Vec<u8>, Key), _>| {
             if let Ok((data, _)) = made {
+                // Held by `provider_that_answers_too_late_is_asked_to_forget`.
                 let _ = late.provider.forget(&ExternalSlot { deadline: late.start(), ..slot }, &data);
             }
         };
         let (public, key) = self.answer(slot.deadline, create, forget_late)?;
         let checked = match public.len() {
+            // Held by `failed_provider_leaves_no_key_behind`: `> usize::MAX - 1` instead of
+            // `> ExternalData::MAX_PUBLIC_LEN`.
             len if len > ExternalData::MAX_PUBLIC_LEN => {
                 Err(self.error(ExternalFailure::TooMuchData { len, limit: ExternalData::MAX_PUBLIC_LEN }))
             }
             _ => self
                 .ask(slot, &public)
+                // Held by `failed_provider_leaves_no_key_behind`: `true` instead of `again == key`.
                 .and_then(|again| if again == key { Ok(()) } else { Err(self.error(ExternalFailure::Forgetful)) }),
         };
         if let Err(error) = checked {
             // No slot will refer to it.
+            // Held by `failed_provider_leaves_no_key_behind`.
             let _ = self.forget_data(ExternalSlot { deadline: self.start(), ..slot }, public);
             return Err(error);
         }

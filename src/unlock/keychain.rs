@@ -128,6 +128,8 @@ impl Keychain {
         HEXLOWER.encode_mut(key.bytes(), &mut text);
         let deadline = self.start();
         self.system.write(&self.service, &user(store_id, slot), text, deadline)?;
+        // Held by `forgetful_keychain_is_noticed_before_a_file_needs_it`: `Some(drop(read))` instead of
+        // `(*read == key).then_some(())`.
         let is_kept = self.find_key(store_id, slot, deadline, |read| Ok((*read == key).then_some(())));
         let kept = match is_kept {
             Ok(Some(())) => return Ok(key),
@@ -165,6 +167,8 @@ impl Keychain {
             is_missing &= texts.is_empty();
             for text in texts {
                 let mut key = Key::zeroed();
+                // Held by `keychain_entry_with_a_wrong_key_is_not_replaced`: `!text.is_empty()` instead of
+                // `text.len() == TEXT_LEN`.
                 if text.len() == TEXT_LEN
                     && HEXLOWER.decode_mut(&text, key.bytes_mut()).is_ok()
                     && let Some(found) = open(&key)?

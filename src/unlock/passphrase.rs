@@ -61,6 +61,7 @@ impl Passphrase {
 
     /// The key that it gives for a slot of that cost and salt.
     pub(super) fn slot_key(&self, kdf: KdfParams, salt: &Salt) -> Result<Key> {
+        // Held by `an_empty_passphrase_is_refused_without_a_derivation`.
         if self.text.is_empty() {
             return Err(Error::EmptyPassphrase);
         }

@@ -90,10 +90,12 @@ impl RecoveryKey {
     }
 
     fn new(key: Key) -> Result<Self> {
+        // Held by `values_that_are_built_changed_and_compared_leave_nothing`: `Box` instead of `Zeroizing`.
         let mut bytes = Zeroizing::new([0; BYTES_LEN]);
         let (start, rest) = bytes.split_at_mut(Key::LEN);
         start.copy_from_slice(key.bytes());
         rest.copy_from_slice(&checksum(&key));
+        // Held by `values_that_are_built_changed_and_compared_leave_nothing`: `Box` instead of `Zeroizing`.
         let mut symbols = Zeroizing::new([0; SYMBOLS_LEN]);
         encoding()?.encode_mut(&*bytes, &mut *symbols);
 
@@ -126,11 +128,14 @@ impl FromStr for RecoveryKey {
     fn from_str(typed: &str) -> Result<Self> {
         let typed = || typed.chars().filter(|symbol| !is_separator(*symbol));
         let (found, expected) = (typed().count(), GROUP_LEN + SYMBOLS_LEN);
+        // Held by `wrong_secrets_leave_nothing`: `Box` instead of `Zeroizing`. What was typed is never moved as it
+        // grows. Held by `wrong_secrets_leave_nothing`: `Zeroizing::new(String::new())`.
         let mut symbols = Zeroizing::new(String::with_capacity(TYPED_LEN));
         symbols.extend(typed().take(expected));
         symbols.make_ascii_uppercase();
         let rest = symbols.strip_prefix(START).ok_or(mistyped(RecoveryKeyTypo::Start))?;
         let rest = rest.strip_prefix([VERSION, 'I', 'L']).ok_or(mistyped(RecoveryKeyTypo::Version))?;
+        // Held by `each_typing_error_is_reported`.
         if found != expected {
             return Err(mistyped(RecoveryKeyTypo::Length { found, expected }));
         }
@@ -139,11 +144,13 @@ impl FromStr for RecoveryKey {
             return Err(mistyped(RecoveryKeyTypo::Character { group: (place / GROUP_LEN).saturating_add(2) }));
         }
 
+        // Held by `values_that_are_built_changed_and_compared_leave_nothing`: `Box` instead of `Zeroizing`.
         let mut decoded = Zeroizing::new([0; BYTES_LEN]);
         encoding()?.decode_mut(rest.as_bytes(), &mut *decoded).map_err(|_| undecodable())?;
         let mut key = Key::zeroed();
         let (start, rest) = decoded.split_at(Key::LEN);
         key.bytes_mut().copy_from_slice(start);
+        // Held by `one_wrong_symbol_and_two_exchanged_are_noticed`.
         if checksum(&key) != rest {
             return Err(mistyped(RecoveryKeyTypo::Checksum));
         }
@@ -178,11 +185,13 @@ fn is_separator(symbol: char) -> bool {
 }
 
 fn checksum(key: &Key) -> [u8; CHECKSUM_LEN] {
+    // Held by `values_that_are_built_changed_and_compared_leave_nothing`: `Box` instead of `Zeroizing`.
     let mut labelled = Zeroizing::new([0; CHECKSUM.len() + Key::LEN]);
     let (label, rest) = labelled.split_at_mut(CHECKSUM.len());
     label.copy_from_slice(CHECKSUM);
     rest.copy_from_slice(key.bytes());
     let mut checksum = [0; CHECKSUM_LEN];
+    // Held by `core_file_of_a_closed_store_has_no_secrets`: `digest(&SHA256, &*labelled)`.
     let hash = leaving_no_trace(|| digest(&SHA256, &*labelled));
     for (byte, hashed) in checksum.iter_mut().zip(hash.as_ref()) {
         *byte = *hashed;

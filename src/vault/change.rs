@@ -147,6 +147,7 @@ impl VaultChange {
     /// To be called if the bytes were certainly not stored: the keychain and the providers forget the keys of new
     /// slots. Blocks while they are asked. If the bytes were stored all the same, the new slots open nothing any more.
     pub fn discard(self) {
+        // Held by `discarded_change_has_its_new_keys_forgotten`, `failed_change_of_slots_leaves_no_key`.
         forget_new(&self.vault.table.store_id, &self.new_keys);
     }
 }

@@ -146,6 +146,7 @@ impl Vault {
     /// The vault with a prepared change. Derives no key and asks nobody. The change is borrowed, so that it is dropped
     /// by the caller: dropping it may ask a keychain, which must not happen under a lock.
     pub(crate) fn apply(&self, prepared: &mut PreparedChange) -> Result<VaultChange> {
+        // Held by `change_that_was_prepared_for_another_store_key_is_refused`.
         if !prepared.is_for(self) {
             return Err(Error::Rekeyed { path: self.name.clone() });
         }
@@ -175,6 +176,7 @@ impl Vault {
 /// Whether a new slot may have the label.
 fn check_label(unlock: &Unlock) -> Result<()> {
     let (size, limit) = (length(unlock.slot_label().len()), length(MAX_LABEL_LEN));
+    // Held by `a_label_may_have_256_bytes`.
     if size > limit { Err(Error::TooLarge { part: Part::Label, size, limit }) } else { Ok(()) }
 }
 
@@ -201,6 +203,7 @@ impl NewKeys {
 
 impl Drop for NewKeys {
     fn drop(&mut self) {
+        // Held by `change_that_was_prepared_for_another_store_key_is_refused`.
         forget_new(&self.store_id, &self.made);
     }
 }
@@ -222,6 +225,7 @@ impl TableDraft {
 
     fn remove(&mut self, id: SlotId) -> Result<()> {
         let place = self.place(id).ok_or(Error::NoSuchSlot { id })?;
+        // Held by `a_way_that_was_removed_opens_nothing_and_the_last_one_stays`.
         if self.table.slots.len() == 1 {
             return Err(Error::LastSlot);
         }
@@ -245,6 +249,7 @@ impl TableDraft {
     /// Exchanges the store key. New slots take the places of those that they are given with; all others go.
     fn rekey(&mut self, store_key: Key, kept: Vec<(SlotId, Addition)>) -> Result<()> {
         self.table.key_id = seal::key_id(&store_key)?;
+        // Held by `after_a_rekeying_no_slot_of_an_older_copy_opens_the_file`.
         self.unlocked.store_key = store_key;
         let kept: Vec<_> = kept.into_iter().map(|(id, new)| self.replace(id, new)).collect::<Result<_>>()?;
         while let Some(place) = self.table.slots.iter().position(|slot| !kept.contains(&slot.id)) {
@@ -266,6 +271,7 @@ impl TableDraft {
     fn insert(&mut self, place: usize, new: Addition) -> Result<SlotId> {
         self.table.check_room(new.slot.kind())?;
         let id = new.slot.id();
+        // Held by `slot_id_that_repeats_is_refused`.
         if self.place(id).is_some() {
             return Err(Error::internal("a random id was used before"));
         }

@@ -138,6 +138,7 @@ impl Vault {
         let (Some(id), Some(revision @ 1..)) = (token.id(), token.revision()) else {
             return Err(Error::Unstorable { why: Unstorable::NeverStored });
         };
+        // Held by `only_stored_tokens_within_the_limits_are_sealed`.
         token.check_storable()?;
         let columns = self.blind_indexes(table.namespace, id, token)?;
         let plaintext = codec::encode_row(table.namespace, token)?;
@@ -160,6 +161,7 @@ impl Vault {
         };
         let key_id = seal::row_key_id(&row.bytes);
         let key_id = key_id.ok_or_else(|| malformed(FileFlaw::malformed("it is no row of a known version")))?;
+        // Held by `row_of_another_store_key_is_no_changed_row`.
         if key_id != self.table.key_id {
             return Err(bad(RowFlaw::OtherKey));
         }
@@ -168,9 +170,11 @@ impl Vault {
         let plaintext = plaintext.ok_or_else(|| bad(RowFlaw::Tampered))?;
         let token = codec::decode_row(&plaintext, table.namespace, self.row_origin(table)).map_err(malformed)?;
         let id = token.id().ok_or_else(|| Error::internal("a row without an id"))?;
+        // Held by `columns_that_are_not_those_of_the_token_are_malformed`.
         if token.revision() != Some(row.revision) {
             return Err(malformed(FileFlaw::malformed("its revision is not that of its token")));
         }
+        // Held by `columns_that_are_not_those_of_the_token_are_malformed`.
         if self.blind_indexes(table.namespace, id, &token)? != row.columns {
             return Err(malformed(FileFlaw::malformed("its columns are not those of its token")));
         }

@@ -30,6 +30,7 @@ const READ_OR_WRITE_BY_OTHERS: u32 = 0o066;
 const WRITE_BY_OTHERS: u32 = 0o022;
 const WRITE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+// Held by `what_is_made_is_for_its_owner_alone`: `0o644`.
 const PRIVATE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 const ROOT: u32 = 0;
@@ -39,6 +40,7 @@ impl Access {
     pub(crate) fn check_readable(self, path: &Path, file: &Metadata) -> Result<()> {
         let ours = file.uid() == rustix::process::geteuid().as_raw();
         let mode = file.mode() & 0o7777;
+        // Held by `a_file_that_others_may_read`: `&& false`.
         if self.is_checked() && ours && mode & READ_OR_WRITE_BY_OTHERS != 0 {
             return Err(refuse(path, UnsafePermissions::FileMode { mode }));
         }
@@ -47,9 +49,11 @@ impl Access {
 
     /// That replacing the file neither takes it from its owner nor parts it from its other names.
     pub(crate) fn check_writable(self, path: &Path, file: &Metadata) -> Result<()> {
+        // Held by `a_file_of_another_user_is_read_and_not_written`.
         if self.is_checked() && file.uid() != rustix::process::geteuid().as_raw() {
             return Err(refuse(path, UnsafePermissions::ForeignOwner { owner: file.uid() }));
         }
+        // Held by `a_file_with_two_names_is_read_and_not_written`.
         if file.nlink() > 1 {
             return Err(refuse(path, UnsafePermissions::HardLinked { links: file.nlink() }));
         }
@@ -60,6 +64,8 @@ impl Access {
     pub(crate) fn check_lock(self, path: &Path, file: &Metadata) -> Result<()> {
         self.check_owner_of_locks(path, file)?;
         let mode = file.mode() & 0o7777;
+        // Held by `lock_files_of_other_users_are_refused`, `a_lock_that_others_could_hold_for_ever_is_refused`:
+        // `&& false`.
         if self.is_checked() && mode & READ_OR_WRITE_BY_OTHERS != 0 {
             return Err(refuse(path, UnsafePermissions::FileMode { mode }));
         }
@@ -70,6 +76,7 @@ impl Access {
     /// `sudo`, locks that user out.
     pub(crate) fn check_may_create(self, path: &Path, directory: &Metadata) -> Result<()> {
         let owner = directory.uid();
+        // Held by `root_creates_no_store_in_a_directory_of_a_user_unasked`.
         if self == Self::Checked && owner != rustix::process::geteuid().as_raw() && owner != ROOT {
             return Err(refuse(path, UnsafePermissions::ForeignDirectory { owner }));
         }
@@ -88,6 +95,7 @@ impl Access {
 
     fn check_owner_of_locks(self, path: &Path, metadata: &Metadata) -> Result<()> {
         let owner = metadata.uid();
+        // Held by `lock_files_of_other_users_are_refused`.
         if self.is_checked() && owner != rustix::process::geteuid().as_raw() {
             return Err(refuse(path, UnsafePermissions::ForeignLock { owner }));
         }
@@ -97,6 +105,7 @@ impl Access {
     /// That not everybody can put another file in place of ours.
     pub(crate) fn check_directory(self, path: &Path, directory: &Metadata) -> Result<()> {
         let mode = directory.mode() & 0o7777;
+        // Held by `directory_that_everybody_may_write_to`: `&& false`.
         if self.is_checked() && mode & WRITE_BY_ALL != 0 && mode & STICKY == 0 {
             return Err(refuse(path, UnsafePermissions::DirectoryMode { mode }));
         }
@@ -109,6 +118,7 @@ pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
     let owner = std::fs::symlink_metadata(path).ok().map(|file| file.uid());
     let other = owner.filter(|owner| *owner != rustix::process::geteuid().as_raw());
     match (cause.kind(), other) {
+        // Held by `message_about_a_file_of_root_names_the_owner`.
         (io::ErrorKind::PermissionDenied, Some(owner)) => refuse(path, UnsafePermissions::NotOurs { owner }),
         _ => Error::Io { operation: FileOperation::Open, path: path.to_owned(), cause },
     }
@@ -126,6 +136,7 @@ pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
     let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
     // File systems without a limit on the number of files say that there are none.
     let has_file = disk.f_files == 0 || disk.f_ffree > 0;
+    // Held by `full_and_read_only_disks_lose_nothing`.
     if !has_file || blocks.saturating_mul(disk.f_frsize) < len {
         return Err(Errno::NOSPC.into());
     }
@@ -153,6 +164,7 @@ fn refuse(path: &Path, what: UnsafePermissions) -> Error {
 /// alone.
 pub(crate) fn open_options() -> OpenOptions {
     let mut options = OpenOptions::new();
+    // Held by `a_lock_file_that_is_a_link_or_a_pipe_is_refused`: `OFlags::NOCTTY`.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     options.mode(PRIVATE).custom_flags(flags.bits().cast_signed());
     options
@@ -178,6 +190,7 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
 /// Opens a directory to sync it. If something else has taken its place, such as a pipe, this neither waits for it
 /// nor opens it.
 pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    // Held by `directory_that_became_a_pipe_blocks_no_save`: `OFlags::NOCTTY`.
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
@@ -186,6 +199,8 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
 pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = |flags| rustix::fs::open(directory, flags, Mode::empty());
+    // Held by `write_leaves_the_access_time_of_the_directory`: `Dir::new(open(flags)?)?`. Held by
+    // `killed_writers_files_are_removed_in_other_users_directories`: without `.or_else`.
     let entries = Dir::new(open(flags | UNNOTED).or_else(|_| open(flags))?)?;
     Ok(entries.map_while(|entry| Some(OsString::from_vec(entry.ok()?.file_name().to_bytes().to_vec()))))
 }
@@ -247,8 +262,10 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         fs::{CWD, RenameFlags, renameat_with},
         io::Errno,
     };
+    // Held by `file_that_appears_during_a_create_is_not_overwritten`: `empty()` instead of `NOREPLACE`.
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // What file systems and kernels answer that have no such call, and what containers answer that forbid it.
+        // Held by `store_is_created_where_renameat2_is_refused`: without `| Errno::PERM`.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => std::fs::rename(from, to),
         renamed => Ok(renamed?),
     }

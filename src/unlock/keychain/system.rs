@@ -157,6 +157,7 @@ fn failure(error: KeyringError, after: Duration) -> Option<KeychainFailure> {
         KeyringError::NoStorageAccess(_) => KeychainFailure::Locked,
         KeyringError::NoEntry => KeychainFailure::Missing,
         KeyringError::BadEncoding(mut bytes) | KeyringError::BadDataFormat(mut bytes, _) => {
+            // Held by `a_keychain_that_fails_leaves_nothing`.
             bytes.zeroize();
             KeychainFailure::Broken
         }

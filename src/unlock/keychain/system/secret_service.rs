@@ -28,6 +28,7 @@ pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_co
     let bus = SecretService::connect(EncryptionType::Dh).map_err(platform)?;
     let found = bus.search_items(HashMap::from([("service", service), ("username", user)])).map_err(platform)?;
     let items = match entries {
+        // An item that needs no person is asked first. Held by `copies_of_an_entry_lock_nobody_out`: `Vec::new()`.
         Entries::Unlocked => found.unlocked,
         Entries::Locked(place) => found.locked.into_iter().skip(place).take(1).collect(),
     };
@@ -45,6 +46,7 @@ pub(super) fn failure(error: &PlatformError, after: Duration) -> Option<Keychain
         Some(ServiceError::Locked | ServiceError::Prompt) => KeychainFailure::Locked,
         Some(ServiceError::Dbus(error)) => match error.name() {
             // Sooner than the bus gives up waiting: the connection was refused or has dropped.
+            // Held by `secret_service_that_dies_or_refuses_is_unavailable`: without `if after >= NO_REPLY_AFTER`.
             Some("org.freedesktop.DBus.Error.NoReply") if after >= NO_REPLY_AFTER => return None,
             Some("org.freedesktop.Secret.Error.IsLocked") => KeychainFailure::Locked,
             _ => KeychainFailure::Unavailable,
