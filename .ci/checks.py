@@ -162,10 +162,9 @@ def target_of(test):
             parts = path.relative_to(COPY).parts
             if parts[0] == "src":
                 return ["--package", "tokenkeep", "--lib"]
-            target = parts[1].removesuffix(".rs")
-            is_own = (COPY / "tests" / target / "Cargo.toml").exists()
-            package = f"tokenkeep-{target}-tests" if is_own else "tokenkeep"
-            return ["--package", package, "--test", target]
+            if (COPY / "tests" / parts[1] / "Cargo.toml").exists():
+                return ["--package", f"tokenkeep-{parts[1]}-tests"]
+            return ["--package", "tokenkeep", "--test", parts[1].removesuffix(".rs")]
     raise SystemExit(f"no test is called {test}")
 
 

@@ -7,6 +7,10 @@ use std::{
     process::Command,
 };
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn files_below(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -32,7 +36,7 @@ fn has_test(code: &str, name: &str) -> bool {
 
 #[test]
 fn every_test_that_a_document_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = &root();
     let code = code(root);
     let mut count = 0;
     for document in ["SECURITY.md", "docs/durability.md", "docs/keychain.md"] {
@@ -54,7 +58,7 @@ fn every_test_that_a_document_names_exists() {
 /// The script fails for a comment that it does not understand, and for one that changes no single place.
 #[test]
 fn every_held_by_comment_names_tests_and_one_place() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = &root();
     let listed = match Command::new("python3").arg(root.join(".ci/checks.py")).arg("--list").output() {
         Ok(output) => output,
         Err(error) => {
@@ -79,7 +83,7 @@ fn every_held_by_comment_names_tests_and_one_place() {
 
 #[test]
 fn the_code_for_hosts_without_a_desktop_is_that_of_the_example() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = &root();
     let page = fs::read_to_string(root.join("docs/headless.md")).unwrap();
     let example = fs::read_to_string(root.join("examples/headless.rs")).unwrap();
     let blocks: Vec<_> = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

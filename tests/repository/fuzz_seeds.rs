@@ -8,7 +8,7 @@ use std::{
 use tokenkeep::fuzzing;
 
 fn seeds() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds")
 }
 
 #[track_caller]

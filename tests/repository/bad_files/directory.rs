@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn vectors() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors")
 }
 
 /// The bad files, the samples, what is beside them, and the values that no sample shows.

@@ -5,20 +5,20 @@
 //! in its environment the program writes the files instead, as the format has them now.
 
 mod catalogue;
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
 mod directory;
-#[path = "../common/external.rs"]
+#[path = "../../common/external.rs"]
 #[allow(unreachable_pub, reason = "what tests share")]
 mod external;
-#[path = "../reader/mod.rs"]
+#[path = "../../reader/mod.rs"]
 #[allow(unreachable_pub, reason = "a test's module, that uses a part of it")]
 mod reader;
 mod refusal;
 mod samples;
-#[path = "../common/trial.rs"]
+#[path = "../../common/trial.rs"]
 mod trial;
-#[path = "../writer/mod.rs"]
+#[path = "../../writer/mod.rs"]
 mod writer;
 
 use std::{
@@ -66,7 +66,6 @@ fn main() {
 struct Place {
     directory: TempDir,
     path: PathBuf,
-    #[cfg(feature = "keychain")]
     keychain: Arc<keyring_core::mock::Store>,
 }
 
@@ -78,13 +77,7 @@ impl Place {
     fn with(file: &[u8]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens.keep");
-        let place = Self {
-            directory,
-            path,
-            #[cfg(feature = "keychain")]
-            keychain: keyring_core::mock::Store::new().unwrap(),
-        };
-        #[cfg(feature = "keychain")]
+        let place = Self { directory, path, keychain: keyring_core::mock::Store::new().unwrap() };
         place.entry().set_secret(KEYCHAIN_KEY.as_bytes()).unwrap();
         place.put(file);
         place
@@ -98,7 +91,6 @@ impl Place {
         fs::rename(new, &self.path).unwrap();
     }
 
-    #[cfg(feature = "keychain")]
     fn entry(&self) -> keyring_core::Entry {
         use keyring_core::api::CredentialStoreApi;
         let hex = |id: [u8; 16]| id.map(|byte| format!("{byte:02x}")).concat();
@@ -110,7 +102,6 @@ impl Place {
     fn ways(&self) -> Vec<(usize, Unlock)> {
         vec![
             (0, Unlock::from(Passphrase::new(PASSPHRASE).kdf(KdfParams::MIN))),
-            #[cfg(feature = "keychain")]
             (1, Unlock::from(Keychain::new(SERVICE).credential_store(self.keychain.clone()))),
             (2, recovery_key()),
             (3, external::unlock_with_key(PROVIDER, key_from(0x60))),
@@ -123,7 +114,6 @@ impl Place {
         (files, self.keys())
     }
 
-    #[cfg(feature = "keychain")]
     fn keys(&self) -> Vec<(String, Vec<u8>)> {
         let entries = self.keychain.inner.lock().unwrap();
         let entries = entries.borrow();
@@ -133,14 +123,8 @@ impl Place {
         };
         entries.iter().filter_map(key).collect()
     }
-
-    #[cfg(not(feature = "keychain"))]
-    fn keys(&self) -> Vec<(String, Vec<u8>)> {
-        Vec::new()
-    }
 }
 
-#[cfg(feature = "keychain")]
 const SERVICE: &str = "com.example.tokenkeep-test";
 
 fn recovery_key() -> Unlock {
