@@ -104,6 +104,8 @@ class Mutation:
             self.range = whole
             new = "false" if CONDITION.match(code.bare, start) else ""
         self.new = new
+        if code.text[slice(*self.range)].strip() == new:
+            raise ValueError("nothing changes")
 
 
 def mutations(text):
