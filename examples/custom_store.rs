@@ -292,10 +292,12 @@ fn replace(path: &Path, contents: &Contents) -> Result<Result<()>> {
 fn write_json(contents: &Contents) -> Value {
     let index = |index: &BlindIndex| HEXLOWER.encode(index);
     let rows = contents.rows.values().map(|SealedRow { place, revision, columns, bytes }| {
-        let BlindIndexes { id, user_name, user_and_client, access_token, grant_token, refresh_token } = columns;
+        let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } =
+            columns;
         json!({
             "place": place,
             "revision": revision,
+            "namespace": index(namespace),
             "id": index(id),
             "user_name": user_name.as_ref().map(index),
             "user_and_client": user_and_client.as_ref().map(index),
@@ -334,6 +336,7 @@ fn read_json(path: &Path, value: &Value, unlock: &Unlock) -> Result<Contents> {
 fn row_of(value: &Value) -> Option<SealedRow> {
     let index = |name: &str| -> Option<BlindIndex> { bytes_of(&value[name])?.try_into().ok() };
     let columns = BlindIndexes {
+        namespace: index("namespace")?,
         id: index("id")?,
         user_name: index("user_name"),
         user_and_client: index("user_and_client"),

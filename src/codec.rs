@@ -138,16 +138,14 @@ pub(crate) fn encode_row(namespace: &str, token: &Token) -> crate::error::Result
     encoding::row(namespace, token)
 }
 
-/// The token of a row of that namespace, whose tag has been verified.
-pub(crate) fn decode_row(plaintext: &[u8], namespace: &str, rows: Origin) -> Result<Token> {
+/// The token of a row whose tag has been verified, and its namespace.
+pub(crate) fn decode_row(plaintext: &[u8], origin: impl FnOnce(&str) -> Origin) -> Result<(Box<str>, Token)> {
     let record = unpad(plaintext, padded_row_len)?;
     let record: Record<'_> = options(length(record.len()))
         .deserialize(record)
         .map_err(|_| malformed("its record is not what bincode writes"))?;
-    if record.namespace != namespace {
-        return Err(malformed("its record is of another namespace"));
-    }
-    token_of(record, rows)
+    let (namespace, rows) = (record.namespace.into(), origin(record.namespace));
+    Ok((namespace, token_of(record, rows)?))
 }
 
 /// The length of the plaintext of a row with a record of that length: Padmé, rounded up to a multiple of 256.

@@ -10,7 +10,7 @@ use super::{
     unlock,
 };
 use crate::{
-    Error, FileFlaw, Origin, Part, RowFlaw, Token, codec,
+    Error, FileFlaw, Part, RowFlaw, Token, codec,
     time::Millis,
     vault::{BlindIndex, BlindIndexes, RowTable, SealedRow, Vault},
 };
@@ -266,20 +266,22 @@ impl PartOfRow {
 }
 
 fn column(columns: &BlindIndexes, which: u8) -> Option<BlindIndex> {
-    let BlindIndexes { id, user_name, user_and_client, access_token, grant_token, refresh_token } = *columns;
-    [Some(id), user_name, user_and_client, access_token, grant_token, refresh_token][usize::from(which % 6)]
+    let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } = *columns;
+    let all = [Some(id), user_name, user_and_client, access_token, grant_token, refresh_token, Some(namespace)];
+    all[usize::from(which % 7)]
 }
 
-/// Sets a column. That of the id has to have a value.
+/// Sets a column. Those of the id and of the namespace have to have a value.
 fn set_column(columns: &mut BlindIndexes, which: u8, index: Option<BlindIndex>) {
-    let BlindIndexes { id, user_name, user_and_client, access_token, grant_token, refresh_token } = columns;
-    match which % 6 {
+    let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } = columns;
+    match which % 7 {
         0 => *id = index.unwrap_or_default(),
         1 => *user_name = index,
         2 => *user_and_client = index,
         3 => *access_token = index,
         4 => *grant_token = index,
-        _ => *refresh_token = index,
+        5 => *refresh_token = index,
+        _ => *namespace = index.unwrap_or_default(),
     }
 }
 
@@ -290,29 +292,24 @@ pub(super) fn check_record(bytes: &[u8]) {
 }
 
 fn assert_encodes_back(plaintext: &[u8]) {
-    // As the store of the row has it beside the row.
-    let namespace = plaintext.get(4..).and_then(first_text).unwrap_or_default();
-    let table = RowTable { id: [7; 16], namespace };
     let vault = &Original::First.sample().vault;
-    let token = match codec::decode_row(plaintext, namespace, vault.row_origin(table)) {
-        Ok(token) => token,
+    let origin = |namespace: &str| vault.row_origin(RowTable { id: [7; 16], namespace });
+    let (namespace, token) = match codec::decode_row(plaintext, origin) {
+        Ok(decoded) => decoded,
         Err(FileFlaw::Malformed(_)) => return,
         Err(other) => panic!("{other:?}"),
     };
-    assert_eq!(codec::encode_row(namespace, &token).expect("what was decoded can be encoded")[..], *plaintext);
-    let of_other = codec::decode_row(plaintext, "another namespace", Origin::of("fuzzing"));
-    assert_eq!(of_other.is_ok(), namespace == "another namespace");
+    assert_eq!(codec::encode_row(&namespace, &token).expect("what was decoded can be encoded")[..], *plaintext);
+    let table = RowTable { id: [7; 16], namespace: &namespace };
     match vault.seal_row(table, 7, &token) {
-        Ok(row) => assert_eq!(vault.open_row(table, &row).expect("the row that was sealed"), token),
+        Ok(row) => {
+            assert_eq!(vault.open_row(table, &row).expect("the row that was sealed"), token);
+            let of_any = vault.open_row_of_any_namespace(table.id, &row).expect("the row that was sealed");
+            assert_eq!(of_any, (namespace, token));
+        }
         Err(Error::TooLarge { part: Part::Namespace, .. }) => assert!(namespace.len() > 256),
         Err(other) => panic!("{other:?}"),
     }
-}
-
-fn first_text(record: &[u8]) -> Option<&str> {
-    let (len, rest) = record.split_first_chunk()?;
-    let text = rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
-    str::from_utf8(text).ok()
 }
 
 #[cfg(test)]

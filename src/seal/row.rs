@@ -28,7 +28,8 @@ pub(crate) struct RowContext<'a> {
     pub(crate) table_id: &'a [u8; 16],
     pub(crate) place: u64,
     pub(crate) revision: u64,
-    pub(crate) namespace: &'a str,
+    /// The blind index of the namespace, so that a row opens before its namespace is known.
+    pub(crate) namespace: BlindIndex,
     pub(crate) columns: [Option<BlindIndex>; 6],
 }
 
@@ -36,7 +37,7 @@ impl RowContext<'_> {
     fn bytes(&self) -> Vec<u8> {
         let Self { store_id, table_id, place, revision, namespace, columns } = self;
         let mut bytes = [&store_id[..], &table_id[..], &place.to_le_bytes(), &revision.to_le_bytes()].concat();
-        push_text(&mut bytes, namespace);
+        bytes.extend(namespace);
         for column in columns {
             bytes.push(column.is_some().into());
             bytes.extend(column.iter().flatten());

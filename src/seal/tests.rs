@@ -397,7 +397,7 @@ const COLUMNS: [Option<[u8; 32]>; 6] = [Some([1; 32]), None, Some([2; 32]), None
 
 fn context() -> RowContext<'static> {
     let (store_id, table_id) = (&[3; 16], &[4; 16]);
-    RowContext { store_id, table_id, place: 1, revision: 2, namespace: "n", columns: COLUMNS }
+    RowContext { store_id, table_id, place: 1, revision: 2, namespace: [5; 32], columns: COLUMNS }
 }
 
 fn sealed_row() -> Vec<u8> {
@@ -419,7 +419,7 @@ fn row_opens_with_its_own_key_and_context_only() {
         RowContext { table_id: &[0; 16], ..context() },
         RowContext { place: 2, ..context() },
         RowContext { revision: 1, ..context() },
-        RowContext { namespace: "", ..context() },
+        RowContext { namespace: [0; 32], ..context() },
         RowContext { columns, ..context() },
     ];
     for (number, other) in others.into_iter().enumerate() {

@@ -43,6 +43,8 @@ pub type BlindIndex = [u8; 32];
 /// The blind indexes of a token. Those of values that the token lacks are `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlindIndexes {
+    /// The namespace: every row of a namespace has the same.
+    pub namespace: BlindIndex,
     /// The id.
     pub id: BlindIndex,
     /// The user name. Several tokens may have it.
@@ -61,6 +63,8 @@ pub struct BlindIndexes {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum IndexedValue<'a> {
+    /// The namespace itself.
+    Namespace,
     /// An id.
     Id(&'a TokenId),
     /// A user name.
@@ -101,8 +105,9 @@ impl BlindIndexes {
         }
     }
 
-    fn in_order(self) -> [Option<BlindIndex>; 6] {
-        let Self { id, user_name, user_and_client, access_token, grant_token, refresh_token } = self;
+    /// Those of the token, in the order of their kinds.
+    fn of_token(self) -> [Option<BlindIndex>; 6] {
+        let Self { namespace: _, id, user_name, user_and_client, access_token, grant_token, refresh_token } = self;
         [Some(id), user_name, user_and_client, access_token, grant_token, refresh_token]
     }
 }
@@ -142,7 +147,7 @@ impl Vault {
         token.check_storable()?;
         let columns = self.blind_indexes(table.namespace, id, token)?;
         let plaintext = codec::encode_row(table.namespace, token)?;
-        let context = self.context(&table, place, revision, columns);
+        let context = self.context(&table.id, place, revision, columns);
         Ok(SealedRow { place, revision, columns, bytes: seal::seal_row(self.store_key(), &context, plaintext)? })
     }
 
@@ -154,6 +159,21 @@ impl Vault {
     /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
     pub fn open_row(&self, table: RowTable<'_>, row: &SealedRow) -> Result<Token> {
         check_name(table.namespace)?;
+        let (namespace, token) = self.open_row_of_any_namespace(table.id, row)?;
+        // Held by `row_opens_without_its_namespace_and_names_it`.
+        if *namespace != *table.namespace {
+            return Err(Error::BadRow { name: self.name.clone(), place: row.place, flaw: RowFlaw::Tampered });
+        }
+        Ok(token)
+    }
+
+    /// The token of a row and its namespace, for a caller that reads the rows of all namespaces: to seal them again
+    /// after a [`rekey`](Self::rekey), or to list the namespaces.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRow`](Error::BadRow), as for [`open_row`](Self::open_row).
+    pub fn open_row_of_any_namespace(&self, table_id: [u8; 16], row: &SealedRow) -> Result<(Box<str>, Token)> {
         let bad = |flaw| Error::BadRow { name: self.name.clone(), place: row.place, flaw };
         let malformed = |flaw| match flaw {
             FileFlaw::Malformed(rule) => bad(RowFlaw::Malformed(rule)),
@@ -165,20 +185,21 @@ impl Vault {
         if key_id != self.table.key_id {
             return Err(bad(RowFlaw::OtherKey));
         }
-        let context = self.context(&table, row.place, row.revision, row.columns);
+        let context = self.context(&table_id, row.place, row.revision, row.columns);
         let plaintext = seal::open_row(self.store_key(), &context, &row.bytes)?;
         let plaintext = plaintext.ok_or_else(|| bad(RowFlaw::Tampered))?;
-        let token = codec::decode_row(&plaintext, table.namespace, self.row_origin(table)).map_err(malformed)?;
+        let origin = |namespace: &str| self.row_origin(RowTable { id: table_id, namespace });
+        let (namespace, token) = codec::decode_row(&plaintext, origin).map_err(malformed)?;
         let id = token.id().ok_or_else(|| Error::internal("a row without an id"))?;
         // Held by `columns_that_are_not_those_of_the_token_are_malformed`.
         if token.revision() != Some(row.revision) {
             return Err(malformed(FileFlaw::malformed("its revision is not that of its token")));
         }
         // Held by `columns_that_are_not_those_of_the_token_are_malformed`.
-        if self.blind_indexes(table.namespace, id, &token)? != row.columns {
+        if self.blind_indexes(&namespace, id, &token)? != row.columns {
             return Err(malformed(FileFlaw::malformed("its columns are not those of its token")));
         }
-        Ok(token)
+        Ok((namespace, token))
     }
 
     /// The blind index of a value in a namespace. After a rekeying by another process it finds nothing, and reports no
@@ -196,6 +217,7 @@ impl Vault {
             IndexedValue::AccessToken(token) => (4, token.expose_secret(), None),
             IndexedValue::GrantToken(token) => (5, token.expose_secret(), None),
             IndexedValue::RefreshToken(token) => (6, token.expose_secret(), None),
+            IndexedValue::Namespace => (7, "", None),
         };
         seal::blind_index(self.store_key(), kind, namespace, text, client)
     }
@@ -210,6 +232,7 @@ impl Vault {
         let index = |value: Option<IndexedValue<'_>>| value.map(|value| self.blind_index(namespace, value)).transpose();
         let user_name = token.user_name();
         Ok(BlindIndexes {
+            namespace: self.blind_index(namespace, IndexedValue::Namespace)?,
             id: self.blind_index(namespace, IndexedValue::Id(id))?,
             user_name: index(user_name.map(IndexedValue::UserName))?,
             user_and_client: index(user_name.map(|name| IndexedValue::UserAndClient(name, token.client_id())))?,
@@ -221,13 +244,13 @@ impl Vault {
 
     fn context<'c>(
         &'c self,
-        table: &'c RowTable<'_>,
+        table_id: &'c [u8; 16],
         place: u64,
         revision: u64,
         columns: BlindIndexes,
     ) -> RowContext<'c> {
-        let (store_id, RowTable { id: table_id, namespace }) = (&self.table.store_id, table);
-        RowContext { store_id, table_id, place, revision, namespace, columns: columns.in_order() }
+        let (store_id, namespace, columns) = (&self.table.store_id, columns.namespace, columns.of_token());
+        RowContext { store_id, table_id, place, revision, namespace, columns }
     }
 }
 

@@ -465,7 +465,7 @@ pub fn open_row(store_key: &[u8], context: &RowContext<'_>, row: &[u8]) -> Resul
     ensure(hkdf(b"", store_key, b"tokenkeep v1 key id\0", 8) == row[2..10], "another store key")?;
     let mut bytes = [context.store_id, context.table_id].concat();
     bytes.extend([context.place, context.revision].map(u64::to_le_bytes).concat());
-    bytes.extend(text(context.namespace));
+    bytes.extend(blind_index(store_key, 7, context.namespace, "", None));
     for column in context.columns {
         bytes.extend(column.as_ref().map_or(vec![0], |index| [&[1], &index[..]].concat()));
     }

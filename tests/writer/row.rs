@@ -56,7 +56,7 @@ impl RowDraft {
         let mut context = [self.store_id, self.table_id].concat();
         context.extend(self.place.to_le_bytes());
         context.extend(self.revision.to_le_bytes());
-        context.extend(text(&self.namespace));
+        context.extend(blind_index(&self.store_key, 7, &self.namespace, "", None));
         for column in &self.columns {
             context.push(column.is_some().into());
             context.extend(column.iter().flatten());

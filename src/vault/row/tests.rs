@@ -107,7 +107,7 @@ fn columns_that_are_not_those_of_the_token_are_malformed() {
     let vault = vault();
     let sealed = |revision: u64, columns: BlindIndexes| {
         let plaintext = codec::encode_row(TABLE.namespace, &token(&vault, "1")).unwrap();
-        let context = vault.context(&TABLE, 5, revision, columns);
+        let context = vault.context(&TABLE.id, 5, revision, columns);
         let bytes = seal::seal_row(vault.store_key(), &context, plaintext).unwrap();
         vault.open_row(TABLE, &SealedRow { place: 5, revision, columns, bytes })
     };
@@ -142,6 +142,22 @@ fn only_stored_tokens_within_the_limits_are_sealed() {
     let row = vault.seal_row(TABLE, 5, &token(&vault, "1")).unwrap();
     assert!(matches!(vault.open_row(table, &row), Err(Error::TooLarge { part: Part::Namespace, .. })));
     assert!(vault.seal_row(RowTable { namespace: &namespace[1..], ..TABLE }, 5, &token(&vault, "1")).is_ok());
+}
+
+#[test]
+fn row_opens_without_its_namespace_and_names_it() {
+    let vault = vault();
+    let (token, other) = (token(&vault, "1"), RowTable { namespace: "other", ..TABLE });
+    let row = vault.seal_row(TABLE, 5, &token).unwrap();
+    let (namespace, opened) = vault.open_row_of_any_namespace(TABLE.id, &row).unwrap();
+    assert_eq!((&*namespace, &opened), ("n", &token));
+    assert_eq!(row.columns.namespace, vault.blind_index("n", IndexedValue::Namespace).unwrap());
+    assert_flaw(vault.open_row(other, &row), RowFlaw::Tampered);
+    let of_other = vault.blind_index("other", IndexedValue::Namespace).unwrap();
+    let moved = SealedRow { columns: BlindIndexes { namespace: of_other, ..row.columns }, ..row };
+    for table in [TABLE, other] {
+        assert_flaw(vault.open_row(table, &moved), RowFlaw::Tampered);
+    }
 }
 
 #[test]
@@ -199,7 +215,9 @@ fn rows_of_another_writer_open_or_are_refused_as_they_should() {
             assert_eq!(known["refused"], "tampered", "row {number}");
             continue;
         };
+        let namespace = known["namespace"].as_str().unwrap();
         let columns = BlindIndexes {
+            namespace: vault.blind_index(namespace, IndexedValue::Namespace).unwrap(),
             id,
             user_name: column(1),
             user_and_client: column(2),
@@ -207,7 +225,7 @@ fn rows_of_another_writer_open_or_are_refused_as_they_should() {
             grant_token: column(4),
             refresh_token: column(5),
         };
-        let table = RowTable { id: bytes(&known["table_id"]), namespace: known["namespace"].as_str().unwrap() };
+        let table = RowTable { id: bytes(&known["table_id"]), namespace };
         let row = SealedRow {
             place: known["place"].as_u64().unwrap(),
             revision: known["revision"].as_u64().unwrap(),
@@ -252,7 +270,8 @@ fn blind_indexes_are_those_of_another_writer() {
             3 => IndexedValue::UserAndClient(value, known["client_id"].as_str()),
             4 => IndexedValue::AccessToken(&secret),
             5 => IndexedValue::GrantToken(&secret),
-            _ => IndexedValue::RefreshToken(&secret),
+            6 => IndexedValue::RefreshToken(&secret),
+            _ => IndexedValue::Namespace,
         };
         let index = vault.blind_index(known["namespace"].as_str().unwrap(), value).unwrap();
         assert_eq!(index, bytes(&known["index"]), "{known}");

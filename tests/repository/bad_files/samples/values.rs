@@ -77,6 +77,9 @@ fn blind_indexes() -> Vec<Value> {
         }
         all.push(known);
     };
+    for namespace in ["", "n", "1"] {
+        add(7, namespace, "", None);
+    }
     for kind in 1..=6 {
         add(kind, "", "ada", None);
         add(kind, "google", "ada", None);
