@@ -478,6 +478,16 @@ pub enum Error {
     /// A bug in this crate. Please report it.
     #[error("a bug in tokenkeep, please report it: {0}")]
     Internal(Detail),
+    /// An error of an application's own [`TokenStore`](crate::TokenStore) that says its [kind](Error::kind); made with
+    /// [`Error::of_store`].
+    #[error("{cause}")]
+    #[non_exhaustive]
+    Store {
+        /// What a caller does next about it.
+        kind: ErrorKind,
+        /// The store's own error.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An error of an application's own [`TokenStore`](crate::TokenStore); made with [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),

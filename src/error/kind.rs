@@ -21,7 +21,7 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 /// - `NoKeySlot`: use another unlock method. Variants: `NoSlotFor`, `NoneOpened`.
 /// - `Permission`: change the permissions. Variants: `UnsafePermissions`, `Io` (permission denied, read-only file
 ///   system).
-/// - `Busy`: try again. Variants: `Busy`, `ChangedMeanwhile`, `Refreshing`, `BackedOff`.
+/// - `Busy`: try again. Variants: `Busy`, `ChangedMeanwhile`, `Refreshing`, `BackedOff`, `Store` (of this kind).
 /// - `Conflict`: read the token again, then decide. Variants: `Conflict`, `ClaimEnded`.
 /// - `Reopen`: open the keystore again. Variants: `Replaced`, `PathChanged`, `Rekeyed`, `RolledBack`, `Diverged`,
 ///   `Forked`, `BadRow` (another store key).
@@ -37,6 +37,8 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 ///
 /// `NoneOpened` has the kind of one of its failures: `WrongSecret` if any of them has that kind, because asking again
 /// may help; else that of the first failure with another kind than `NoKeySlot`; else `NoKeySlot`.
+///
+/// `Store` is an error of an application's own store, and has the kind that the store gives it: any of these.
 ///
 /// ```
 /// use tokenkeep::{ErrorKind, MemoryStore, Token, TokenStore};
@@ -157,6 +159,7 @@ impl Error {
             },
             Self::KdfMemory { .. } | Self::Random => ErrorKind::System,
             Self::Internal(_) => ErrorKind::Internal,
+            Self::Store { kind, .. } => *kind,
             Self::Other(_) => ErrorKind::Other,
         }
     }
@@ -173,6 +176,7 @@ impl Error {
             | Self::BackedOff { .. }
             | Self::KdfMemory { .. }
             | Self::Random => true,
+            Self::Store { kind, .. } => *kind == ErrorKind::Busy,
             Self::Keychain { why } => matches!(why, KeychainFailure::TimedOut { .. }),
             Self::External { why, .. } => {
                 matches!(why, ExternalFailure::TimedOut { .. } | ExternalFailure::NoThread)

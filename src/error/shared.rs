@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Detail, Error};
+use super::{Detail, Error, ErrorKind};
 
 impl Error {
     /// Wraps an error of an application's own [`TokenStore`](crate::TokenStore). The caller makes sure that it holds no
@@ -14,6 +14,21 @@ impl Error {
     /// ```
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(error.into())
+    }
+
+    /// Wraps an error of an application's own [`TokenStore`](crate::TokenStore) and says its [kind](Self::kind). One of
+    /// the kind [`Busy`](ErrorKind::Busy) is [retryable](Self::is_retryable). The caller makes sure that it holds no
+    /// secret.
+    ///
+    /// ```
+    /// use tokenkeep::{Error, ErrorKind};
+    ///
+    /// let error = Error::of_store(ErrorKind::Busy, "the database was locked for 10 s: try again");
+    /// assert_eq!(error.kind(), ErrorKind::Busy);
+    /// assert!(error.is_retryable());
+    /// ```
+    pub fn of_store(kind: ErrorKind, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Store { kind, cause: cause.into() }
     }
 
     pub(crate) fn internal(detail: &'static str) -> Self {

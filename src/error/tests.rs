@@ -386,6 +386,7 @@ errors! {
     NoGenerationLeft => vec![Error::NoGenerationLeft { path: path() }],
     InTransaction => vec![Error::InTransaction],
     Internal => vec![Error::internal("a change was never made")],
+    Store => vec![Error::of_store(ErrorKind::Busy, "the database was locked for 10 s: try again")],
     Other => vec![Error::other("the cloud vault did not answer")],
 }
 
@@ -451,7 +452,7 @@ fn only_what_may_pass_by_itself_is_retryable() {
         .collect();
     assert_eq!(
         retryable,
-        ["KdfMemory", "Keychain", "External", "Busy", "Refreshing", "BackedOff", "ChangedMeanwhile", "Random"]
+        ["KdfMemory", "Keychain", "External", "Busy", "Refreshing", "BackedOff", "ChangedMeanwhile", "Random", "Store"]
     );
     let refused = Error::Io {
         operation: FileOperation::Write,
