@@ -142,7 +142,7 @@ impl Batch {
     fn refuse(&self, row: &Row, refusal: Refusal) -> Result<Refusal> {
         match self.bad_rows {
             BadRows::Skip => Ok(refusal),
-            BadRows::Refuse => Err(refusal.error(&self.path, row.line)),
+            BadRows::Refuse => Err(refusal.error(&self.path, Some(row.line))),
         }
     }
 }
@@ -150,8 +150,8 @@ impl Batch {
 impl Refusal {
     pub(crate) const ID_TAKEN: Self = Self { column: Some(ImportColumn::Id), why: ImportFlaw::IdTaken };
 
-    pub(crate) fn error(self, path: &Path, line: u64) -> Error {
-        Error::Import { path: path.to_owned(), line: Some(line), column: self.column, why: self.why }
+    pub(crate) fn error(self, path: &Path, line: Option<u64>) -> Error {
+        Error::Import { path: path.to_owned(), line, column: self.column, why: self.why }
     }
 
     /// The refusal that an error of a store means, if it is about the one row and not about the store.

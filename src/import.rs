@@ -1,8 +1,8 @@
-//! Moving in from the plain-text token files of the Zoho CRM SDKs (feature `import`).
+//! Moving in from the plain-text token files and tables of the Zoho CRM SDKs (feature `import`).
 //!
 //! The SDKs' file stores keep tokens in a CSV file, unencrypted. [`import_zoho_csv`] reads such a file and saves its
 //! tokens into a [`TokenStore`]. Stop the application that writes the file first: the SDKs truncate it in place, so a
-//! file that is read during a save may have lost its last rows.
+//! file that is read during a save may have lost its last rows. [`ZohoTable`] takes the rows of a table in a database.
 //!
 //! ```
 //! use tokenkeep::{MemoryStore, TokenStore, import::{ImportOptions, import_zoho_csv}};
@@ -77,8 +77,11 @@
 mod csv;
 mod fields;
 mod one_by_one;
+mod table;
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+
+pub use table::ZohoTable;
 
 pub use crate::batch::{BadRows, StoredTokens};
 use crate::{
@@ -237,13 +240,24 @@ pub fn import_zoho_csv(
     options: &ImportOptions,
 ) -> Result<ImportReport> {
     let path = path.as_ref();
-    let ImportOptions { bad_rows, stored_tokens, max_file_len } = *options;
-    let (rows, mut skipped) = {
-        let bytes = read(path, max_file_len)?;
-        distinct(csv::rows(&bytes, path)?)
+    let rows = {
+        let bytes = read(path, options.max_file_len)?;
+        csv::rows(&bytes, path)?
     };
+    save_rows(store, path, rows, options)
+}
+
+/// Saves rows, each with the line that it starts in.
+fn save_rows(
+    store: &dyn TokenStore,
+    path: &Path,
+    rows: Vec<(u64, Result<Token, Refusal>)>,
+    options: &ImportOptions,
+) -> Result<ImportReport> {
+    let ImportOptions { bad_rows, stored_tokens, max_file_len: _ } = *options;
+    let (rows, mut skipped) = distinct(rows);
     if let (BadRows::Refuse, Some(SkippedRow { line, column, why })) = (bad_rows, skipped.first().copied()) {
-        return Err(Refusal { column, why }.error(path, line));
+        return Err(Refusal { column, why }.error(path, Some(line)));
     }
     let batch = Batch { path: Arc::from(path), rows: rows.into(), bad_rows, stored_tokens };
     let saved = store.save_batch(&batch).unwrap_or_else(|| one_by_one::save(store, &batch))?;
