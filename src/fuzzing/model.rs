@@ -8,11 +8,10 @@ mod stores;
 use std::{collections::BTreeMap, fmt, time::SystemTime};
 
 pub use row::{Expiry, Row};
-pub use stores::Store;
+pub use stores::{MakeChanges, OpenTransaction, Store};
 
-use crate::{Error, Origin, Result, Token, TokenId, TokenStore, Transaction, Unstorable};
+use crate::{Error, Origin, Result, Token, TokenId, TokenStore, Unstorable};
 use rules::{Refusal, Rows};
-use stores::InTransaction;
 
 /// The namespaces that operations are made in. The first is the default one.
 pub const NAMESPACES: [&str; 3] = ["", "a", "b"];
@@ -114,16 +113,14 @@ impl Model {
     fn check_operations(
         &mut self,
         operations: &[(&'static str, Operation)],
-        transaction: &mut Transaction<'_, '_>,
+        transaction: &mut dyn OpenTransaction,
     ) -> Result<()> {
         for (namespace, operation) in operations {
-            self.check_operation(namespace, operation, &InTransaction::new(transaction.namespace(namespace)?))?;
-            // Which namespace is asked for another makes no difference.
-            let mut transaction = transaction.namespace(namespace)?;
+            transaction.within(namespace, &mut |store| self.check_operation(namespace, operation, store))?;
             for other in NAMESPACES {
-                self.assert_rows_are_in(other, &InTransaction::new(transaction.namespace(other)?))?;
+                transaction.within(other, &mut |store| self.assert_rows_are_in(other, store))?;
             }
-            assert_eq!(transaction.namespaces(), self.listed());
+            assert_eq!(transaction.namespaces()?, self.listed());
         }
         Ok(())
     }

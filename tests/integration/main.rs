@@ -8,6 +8,12 @@ mod external;
 #[path = "../reader/mod.rs"]
 #[allow(unreachable_pub, reason = "other programs use it too")]
 mod reader;
+#[path = "../common/traces.rs"]
+#[allow(unreachable_pub, reason = "other programs use it too")]
+mod recorded;
+#[path = "../common/steps.rs"]
+#[allow(unreachable_pub, reason = "other programs use it too")]
+mod steps;
 
 mod care;
 mod conformance;

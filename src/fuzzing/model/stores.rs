@@ -9,7 +9,29 @@ pub trait Store {
     /// The tokens of a namespace. Those of the default one are asked of the store itself.
     fn tokens(&self, namespace: &str) -> Result<Box<dyn TokenStore>>;
     fn namespaces(&self) -> Result<Vec<String>>;
-    fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()>;
+    fn transaction(&self, make: MakeChanges<'_>) -> Result<()>;
+}
+
+/// The operations of a transaction.
+pub type MakeChanges<'m> = &'m mut dyn FnMut(&mut dyn OpenTransaction) -> Result<()>;
+
+/// A transaction that is not committed yet.
+pub trait OpenTransaction {
+    fn namespaces(&mut self) -> Result<Vec<String>>;
+    /// Makes operations in one of its namespaces.
+    fn within(&mut self, namespace: &str, make: &mut dyn FnMut(&dyn TokenStore) -> Result<()>) -> Result<()>;
+}
+
+impl OpenTransaction for Transaction<'_, '_> {
+    fn namespaces(&mut self) -> Result<Vec<String>> {
+        Ok(Transaction::namespaces(self))
+    }
+
+    fn within(&mut self, namespace: &str, make: &mut dyn FnMut(&dyn TokenStore) -> Result<()>) -> Result<()> {
+        // Which namespace is asked for another makes no difference.
+        let mut transaction = self.namespace("another")?;
+        make(&InTransaction(Mutex::new(transaction.namespace(namespace)?)))
+    }
 }
 
 /// Both stores have the same operations, and no trait of the library has these.
@@ -24,8 +46,8 @@ macro_rules! impl_store {
                 self.namespaces()
             }
 
-            fn transaction(&self, make: &mut dyn FnMut(&mut Transaction<'_, '_>) -> Result<()>) -> Result<()> {
-                self.transaction(make)
+            fn transaction(&self, make: MakeChanges<'_>) -> Result<()> {
+                self.transaction(|transaction| make(transaction))
             }
         })+
     };
@@ -33,13 +55,9 @@ macro_rules! impl_store {
 impl_store! { MemoryStore Keystore }
 
 /// A transaction in one of its namespaces, with the operations of a store.
-pub(super) struct InTransaction<'t, 's>(Mutex<Transaction<'t, 's>>);
+struct InTransaction<'t, 's>(Mutex<Transaction<'t, 's>>);
 
 impl<'t, 's> InTransaction<'t, 's> {
-    pub(super) fn new(transaction: Transaction<'t, 's>) -> Self {
-        Self(Mutex::new(transaction))
-    }
-
     fn get(&self) -> MutexGuard<'_, Transaction<'t, 's>> {
         self.0.lock().expect("no operation has panicked")
     }
