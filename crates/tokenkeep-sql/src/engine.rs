@@ -1,0 +1,110 @@
+//! What the rules need of a database, and nothing else: statements with parameters, transactions that write, and what an
+//! error means. Each database has one file that implements it.
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+
+use std::{ops::ControlFlow, time::Duration};
+
+use crate::tables::Tables;
+
+/// A database that connections can be opened to.
+pub(crate) trait Engine: Send + Sync {
+    /// Opens a connection. Waits for a locked database at most for the timeout.
+    fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure>;
+    /// Opens a connection that cannot write.
+    fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure>;
+    /// Makes the database itself, if it does not exist and this engine can make it.
+    fn create_database(&self) -> Result<(), Failure>;
+    fn dialect(&self) -> &'static Dialect;
+}
+
+/// A connection, used by one thread at a time.
+pub(crate) trait Connection: Send {
+    /// Executes a statement, and returns how many rows it has changed.
+    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure>;
+    /// Executes a query, and hands over each row until the function breaks.
+    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure>;
+    /// Begins a transaction that writes. Waits for other writers at most for the timeout.
+    fn begin(&mut self, timeout: Duration) -> Result<(), Failure>;
+    fn commit(&mut self) -> Result<(), Failure>;
+    fn roll_back(&mut self) -> Result<(), Failure>;
+    /// Removes what the database still has of rows that were sealed again, as far as it can.
+    fn forget_old_rows(&mut self);
+}
+
+pub(crate) type EachRow<'f> = &'f mut dyn FnMut(&dyn Row) -> ControlFlow<()>;
+
+/// A row of a result.
+pub(crate) trait Row {
+    fn cell(&self, column: usize) -> Cell<'_>;
+}
+
+/// A value in a row, as the database has it. It may be anything: the database is not trusted.
+#[derive(Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Integer(i64),
+    Bytes(&'a [u8]),
+    Text(&'a [u8]),
+    /// A value of a type that no column of ours has.
+    Other,
+}
+
+/// A value of a statement. Values never become a part of the statement's text.
+#[derive(Clone, Copy)]
+pub(crate) enum Parameter<'a> {
+    Null,
+    Integer(i64),
+    Bytes(&'a [u8]),
+    Text(&'a str),
+}
+
+impl<'a, T: AsRef<[u8]>> From<&'a Option<T>> for Parameter<'a> {
+    fn from(bytes: &'a Option<T>) -> Self {
+        bytes.as_ref().map_or(Self::Null, |bytes| Self::Bytes(bytes.as_ref()))
+    }
+}
+
+/// What differs in the language of databases.
+pub(crate) struct Dialect {
+    /// The database's clock, as an expression: milliseconds since 1970.
+    pub(crate) now: &'static str,
+    /// The placeholder of the parameter with that number, from 1.
+    pub(crate) placeholder: fn(usize) -> String,
+    /// The statements that create the tables, if they do not exist.
+    pub(crate) create_tables: fn(&Tables) -> Vec<String>,
+    /// The query for the names of the columns of the table that is its parameter.
+    pub(crate) columns_of_table: &'static str,
+}
+
+/// Why a database refused a statement.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    /// The driver's words. They never hold a parameter.
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// Another transaction is in the way: a lock, a deadlock, a serialization failure. The same transaction may succeed
+    /// later, from its beginning.
+    Contention,
+    /// The database does not exist.
+    NoDatabase,
+    /// The table does not exist.
+    NoTable,
+    /// The table has other columns.
+    OtherColumns,
+    NotADatabase,
+    Damaged,
+    ReadOnly,
+    Permission,
+    Full,
+    /// A value that has to be unique is there already.
+    NotUnique,
+    /// A value is longer than any of ours.
+    TooLong,
+    Other,
+}

@@ -1,0 +1,276 @@
+//! SQLite, through rusqlite.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{
+    Connection as Database, Error, ErrorCode, OpenFlags, ToSql,
+    config::DbConfig,
+    limits::Limit,
+    types::{ToSqlOutput, ValueRef},
+};
+
+use super::{Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row};
+use crate::tables::Tables;
+
+/// A file that SQLite keeps.
+pub(crate) struct Sqlite {
+    path: PathBuf,
+}
+
+impl Sqlite {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+}
+
+/// More than the longest value of ours, which is a sealed row of about 300 KiB: a hostile file cannot make SQLite
+/// allocate more for one value.
+const MAX_VALUE_LEN: i32 = 1024 * 1024;
+/// The shortest and the longest pause of a writer that waits for another process.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(4));
+/// As many as there are statements.
+const CACHED_STATEMENTS: usize = 64;
+
+static DIALECT: Dialect = Dialect {
+    now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    placeholder: |_| "?".to_owned(),
+    create_tables,
+    columns_of_table: "SELECT name FROM pragma_table_info(?)",
+};
+
+fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
+    let mut statements = vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {store} (\
+             singleton INTEGER NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version INTEGER NOT NULL, \
+             table_id BLOB NOT NULL, key_id BLOB NOT NULL, key_table_revision INTEGER NOT NULL, \
+             key_table BLOB NOT NULL, next_id INTEGER NOT NULL, next_place INTEGER NOT NULL, \
+             counter INTEGER NOT NULL, lease_counter INTEGER NOT NULL)"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {tokens} (\
+             place INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, key_id BLOB NOT NULL, \
+             namespace_index BLOB NOT NULL, id_index BLOB NOT NULL, user_name_index BLOB, \
+             user_and_client_index BLOB, access_token_index BLOB, grant_token_index BLOB, refresh_token_index BLOB, \
+             lease_holder TEXT, lease_until INTEGER, lease_started INTEGER NOT NULL DEFAULT 0, sealed BLOB NOT NULL)"
+        ),
+    ];
+    for column in ["id", "user_and_client"] {
+        statements.push(format!("CREATE UNIQUE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
+    }
+    for column in ["namespace", "user_name", "access_token", "grant_token", "refresh_token"] {
+        statements.push(format!("CREATE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
+    }
+    statements
+}
+
+impl Engine for Sqlite {
+    fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        // Not a URI: what a path has in it is a part of its name.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Database::open_with_flags(&self.path, flags).and_then(|database| {
+            database.busy_timeout(timeout)?;
+            // The file may be hostile: its views and triggers may call nothing that has effects, no value is too long,
+            // and its pages are checked.
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+            let _ = database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_LEN);
+            database.execute_batch("PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON")?;
+            let wal = database.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+            match wal {
+                // Who may only read goes on in the mode that the file has.
+                Err(Error::SqliteFailure(error, _)) if error.code == ErrorCode::ReadOnly => {}
+                other => other?,
+            }
+            database.execute_batch("PRAGMA synchronous = FULL")?;
+            database.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+            Ok(database)
+        });
+        match opened {
+            Ok(database) => Ok(Box::new(SqliteConnection { database, timeout })),
+            Err(error) => Err(self.opening(error)),
+        }
+    }
+
+    fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Database::open_with_flags(&self.path, flags).and_then(|database| {
+            database.busy_timeout(timeout)?;
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+            let _ = database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_LEN);
+            Ok(database)
+        });
+        match opened {
+            Ok(database) => Ok(Box::new(SqliteConnection { database, timeout })),
+            Err(error) => Err(self.opening(error)),
+        }
+    }
+
+    /// For the owner alone. SQLite gives its other files the mode of this one.
+    fn create_database(&self) -> Result<(), Failure> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                let kind = match error.kind() {
+                    io::ErrorKind::NotFound => FailureKind::NoDatabase,
+                    io::ErrorKind::PermissionDenied => FailureKind::Permission,
+                    io::ErrorKind::ReadOnlyFilesystem => FailureKind::ReadOnly,
+                    io::ErrorKind::StorageFull => FailureKind::Full,
+                    _ => FailureKind::Other,
+                };
+                Err(Failure { kind, message: error.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+}
+
+impl Sqlite {
+    /// SQLite says "unable to open database file" for each reason.
+    fn opening(&self, error: Error) -> Failure {
+        let failure = failure(error);
+        match fs::File::open(&self.path) {
+            Err(found) if found.kind() == io::ErrorKind::NotFound => {
+                Failure { kind: FailureKind::NoDatabase, ..failure }
+            }
+            Err(found) if found.kind() == io::ErrorKind::PermissionDenied => {
+                Failure { kind: FailureKind::Permission, ..failure }
+            }
+            _ => failure,
+        }
+    }
+}
+
+struct SqliteConnection {
+    database: Database,
+    timeout: Duration,
+}
+
+impl Connection for SqliteConnection {
+    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
+        let execute = || {
+            let mut statement = self.database.prepare_cached(statement)?;
+            for (parameter, number) in parameters.iter().zip(1..) {
+                statement.raw_bind_parameter(number, parameter)?;
+            }
+            statement.raw_execute()
+        };
+        let changed = execute().map_err(failure)?;
+        Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+    }
+
+    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+        let mut query = || {
+            let mut statement = self.database.prepare_cached(statement)?;
+            for (parameter, number) in parameters.iter().zip(1..) {
+                statement.raw_bind_parameter(number, parameter)?;
+            }
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                if each(&SqliteRow(row)).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        query().map_err(failure)
+    }
+
+    /// SQLite's own wait sleeps up to 100 ms while the lock may be free, which makes several processes slow.
+    fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut pause = PAUSES.0;
+        self.database.busy_timeout(Duration::ZERO).map_err(failure)?;
+        let begun = loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            match self.execute("BEGIN IMMEDIATE", &[]) {
+                Err(failure) if failure.kind == FailureKind::Contention && !left.is_zero() => {
+                    thread::sleep(pause.min(left));
+                    pause = pause.saturating_mul(2).min(PAUSES.1);
+                }
+                begun => break begun.map(drop),
+            }
+        };
+        self.database.busy_timeout(self.timeout).map_err(failure)?;
+        begun
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.execute("COMMIT", &[]).map(drop)
+    }
+
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        // After some errors SQLite has already done so.
+        if self.database.is_autocommit() { Ok(()) } else { self.execute("ROLLBACK", &[]).map(drop) }
+    }
+
+    fn forget_old_rows(&mut self) {
+        // The log has the pages of before; readers may keep it.
+        let _ = self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}
+
+struct SqliteRow<'a>(&'a rusqlite::Row<'a>);
+
+impl Row for SqliteRow<'_> {
+    fn cell(&self, column: usize) -> Cell<'_> {
+        match self.0.get_ref(column) {
+            Ok(ValueRef::Null) => Cell::Null,
+            Ok(ValueRef::Integer(number)) => Cell::Integer(number),
+            Ok(ValueRef::Blob(bytes)) => Cell::Bytes(bytes),
+            Ok(ValueRef::Text(text)) => Cell::Text(text),
+            Ok(ValueRef::Real(_)) | Err(_) => Cell::Other,
+        }
+    }
+}
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(number),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    let (code, message) = match error {
+        // Without the statement.
+        Error::SqlInputError { error, msg, .. } => (error, msg),
+        Error::SqliteFailure(code, _) => (code, error.to_string()),
+        other => return Failure { kind: FailureKind::Other, message: other.to_string() },
+    };
+    let kind = match code.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => FailureKind::Contention,
+        ErrorCode::ReadOnly => FailureKind::ReadOnly,
+        ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied | ErrorCode::CannotOpen => {
+            FailureKind::Permission
+        }
+        ErrorCode::NotADatabase => FailureKind::NotADatabase,
+        ErrorCode::DatabaseCorrupt => FailureKind::Damaged,
+        ErrorCode::DiskFull => FailureKind::Full,
+        ErrorCode::ConstraintViolation => FailureKind::NotUnique,
+        ErrorCode::TooBig => FailureKind::TooLong,
+        // SQLite has one code for all errors in statements.
+        _ if message.starts_with("no such table") => FailureKind::NoTable,
+        _ if message.starts_with("no such column") || message.contains("has no column named") => {
+            FailureKind::OtherColumns
+        }
+        _ => FailureKind::Other,
+    };
+    Failure { kind, message }
+}

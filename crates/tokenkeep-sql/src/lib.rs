@@ -1,0 +1,54 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+// A panic where an error belongs takes the application down with it, and a library has nothing to print. Tests may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
+// Without a database there is nothing to open, and most of the crate is unused.
+#![cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports))]
+
+// The layers, from the top down:
+//
+//     store, namespace, transaction, slots, version, import    what applications use
+//     lease, writer, rows                                       the rules, over rows that are sealed
+//     shared                                                    which vault, which connection
+//     options, schema, cells                                    the tables
+//     pool, engine                                              the database
+
+mod cells;
+mod engine;
+mod error;
+#[cfg(feature = "import")]
+mod import;
+mod inside;
+mod lease;
+mod location;
+mod namespace;
+mod options;
+mod pool;
+mod rows;
+mod schema;
+mod shared;
+mod slots;
+mod store;
+mod tables;
+mod transaction;
+mod version;
+mod writer;
+
+pub use error::{DatabaseError, Problem};
+pub use namespace::SqlNamespace;
+pub use options::SqlOptions;
+pub use store::SqlStore;
+pub use transaction::SqlTransaction;
+pub use version::Version;

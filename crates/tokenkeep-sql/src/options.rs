@@ -1,0 +1,272 @@
+//! How a store is created and opened.
+
+use std::{ops::ControlFlow, process, time::Duration};
+
+use tokenkeep::{ErrorKind, Result, Unlock, vault::Vault};
+
+use crate::{
+    SqlStore, cells,
+    engine::{Connection, Engine, Failure, FailureKind, Parameter},
+    error::{DatabaseError, Problem},
+    lease,
+    location::Location,
+    pool::Pool,
+    schema::{self, Statements},
+    shared::{Settings, Shared, check_key_columns, read_store_row},
+    tables::Tables,
+};
+
+/// How a store is created, opened and used, where the defaults do not fit.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use std::time::Duration;
+/// use tokenkeep::RecoveryKey;
+/// use tokenkeep_sql::SqlOptions;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}", directory.path().join("tokens.db").display());
+/// let options = SqlOptions::new().tables("billing_tokens").timeout(Duration::from_secs(2));
+/// let store = options.open_or_create(&url, &RecoveryKey::generate()?.into())?;
+/// # drop(store); Ok(()) }
+/// # main().unwrap();
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until a store is opened with them"]
+pub struct SqlOptions {
+    tables: String,
+    connections: usize,
+    timeout: Duration,
+    lease: Duration,
+    holder: String,
+}
+
+impl SqlOptions {
+    /// The defaults: tables `tokenkeep_store` and `tokenkeep_tokens`, 4 connections, a timeout of 10 seconds, a lease
+    /// of 60 seconds.
+    pub fn new() -> Self {
+        Self {
+            tables: "tokenkeep".to_owned(),
+            connections: 4,
+            timeout: Duration::from_secs(10),
+            lease: Duration::from_secs(60),
+            holder: format!("process {}", process::id()),
+        }
+    }
+
+    /// The store's two tables are `PREFIX_store` and `PREFIX_tokens`. The prefix is 1 to 40 lower-case letters, digits
+    /// and underscores, and starts with a letter. Stores with different prefixes share a database and nothing else.
+    pub fn tables(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.tables);
+        self
+    }
+
+    /// How many connections the handle and its clones open at most, at least one. Threads that find no free connection
+    /// wait for one.
+    pub fn connections(mut self, at_most: usize) -> Self {
+        self.connections = at_most.max(1);
+        self
+    }
+
+    /// How long an operation waits for other writers, and for a free connection, before it ends in
+    /// [`Problem::Busy`]. It does not bound the time that the disk takes.
+    pub fn timeout(mut self, at_most: Duration) -> Self {
+        self.timeout = at_most;
+        self
+    }
+
+    /// For how long a [`Claim`](tokenkeep::Claim) lasts unless it is renewed: from 1 second to 10 minutes. If its
+    /// holder dies, others wait until it is over. Give the refresh request a timeout that is shorter.
+    pub fn lease(mut self, duration: Duration) -> Self {
+        self.lease = duration.clamp(Duration::from_secs(1), lease::LONGEST);
+        self
+    }
+
+    /// The name that stands in the database beside a lease, such as the name of the host: for administrators, at most
+    /// 64 characters. It is not encrypted. The default is `process` and the process id.
+    pub fn holder(mut self, name: &str) -> Self {
+        self.holder = name.chars().filter(|character| !character.is_control()).take(64).collect();
+        self
+    }
+
+    /// Creates a store in the database. The URL is `sqlite://` and a path: `sqlite:///var/lib/app/tokens.db`. Nothing in
+    /// the path is decoded. SQLite's file is made for its owner alone, if it does not exist; its directory has to
+    /// exist. A database of yours may hold the store's tables beside its own.
+    ///
+    /// Blocks for a key derivation, if the unlock method is a passphrase, and for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqlStore::create`].
+    pub fn create(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
+        let (location, statements, tables, name) = self.prepare(url)?;
+        let engine = location.engine();
+        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
+        engine.create_database().map_err(failed)?;
+        let mut connection = engine.connect(self.timeout).map_err(failed)?;
+        match schema_version(&mut *connection, &statements) {
+            Ok(Some(_)) => return Err(DatabaseError::new(&name, Problem::StoreExists).into()),
+            Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
+            Err(failure) => return Err(failed(failure)),
+        }
+        let mut table_id = [0; 16];
+        getrandom::fill(&mut table_id).map_err(|_| tokenkeep::Error::Random)?;
+        let change = Vault::create(&name, unlock)?;
+        let created = create_tables(&*engine, &mut *connection, &tables, &statements, &table_id, change.vault());
+        match created {
+            Ok(()) => {}
+            Err(Failure { kind: FailureKind::NotUnique, .. }) => {
+                change.discard();
+                return Err(DatabaseError::new(&name, Problem::StoreExists).into());
+            }
+            Err(failure) => {
+                // Unless the commit failed, nothing was created. A key that nobody needs is the lesser evil.
+                return Err(failed(failure));
+            }
+        }
+        let (vault, keys_forgotten) = change.written();
+        keys_forgotten?;
+        Ok(self.store(name, table_id, statements, engine, connection, vault))
+    }
+
+    /// Opens a store that exists. Writes nothing to the tables.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqlStore::open`].
+    pub fn open(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
+        self.open_with(url, |name, key_table| Vault::open(name, key_table, unlock))
+    }
+
+    /// Opens a store with the first unlock method that opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoneOpened`](tokenkeep::Error::NoneOpened) with the failure of each, and those of [`SqlStore::open`].
+    pub fn open_any<'a>(&self, url: &str, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<SqlStore> {
+        self.open_with(url, |name, key_table| Vault::open_any(name, key_table, unlocks))
+    }
+
+    /// Opens the store, or creates it if there is none. If another process creates it at the same time, opens that one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqlStore::open`] and [`SqlStore::create`].
+    pub fn open_or_create(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
+        let is = |opened: &Result<SqlStore>, kind| opened.as_ref().is_err_and(|error| error.kind() == kind);
+        let opened = self.open(url, unlock);
+        if !is(&opened, ErrorKind::NotFound) {
+            return opened;
+        }
+        let created = self.create(url, unlock);
+        if is(&created, ErrorKind::AlreadyExists) { self.open(url, unlock) } else { created }
+    }
+
+    fn open_with(&self, url: &str, open: impl FnOnce(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
+        let (location, statements, _, name) = self.prepare(url)?;
+        let engine = location.engine();
+        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
+        let mut connection = engine.connect(self.timeout).map_err(failed)?;
+        match schema_version(&mut *connection, &statements).map_err(failed)? {
+            Some(Some(schema::VERSION)) => {}
+            Some(found) => return Err(DatabaseError::new(&name, Problem::OtherSchema { found }).into()),
+            None => return Err(DatabaseError::new(&name, Problem::NoStore).into()),
+        }
+        let stored = read_store_row(&name, &mut *connection, &statements)?;
+        let vault = open(&name, &stored.key_table)?;
+        check_key_columns(&name, &stored, &vault)?;
+        check_first_row(&name, &mut *connection, &statements, &vault)?;
+        Ok(self.store(name, stored.table_id, statements, engine, connection, vault))
+    }
+
+    fn prepare(&self, url: &str) -> Result<(Location, Statements, Tables, String)> {
+        let location = Location::parse(url)?;
+        let database = location.name();
+        let tables = Tables::with_prefix(&database, &self.tables)?;
+        let statements = Statements::new(&tables, location.engine().dialect());
+        let name = format!("{database} (tables {} and {})", tables.store, tables.tokens);
+        Ok((location, statements, tables, name))
+    }
+
+    fn store(
+        &self,
+        name: String,
+        table_id: [u8; 16],
+        statements: Statements,
+        engine: Box<dyn Engine>,
+        connection: Box<dyn Connection>,
+        vault: Vault,
+    ) -> SqlStore {
+        let Self { tables: _, connections, timeout, lease, holder } = self.clone();
+        let pool = Pool::new(engine, connection, timeout, connections);
+        let settings = Settings { timeout, lease, holder };
+        SqlStore::over(Shared::new(name, table_id, statements, settings, pool, vault))
+    }
+}
+
+/// The schema version of the store's row, if there is a row; an inner `None` is a value that is no number.
+fn schema_version(connection: &mut dyn Connection, statements: &Statements) -> Result<Option<Option<i64>>, Failure> {
+    let mut version = None;
+    connection.query(&statements.schema_version, &[], &mut |row| {
+        version = Some(cells::integer(row, 0));
+        ControlFlow::Break(())
+    })?;
+    Ok(version)
+}
+
+/// Refuses a key table that is not the one of the rows. Its blind indexes would find none of them, and the store would
+/// look empty.
+fn check_first_row(name: &str, connection: &mut dyn Connection, statements: &Statements, vault: &Vault) -> Result<()> {
+    let mut first = None;
+    let queried = connection.query(&statements.first_key, &[], &mut |row| {
+        first = Some(cells::bytes(row, 0).and_then(|key_id| Ok((key_id, cells::number(row, 1)?))));
+        ControlFlow::Break(())
+    });
+    queried.map_err(|failure| DatabaseError::failed(name, failure, Duration::ZERO))?;
+    let problem = match first {
+        None => return Ok(()),
+        Some(Ok((key_id, _))) if key_id == vault.key_id() => return Ok(()),
+        Some(Ok((_, place))) => Problem::RowOfOtherKey { place },
+        Some(Err(flaw)) => Problem::Malformed(flaw),
+    };
+    Err(DatabaseError::new(name, problem).into())
+}
+
+fn create_tables(
+    engine: &dyn Engine,
+    connection: &mut dyn Connection,
+    tables: &Tables,
+    statements: &Statements,
+    table_id: &[u8; 16],
+    vault: &Vault,
+) -> Result<(), Failure> {
+    let key_id = vault.key_id();
+    let revision = i64::try_from(vault.revision()).unwrap_or(i64::MAX);
+    let values = [
+        Parameter::Bytes(table_id),
+        Parameter::Bytes(&key_id),
+        Parameter::Integer(revision),
+        Parameter::Bytes(vault.bytes()),
+    ];
+    connection.begin(Duration::from_secs(10))?;
+    let mut create = || {
+        for statement in (engine.dialect().create_tables)(tables) {
+            connection.execute(&statement, &[])?;
+        }
+        connection.execute(&statements.insert_store, &values)?;
+        connection.commit()
+    };
+    let created = create();
+    if created.is_err() {
+        let _ = connection.roll_back();
+    }
+    created
+}
+
+impl Default for SqlOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

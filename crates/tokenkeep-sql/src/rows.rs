@@ -1,0 +1,166 @@
+//! The rows of a namespace, read and opened.
+
+use std::ops::ControlFlow;
+
+use tokenkeep::{
+    Error, Origin, Result, Token, TokenId,
+    matching::{self, Criterion},
+    vault::{BlindIndex, IndexedValue, RowTable, Vault},
+};
+
+use crate::{
+    cells::{self, KeyColumns},
+    engine::{Connection, Parameter},
+    error::Problem,
+    shared::{Shared, key_columns},
+};
+
+/// The rows of a namespace, through one connection.
+pub(crate) struct Rows<'a> {
+    pub(crate) store: &'a Shared,
+    pub(crate) connection: &'a mut dyn Connection,
+    pub(crate) vault: &'a Vault,
+    pub(crate) namespace: &'a str,
+    has_other_key: bool,
+}
+
+/// A row that was opened.
+pub(crate) struct Opened {
+    pub(crate) place: u64,
+    pub(crate) namespace: Box<str>,
+    pub(crate) token: Token,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(
+        store: &'a Shared,
+        connection: &'a mut dyn Connection,
+        vault: &'a Vault,
+        namespace: &'a str,
+    ) -> Self {
+        Self { store, connection, vault, namespace, has_other_key: false }
+    }
+
+    /// Whether an answer came with another key table than the vault's: then it counts for nothing.
+    pub(crate) fn has_other_key(&self) -> bool {
+        self.has_other_key
+    }
+
+    pub(crate) fn table(&self) -> RowTable<'a> {
+        RowTable { id: self.store.table_id, namespace: self.namespace }
+    }
+
+    pub(crate) fn index(&self, value: IndexedValue<'_>) -> Result<BlindIndex> {
+        self.vault.blind_index(self.namespace, value)
+    }
+
+    pub(crate) fn by_id(&mut self, id: &TokenId) -> Result<Option<(u64, Token)>> {
+        Ok(matching::Rows::rows(self, Criterion::Id(id))?.into_iter().next())
+    }
+
+    /// All rows of the namespace, in the order first saved.
+    pub(crate) fn all(&mut self) -> Result<Vec<(u64, Token)>> {
+        let index = self.index(IndexedValue::Namespace)?;
+        let statement = &self.store.statements.of_namespace;
+        let opened = self.open_each(statement, &[Parameter::Bytes(&index)], |columns| columns.namespace == index)?;
+        self.in_namespace(opened)
+    }
+
+    /// The names of the namespaces that have rows, other than the default one, in the order of their bytes.
+    pub(crate) fn namespaces(&mut self) -> Result<Vec<String>> {
+        let opened = self.open_each(&self.store.statements.first_of_namespaces, &[], |_| true)?;
+        let names = opened.into_iter().map(|row| String::from(row.namespace)).filter(|name| !name.is_empty());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Some rows of any namespace whose places are higher, the lowest first.
+    pub(crate) fn after(&mut self, place: Option<u64>) -> Result<Vec<Opened>> {
+        let after = place.map_or(-1, |place| i64::try_from(place).unwrap_or(i64::MAX));
+        self.open_each(&self.store.statements.after, &[Parameter::Integer(after)], |_| true)
+    }
+
+    fn in_namespace(&self, opened: Vec<Opened>) -> Result<Vec<(u64, Token)>> {
+        let is_ours = |row: Opened| {
+            if *row.namespace == *self.namespace { Ok((row.place, row.token)) } else { Err(self.moved()) }
+        };
+        opened.into_iter().map(is_ours).collect()
+    }
+
+    fn moved(&self) -> Error {
+        self.store.malformed("a query returned a row that it did not ask for")
+    }
+
+    /// Opens each row as it comes, so that a bad one ends the query.
+    fn open_each(
+        &mut self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+        is_asked_for: impl Fn(&tokenkeep::vault::BlindIndexes) -> bool,
+    ) -> Result<Vec<Opened>> {
+        let (store, vault) = (self.store, self.vault);
+        let expected = key_columns(vault);
+        let mut opened: Vec<Opened> = Vec::new();
+        let (mut refused, mut has_other_key, mut has_store) = (None, false, false);
+        let open = |row: &dyn crate::engine::Row, last: Option<u64>| -> Result<Option<Opened>> {
+            let Some((key_id, sealed)) = cells::token_row(row).map_err(|flaw| store.malformed(flaw))? else {
+                return Ok(None);
+            };
+            if key_id != expected.key_id {
+                return Err(store.problem(Problem::RowOfOtherKey { place: sealed.place }));
+            }
+            if !is_asked_for(&sealed.columns) || last.is_some_and(|last| sealed.place <= last) {
+                return Err(store.malformed("a query returned a row that it did not ask for"));
+            }
+            let (namespace, token) = vault.open_row_of_any_namespace(store.table_id, &sealed)?;
+            Ok(Some(Opened { place: sealed.place, namespace, token }))
+        };
+        let queried = self.connection.query(statement, parameters, &mut |row| {
+            has_store = true;
+            match KeyColumns::read(row) {
+                Ok(found) if found == expected => {}
+                Ok(_) => {
+                    has_other_key = true;
+                    return ControlFlow::Break(());
+                }
+                Err(flaw) => {
+                    refused = Some(store.malformed(flaw));
+                    return ControlFlow::Break(());
+                }
+            }
+            match open(row, opened.last().map(|row| row.place)) {
+                Ok(row) => opened.extend(row),
+                Err(error) => {
+                    refused = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        queried.map_err(|failure| store.failed(failure))?;
+        self.has_other_key |= has_other_key;
+        match refused {
+            Some(error) => Err(error),
+            None if has_other_key => Err(store.malformed("its key table was changed")),
+            None if !has_store => Err(store.problem(Problem::NoStore)),
+            None => Ok(opened),
+        }
+    }
+}
+
+impl matching::Rows for Rows<'_> {
+    type Place = u64;
+
+    fn origin(&self) -> Origin {
+        self.vault.row_origin(self.table())
+    }
+
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(u64, Token)>> {
+        let index = self.index(criterion.into())?;
+        let statement = self.store.statements.by(criterion);
+        let is_asked_for = |columns: &tokenkeep::vault::BlindIndexes| columns.get(criterion) == Some(index);
+        let opened = self.open_each(statement, &[Parameter::Bytes(&index)], is_asked_for)?;
+        self.in_namespace(opened)
+    }
+}

@@ -1,0 +1,153 @@
+//! The statements on the two tables. `docs/database.md` describes the tables.
+
+use tokenkeep::matching::Criterion;
+
+use crate::{engine::Dialect, tables::Tables};
+
+/// The version of the schema that this crate writes and reads.
+pub(crate) const VERSION: i64 = 1;
+
+/// The columns of a row of tokens that are sealed or bound to what is sealed, in the order of every query.
+const TOKEN_COLUMNS: [&str; 11] = [
+    "place",
+    "revision",
+    "key_id",
+    "namespace_index",
+    "id_index",
+    "user_name_index",
+    "user_and_client_index",
+    "access_token_index",
+    "grant_token_index",
+    "refresh_token_index",
+    "sealed",
+];
+
+/// Every statement on a store. `?` stands for a parameter; each parameter is used once, in the order of the text.
+pub(crate) struct Statements {
+    pub(crate) schema_version: String,
+    pub(crate) insert_store: String,
+    pub(crate) store: String,
+    pub(crate) counter: String,
+    pub(crate) count: String,
+    pub(crate) count_lease: String,
+    pub(crate) set_next: String,
+    pub(crate) set_key_table: String,
+    by_id: String,
+    by_user_name: String,
+    by_access_token: String,
+    by_grant_token: String,
+    by_refresh_token: String,
+    pub(crate) of_namespace: String,
+    pub(crate) first_of_namespaces: String,
+    pub(crate) after: String,
+    pub(crate) first_key: String,
+    pub(crate) insert: String,
+    pub(crate) update: String,
+    pub(crate) delete: String,
+    pub(crate) delete_namespace: String,
+    pub(crate) lease: String,
+    pub(crate) take_lease: String,
+    pub(crate) start_lease: String,
+    pub(crate) renew_lease: String,
+    pub(crate) finish_lease: String,
+    pub(crate) drop_lease: String,
+}
+
+impl Statements {
+    pub(crate) fn new(Tables { store, tokens }: &Tables, dialect: &Dialect) -> Self {
+        let columns = |prefix: &str| TOKEN_COLUMNS.map(|column| format!("{prefix}{column}")).join(", ");
+        let of_token = columns("t.");
+        let now = dialect.now;
+        // The store's row comes with each answer, also if no token is found: it says whose rows these are.
+        let select = |on: &str, order: &str| {
+            format!(
+                "SELECT s.key_id, s.key_table_revision, {of_token} FROM {store} s LEFT JOIN {tokens} t ON {on} \
+                 WHERE s.singleton = 1{order}"
+            )
+        };
+        let by = |column: &str| select(&format!("t.{column} = ?"), " ORDER BY t.place");
+        let is_held = format!("id_index = ? AND lease_holder = ? AND lease_until > {now}");
+        let values = vec!["?"; TOKEN_COLUMNS.len()].join(", ");
+        let set = TOKEN_COLUMNS.iter().skip(1).map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(", ");
+        let text = |statement: String| number_parameters(&statement, dialect.placeholder);
+        Self {
+            schema_version: text(format!("SELECT schema_version FROM {store} WHERE singleton = 1")),
+            insert_store: text(format!(
+                "INSERT INTO {store} (singleton, schema_version, table_id, key_id, key_table_revision, key_table, \
+                 next_id, next_place, counter, lease_counter) VALUES (1, {VERSION}, ?, ?, ?, ?, 1, 0, 0, 0)"
+            )),
+            store: text(format!(
+                "SELECT table_id, key_id, key_table_revision, key_table, next_id, next_place, counter FROM {store} \
+                 WHERE singleton = 1"
+            )),
+            counter: text(format!("SELECT counter FROM {store} WHERE singleton = 1")),
+            count: text(format!("UPDATE {store} SET counter = counter + 1 WHERE singleton = 1")),
+            count_lease: text(format!("UPDATE {store} SET lease_counter = lease_counter + 1 WHERE singleton = 1")),
+            set_next: text(format!("UPDATE {store} SET next_id = ?, next_place = ? WHERE singleton = 1")),
+            set_key_table: text(format!(
+                "UPDATE {store} SET key_table = ?, key_id = ?, key_table_revision = ? WHERE singleton = 1"
+            )),
+            // There is at most one.
+            by_id: text(select("t.id_index = ?", "")),
+            by_user_name: text(by("user_name_index")),
+            by_access_token: text(by("access_token_index")),
+            by_grant_token: text(by("grant_token_index")),
+            by_refresh_token: text(by("refresh_token_index")),
+            of_namespace: text(by("namespace_index")),
+            first_of_namespaces: text(select(
+                &format!("t.place IN (SELECT MIN(place) FROM {tokens} GROUP BY namespace_index)"),
+                " ORDER BY t.place",
+            )),
+            after: text(select("t.place > ?", " ORDER BY t.place LIMIT 256")),
+            first_key: text(format!("SELECT key_id, place FROM {tokens} ORDER BY place LIMIT 1")),
+            insert: text(format!("INSERT INTO {tokens} ({}) VALUES ({values})", columns(""))),
+            update: text(format!("UPDATE {tokens} SET {set} WHERE place = ?")),
+            delete: text(format!("DELETE FROM {tokens} WHERE place = ?")),
+            delete_namespace: text(format!("DELETE FROM {tokens} WHERE namespace_index = ?")),
+            lease: text(format!(
+                "SELECT lease_holder, lease_until, lease_started, {now} FROM {tokens} WHERE id_index = ?"
+            )),
+            take_lease: text(format!(
+                "UPDATE {tokens} SET lease_holder = ?, lease_until = {now} + ? WHERE id_index = ?"
+            )),
+            start_lease: text(format!("UPDATE {tokens} SET lease_started = 1 WHERE {is_held}")),
+            renew_lease: text(format!("UPDATE {tokens} SET lease_until = {now} + ? WHERE {is_held}")),
+            finish_lease: text(format!(
+                "UPDATE {tokens} SET lease_holder = NULL, lease_until = NULL, lease_started = 0 WHERE {is_held}"
+            )),
+            drop_lease: text(format!("UPDATE {tokens} SET lease_holder = NULL, lease_until = NULL WHERE {is_held}")),
+        }
+    }
+
+    pub(crate) fn by(&self, criterion: Criterion<'_>) -> &str {
+        match criterion {
+            Criterion::Id(_) => &self.by_id,
+            Criterion::UserName(_) => &self.by_user_name,
+            Criterion::AccessToken(_) => &self.by_access_token,
+            Criterion::GrantToken(_) => &self.by_grant_token,
+            Criterion::RefreshToken(_) => &self.by_refresh_token,
+        }
+    }
+}
+
+/// Puts the database's own placeholders in the place of question marks.
+pub(crate) fn number_parameters(statement: &str, placeholder: fn(usize) -> String) -> String {
+    let mut parts = statement.split('?');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (part, number) in parts.zip(1..) {
+        numbered.push_str(&placeholder(number));
+        numbered.push_str(part);
+    }
+    numbered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_in_their_order() {
+        assert_eq!(number_parameters("a = ? AND b = ?", |number| format!("${number}")), "a = $1 AND b = $2");
+        assert_eq!(number_parameters("no parameter", |_| "?".to_owned()), "no parameter");
+    }
+}

@@ -1,0 +1,283 @@
+//! A transaction that writes, and the changes that are made in it.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use parking_lot::MutexGuard;
+use tokenkeep::{
+    Error, Prune, Result, Token, TokenId,
+    matching::{self, RowWrite},
+    vault::{BlindIndexes, IndexedValue, RowTable, SealedRow, Vault},
+};
+
+use crate::{
+    engine::Parameter,
+    error::{DatabaseError, Problem},
+    pool::Pooled,
+    rows::Rows,
+    shared::Shared,
+};
+
+/// The largest number that an id is chosen from. The one after it is the last that a database has, and means that none is
+/// left.
+const LAST_ID: u64 = (u64::MAX >> 1) - 1;
+
+/// What a transaction changes. Both kinds write to the store's row first, so that every two of them exclude each other
+/// on every database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Tokens or key slots: a change that `version` shows.
+    Tokens,
+    Leases,
+}
+
+/// A transaction that writes. It is undone unless it is committed.
+pub(crate) struct Writer<'s> {
+    pub(crate) store: &'s Shared,
+    pub(crate) connection: Pooled<'s>,
+    pub(crate) vault: Arc<Vault>,
+    next_id: u64,
+    next_place: u64,
+    is_next_stored: bool,
+    is_changed: bool,
+    is_undone: bool,
+}
+
+impl Shared {
+    /// Makes changes as one transaction. The function is called again if other transactions are in the way.
+    pub(crate) fn write<R>(&self, subject: Subject, mut change: impl FnMut(&mut Writer<'_>) -> Result<R>) -> Result<R> {
+        let deadline = self.deadline();
+        loop {
+            let (_turn, mut writer) = self.begin(subject, deadline)?;
+            let changed = change(&mut writer).and_then(|changed| writer.commit().map(|()| changed));
+            match changed {
+                Err(Error::Store { kind: tokenkeep::ErrorKind::Busy, .. }) if Instant::now() < deadline => {}
+                changed => return changed,
+            }
+        }
+    }
+
+    /// Begins a transaction that writes. Waits at most until the deadline: for the other writers of this process, then
+    /// for those of others.
+    pub(crate) fn begin(&self, subject: Subject, deadline: Instant) -> Result<(MutexGuard<'_, ()>, Writer<'_>)> {
+        self.check_caller()?;
+        let started = Instant::now();
+        let busy = || self.problem(Problem::Busy { waited: started.elapsed() });
+        loop {
+            let turn = self.turn.try_lock_until(deadline).ok_or_else(busy)?;
+            let vault = self.vault();
+            let mut connection = self.connection(deadline)?;
+            let begun = connection.begin(deadline.saturating_duration_since(Instant::now()));
+            let count = match subject {
+                Subject::Tokens => &self.statements.count,
+                Subject::Leases => &self.statements.count_lease,
+            };
+            match begun.and_then(|()| connection.execute(count, &[])) {
+                Ok(1) => {}
+                Ok(_) => return Err(self.problem(Problem::NoStore)),
+                Err(failure) if failure.kind == crate::engine::FailureKind::Contention => {
+                    if Instant::now() < deadline {
+                        continue;
+                    }
+                    return Err(DatabaseError::failed(&self.name, failure, started.elapsed()).into());
+                }
+                Err(failure) => return Err(self.failed(failure)),
+            }
+            let stored = self.store_row(&mut *connection)?;
+            if stored.key_table == vault.bytes() {
+                self.check_key_columns(&stored, &vault)?;
+                let writer = Writer {
+                    store: self,
+                    connection,
+                    vault,
+                    next_id: stored.next_id,
+                    next_place: stored.next_place,
+                    is_next_stored: true,
+                    is_changed: false,
+                    is_undone: false,
+                };
+                return Ok((turn, writer));
+            }
+            // Whoever exchanges the key table in this process may wait for the database.
+            drop(connection);
+            drop(turn);
+            self.follow(&vault)?;
+        }
+    }
+}
+
+impl<'s> Writer<'s> {
+    pub(crate) fn rows<'w>(&'w mut self, namespace: &'w str) -> Rows<'w> {
+        Rows::new(self.store, &mut *self.connection, &self.vault, namespace)
+    }
+
+    /// Commits what was changed, if anything was.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        if self.is_undone {
+            return Err(self.store.problem(Problem::Undone));
+        }
+        if !self.is_changed {
+            return Ok(());
+        }
+        if !self.is_next_stored {
+            let next = [self.next_id, self.next_place];
+            let [id, place] =
+                next.map(|next| i64::try_from(next).map_err(|_| self.store.problem(Problem::NoNumberLeft)));
+            let store = self.store;
+            self.execute(&store.statements.set_next, &[Parameter::Integer(id?), Parameter::Integer(place?)])?;
+        }
+        self.connection.commit().map_err(|failure| self.store.failed(failure))
+    }
+
+    /// Executes a statement that changes something. After an error the transaction cannot be committed: the database
+    /// may have undone all of it.
+    pub(crate) fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64> {
+        self.is_changed = true;
+        self.connection.execute(statement, parameters).map_err(|failure| {
+            self.is_undone = true;
+            self.store.failed(failure)
+        })
+    }
+
+    pub(crate) fn save(&mut self, namespace: &str, token: &Token) -> Result<TokenId> {
+        let next_id = self.next_id;
+        let chosen = self.store.name.clone();
+        let new_id = || match next_id {
+            1..=LAST_ID => Ok(TokenId::from(next_id.to_string())),
+            _ => Err(DatabaseError::new(&chosen, Problem::NoNumberLeft).into()),
+        };
+        let write = matching::save(&mut self.rows(namespace), token, SystemTime::now(), new_id)?;
+        let id = write.token.id().cloned().ok_or_else(|| self.store.malformed("a row has no id"))?;
+        self.put(namespace, &write)?;
+        Ok(id)
+    }
+
+    pub(crate) fn replace(&mut self, namespace: &str, token: &Token) -> Result<Token> {
+        let write = matching::replace(&mut self.rows(namespace), token, SystemTime::now())?;
+        self.put(namespace, &write)?;
+        Ok(write.token)
+    }
+
+    pub(crate) fn delete(&mut self, namespace: &str, id: &TokenId) -> Result<bool> {
+        // Opened before it is deleted, so that a row that was changed by others is kept as evidence.
+        let found = self.rows(namespace).by_id(id)?;
+        self.delete_at(found.map(|(place, _)| place))
+    }
+
+    pub(crate) fn delete_if(&mut self, namespace: &str, id: &TokenId, revision: u64) -> Result<bool> {
+        let place = matching::delete_if(&mut self.rows(namespace), id, revision)?;
+        self.delete_at(place)
+    }
+
+    fn delete_at(&mut self, place: Option<u64>) -> Result<bool> {
+        let Some(place) = place else { return Ok(false) };
+        let (store, place) = (self.store, integer(self.store, place)?);
+        Ok(self.execute(&store.statements.delete, &[Parameter::Integer(place)])? > 0)
+    }
+
+    /// Also rows that cannot be opened: an application can always start anew.
+    pub(crate) fn delete_all(&mut self, namespace: &str) -> Result<usize> {
+        let index = self.vault.blind_index(namespace, IndexedValue::Namespace)?;
+        let (store, was_changed) = (self.store, self.is_changed);
+        let count = self.execute(&store.statements.delete_namespace, &[Parameter::Bytes(&index)])?;
+        self.is_changed = was_changed || count > 0;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn prune(&mut self, namespace: &str, which: Prune) -> Result<usize> {
+        let now = SystemTime::now();
+        let rows = self.rows(namespace).all()?;
+        let mut pruned = 0_usize;
+        for (place, _) in rows.into_iter().filter(|(_, token)| which.takes(token, now)) {
+            self.delete_at(Some(place))?;
+            pruned = pruned.saturating_add(1);
+        }
+        Ok(pruned)
+    }
+
+    fn put(&mut self, namespace: &str, write: &RowWrite<u64>) -> Result<()> {
+        let place = write.place.unwrap_or(self.next_place);
+        let sealed = self.vault.seal_row(RowTable { id: self.store.table_id, namespace }, place, &write.token)?;
+        if write.place.is_none() {
+            let next = place.checked_add(1).filter(|next| i64::try_from(*next).is_ok());
+            self.next_place = next.ok_or_else(|| self.store.problem(Problem::NoNumberLeft))?;
+            self.next_id = self.next_id.max(id_after(&write.token));
+            self.is_next_stored = false;
+        }
+        let store = self.store;
+        let statement = if write.place.is_none() { &store.statements.insert } else { &store.statements.update };
+        self.put_sealed(statement, write.place.is_none(), &sealed)
+    }
+
+    /// Seals a row again under the key of another vault.
+    pub(crate) fn seal_again(&mut self, next: &Vault, namespace: &str, place: u64, token: &Token) -> Result<()> {
+        let table = RowTable { id: self.store.table_id, namespace };
+        let sealed = next.seal_row(table, place, token)?;
+        let (vault, store) = (std::mem::replace(&mut self.vault, Arc::new(next.clone())), self.store);
+        let put = self.put_sealed(&store.statements.update, false, &sealed);
+        self.vault = vault;
+        put
+    }
+
+    fn put_sealed(&mut self, statement: &str, is_new: bool, sealed: &SealedRow) -> Result<()> {
+        let SealedRow { place, revision, columns, bytes } = sealed;
+        let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } =
+            columns;
+        let place = Parameter::Integer(integer(self.store, *place)?);
+        let key_id = self.vault.key_id();
+        let values = [
+            Parameter::Integer(integer(self.store, *revision)?),
+            Parameter::Bytes(&key_id),
+            Parameter::Bytes(namespace),
+            Parameter::Bytes(id),
+            user_name.into(),
+            user_and_client.into(),
+            access_token.into(),
+            grant_token.into(),
+            refresh_token.into(),
+            Parameter::Bytes(bytes),
+        ];
+        let mut parameters = Vec::with_capacity(values.len().saturating_add(1));
+        if is_new {
+            parameters.push(place);
+        }
+        parameters.extend(values);
+        if !is_new {
+            parameters.push(place);
+        }
+        match self.execute(statement, &parameters)? {
+            1 => Ok(()),
+            _ => Err(self.store.malformed("a row is gone that was just read")),
+        }
+    }
+}
+
+fn integer(store: &Shared, number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| store.problem(Problem::NoNumberLeft))
+}
+
+/// The number after an id that is one that a store could choose; else 0. A number that was an id is never chosen again,
+/// whoever supplied it.
+fn id_after(token: &Token) -> u64 {
+    let number = token.id().and_then(|id| Some((id, id.as_str().parse::<u64>().ok()?)));
+    match number {
+        Some((id, number @ 1..=LAST_ID)) if number.to_string() == id.as_str() => number.saturating_add(1),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_store_would_choose_counts_as_a_number() {
+        let after = |id: &str| id_after(&Token::builder().id(id).build());
+        assert_eq!((after("1"), after("41"), after("9223372036854775806")), (2, 42, (1 << 63) - 1));
+        for id in ["0", "01", "+1", "-1", " 1", "9223372036854775808", "9223372036854775807", "x", ""] {
+            assert_eq!(after(id), 0, "{id}");
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Whoever can write to the database changes it: refused with the right error, or listed in `docs/database.md`.
+
+use std::fs;
+
+use rusqlite::types::Value;
+use tokenkeep::{Error, ErrorKind, RecoveryKey, RowFlaw, Token, TokenStore, Unlock};
+use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
+
+use crate::common::{Fixture, paper, passphrase, problem, token};
+
+/// Two users with all kinds of values, in places 0 and 1.
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    for (user, other) in [("ada", "x"), ("grace", "y")] {
+        let token = token().user_name(user).client_id("c").client_secret(format!("secret {other}"));
+        let token = token.access_token(format!("access {other}")).refresh_token(format!("refresh {other}"));
+        fixture.store.save_token(&token.grant_token(format!("grant {other}")).build()).unwrap();
+    }
+    fixture
+}
+
+fn ada() -> Token {
+    token().user_name("ada").client_id("c").build()
+}
+
+#[track_caller]
+fn assert_flaw<T: std::fmt::Debug>(answer: Result<T, Error>, expected: RowFlaw) {
+    match answer {
+        Err(Error::BadRow { flaw, ref name, .. }) => {
+            assert_eq!(flaw, expected);
+            assert!(name.display().to_string().starts_with("sqlite:///"), "{answer:?}");
+        }
+        other => panic!("expected {expected:?}, got {other:?}"),
+    }
+}
+
+/// After the change no operation returns, changes or deletes the row, and the row is still there.
+#[track_caller]
+fn assert_refused(fixture: &Fixture, statement: &str, flaw: RowFlaw) {
+    let before = fixture.store.find_stored(&ada()).unwrap().unwrap();
+    fixture.execute(statement);
+    let dump = dump(fixture);
+    for store in [fixture.store.clone(), fixture.open()] {
+        assert_flaw(store.find_stored(&ada()), flaw);
+        assert_flaw(store.find_token_by_id(before.id().unwrap()), flaw);
+        assert_flaw(store.get_tokens(), flaw);
+        assert_flaw(store.save_token(&ada().to_builder().access_token("new").build()), flaw);
+        assert_flaw(store.save_token(&before), flaw);
+        assert_flaw(store.replace_token(&before), flaw);
+        assert_flaw(store.delete_token(before.id().unwrap()), flaw);
+        assert_flaw(store.delete_token_if(before.id().unwrap(), 1), flaw);
+        assert_flaw(store.rekey([&paper()]), flaw);
+    }
+    assert_eq!(self::dump(fixture), dump, "a refused row stays as it is");
+}
+
+/// The table of tokens.
+fn dump(fixture: &Fixture) -> Vec<Vec<Value>> {
+    let database = fixture.database();
+    let mut statement = database.prepare("SELECT * FROM tokenkeep_tokens ORDER BY place").unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn edited_row_is_refused_by_every_operation() {
+    let edit = "UPDATE tokenkeep_tokens SET sealed = CAST(substr(sealed, 1, 100) || randomblob(8) || substr(sealed, 109) AS BLOB) WHERE place = 0";
+    assert_refused(&fixture(), edit, RowFlaw::Tampered);
+}
+
+#[test]
+fn revision_that_was_set_back_is_refused() {
+    let fixture = fixture();
+    fixture.store.save_token(&ada().to_builder().access_token("second").build()).unwrap();
+    assert_refused(&fixture, "UPDATE tokenkeep_tokens SET revision = 1 WHERE place = 0", RowFlaw::Tampered);
+}
+
+#[test]
+fn exchanged_sealed_records_are_refused() {
+    let swap = "CREATE TEMP TABLE two AS SELECT place, sealed FROM tokenkeep_tokens; \
+                UPDATE tokenkeep_tokens SET sealed = (SELECT sealed FROM two WHERE two.place = 1 - tokenkeep_tokens.place)";
+    assert_refused(&fixture(), swap, RowFlaw::Tampered);
+}
+
+#[test]
+fn exchanged_blind_indexes_are_refused() {
+    for column in ["access_token_index", "grant_token_index", "refresh_token_index", "user_name_index"] {
+        let fixture = fixture();
+        let id = fixture.store.find_stored(&ada()).unwrap().unwrap().id().unwrap().clone();
+        fixture.execute(&format!(
+            "CREATE TEMP TABLE two AS SELECT place, {column} c FROM tokenkeep_tokens; \
+             UPDATE tokenkeep_tokens SET {column} = (SELECT c FROM two WHERE two.place = 1 - tokenkeep_tokens.place)"
+        ));
+        assert_flaw(fixture.store.find_token_by_id(&id), RowFlaw::Tampered);
+        // The index of ada's user name is now beside the row of grace.
+        if column == "user_name_index" {
+            assert_flaw(fixture.store.find_stored(&ada()), RowFlaw::Tampered);
+        }
+    }
+}
+
+#[test]
+fn row_that_was_moved_to_another_place_is_refused() {
+    let fixture = fixture();
+    fixture.execute("UPDATE tokenkeep_tokens SET place = 7 WHERE place = 0");
+    assert_flaw(fixture.store.find_stored(&ada()), RowFlaw::Tampered);
+}
+
+#[test]
+fn copied_row_is_refused() {
+    let fixture = fixture();
+    fixture.execute(
+        "INSERT INTO tokenkeep_tokens SELECT 9, revision, key_id, namespace_index, randomblob(32), user_name_index, \
+         randomblob(32), access_token_index, grant_token_index, refresh_token_index, NULL, NULL, 0, sealed \
+         FROM tokenkeep_tokens WHERE place = 0",
+    );
+    assert_flaw(fixture.store.get_tokens(), RowFlaw::Tampered);
+    let by_refresh_token = token().client_id("c").refresh_token("refresh x").build();
+    assert_flaw(fixture.store.find_stored(&by_refresh_token), RowFlaw::Tampered);
+}
+
+#[test]
+fn row_of_another_namespace_is_refused() {
+    let fixture = fixture();
+    let google = fixture.store.namespace("google").unwrap();
+    google.save_token(&token().user_name("joan").refresh_token("r").build()).unwrap();
+    fixture.execute(
+        "UPDATE tokenkeep_tokens SET namespace_index = (SELECT namespace_index FROM tokenkeep_tokens WHERE place = 2)",
+    );
+    assert_flaw(google.get_tokens(), RowFlaw::Tampered);
+    assert_flaw(fixture.store.find_stored(&ada()), RowFlaw::Tampered);
+}
+
+/// Of a store with the same key: the tables were copied and went on separately, and one was given another table id.
+#[test]
+fn row_of_another_table_is_refused() {
+    let fixture = fixture();
+    fixture.execute("UPDATE tokenkeep_store SET table_id = randomblob(16)");
+    assert_flaw(fixture.open().find_stored(&ada()), RowFlaw::Tampered);
+}
+
+#[test]
+fn row_of_another_store_has_another_key() {
+    let (fixture, other) = (fixture(), Fixture::with(&SqlOptions::new().tables("other")));
+    other.store.save_token(&ada().to_builder().refresh_token("r").build()).unwrap();
+    fixture.execute(&format!(
+        "ATTACH '{}' AS o; UPDATE tokenkeep_tokens SET key_id = (SELECT key_id FROM o.other_tokens), \
+         sealed = (SELECT sealed FROM o.other_tokens) WHERE place = 0",
+        other.path.display()
+    ));
+    assert_eq!(problem(fixture.store.find_stored(&ada())), Problem::RowOfOtherKey { place: 0 });
+    assert_eq!(fixture.store.get_tokens().unwrap_err().kind(), ErrorKind::Reopen);
+    // The key id is in the sealed record, too.
+    fixture.execute("UPDATE tokenkeep_tokens SET key_id = (SELECT key_id FROM tokenkeep_store)");
+    assert_flaw(fixture.store.find_stored(&ada()), RowFlaw::OtherKey);
+}
+
+#[test]
+fn key_table_of_another_store_is_refused() {
+    let (fixture, other) = (fixture(), Fixture::new());
+    fixture.execute(&format!(
+        "ATTACH '{}' AS o; UPDATE tokenkeep_store SET (key_id, key_table_revision, key_table) = \
+         (SELECT key_id, key_table_revision, key_table FROM o.tokenkeep_store)",
+        other.path.display()
+    ));
+    assert!(matches!(fixture.store.find_stored(&ada()), Err(Error::Replaced { .. })));
+    assert!(matches!(fixture.store.save_token(&ada()), Err(Error::Replaced { .. })));
+    // Whoever opens it now has the other key, under which the store would look empty.
+    assert_eq!(problem(SqlStore::open(&fixture.url, &paper())), Problem::RowOfOtherKey { place: 0 });
+}
+
+/// Without its columns: a find compares these only, and goes on with the right key; a save compares all of it.
+#[test]
+fn key_table_alone_is_noticed_by_saves_and_opening() {
+    let (fixture, other) = (fixture(), Fixture::new());
+    fixture.execute(&format!(
+        "ATTACH '{}' AS o; UPDATE tokenkeep_store SET key_table = (SELECT key_table FROM o.tokenkeep_store)",
+        other.path.display()
+    ));
+    assert!(fixture.store.find_stored(&ada()).unwrap().is_some());
+    assert!(matches!(fixture.store.save_token(&ada()), Err(Error::Replaced { .. })));
+    assert!(matches!(problem(SqlStore::open(&fixture.url, &paper())), Problem::Malformed(_)));
+}
+
+#[test]
+fn key_columns_alone_are_refused() {
+    for change in ["key_id = randomblob(8)", "key_table_revision = 77"] {
+        let fixture = fixture();
+        fixture.execute(&format!("UPDATE tokenkeep_store SET {change}"));
+        assert!(matches!(problem(fixture.store.find_stored(&ada())), Problem::Malformed(_)), "{change}");
+        assert!(matches!(problem(fixture.store.save_token(&ada())), Problem::Malformed(_)), "{change}");
+        assert!(matches!(problem(SqlStore::open(&fixture.url, &paper())), Problem::Malformed(_)), "{change}");
+    }
+}
+
+#[test]
+fn older_key_table_put_back_is_noticed_by_open_handles() {
+    let fixture = fixture();
+    let key_table = "key_id, key_table_revision, key_table";
+    fixture.execute(&format!("CREATE TABLE kept AS SELECT {key_table} FROM tokenkeep_store"));
+    let added = fixture.store.add_slot(&passphrase("second")).unwrap();
+    fixture.store.remove_slot(added).unwrap();
+    fixture.execute(&format!("UPDATE tokenkeep_store SET ({key_table}) = (SELECT {key_table} FROM kept)"));
+    assert!(matches!(fixture.store.find_stored(&ada()), Err(Error::RolledBack { .. })));
+    assert!(matches!(fixture.store.save_token(&ada()), Err(Error::RolledBack { .. })));
+    // A handle that is opened afterwards cannot know: documented.
+    assert!(fixture.open().find_stored(&ada()).unwrap().is_some());
+}
+
+#[test]
+fn changed_key_table_does_not_open() {
+    let fixture = fixture();
+    fixture
+        .execute("UPDATE tokenkeep_store SET key_table = CAST(substr(key_table, 1, 64) || randomblob(8) || substr(key_table, 73) AS BLOB)");
+    let refused = SqlStore::open(&fixture.url, &paper());
+    assert!(matches!(refused, Err(Error::BadFile { .. })), "{refused:?}");
+    assert!(matches!(fixture.store.save_token(&ada()), Err(Error::BadFile { .. })));
+}
+
+/// What a database may hold in a column of any type.
+#[test]
+fn values_of_other_types_and_sizes_are_refused() {
+    for (table, change) in [
+        ("tokens", "sealed = NULL"),
+        ("tokens", "sealed = 'text'"),
+        ("tokens", "sealed = x''"),
+        ("tokens", "sealed = zeroblob(600000)"),
+        ("tokens", "revision = -1"),
+        ("tokens", "revision = 1.5"),
+        ("tokens", "revision = 9223372036854775807"),
+        ("tokens", "key_id = x'00'"),
+        ("tokens", "namespace_index = zeroblob(31)"),
+        ("tokens", "access_token_index = 5"),
+        ("tokens", "access_token_index = NULL"),
+        ("store", "key_id = 'text'"),
+        ("store", "key_table_revision = 'x'"),
+    ] {
+        let fixture = fixture();
+        let allow = format!(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') \
+             WHERE name = 'tokenkeep_{table}'"
+        );
+        fixture.execute(&allow);
+        let changed = fixture.database().execute_batch(&format!("UPDATE tokenkeep_{table} SET {change}"));
+        changed.unwrap_or_else(|error| panic!("{change}: {error}"));
+        let id = "1".into();
+        for store in [Some(fixture.store.clone()), SqlStore::open(&fixture.url, &paper()).ok()].into_iter().flatten() {
+            let error = store.find_token_by_id(&id).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{change}: {error}");
+            assert!(store.save_token(&ada()).is_err(), "{change}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_the_store_row_are_checked() {
+    for change in ["next_id = -1", "next_place = 'x'", "counter = 9223372036854775807", "table_id = zeroblob(15)"] {
+        let fixture = fixture();
+        fixture.execute(&format!("UPDATE tokenkeep_store SET {change}"));
+        let error = problem(fixture.store.save_token(&token().refresh_token("r").build()));
+        assert!(matches!(error, Problem::Malformed(_)), "{change}: {error:?}");
+        assert!(fixture.store.find_stored(&ada()).unwrap().is_some(), "{change}");
+    }
+}
+
+#[test]
+fn ids_and_places_set_back_overwrite_nothing() {
+    for change in ["next_id = 1", "next_place = 0"] {
+        let fixture = fixture();
+        fixture.execute(&format!("UPDATE tokenkeep_store SET {change}"));
+        let before = dump(&fixture);
+        let error = problem(fixture.store.save_token(&token().refresh_token("r").build()));
+        assert!(matches!(error, Problem::Malformed(_)), "{change}: {error:?}");
+        assert_eq!(dump(&fixture), before, "{change}");
+    }
+    for change in ["next_id = 9223372036854775807", "next_place = 9223372036854775807"] {
+        let fixture = fixture();
+        fixture.execute(&format!("UPDATE tokenkeep_store SET {change}"));
+        assert_eq!(problem(fixture.store.save_token(&token().refresh_token("r").build())), Problem::NoNumberLeft);
+    }
+}
+
+/// A lease for ever would keep everybody from refreshing.
+#[test]
+fn lease_without_an_end_counts_as_none() {
+    let fixture = fixture();
+    fixture.execute("UPDATE tokenkeep_tokens SET lease_holder = 'mallory', lease_until = 9223372036854775807");
+    assert!(fixture.store.lock_token(&"1".into()).unwrap().lock().is_some());
+}
+
+#[test]
+fn view_in_place_of_the_table_returns_no_other_row() {
+    let fixture = fixture();
+    fixture.execute(
+        "ALTER TABLE tokenkeep_tokens RENAME TO hidden; CREATE TABLE turn (id_index, other); \
+         INSERT INTO turn SELECT a.id_index, b.id_index FROM hidden a, hidden b WHERE a.place <> b.place; \
+         CREATE VIEW tokenkeep_tokens AS SELECT h.place, h.revision, h.key_id, h.namespace_index, t.other AS id_index, \
+         h.user_name_index, h.user_and_client_index, h.access_token_index, h.grant_token_index, \
+         h.refresh_token_index, h.lease_holder, h.lease_until, h.lease_started, h.sealed \
+         FROM hidden h JOIN turn t ON t.id_index = h.id_index",
+    );
+    assert_flaw(fixture.store.find_token_by_id(&"1".into()), RowFlaw::Tampered);
+}
+
+/// What is not noticed: see the table in `docs/database.md`.
+#[test]
+fn deleted_and_rolled_back_rows_are_not_noticed() {
+    let fixture = fixture();
+    fixture.execute("CREATE TABLE kept AS SELECT * FROM tokenkeep_tokens WHERE place = 0");
+    fixture.store.save_token(&ada().to_builder().access_token("second").build()).unwrap();
+    fixture.execute("DELETE FROM tokenkeep_tokens WHERE place = 0; INSERT INTO tokenkeep_tokens SELECT * FROM kept");
+    let rolled_back = fixture.store.find_stored(&ada()).unwrap().unwrap();
+    assert_eq!(rolled_back.access_token().unwrap().expose_secret(), "access x");
+    fixture.execute("DELETE FROM tokenkeep_tokens WHERE place = 0");
+    assert!(fixture.store.find_stored(&ada()).unwrap().is_none());
+}
+
+#[test]
+fn values_that_look_like_sql_change_nothing() {
+    let fixture = fixture();
+    let hostile =
+        ["'; DROP TABLE tokenkeep_tokens; --", "\" OR 1=1 --", "%", "_", "\\", "?1", "$1", ":a", "NULL", "\0"];
+    let namespace = fixture.store.namespace(hostile[0]).unwrap();
+    for text in hostile {
+        for store in [&fixture.store as &dyn TokenStore, &namespace] {
+            let saved = token().id(text).user_name(text).client_id(text).refresh_token(text).access_token(text);
+            assert_eq!(store.save_token(&saved.clone().grant_token(text).build()).unwrap().as_str(), text);
+            let found = store.find_stored(&token().user_name(text).client_id(text).build()).unwrap().unwrap();
+            assert_eq!(found.refresh_token().unwrap().expose_secret(), text);
+            assert_eq!(store.find_token_by_id(&text.into()).unwrap(), Some(found));
+        }
+    }
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 2 + hostile.len());
+    assert_eq!(fixture.store.namespaces().unwrap(), [hostile[0]]);
+    for text in hostile {
+        assert!(fixture.store.delete_token(&text.into()).unwrap());
+    }
+    assert_eq!(namespace.delete_tokens().unwrap(), hostile.len());
+    assert_eq!(fixture.store.get_tokens().unwrap().len(), 2);
+}
+
+#[test]
+fn database_shows_no_value_and_no_namespace() {
+    let fixture = Fixture::new();
+    let texts = [
+        "canary-id",
+        "canary-user",
+        "canary-client",
+        "canary-secret",
+        "canary-access",
+        "canary-grant",
+        "canary-refresh",
+        "canary-idtoken",
+        "canary-url",
+        "canary-domain",
+        "canary-type",
+        "canary-scope",
+        "canary-name",
+        "canary-value",
+        "canary-namespace",
+    ];
+    let full = token()
+        .id(texts[0])
+        .user_name(texts[1])
+        .client_id(texts[2])
+        .client_secret(texts[3])
+        .access_token(texts[4])
+        .grant_token(texts[5])
+        .refresh_token(texts[6])
+        .id_token(texts[7])
+        .redirect_url(texts[8])
+        .api_domain(texts[9])
+        .token_type(texts[10])
+        .scopes([texts[11]])
+        .attribute(texts[12], texts[13])
+        .build();
+    let namespace = fixture.store.namespace(texts[14]).unwrap();
+    for store in [&fixture.store as &dyn TokenStore, &namespace] {
+        store.save_token(&full).unwrap();
+    }
+    for end in ["", "-wal", "-shm"] {
+        let bytes = fs::read(format!("{}{end}", fixture.path.display())).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"), "tokens.db{end}");
+    }
+    // The same token in two namespaces, and the same text in two columns, have no index in common.
+    let rows = dump(&fixture);
+    let indexes: Vec<_> = rows.iter().flat_map(|row| &row[3..10]).collect();
+    assert_eq!(indexes.len(), 14);
+    for (number, index) in indexes.iter().enumerate() {
+        assert!(!indexes[..number].contains(index));
+    }
+}
+
+/// Documented: who reads the database sees which rows of a namespace have a user name or a token in common.
+#[test]
+fn equal_values_of_a_namespace_have_equal_indexes() {
+    let fixture = Fixture::new();
+    for client in ["a", "b"] {
+        let token = token().user_name("ada").client_id(client).refresh_token("the same").access_token(client);
+        fixture.store.save_token(&token.build()).unwrap();
+    }
+    let rows = dump(&fixture);
+    let is_equal: Vec<_> = (3..10).map(|column| rows[0][column] == rows[1][column]).collect();
+    // Namespace, id, user name, user and client, access, grant (missing in both), refresh.
+    assert_eq!(is_equal, [true, false, true, false, false, true, true]);
+}
+
+#[test]
+fn removed_slot_opens_nothing_and_rekeying_ends_it_all() {
+    let fixture = fixture();
+    let other = Unlock::from(RecoveryKey::generate().unwrap());
+    fixture.store.add_slot(&other).unwrap();
+    let old = fs::read(&fixture.path).unwrap();
+    fixture.store.rekey([&paper()]).unwrap();
+    assert!(SqlStore::open(&fixture.url, &other).is_err());
+    assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
+    // No sealed row of before is left in the file.
+    let sealed = dump(&fixture);
+    assert_eq!(sealed.len(), 2);
+    let path = fixture.directory.path().join("old.db");
+    fs::write(&path, old).unwrap();
+    let new = fs::read(&fixture.path).unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let rows = database.prepare("SELECT sealed FROM tokenkeep_tokens").map(|mut statement| {
+        statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    });
+    for old in rows.unwrap_or_default() {
+        assert!(!new.windows(32).any(|window| window == &old[10..42]), "a row of before the rekeying");
+    }
+}

@@ -1,0 +1,16 @@
+//! The tests of this crate, in one program, on a real SQLite.
+#![cfg(feature = "sqlite")]
+
+mod common;
+#[path = "../../../../tests/common/traces.rs"]
+#[allow(unreachable_pub, dead_code, reason = "other programs use it too")]
+mod recorded;
+#[path = "../../../../tests/common/steps.rs"]
+#[allow(unreachable_pub, reason = "other programs use it too")]
+mod steps;
+
+mod attacks;
+mod contract;
+mod processes;
+mod refusals;
+mod sharing;
