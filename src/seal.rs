@@ -25,7 +25,7 @@ use crate::{
     secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
-pub(crate) use row::{RowContext, blind_index, open_row, row_key_id, seal_row};
+pub(crate) use row::{IndexKey, Indexer, RowContext, open_row, row_key_id, seal_row};
 pub(crate) use table::{open_table, seal_table};
 
 const SLOT: &[u8] = b"tokenkeep v1 slot\0";

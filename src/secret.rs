@@ -9,7 +9,7 @@
 //! argon2. The store key goes with the last handle of its store. User names, ids and URLs are no secrets here, and are
 //! not wiped. `tests/memory/` looks for what is left.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
@@ -139,8 +139,23 @@ impl fmt::Debug for Key {
 }
 
 /// Computes something, and overwrites what that left on the stack below: the crates that encrypt and hash do not wipe
-/// the keys that they expand there, nor the blocks that they hash.
+/// the keys that they expand there, nor the blocks that they hash. Within another such call it only computes: the outer
+/// one overwrites.
 pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
+    /// Ends also by a panic.
+    struct Outermost;
+    impl Drop for Outermost {
+        fn drop(&mut self) {
+            WITHIN.set(false);
+        }
+    }
+    thread_local! {
+        static WITHIN: Cell<bool> = const { Cell::new(false) };
+    }
+    if WITHIN.replace(true) {
+        return compute();
+    }
+    let _outermost = Outermost;
     // Not inlined, so that the one has its frames where the other has its own after it.
     #[inline(never)]
     fn below<R>(compute: impl FnOnce() -> R) -> R {

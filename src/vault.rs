@@ -60,7 +60,7 @@ use crate::{
     error::{Error, FileFlaw, Result},
     format::{KeyTable, SlotNote, decode_notes},
     id::SlotId,
-    seal,
+    seal::{self, IndexKey},
     secret::Key,
     slot::KeySlot,
     unlock::{self, Keeper, Unlock, Unlocked},
@@ -77,6 +77,7 @@ pub struct Vault {
     /// One for each slot, in their order.
     notes: Vec<SlotNote>,
     unlocked: Unlocked,
+    index_key: IndexKey,
     /// Every keychain and provider that this vault was given: the keys of its slots may be there.
     keepers: Arc<Mutex<Vec<Keeper>>>,
 }
@@ -131,7 +132,9 @@ impl Vault {
     ) -> Result<Self> {
         let unlocked = unlock(&table)?;
         let notes = notes_of(&unlocked.store_key, &table)?.map_err(|flaw| bad(name, flaw))?;
-        Ok(Self { name: name.to_owned(), table, bytes: bytes.to_vec(), notes, unlocked, keepers: Arc::default() })
+        let index_key = IndexKey::of(&unlocked.store_key)?;
+        let (name, bytes, keepers) = (name.to_owned(), bytes.to_vec(), Arc::default());
+        Ok(Self { name, table, bytes, notes, unlocked, index_key, keepers })
     }
 
     /// The vault with other bytes of the same store key, which another process has written. Derives no key.
@@ -169,8 +172,9 @@ impl Vault {
             return Err(Error::Rekeyed { path: path() });
         }
         let notes = notes_of(&self.unlocked.store_key, &table)?.map_err(|flaw| bad(&self.name, flaw))?;
-        let (name, unlocked, keepers) = (path(), self.unlocked.clone(), self.keepers.clone());
-        Ok(Self { name, table, bytes: bytes.to_vec(), notes, unlocked, keepers })
+        let (name, bytes) = (path(), bytes.to_vec());
+        let (unlocked, index_key, keepers) = (self.unlocked.clone(), self.index_key.clone(), self.keepers.clone());
+        Ok(Self { name, table, bytes, notes, unlocked, index_key, keepers })
     }
 
     /// The key table, to be stored as it is: some hundred to some thousand bytes, of which nothing is secret.

@@ -1,8 +1,11 @@
 //! Rows of a database, each sealed by itself, and the values by which a database finds them.
 
-use ring::digest::{SHA256, digest};
+use ring::{
+    digest::{SHA256, digest},
+    hmac,
+};
 
-use super::{Commitment, NONCE, aead_open, aead_seal, derive, hedged_salt, is_equal, key_id, keyed_hash};
+use super::{Commitment, NONCE, aead_open, aead_seal, derive, hedged_salt, hkdf, is_equal, key_id};
 use crate::{
     error::Result,
     format::{KeyId, Salt, StoreId, TAG_LEN, length},
@@ -44,11 +47,6 @@ impl RowContext<'_> {
         }
         bytes
     }
-}
-
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend(length(text.len()).to_le_bytes());
-    bytes.extend(text.as_bytes());
 }
 
 /// Seals the padded plaintext of a row.
@@ -105,28 +103,43 @@ fn row_key(store_key: &Key, salt: &Salt, bound: &[u8]) -> Result<(Key, Commitmen
     derive(salt, store_key, &[ROW, digest(&SHA256, bound).as_ref()])
 }
 
-/// What a message of `blind_index` has beside its texts: two bytes, and the lengths of three texts.
-const FIXED_LEN: usize = 26;
+/// The key of a store's blind indexes.
+#[derive(Clone)]
+pub(crate) struct IndexKey(Key);
 
-/// The blind index of a value. The client is `None` where the kind has none.
-pub(crate) fn blind_index(
-    store_key: &Key,
-    kind: u8,
-    namespace: &str,
-    value: &str,
-    client: Option<Option<&str>>,
-) -> Result<BlindIndex> {
-    // As long from the start as it gets, because reallocating would leave a secret behind.
-    let texts = [namespace, value, client.flatten().unwrap_or_default()];
-    let len = texts.iter().fold(FIXED_LEN, |len: usize, text| len.saturating_add(text.len()));
-    // Held by `a_vault_leaves_nothing`: `Box` instead of `SecretBytes`.
-    let mut message = SecretBytes::new(Vec::with_capacity(len));
-    message.push(kind);
-    push_text(&mut message, namespace);
-    push_text(&mut message, value);
-    if let Some(client) = client {
-        message.push(client.is_some().into());
-        client.into_iter().for_each(|id| push_text(&mut message, id));
+impl IndexKey {
+    pub(crate) fn of(store_key: &Key) -> Result<Self> {
+        let mut key = Key::zeroed();
+        hkdf(&[], store_key.bytes(), &[BLIND_INDEX], key.bytes_mut())?;
+        Ok(Self(key))
     }
-    keyed_hash(store_key, BLIND_INDEX, &[&message])
+
+    /// What makes the indexes of one row. It has a copy of the key: to be used in [`leaving_no_trace`] only.
+    pub(crate) fn indexer(&self) -> Indexer {
+        Indexer(hmac::Key::new(hmac::HMAC_SHA256, self.0.bytes()))
+    }
+}
+
+pub(crate) struct Indexer(hmac::Key);
+
+impl Indexer {
+    /// The blind index of a value. The client is `None` where the kind has none.
+    pub(crate) fn index(&self, kind: u8, namespace: &str, value: &str, client: Option<Option<&str>>) -> BlindIndex {
+        let mut mac = hmac::Context::with_key(&self.0);
+        mac.update(&[kind]);
+        update_text(&mut mac, namespace);
+        update_text(&mut mac, value);
+        if let Some(client) = client {
+            mac.update(&[client.is_some().into()]);
+            client.into_iter().for_each(|id| update_text(&mut mac, id));
+        }
+        let mut index = BlindIndex::default();
+        index.copy_from_slice(mac.sign().as_ref());
+        index
+    }
+}
+
+fn update_text(mac: &mut hmac::Context, text: &str) {
+    mac.update(&length(text.len()).to_le_bytes());
+    mac.update(text.as_bytes());
 }

@@ -465,7 +465,9 @@ fn repeating_generator_gives_other_rows_other_salts() {
 
 #[test]
 fn blind_indexes_of_different_values_differ() {
-    let index = |by, kind, namespace, value, client| blind_index(&key(by), kind, namespace, value, client).unwrap();
+    let index = |by, kind, namespace, value, client| {
+        IndexKey::of(&key(by)).unwrap().indexer().index(kind, namespace, value, client)
+    };
     let all = [
         index(5, 3, "n", "v", Some(None)),
         index(5, 3, "n", "v", Some(Some(""))),

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Part, Result},
     format::{KeyId, KeyTable, MAX_LABEL_LEN, Slot, SlotNote, StoreId, encode_notes, length},
     id::SlotId,
-    seal,
+    seal::{self, IndexKey},
     secret::Key,
     slot::SlotKind,
     time::Millis,
@@ -66,8 +66,10 @@ impl Vault {
         };
         let mut new_keys = NewKeys::none(store_id);
         let addition = new_keys.make(unlock, 1, &store_key, None)?;
+        let index_key = IndexKey::of(&store_key)?;
         let unlocked = Unlocked { store_key, by: addition.slot.id() };
         let nothing = Self {
+            index_key,
             name: name.to_owned(),
             table,
             bytes: Vec::new(),
@@ -166,7 +168,9 @@ impl Vault {
         let TableDraft { mut table, notes, unlocked, gone } = draft;
         seal::seal_table(&unlocked.store_key, &mut table, encode_notes(&notes))?;
         let bytes = table.encode();
-        let vault = Self { name: self.name.clone(), table, bytes, notes, unlocked, keepers: self.keepers.clone() };
+        let index_key = IndexKey::of(&unlocked.store_key)?;
+        let (name, keepers) = (self.name.clone(), self.keepers.clone());
+        let vault = Self { name, table, bytes, notes, unlocked, index_key, keepers };
         let replaced_revision = Some(self.table.revision).filter(|revision| *revision > 0);
         let (replaced, new_keys) = (self.bytes.clone(), mem::take(&mut prepared.new_keys.made));
         Ok(VaultChange { vault, replaced, replaced_revision, new_slot, new_keys, gone })

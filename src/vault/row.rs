@@ -7,8 +7,8 @@ use crate::{
     id::{Origin, TokenId},
     matching::Criterion,
     namespaces::check_name,
-    seal::{self, RowContext},
-    secret::Secret,
+    seal::{self, Indexer, RowContext},
+    secret::{Secret, leaving_no_trace},
     token::Token,
 };
 
@@ -79,6 +79,21 @@ pub enum IndexedValue<'a> {
     RefreshToken(&'a Secret),
 }
 
+impl IndexedValue<'_> {
+    fn index(self, indexer: &Indexer, namespace: &str) -> BlindIndex {
+        let (kind, text, client) = match self {
+            Self::Id(id) => (1, id.as_str(), None),
+            Self::UserName(name) => (2, name, None),
+            Self::UserAndClient(name, client) => (3, name, Some(client)),
+            Self::AccessToken(token) => (4, token.expose_secret(), None),
+            Self::GrantToken(token) => (5, token.expose_secret(), None),
+            Self::RefreshToken(token) => (6, token.expose_secret(), None),
+            Self::Namespace => (7, "", None),
+        };
+        indexer.index(kind, namespace, text, client)
+    }
+}
+
 /// What a store is asked for by [`matching`](crate::matching).
 impl<'a> From<Criterion<'a>> for IndexedValue<'a> {
     fn from(criterion: Criterion<'a>) -> Self {
@@ -140,6 +155,10 @@ impl Vault {
     /// [`TooLarge`](Error::TooLarge) for a token that no store keeps or a namespace that is too long;
     /// [`Random`](Error::Random).
     pub fn seal_row(&self, table: RowTable<'_>, place: u64, token: &Token) -> Result<SealedRow> {
+        leaving_no_trace(|| self.seal(table, place, token))
+    }
+
+    fn seal(&self, table: RowTable<'_>, place: u64, token: &Token) -> Result<SealedRow> {
         let (Some(id), Some(revision @ 1..)) = (token.id(), token.revision()) else {
             return Err(Error::Unstorable { why: Unstorable::NeverStored });
         };
@@ -174,6 +193,10 @@ impl Vault {
     ///
     /// [`BadRow`](Error::BadRow), as for [`open_row`](Self::open_row).
     pub fn open_row_of_any_namespace(&self, table_id: [u8; 16], row: &SealedRow) -> Result<(Box<str>, Token)> {
+        leaving_no_trace(|| self.open_sealed(table_id, row))
+    }
+
+    fn open_sealed(&self, table_id: [u8; 16], row: &SealedRow) -> Result<(Box<str>, Token)> {
         let bad = |flaw| Error::BadRow { name: self.name.clone(), place: row.place, flaw };
         let malformed = |flaw| match flaw {
             FileFlaw::Malformed(rule) => bad(RowFlaw::Malformed(rule)),
@@ -210,16 +233,8 @@ impl Vault {
     /// [`TooLarge`](Error::TooLarge) for a namespace that is too long.
     pub fn blind_index(&self, namespace: &str, value: IndexedValue<'_>) -> Result<BlindIndex> {
         check_name(namespace)?;
-        let (kind, text, client) = match value {
-            IndexedValue::Id(id) => (1, id.as_str(), None),
-            IndexedValue::UserName(name) => (2, name, None),
-            IndexedValue::UserAndClient(name, client) => (3, name, Some(client)),
-            IndexedValue::AccessToken(token) => (4, token.expose_secret(), None),
-            IndexedValue::GrantToken(token) => (5, token.expose_secret(), None),
-            IndexedValue::RefreshToken(token) => (6, token.expose_secret(), None),
-            IndexedValue::Namespace => (7, "", None),
-        };
-        seal::blind_index(self.store_key(), kind, namespace, text, client)
+        // Held by `a_vault_leaves_nothing`: `Ok(value.index(&self.index_key.indexer(), namespace))`.
+        Ok(leaving_no_trace(|| value.index(&self.index_key.indexer(), namespace)))
     }
 
     /// The store that revisions of a table's tokens count in, for [`matching::Rows`](crate::matching::Rows).
@@ -229,17 +244,21 @@ impl Vault {
     }
 
     fn blind_indexes(&self, namespace: &str, id: &TokenId, token: &Token) -> Result<BlindIndexes> {
-        let index = |value: Option<IndexedValue<'_>>| value.map(|value| self.blind_index(namespace, value)).transpose();
-        let user_name = token.user_name();
-        Ok(BlindIndexes {
-            namespace: self.blind_index(namespace, IndexedValue::Namespace)?,
-            id: self.blind_index(namespace, IndexedValue::Id(id))?,
-            user_name: index(user_name.map(IndexedValue::UserName))?,
-            user_and_client: index(user_name.map(|name| IndexedValue::UserAndClient(name, token.client_id())))?,
-            access_token: index(token.access_token().map(IndexedValue::AccessToken))?,
-            grant_token: index(token.grant_token().map(IndexedValue::GrantToken))?,
-            refresh_token: index(token.refresh_token().map(IndexedValue::RefreshToken))?,
-        })
+        check_name(namespace)?;
+        Ok(leaving_no_trace(|| {
+            let indexer = self.index_key.indexer();
+            let index = |value: IndexedValue<'_>| value.index(&indexer, namespace);
+            let user_name = token.user_name();
+            BlindIndexes {
+                namespace: index(IndexedValue::Namespace),
+                id: index(IndexedValue::Id(id)),
+                user_name: user_name.map(IndexedValue::UserName).map(index),
+                user_and_client: user_name.map(|name| index(IndexedValue::UserAndClient(name, token.client_id()))),
+                access_token: token.access_token().map(IndexedValue::AccessToken).map(index),
+                grant_token: token.grant_token().map(IndexedValue::GrantToken).map(index),
+                refresh_token: token.refresh_token().map(IndexedValue::RefreshToken).map(index),
+            }
+        }))
     }
 
     fn context<'c>(
