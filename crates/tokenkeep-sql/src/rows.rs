@@ -1,11 +1,11 @@
 //! The rows of a namespace, read and opened.
 
-use std::ops::ControlFlow;
+use std::{cmp::Ordering, ops::ControlFlow};
 
 use tokenkeep::{
     Error, Origin, Result, Token, TokenId,
     matching::{self, Criterion},
-    vault::{BlindIndex, IndexedValue, RowTable, Vault},
+    vault::{BlindIndex, BlindIndexes, IndexedValue, RowTable, Vault},
 };
 
 use crate::{
@@ -22,11 +22,40 @@ pub(crate) struct Rows<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) namespace: &'a str,
     has_other_key: bool,
+    /// What was found by which index: a save asks twice by the user name. Nothing is written while these rows are in use.
+    found: Vec<(BlindIndex, Vec<(Place, Token)>)>,
+}
+
+/// Where a row stands, and its blind indexes as they are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) number: u64,
+    pub(crate) columns: BlindIndexes,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Place {}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number)
+    }
 }
 
 /// A row that was opened.
 pub(crate) struct Opened {
-    pub(crate) place: u64,
+    pub(crate) place: Place,
     pub(crate) namespace: Box<str>,
     pub(crate) token: Token,
 }
@@ -38,7 +67,7 @@ impl<'a> Rows<'a> {
         vault: &'a Vault,
         namespace: &'a str,
     ) -> Self {
-        Self { store, connection, vault, namespace, has_other_key: false }
+        Self { store, connection, vault, namespace, has_other_key: false, found: Vec::new() }
     }
 
     /// Whether an answer came with another key table than the vault's: then it counts for nothing.
@@ -54,12 +83,12 @@ impl<'a> Rows<'a> {
         self.vault.blind_index(self.namespace, value)
     }
 
-    pub(crate) fn by_id(&mut self, id: &TokenId) -> Result<Option<(u64, Token)>> {
+    pub(crate) fn by_id(&mut self, id: &TokenId) -> Result<Option<(Place, Token)>> {
         Ok(matching::Rows::rows(self, Criterion::Id(id))?.into_iter().next())
     }
 
     /// All rows of the namespace, in the order first saved.
-    pub(crate) fn all(&mut self) -> Result<Vec<(u64, Token)>> {
+    pub(crate) fn all(&mut self) -> Result<Vec<(Place, Token)>> {
         let index = self.index(IndexedValue::Namespace)?;
         let statement = &self.store.statements.of_namespace;
         let opened = self.open_each(statement, &[Parameter::Bytes(&index)], |columns| columns.namespace == index)?;
@@ -81,7 +110,7 @@ impl<'a> Rows<'a> {
         self.open_each(&self.store.statements.after, &[Parameter::Integer(after)], |_| true)
     }
 
-    fn in_namespace(&self, opened: Vec<Opened>) -> Result<Vec<(u64, Token)>> {
+    fn in_namespace(&self, opened: Vec<Opened>) -> Result<Vec<(Place, Token)>> {
         let is_ours = |row: Opened| {
             if *row.namespace == *self.namespace { Ok((row.place, row.token)) } else { Err(self.moved()) }
         };
@@ -97,7 +126,7 @@ impl<'a> Rows<'a> {
         &mut self,
         statement: &str,
         parameters: &[Parameter<'_>],
-        is_asked_for: impl Fn(&tokenkeep::vault::BlindIndexes) -> bool,
+        is_asked_for: impl Fn(&BlindIndexes) -> bool,
     ) -> Result<Vec<Opened>> {
         let (store, vault) = (self.store, self.vault);
         let expected = key_columns(vault);
@@ -114,7 +143,8 @@ impl<'a> Rows<'a> {
                 return Err(store.malformed("a query returned a row that it did not ask for"));
             }
             let (namespace, token) = vault.open_row_of_any_namespace(store.table_id, &sealed)?;
-            Ok(Some(Opened { place: sealed.place, namespace, token }))
+            let place = Place { number: sealed.place, columns: sealed.columns };
+            Ok(Some(Opened { place, namespace, token }))
         };
         let queried = self.connection.query(statement, parameters, &mut |row| {
             has_store = true;
@@ -129,7 +159,7 @@ impl<'a> Rows<'a> {
                     return ControlFlow::Break(());
                 }
             }
-            match open(row, opened.last().map(|row| row.place)) {
+            match open(row, opened.last().map(|row| row.place.number)) {
                 Ok(row) => opened.extend(row),
                 Err(error) => {
                     refused = Some(error);
@@ -150,17 +180,22 @@ impl<'a> Rows<'a> {
 }
 
 impl matching::Rows for Rows<'_> {
-    type Place = u64;
+    type Place = Place;
 
     fn origin(&self) -> Origin {
         self.vault.row_origin(self.table())
     }
 
-    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(u64, Token)>> {
+    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Place, Token)>> {
         let index = self.index(criterion.into())?;
+        if let Some((_, found)) = self.found.iter().find(|(known, _)| *known == index) {
+            return Ok(found.clone());
+        }
         let statement = self.store.statements.by(criterion);
-        let is_asked_for = |columns: &tokenkeep::vault::BlindIndexes| columns.get(criterion) == Some(index);
+        let is_asked_for = |columns: &BlindIndexes| columns.get(criterion) == Some(index);
         let opened = self.open_each(statement, &[Parameter::Bytes(&index)], is_asked_for)?;
-        self.in_namespace(opened)
+        let found = self.in_namespace(opened)?;
+        self.found.push((index, found.clone()));
+        Ok(found)
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Statements {
     pub(crate) after: String,
     pub(crate) first_key: String,
     pub(crate) insert: String,
-    pub(crate) update: String,
+    updates: Vec<String>,
+    pub(crate) seal_again: String,
     pub(crate) delete: String,
     pub(crate) delete_namespace: String,
     pub(crate) lease: String,
@@ -68,7 +69,13 @@ impl Statements {
         let by = |column: &str| select(&format!("t.{column} = ?"), " ORDER BY t.place");
         let is_held = format!("id_index = ? AND lease_holder = ? AND lease_until > {now}");
         let values = vec!["?"; TOKEN_COLUMNS.len()].join(", ");
-        let set = TOKEN_COLUMNS.iter().skip(1).map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(", ");
+        let set =
+            |columns: &[&str]| columns.iter().map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(", ");
+        // A database writes the index of each column that a statement sets, also where the value stays the same.
+        let update = |changed: Changed| {
+            let columns: Vec<_> = ["revision", "sealed"].into_iter().chain(changed.columns()).collect();
+            format!("UPDATE {tokens} SET {} WHERE place = ?", set(&columns))
+        };
         let text = |statement: String| number_parameters(&statement, dialect.placeholder);
         Self {
             schema_version: text(format!("SELECT schema_version FROM {store} WHERE singleton = 1")),
@@ -101,7 +108,8 @@ impl Statements {
             after: text(select("t.place > ?", " ORDER BY t.place LIMIT 256")),
             first_key: text(format!("SELECT key_id, place FROM {tokens} ORDER BY place LIMIT 1")),
             insert: text(format!("INSERT INTO {tokens} ({}) VALUES ({values})", columns(""))),
-            update: text(format!("UPDATE {tokens} SET {set} WHERE place = ?")),
+            updates: Changed::all().map(|changed| text(update(changed))).collect(),
+            seal_again: text(format!("UPDATE {tokens} SET {} WHERE place = ?", set(&TOKEN_COLUMNS[1..]))),
             delete: text(format!("DELETE FROM {tokens} WHERE place = ?")),
             delete_namespace: text(format!("DELETE FROM {tokens} WHERE namespace_index = ?")),
             lease: text(format!(
@@ -119,6 +127,11 @@ impl Statements {
         }
     }
 
+    /// The statement that writes a row anew, with the blind indexes that have changed.
+    pub(crate) fn update(&self, changed: Changed) -> &str {
+        self.updates.get(usize::from(changed.0)).map_or("", String::as_str)
+    }
+
     pub(crate) fn by(&self, criterion: Criterion<'_>) -> &str {
         match criterion {
             Criterion::Id(_) => &self.by_id,
@@ -127,6 +140,29 @@ impl Statements {
             Criterion::GrantToken(_) => &self.by_grant_token,
             Criterion::RefreshToken(_) => &self.by_refresh_token,
         }
+    }
+}
+
+/// Which blind indexes of a row have changed: a bit for each column that can.
+#[derive(Clone, Copy)]
+pub(crate) struct Changed(pub(crate) u8);
+
+impl Changed {
+    /// The columns that a save can change, in the order of the bits.
+    pub(crate) const COLUMNS: [&'static str; 5] =
+        ["user_name_index", "user_and_client_index", "access_token_index", "grant_token_index", "refresh_token_index"];
+
+    fn all() -> impl Iterator<Item = Self> {
+        (0..1 << Self::COLUMNS.len()).map(Self)
+    }
+
+    /// Whether the column of that number has changed.
+    pub(crate) fn has(self, column: usize) -> bool {
+        self.0 & (1 << column) != 0
+    }
+
+    fn columns(self) -> impl Iterator<Item = &'static str> {
+        Self::COLUMNS.into_iter().enumerate().filter(move |(column, _)| self.has(*column)).map(|(_, name)| name)
     }
 }
 

@@ -179,9 +179,9 @@ impl Writer<'_> {
         let mut last = None;
         loop {
             let rows = self.rows("").after(last)?;
-            let Some(end) = rows.last().map(|row| row.place) else { return Ok(()) };
+            let Some(end) = rows.last().map(|row| row.place.number) else { return Ok(()) };
             for row in rows {
-                self.seal_again(next, &row.namespace, row.place, &row.token)?;
+                self.seal_again(next, &row.namespace, row.place.number, &row.token)?;
             }
             last = Some(end);
         }

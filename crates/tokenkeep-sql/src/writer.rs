@@ -9,14 +9,15 @@ use parking_lot::MutexGuard;
 use tokenkeep::{
     Error, Prune, Result, Token, TokenId,
     matching::{self, RowWrite},
-    vault::{BlindIndexes, IndexedValue, RowTable, SealedRow, Vault},
+    vault::{BlindIndex, BlindIndexes, IndexedValue, RowTable, SealedRow, Vault},
 };
 
 use crate::{
     engine::Parameter,
     error::{DatabaseError, Problem},
     pool::Pooled,
-    rows::Rows,
+    rows::{Place, Rows},
+    schema::Changed,
     shared::Shared,
 };
 
@@ -163,12 +164,12 @@ impl<'s> Writer<'s> {
     pub(crate) fn delete(&mut self, namespace: &str, id: &TokenId) -> Result<bool> {
         // Opened before it is deleted, so that a row that was changed by others is kept as evidence.
         let found = self.rows(namespace).by_id(id)?;
-        self.delete_at(found.map(|(place, _)| place))
+        self.delete_at(found.map(|(place, _)| place.number))
     }
 
     pub(crate) fn delete_if(&mut self, namespace: &str, id: &TokenId, revision: u64) -> Result<bool> {
         let place = matching::delete_if(&mut self.rows(namespace), id, revision)?;
-        self.delete_at(place)
+        self.delete_at(place.map(|place| place.number))
     }
 
     fn delete_at(&mut self, place: Option<u64>) -> Result<bool> {
@@ -191,67 +192,81 @@ impl<'s> Writer<'s> {
         let rows = self.rows(namespace).all()?;
         let mut pruned = 0_usize;
         for (place, _) in rows.into_iter().filter(|(_, token)| which.takes(token, now)) {
-            self.delete_at(Some(place))?;
+            self.delete_at(Some(place.number))?;
             pruned = pruned.saturating_add(1);
         }
         Ok(pruned)
     }
 
-    fn put(&mut self, namespace: &str, write: &RowWrite<u64>) -> Result<()> {
-        let place = write.place.unwrap_or(self.next_place);
-        let sealed = self.vault.seal_row(RowTable { id: self.store.table_id, namespace }, place, &write.token)?;
-        if write.place.is_none() {
+    fn put(&mut self, namespace: &str, write: &RowWrite<Place>) -> Result<()> {
+        let table = RowTable { id: self.store.table_id, namespace };
+        let store = self.store;
+        let Some(place) = &write.place else {
+            let place = self.next_place;
+            let sealed = self.vault.seal_row(table, place, &write.token)?;
             let next = place.checked_add(1).filter(|next| i64::try_from(*next).is_ok());
-            self.next_place = next.ok_or_else(|| self.store.problem(Problem::NoNumberLeft))?;
+            self.next_place = next.ok_or_else(|| store.problem(Problem::NoNumberLeft))?;
             self.next_id = self.next_id.max(id_after(&write.token));
             self.is_next_stored = false;
-        }
-        let store = self.store;
-        let statement = if write.place.is_none() { &store.statements.insert } else { &store.statements.update };
-        self.put_sealed(statement, write.place.is_none(), &sealed)
+            let key_id = self.vault.key_id();
+            let values = all_values(store, &key_id, &sealed)?;
+            let place = Parameter::Integer(integer(store, place)?);
+            let parameters: Vec<_> = [place].into_iter().chain(values).collect();
+            return self.put_one(&store.statements.insert, &parameters);
+        };
+        let sealed = self.vault.seal_row(table, place.number, &write.token)?;
+        let (before, after) = (changeable(&place.columns), changeable(&sealed.columns));
+        let pairs = before.iter().zip(&after).enumerate();
+        let bits = pairs.fold(0, |bits, (column, (before, after))| bits | u8::from(before != after) << column);
+        let changed = Changed(bits);
+        let mut parameters =
+            vec![Parameter::Integer(integer(store, sealed.revision)?), Parameter::Bytes(&sealed.bytes)];
+        let columns = after.iter().enumerate().filter(|(column, _)| changed.has(*column));
+        parameters.extend(columns.map(|(_, index)| Parameter::from(*index)));
+        parameters.push(Parameter::Integer(integer(store, place.number)?));
+        self.put_one(store.statements.update(changed), &parameters)
     }
 
     /// Seals a row again under the key of another vault.
     pub(crate) fn seal_again(&mut self, next: &Vault, namespace: &str, place: u64, token: &Token) -> Result<()> {
-        let table = RowTable { id: self.store.table_id, namespace };
-        let sealed = next.seal_row(table, place, token)?;
-        let (vault, store) = (std::mem::replace(&mut self.vault, Arc::new(next.clone())), self.store);
-        let put = self.put_sealed(&store.statements.update, false, &sealed);
-        self.vault = vault;
-        put
+        let (store, key_id) = (self.store, next.key_id());
+        let sealed = next.seal_row(RowTable { id: store.table_id, namespace }, place, token)?;
+        let place = Parameter::Integer(integer(store, place)?);
+        let parameters: Vec<_> = all_values(store, &key_id, &sealed)?.into_iter().chain([place]).collect();
+        self.put_one(&store.statements.seal_again, &parameters)
     }
 
-    fn put_sealed(&mut self, statement: &str, is_new: bool, sealed: &SealedRow) -> Result<()> {
-        let SealedRow { place, revision, columns, bytes } = sealed;
-        let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } =
-            columns;
-        let place = Parameter::Integer(integer(self.store, *place)?);
-        let key_id = self.vault.key_id();
-        let values = [
-            Parameter::Integer(integer(self.store, *revision)?),
-            Parameter::Bytes(&key_id),
-            Parameter::Bytes(namespace),
-            Parameter::Bytes(id),
-            user_name.into(),
-            user_and_client.into(),
-            access_token.into(),
-            grant_token.into(),
-            refresh_token.into(),
-            Parameter::Bytes(bytes),
-        ];
-        let mut parameters = Vec::with_capacity(values.len().saturating_add(1));
-        if is_new {
-            parameters.push(place);
-        }
-        parameters.extend(values);
-        if !is_new {
-            parameters.push(place);
-        }
-        match self.execute(statement, &parameters)? {
+    fn put_one(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<()> {
+        match self.execute(statement, parameters)? {
             1 => Ok(()),
             _ => Err(self.store.malformed("a row is gone that was just read")),
         }
     }
+}
+
+/// The values of all columns but the place, in the order of the schema.
+fn all_values<'v>(store: &Shared, key_id: &'v [u8; 8], sealed: &'v SealedRow) -> Result<[Parameter<'v>; 10]> {
+    let SealedRow { place: _, revision, columns, bytes } = sealed;
+    let BlindIndexes { namespace, id, user_name, user_and_client, access_token, grant_token, refresh_token } = columns;
+    Ok([
+        Parameter::Integer(integer(store, *revision)?),
+        Parameter::Bytes(key_id),
+        Parameter::Bytes(namespace),
+        Parameter::Bytes(id),
+        user_name.into(),
+        user_and_client.into(),
+        access_token.into(),
+        grant_token.into(),
+        refresh_token.into(),
+        Parameter::Bytes(bytes),
+    ])
+}
+
+/// The blind indexes that a save can change, in the order of [`Changed::COLUMNS`].
+fn changeable(columns: &BlindIndexes) -> [&Option<BlindIndex>; 5] {
+    let BlindIndexes { namespace: _, id: _, user_name, user_and_client, access_token, grant_token, refresh_token } =
+        columns;
+    [user_name, user_and_client, access_token, grant_token, refresh_token]
 }
 
 fn integer(store: &Shared, number: u64) -> Result<i64> {

@@ -78,6 +78,8 @@ impl Engine for Sqlite {
             // The file may be hostile: its views and triggers may call nothing that has effects, no value is too long,
             // and its pages are checked.
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            // Else SQLite compiles a statement again whenever its parameters have other values.
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
             let _ = database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_LEN);
             database.execute_batch("PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON")?;

@@ -9,8 +9,15 @@ mod recorded;
 #[allow(unreachable_pub, reason = "other programs use it too")]
 mod steps;
 
+#[path = "../../../../tests/reader/mod.rs"]
+#[allow(unreachable_pub, dead_code, reason = "other programs use it too")]
+mod reader;
+
 mod attacks;
+mod contents;
 mod contract;
+mod document;
+mod import;
 mod processes;
 mod refusals;
 mod sharing;

@@ -1,0 +1,34 @@
+# Fills the table of the guide's SQLite sample through the DBStore of zohocrmsdk8_0 7.0.0; sqlite3 is put in the place of
+# mysql.connector: python make_oauthtoken.py NEW.db
+import re, sqlite3, sys, types
+path = sys.argv[1]
+class Cursor:
+    def __init__(self, c): self.c = c
+    def execute(self, q, p=()): self.c.execute(re.sub(r'%s', '?', q), p or ()); return self
+    def __getattr__(self, n): return getattr(self.c, n)
+    def __iter__(self): return iter(self.c)
+class Conn:
+    def __init__(self): self.c = sqlite3.connect(path)
+    def cursor(self, *a, **k): return Cursor(self.c.cursor())
+    def commit(self): self.c.commit()
+    def close(self): self.c.close()
+    def is_connected(self): return True
+m = types.ModuleType('mysql'); mc = types.ModuleType('mysql.connector'); mc.connect = lambda **k: Conn(); mc.Error = sqlite3.Error; m.connector = mc
+sys.modules['mysql'] = m; sys.modules['mysql.connector'] = mc
+db = sqlite3.connect(path)
+db.execute("CREATE TABLE oauthtoken (id varchar(10) NOT NULL, user_name varchar(255), client_id varchar(255), client_secret varchar(255), refresh_token varchar(255), access_token varchar(255), grant_token varchar(255), expiry_time varchar(20), redirect_url varchar(255), api_domain varchar(255), primary key (id))")
+db.commit(); db.close()
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+from zohocrmsdk.src.com.zoho.api.authenticator.store.db_store import DBStore
+from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+store = DBStore()
+def save(user, **k):
+    t = OAuthToken(client_id=k.pop('client_id'), client_secret=k.pop('client_secret', None), refresh_token=k.pop('refresh_token', None), access_token=k.pop('access_token', None), grant_token=k.pop('grant_token', None), redirect_url=k.pop('redirect_url', None))
+    if user: t.set_user_signature(UserSignature(user))
+    if 'expires_in' in k: t.set_expires_in(k['expires_in'])
+    if 'api_domain' in k: t.set_api_domain(k['api_domain'])
+    store.save_token(t)
+save('ada@example.com', client_id='1000.A', client_secret='s1', refresh_token='1000.r1', access_token='1000.a1', redirect_url='https://app.example.com/cb?a=1,2', expires_in='1795000000000', api_domain='https://www.zohoapis.com')
+save('grace@example.com', client_id='1000.A', client_secret='s1', grant_token='1000.g2')
+save("o'hara@example.com", client_id='1000.A', client_secret='s1', refresh_token="1000.r'; DROP TABLE oauthtoken; --")
+save(None, client_id='1000.C', client_secret='s3', refresh_token='1000.r4', access_token='1000.a4')
