@@ -111,6 +111,10 @@ pub mod testing;
 #[cfg(all(doc, not(doctest)))]
 pub mod _documentation {
     #[doc = include_str!("../docs/links.md")]
+    #[doc = include_str!("../docs/database.md")]
+    pub mod database {}
+
+    #[doc = include_str!("../docs/links.md")]
     #[doc = include_str!("../docs/durability.md")]
     pub mod durability {}
 

@@ -10,7 +10,7 @@ mod recorded;
 mod steps;
 
 #[path = "../../../../tests/reader/mod.rs"]
-#[allow(unreachable_pub, dead_code, reason = "other programs use it too")]
+#[allow(unreachable_pub, reason = "other programs use it too")]
 mod reader;
 
 mod attacks;
