@@ -146,7 +146,8 @@ impl SqlOptions {
     ///
     /// [`NoneOpened`](tokenkeep::Error::NoneOpened) with the failure of each, and those of [`SqlStore::open`].
     pub fn open_any<'a>(&self, url: &str, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<SqlStore> {
-        self.open_with(url, |name, key_table| Vault::open_any(name, key_table, unlocks))
+        let unlocks: Vec<_> = unlocks.into_iter().collect();
+        self.open_with(url, |name, key_table| Vault::open_any(name, key_table, unlocks.iter().copied()))
     }
 
     /// Opens the store, or creates it if there is none. If another process creates it at the same time, opens that one.
@@ -164,7 +165,7 @@ impl SqlOptions {
         if is(&created, ErrorKind::AlreadyExists) { self.open(url, unlock) } else { created }
     }
 
-    fn open_with(&self, url: &str, open: impl FnOnce(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
+    fn open_with(&self, url: &str, open: impl Fn(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
         let (location, statements, _, name) = self.prepare(url)?;
         let engine = location.engine();
         let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
@@ -174,11 +175,21 @@ impl SqlOptions {
             Some(found) => return Err(DatabaseError::new(&name, Problem::OtherSchema { found }).into()),
             None => return Err(DatabaseError::new(&name, Problem::NoStore).into()),
         }
-        let stored = read_store_row(&name, &mut *connection, &statements)?;
-        let vault = open(&name, &stored.key_table)?;
-        check_key_columns(&name, &stored, &vault)?;
-        check_first_row(&name, &mut *connection, &statements, &vault)?;
-        Ok(self.store(name, stored.table_id, statements, engine, connection, vault))
+        loop {
+            let stored = read_store_row(&name, &mut *connection, &statements)?;
+            let vault = open(&name, &stored.key_table)?;
+            check_key_columns(&name, &stored, &vault)?;
+            match check_first_row(&name, &mut *connection, &statements, &vault) {
+                Ok(()) => return Ok(self.store(name, stored.table_id, statements, engine, connection, vault)),
+                // Another process may have given the store a new key between the two queries.
+                Err(refused) => {
+                    let now = read_store_row(&name, &mut *connection, &statements)?;
+                    if now.key_table == stored.key_table {
+                        return Err(refused);
+                    }
+                }
+            }
+        }
     }
 
     fn prepare(&self, url: &str) -> Result<(Location, Statements, Tables, String)> {
