@@ -44,8 +44,8 @@ pub(crate) fn wake_all() {
     let mut waiting = WAITING.lock();
     waiting.ended = waiting.ended.wrapping_add(1);
     ENDED.notify_all();
-    // One after the other: if a waker panics, the others keep their entries, and the timer wakes them. A task that waits
-    // again meanwhile has a higher number.
+    // One after the other: if a waker panics, the others keep their entries, and the timer wakes them. A task that
+    // waits again meanwhile has a higher number.
     let last = waiting.last_task;
     while let Some(key) = waiting.tasks.keys().find(|(_, task)| *task <= last).copied() {
         if let Some(task) = waiting.tasks.remove(&key) {

@@ -84,79 +84,20 @@
 
 mod merge;
 mod prune;
+mod rows;
 
-use std::{fmt, time::SystemTime};
+use std::time::SystemTime;
 
 pub(crate) use merge::refreshed;
 use merge::{merge, settle};
 pub use prune::Prune;
+pub use rows::{Criterion, Rows};
 
 use crate::{
     error::{Error, Result, Unstorable},
-    id::{Origin, TokenId},
-    secret::Secret,
+    id::TokenId,
     token::{Fields, Stored, Token},
 };
-
-/// What the rules ask about the stored rows. The trait is object safe.
-pub trait Rows {
-    /// Where a row stands. A row that was first saved earlier compares less.
-    type Place: Ord;
-
-    /// The store that the rows are in, as its tokens carry it ([`TokenBuilder::stored`](crate::TokenBuilder::stored)).
-    fn origin(&self) -> Origin;
-
-    /// All rows that the criterion [matches](Criterion::matches), each with its place, the earliest first. There is
-    /// rarely more than one.
-    ///
-    /// # Errors
-    ///
-    /// The store's own errors.
-    fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Self::Place, Token)>>;
-}
-
-/// One field with one value, by which rows are looked up. In a database each field is a column with an index. A store
-/// has to answer each of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Criterion<'a> {
-    /// The row of that id. At most one.
-    Id(&'a TokenId),
-    /// The rows of that user name: one for each client.
-    UserName(&'a str),
-    /// Rows with that access token.
-    AccessToken(&'a Secret),
-    /// Rows with that grant token.
-    GrantToken(&'a Secret),
-    /// Rows with that refresh token.
-    RefreshToken(&'a Secret),
-}
-
-impl Criterion<'_> {
-    /// Whether the row has that value in that field.
-    #[must_use]
-    pub fn matches(self, row: &Token) -> bool {
-        match self {
-            Self::Id(id) => row.id() == Some(id),
-            Self::UserName(name) => row.user_name() == Some(name),
-            Self::AccessToken(token) => row.access_token() == Some(token),
-            Self::GrantToken(token) => row.grant_token() == Some(token),
-            Self::RefreshToken(token) => row.refresh_token() == Some(token),
-        }
-    }
-}
-
-/// The field. The value is a secret, a user name, or not worth showing without the rest.
-impl fmt::Debug for Criterion<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Id(_) => "Id(***)",
-            Self::UserName(_) => "UserName(***)",
-            Self::AccessToken(_) => "AccessToken(***)",
-            Self::GrantToken(_) => "GrantToken(***)",
-            Self::RefreshToken(_) => "RefreshToken(***)",
-        })
-    }
-}
 
 /// A row to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]

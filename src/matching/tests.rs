@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{TokenBuilder, time::Millis, token::Expiry};
+use crate::{TokenBuilder, id::Origin, secret::Secret, time::Millis, token::Expiry};
 
 /// Rows in a `Vec`: a place is a position in it.
 struct Shelf(Vec<Token>);
