@@ -151,6 +151,34 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         }
     }
 
+    /// The same as [`begin_refresh`](Self::begin_refresh), for a caller that cannot wait: if another caller is
+    /// refreshing a token that cannot be used in the meantime, this method fails with
+    /// [`Refreshing`](Error::Refreshing) at once, and the caller tries again later. Blocks as a find does, or for making
+    /// a small lock file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin_refresh`](Self::begin_refresh).
+    ///
+    /// ```
+    /// use tokenkeep::{Error, MemoryStore, Need, Refresh, Token, TokenStore, TokenStoreExt};
+    ///
+    /// let store = MemoryStore::new();
+    /// let query = Token::builder().user_name("ada").build();
+    /// store.save_token(&query.to_builder().refresh_token("r").build())?;
+    /// let claimed = store.try_begin_refresh(&query, Need::default())?;
+    /// assert!(matches!(claimed, Refresh::Claimed(_)));
+    /// let second = store.try_begin_refresh(&query, Need::default());
+    /// assert!(matches!(second, Err(Error::Refreshing { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn try_begin_refresh(&self, query: &Token, need: Need) -> Result<Refresh> {
+        match begin(self, query, need)? {
+            Begun::Settled(answer) => Ok(answer),
+            Begun::Attempt(attempt) => attempt.once(),
+        }
+    }
+
     /// Finds the token that the query means. Calls the function if the token has to be refreshed and no other caller is
     /// refreshing it. The function sends the refresh request and returns the outcome as an [`Answer`]. Give the request
     /// a timeout. After [`Need::rejected`] this method may return the rejected token, as

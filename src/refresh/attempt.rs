@@ -58,7 +58,15 @@ impl Attempt {
         }
     }
 
-    /// The same for a task.
+    /// The answer of one look. Never waits.
+    pub(super) fn once(self) -> Result<Refresh> {
+        match self.look(self.first.clone())? {
+            Look::Settled(answer) => Ok(answer),
+            Look::Wait { .. } => Err(Error::Refreshing { waited: self.started.elapsed() }),
+        }
+    }
+
+    /// Waits for the answer in a task.
     pub(super) async fn wait_async(self) -> Result<Refresh> {
         let mut row = self.first.clone();
         loop {

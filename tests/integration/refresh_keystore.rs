@@ -1,6 +1,10 @@
 //! Refreshing a token of a keystore: what a file store has beyond the rules that all stores share.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use crate::common::Fixture;
 use tokenkeep::{Claim, Error, ErrorKind, Keystore, Need, Refresh, RefreshStep, Token, TokenStore, TokenStoreExt};
@@ -45,6 +49,25 @@ fn handles_and_their_namespaces_share_a_claim() {
     assert!(matches!(google.begin_refresh(&ada(), short()), Ok(Refresh::Claimed(_))), "another token");
     claim.complete(response()).unwrap();
     assert!(matches!(other.begin_refresh(&ada(), short()), Ok(Refresh::Fresh(_))));
+}
+
+#[test]
+fn caller_that_cannot_wait_is_told_at_once() {
+    let fixture = fixture();
+    let other = fixture.open();
+    let began = Instant::now();
+    let Ok(Refresh::Claimed(claim)) = fixture.store.try_begin_refresh(&ada(), Need::default()) else {
+        panic!("expected a claim");
+    };
+    for store in [&fixture.store, &other] {
+        let refused = store.try_begin_refresh(&ada(), Need::default());
+        assert!(matches!(refused, Err(Error::Refreshing { .. })), "{refused:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "it has waited");
+    claim.complete(response()).unwrap();
+    assert!(matches!(other.try_begin_refresh(&ada(), Need::default()), Ok(Refresh::Fresh(_))));
+    let absent = Token::builder().user_name("grace").build();
+    assert!(matches!(other.try_begin_refresh(&absent, Need::default()), Err(Error::NoSuchToken)));
 }
 
 #[test]
