@@ -1,0 +1,246 @@
+//! Claims, and new tokens that were not saved. A forked child closes its copies, so that the parent's end frees the
+//! lock.
+
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::SystemTime,
+};
+
+use pyo3::{
+    exceptions::{PyException, PyTypeError},
+    prelude::*,
+    types::PyTuple,
+};
+use tokenkeep::{Error, RefreshError, Refreshed};
+
+use crate::{
+    errors::{OrRaise, exception_like, raise},
+    handle::lock,
+    refresh::{Answer, refreshed},
+    seconds::Seconds,
+    store::TokenStore,
+    token::{Token, no_copy},
+    waiting::wait,
+};
+
+/// What holds a claim, until it is used up or closed. The lock is only taken with the interpreter lock held.
+type Held<T> = Arc<Mutex<Option<T>>>;
+
+/// Every value that holds a claim.
+static LIVE: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
+
+trait Close: Send + Sync {
+    fn close(&self);
+}
+
+impl<T: Send> Close for Mutex<Option<T>> {
+    fn close(&self) {
+        drop(lock(self).take());
+    }
+}
+
+fn hold<T: Send + 'static>(value: T) -> Held<T> {
+    let held = Arc::new(Mutex::new(Some(value)));
+    let as_close: Arc<dyn Close> = held.clone();
+    let mut live = lock(&LIVE);
+    live.retain(|held| held.strong_count() > 0);
+    live.push(Arc::downgrade(&as_close));
+    held
+}
+
+/// Closes all claims of this process. The package calls it in a forked child.
+#[pyfunction(name = "_close_claims")]
+pub(crate) fn close_claims() {
+    for held in std::mem::take(&mut *lock(&LIVE)) {
+        if let Some(held) = held.upgrade() {
+            held.close();
+        }
+    }
+}
+
+/// The right to refresh one token: no other thread or process has it at the same time.
+///
+/// Read the token with token(), ask the server, and end the claim with finish(), complete(), sign_in_again(),
+/// retry_later() or failed(). Closing it, also by `with`, gives it up. It ends with its process.
+#[pyclass(frozen, weakref, module = "tokenkeep")]
+pub(crate) struct Claim(Held<tokenkeep::Claim>);
+
+impl Claim {
+    pub(crate) fn new(claim: tokenkeep::Claim) -> Self {
+        Self(hold(claim))
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<tokenkeep::Claim> {
+        lock(&self.0).take().ok_or(Error::ClaimEnded).or_raise(py)
+    }
+
+    fn end<'py>(
+        &self,
+        py: Python<'py>,
+        end: impl FnOnce(tokenkeep::Claim) -> Result<Refreshed, RefreshError> + Send + 'static,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let claim = self.take(py)?;
+        refreshed(py, wait(py, move || end(claim))?.or_raise(py)?)
+    }
+
+    /// Asks the server with a function, and ends the claim with what it returns or raises.
+    pub(crate) fn finish_with<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let token = self.token(py)?;
+        let answer = match request.call1((token,)) {
+            Ok(answer) => answer_of(py, &answer),
+            Err(raised) if raised.is_instance_of::<PyException>(py) => Ok(tokenkeep::Answer::failed(raised)),
+            Err(raised) => Err(raised),
+        };
+        match answer {
+            Ok(answer) => self.end(py, move |claim| claim.finish(answer)),
+            Err(raised) => {
+                self.close();
+                Err(raised)
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Claim {
+    /// The stored token, for a request that is sent now. Raises ConflictError if the claim has ended.
+    fn token(&self, py: Python<'_>) -> PyResult<Token> {
+        match &*lock(&self.0) {
+            Some(claim) => claim.token().cloned().or_raise(py).map(Token),
+            None => Err(Error::ClaimEnded).or_raise(py),
+        }
+    }
+
+    /// Until when the claim is trusted; None once it has ended.
+    #[getter]
+    fn trusted_until(&self) -> Option<SystemTime> {
+        lock(&self.0).as_ref().map(tokenkeep::Claim::trusted_until)
+    }
+
+    /// Whether an earlier holder may have sent a request whose answer was never saved.
+    #[getter]
+    fn was_left_unfinished(&self) -> bool {
+        lock(&self.0).as_ref().is_some_and(tokenkeep::Claim::was_left_unfinished)
+    }
+
+    /// Begins the time again for which the claim is trusted.
+    fn renew(&self, py: Python<'_>) -> PyResult<()> {
+        match &mut *lock(&self.0) {
+            Some(claim) => claim.renew().or_raise(py),
+            None => Err(Error::ClaimEnded).or_raise(py),
+        }
+    }
+
+    /// Ends the claim with the server's answer: Fresh, Stale or SignInAgain.
+    fn finish<'py>(&self, py: Python<'py>, answer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let answer = answer_of(py, answer)?;
+        self.end(py, move |claim| claim.finish(answer))
+    }
+
+    /// Saves a token response, and returns the stored token.
+    fn complete(&self, py: Python<'_>, response: Token) -> PyResult<Token> {
+        let claim = self.take(py)?;
+        wait(py, move || claim.complete(response.0))?.or_raise(py).map(Token)
+    }
+
+    /// The server has refused the refresh token.
+    fn sign_in_again<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.end(py, tokenkeep::Claim::sign_in_again)
+    }
+
+    /// The server cannot answer now.
+    #[pyo3(signature = (after = None))]
+    fn retry_later<'py>(&self, py: Python<'py>, after: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
+        self.end(py, move |claim| claim.retry_later(after.map(|after| after.0)))
+    }
+
+    /// Gives the claim up. Closing twice is no error.
+    fn close(&self) {
+        Close::close(&*self.0);
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_raised))]
+    fn __exit__(&self, _raised: &Bound<'_, PyTuple>) {
+        self.close();
+    }
+
+    fn __repr__(&self) -> &'static str {
+        if lock(&self.0).is_some() { "Claim()" } else { "Claim(ended)" }
+    }
+
+    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(no_copy("Claim"))
+    }
+}
+
+/// The answer that an argument is: an `Answer`, or the response as a `Token`.
+fn answer_of(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<tokenkeep::Answer> {
+    if let Ok(answer) = given.cast::<Answer>() {
+        return Ok(answer.get().get(py));
+    }
+    match given.cast::<Token>() {
+        Ok(token) => Ok(token.get().0.clone().into()),
+        Err(_) => Err(PyTypeError::new_err("expected an Answer or a Token")),
+    }
+}
+
+/// A token that the server has sent and that was not saved, in a RefreshError. It holds the claim.
+#[pyclass(frozen, module = "tokenkeep")]
+pub(crate) struct UnsavedToken(Held<RefreshError>);
+
+impl UnsavedToken {
+    pub(crate) fn new(error: RefreshError) -> Self {
+        Self(hold(error))
+    }
+
+    pub(crate) fn has_token(&self) -> bool {
+        lock(&self.0).as_ref().is_some_and(|error| error.token().is_some())
+    }
+
+    pub(crate) fn cause(&self, py: Python<'_>) -> Option<PyErr> {
+        lock(&self.0).as_ref().map(|error| exception_like(py, error.cause()))
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<RefreshError> {
+        let taken = lock(&self.0).take();
+        taken.ok_or_else(|| raise(py, "InvalidError", "the new token was saved, or given up, before"))
+    }
+}
+
+#[pymethods]
+impl UnsavedToken {
+    /// The new token; None once it was saved or given up.
+    #[getter]
+    fn token(&self) -> Option<Token> {
+        lock(&self.0).as_ref().and_then(RefreshError::token).map(Token)
+    }
+
+    /// Tries again to save the token: in the same store, or in one that was opened again.
+    #[pyo3(signature = (store = None))]
+    fn retry(&self, py: Python<'_>, store: Option<&TokenStore>) -> PyResult<Token> {
+        let tokens = store.map(|store| store.tokens(py)).transpose()?;
+        let error = self.take(py)?;
+        let retry = move || match tokens {
+            Some(tokens) => error.retry_in(&tokens),
+            None => error.retry(),
+        };
+        wait(py, retry)?.or_raise(py).map(Token)
+    }
+
+    /// Gives the new token up, and the claim with it.
+    fn close(&self) {
+        Close::close(&*self.0);
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "UnsavedToken(***)"
+    }
+
+    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(no_copy("token"))
+    }
+}

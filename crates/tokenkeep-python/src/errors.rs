@@ -1,0 +1,214 @@
+//! The library's errors as exceptions: the classes are in `tokenkeep/_errors.py`.
+
+use std::{io, path::Path};
+
+use pyo3::{exceptions::PyOSError, prelude::*, types::PyList};
+use tokenkeep::{Error, ErrorKind, RefreshError, RefreshStep, Result, UnlockFailure};
+
+use crate::claim::UnsavedToken;
+
+/// The result, or the exception for the error.
+pub(crate) trait OrRaise<R> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<R>;
+}
+
+impl<R> OrRaise<R> for Result<R> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<R> {
+        self.map_err(|error| exception(py, error))
+    }
+}
+
+impl<R> OrRaise<R> for Result<R, RefreshError> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<R> {
+        self.map_err(|error| refresh_exception(py, error).unwrap_or_else(|failed| failed))
+    }
+}
+
+/// An exception with a message of this binding.
+pub(crate) fn raise(py: Python<'_>, class: &str, message: &str) -> PyErr {
+    make(py, class, message).map_or_else(|failed| failed, PyErr::from_value)
+}
+
+/// The exception for an error of the operating system that has no file.
+#[cfg(unix)]
+pub(crate) fn from_io(py: Python<'_>, error: &io::Error) -> PyErr {
+    let raised = raise(py, "OperatingSystemError", &error.to_string());
+    raised.set_cause(py, Some(os_error(error)));
+    raised
+}
+
+/// The exception for an error, with its cause.
+pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
+    of_error(py, error).unwrap_or_else(|failed| failed)
+}
+
+fn of_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
+    let made = make(py, class_of(&error), &error.to_string())?;
+    made.setattr("retryable", error.is_retryable())?;
+    if let Some(path) = path_of(&error) {
+        made.setattr("path", path)?;
+    }
+    match &error {
+        Error::BackedOff { until, .. } => made.setattr("until", *until)?,
+        Error::Io { cause, .. } => {
+            if let (Some(code), true) = (cause.raw_os_error(), made.is_instance_of::<PyOSError>()) {
+                made.setattr("errno", code)?;
+            }
+        }
+        Error::DurabilityUnknown { id: Some(id), .. } => made.setattr("id", id.as_str())?,
+        _ => {}
+    }
+    let cause = match error {
+        Error::Io { cause, .. } | Error::DurabilityUnknown { cause, .. } => Some(os_error(&cause)),
+        Error::KeyLeft { cause, .. } | Error::ImportIncomplete { cause, .. } => Some(exception(py, *cause)),
+        Error::NoneOpened { failures, .. } => {
+            let list = PyList::empty(py);
+            for UnlockFailure { method, error, .. } in failures {
+                list.append((method.to_string(), exception(py, error).into_value(py)))?;
+            }
+            made.setattr("failures", list)?;
+            None
+        }
+        Error::Other(cause) => cause.downcast::<PyErr>().ok().map(|cause| *cause),
+        _ => None,
+    };
+    let raised = PyErr::from_value(made);
+    raised.set_cause(py, cause);
+    Ok(raised)
+}
+
+fn refresh_exception(py: Python<'_>, error: RefreshError) -> PyResult<PyErr> {
+    let made = make(py, "RefreshError", &error.to_string())?;
+    made.setattr("step", step_name(error.step()))?;
+    made.setattr("kind", kind_name(error.cause().kind()))?;
+    made.setattr("retryable", error.is_retryable())?;
+    let unsaved = UnsavedToken::new(error);
+    let cause = unsaved.cause(py);
+    if unsaved.has_token() {
+        made.setattr("_unsaved", Py::new(py, unsaved)?)?;
+    }
+    let raised = PyErr::from_value(made);
+    raised.set_cause(py, cause);
+    Ok(raised)
+}
+
+/// The exception for an error that stays where it is: without what cannot be copied.
+pub(crate) fn exception_like(py: Python<'_>, error: &Error) -> PyErr {
+    let raised = raise(py, class_of(error), &error.to_string());
+    match error {
+        Error::Io { cause, .. } | Error::DurabilityUnknown { cause, .. } => raised.set_cause(py, Some(os_error(cause))),
+        Error::Other(cause) => {
+            if let Some(cause) = cause.downcast_ref::<PyErr>() {
+                return cause.clone_ref(py);
+            }
+        }
+        _ => {}
+    }
+    raised
+}
+
+/// Python's own exception for an error of the operating system: it chooses the class by the number.
+fn os_error(error: &io::Error) -> PyErr {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let suffix = format!(" (os error {code})");
+            PyOSError::new_err((code, text.strip_suffix(&suffix).unwrap_or(&text).to_owned()))
+        }
+        None => PyOSError::new_err(text),
+    }
+}
+
+fn make<'py>(py: Python<'py>, class: &str, message: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("tokenkeep._errors")?.getattr(class)?.call1((message,))
+}
+
+/// The class of the error's kind; for what is not found, one for files and one for what is inside of them.
+fn class_of(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => match error {
+            Error::NoSuchToken | Error::NoSuchSlot { .. } | Error::NotAnOrphan { .. } => "NoSuchItemError",
+            _ => "NoSuchFileError",
+        },
+        ErrorKind::AlreadyExists => "AlreadyExistsError",
+        ErrorKind::Damaged => "DamagedError",
+        ErrorKind::Unsupported => "UnsupportedError",
+        ErrorKind::WrongSecret => "WrongSecretError",
+        ErrorKind::Keychain => "KeychainError",
+        ErrorKind::External => "ExternalKeyError",
+        ErrorKind::NoKeySlot => "NoKeySlotError",
+        ErrorKind::Permission => "PermissionsError",
+        ErrorKind::Busy => "BusyError",
+        ErrorKind::Conflict => "ConflictError",
+        ErrorKind::Reopen => "ReopenError",
+        ErrorKind::Invalid => "InvalidError",
+        ErrorKind::Incomplete => "IncompleteError",
+        ErrorKind::System => "OperatingSystemError",
+        ErrorKind::Internal => "InternalError",
+        ErrorKind::Other => "OtherError",
+        _ => "TokenkeepError",
+    }
+}
+
+/// The name of a kind, as `TokenkeepError.kind` has it.
+pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::AlreadyExists => "already_exists",
+        ErrorKind::Damaged => "damaged",
+        ErrorKind::Unsupported => "unsupported",
+        ErrorKind::WrongSecret => "wrong_secret",
+        ErrorKind::Keychain => "keychain",
+        ErrorKind::External => "external",
+        ErrorKind::NoKeySlot => "no_key_slot",
+        ErrorKind::Permission => "permission",
+        ErrorKind::Busy => "busy",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::Reopen => "reopen",
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::Incomplete => "incomplete",
+        ErrorKind::System => "system",
+        ErrorKind::Internal => "internal",
+        _ => "other",
+    }
+}
+
+fn step_name(step: RefreshStep) -> &'static str {
+    match step {
+        RefreshStep::Claim => "claim",
+        RefreshStep::Request => "request",
+        RefreshStep::Save => "save",
+        _ => "other",
+    }
+}
+
+fn path_of(error: &Error) -> Option<&Path> {
+    match error {
+        Error::NotFound { path, .. }
+        | Error::MissingDirectory { path, .. }
+        | Error::AlreadyExists { path, .. }
+        | Error::NotAFile { path, .. }
+        | Error::ReservedName { path, .. }
+        | Error::MountedFile { path, .. }
+        | Error::BadFile { path, .. }
+        | Error::FileTooLarge { path, .. }
+        | Error::WrongPassphrase { path, .. }
+        | Error::WrongRecoveryKey { path, .. }
+        | Error::NoSlotFor { path, .. }
+        | Error::NoneOpened { path, .. }
+        | Error::Busy { path, .. }
+        | Error::Replaced { path, .. }
+        | Error::PathChanged { path, .. }
+        | Error::Rekeyed { path, .. }
+        | Error::RolledBack { path, .. }
+        | Error::Diverged { path, .. }
+        | Error::ChangedMeanwhile { path, .. }
+        | Error::Forked { path, .. }
+        | Error::UnsafePermissions { path, .. }
+        | Error::DurabilityUnknown { path, .. }
+        | Error::Import { path, .. }
+        | Error::ImportIncomplete { path, .. }
+        | Error::Io { path, .. } => Some(path),
+        _ => None,
+    }
+}

@@ -1,0 +1,280 @@
+//! `Keystore`: an encrypted file.
+
+use std::path::PathBuf;
+
+use pyo3::{
+    prelude::*,
+    types::{PyTuple, PyType},
+};
+use tokenkeep::{KeystoreOptions, SlotId, Unlock};
+
+use crate::{
+    errors::{OrRaise, raise},
+    handle::{Backing, Handle},
+    seconds::Seconds,
+    status::{FileStatus, KeySlot, Status, Version},
+    store::TokenStore,
+    unlock::{Keychain, Passphrase, unlock_of, unlocks_of},
+    waiting::wait,
+};
+
+/// Tokens in one encrypted file. Any number of threads and processes may have one file open.
+///
+/// unlock is a Passphrase, a Keychain or a RecoveryKey. `open` also takes a list of them, and opens the store with the
+/// first one that fits. `with` closes the store at the end of the block. A store that was opened before a fork raises
+/// ReopenError in the child.
+#[pyclass(frozen, extends = TokenStore, module = "tokenkeep")]
+pub(crate) struct Keystore {
+    path: PathBuf,
+}
+
+type Made = PyResult<Py<Keystore>>;
+
+impl Keystore {
+    fn make(py: Python<'_>, store: tokenkeep::Keystore) -> Made {
+        let path = store.path().to_owned();
+        let base = TokenStore::new(Handle::new(Backing::File(store)));
+        Py::new(py, PyClassInitializer::from(base).add_subclass(Self { path }))
+    }
+
+    /// Does something that may wait with the open store.
+    fn with<R: Send + 'static>(
+        this: &PyRef<'_, Self>,
+        work: impl FnOnce(tokenkeep::Keystore) -> tokenkeep::Result<R> + Send + 'static,
+    ) -> PyResult<R> {
+        let py = this.py();
+        let store = this.as_super().handle.keystore(py)?;
+        wait(py, move || work(store))?.or_raise(py)
+    }
+
+    /// Does something that takes as long as a find.
+    fn look<R: Send>(
+        this: &PyRef<'_, Self>,
+        look: impl FnOnce(tokenkeep::Keystore) -> tokenkeep::Result<R> + Send,
+    ) -> PyResult<R> {
+        let py = this.py();
+        let store = this.as_super().handle.keystore(py)?;
+        py.detach(|| look(store)).or_raise(py)
+    }
+}
+
+fn options(
+    lock_timeout: Option<Seconds>,
+    max_file_len: Option<u64>,
+    permission_checks: bool,
+    any_owner: bool,
+) -> KeystoreOptions {
+    let mut options = KeystoreOptions::new();
+    if let Some(Seconds(timeout)) = lock_timeout {
+        options = options.lock_timeout(timeout);
+    }
+    if let Some(bytes) = max_file_len {
+        options = options.max_file_len(bytes);
+    }
+    if !permission_checks {
+        options = options.without_permission_checks();
+    }
+    if any_owner {
+        options = options.in_directory_of_another_user();
+    }
+    options
+}
+
+fn slot_id(py: Python<'_>, id: &str) -> PyResult<SlotId> {
+    id.parse().map_err(|error: tokenkeep::ParseSlotIdError| raise(py, "InvalidError", &error.to_string()))
+}
+
+#[pymethods]
+impl Keystore {
+    /// Creates a store with a new key, which the unlock method opens.
+    #[classmethod]
+    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    fn create(
+        kind: &Bound<'_, PyType>,
+        path: PathBuf,
+        unlock: &Bound<'_, PyAny>,
+        lock_timeout: Option<Seconds>,
+        max_file_len: Option<u64>,
+        permission_checks: bool,
+        any_owner: bool,
+    ) -> Made {
+        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
+        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        Self::make(py, wait(py, move || options.create(path, &unlock))?.or_raise(py)?)
+    }
+
+    /// Opens a store that exists.
+    #[classmethod]
+    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    fn open(
+        kind: &Bound<'_, PyType>,
+        path: PathBuf,
+        unlock: &Bound<'_, PyAny>,
+        lock_timeout: Option<Seconds>,
+        max_file_len: Option<u64>,
+        permission_checks: bool,
+        any_owner: bool,
+    ) -> Made {
+        let py = kind.py();
+        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        let opened = match unlocks_of(unlock)? {
+            Some(unlocks) => wait(py, move || options.open_any(path, &unlocks)),
+            None => {
+                let unlock = unlock_of(unlock)?;
+                wait(py, move || options.open(path, &unlock))
+            }
+        };
+        Self::make(py, opened?.or_raise(py)?)
+    }
+
+    /// Opens the store, or creates it if nothing is at the path.
+    #[classmethod]
+    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    fn open_or_create(
+        kind: &Bound<'_, PyType>,
+        path: PathBuf,
+        unlock: &Bound<'_, PyAny>,
+        lock_timeout: Option<Seconds>,
+        max_file_len: Option<u64>,
+        permission_checks: bool,
+        any_owner: bool,
+    ) -> Made {
+        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
+        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        Self::make(py, wait(py, move || options.open_or_create(path, &unlock))?.or_raise(py)?)
+    }
+
+    /// Checks the file at the path as far as is possible without a key.
+    #[staticmethod]
+    fn verify_file(py: Python<'_>, path: PathBuf) -> PyResult<FileStatus> {
+        Ok(wait(py, move || tokenkeep::Keystore::verify_file(path))?.or_raise(py)?.into())
+    }
+
+    /// Renames a file that cannot be used, so that a new one can be created; returns where it is.
+    #[staticmethod]
+    fn set_aside(py: Python<'_>, path: PathBuf) -> PyResult<PathBuf> {
+        wait(py, move || tokenkeep::Keystore::set_aside(path))?.or_raise(py)
+    }
+
+    /// The path of the file, with symbolic links resolved.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    /// The key slots.
+    fn slots(this: PyRef<'_, Self>) -> PyResult<Vec<KeySlot>> {
+        Ok(Self::look(&this, |store| store.slots())?.into_iter().map(Into::into).collect())
+    }
+
+    /// The key slot that opened this handle; None once it was removed or replaced.
+    fn opened_by(this: PyRef<'_, Self>) -> PyResult<Option<KeySlot>> {
+        Ok(Self::look(&this, |store| store.opened_by())?.map(Into::into))
+    }
+
+    /// The key slot that the unlock method opens now. Changes nothing.
+    fn try_unlock(this: PyRef<'_, Self>, unlock: &Bound<'_, PyAny>) -> PyResult<KeySlot> {
+        let unlock = unlock_of(unlock)?;
+        Self::with(&this, move |store| store.try_unlock(&unlock)).map(Into::into)
+    }
+
+    /// Adds a key slot that the unlock method opens; returns its id.
+    fn add_slot(this: PyRef<'_, Self>, unlock: &Bound<'_, PyAny>) -> PyResult<String> {
+        let unlock = unlock_of(unlock)?;
+        Self::with(&this, move |store| store.add_slot(&unlock)).map(|id| id.to_string())
+    }
+
+    /// Removes a key slot. Removal is not revocation: see rekey.
+    fn remove_slot(this: PyRef<'_, Self>, id: &str) -> PyResult<()> {
+        let id = slot_id(this.py(), id)?;
+        Self::with(&this, move |store| store.remove_slot(id))
+    }
+
+    /// Replaces a key slot with one that the unlock method opens; returns its id.
+    fn replace_slot(this: PyRef<'_, Self>, id: &str, unlock: &Bound<'_, PyAny>) -> PyResult<String> {
+        let (id, unlock) = (slot_id(this.py(), id)?, unlock_of(unlock)?);
+        Self::with(&this, move |store| store.replace_slot(id, &unlock)).map(|id| id.to_string())
+    }
+
+    /// Changes the passphrase `current` to `new`; returns the id of the new slot.
+    fn change_passphrase(this: PyRef<'_, Self>, current: &Passphrase, new: &Passphrase) -> PyResult<String> {
+        let (current, new) = (current.get(), new.get());
+        Self::with(&this, move |store| store.change_passphrase(&current, &new)).map(|id| id.to_string())
+    }
+
+    /// Gives the store a new key, and keeps only the key slots of the given unlock methods.
+    #[pyo3(signature = (*kept))]
+    fn rekey(this: PyRef<'_, Self>, kept: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let kept = kept.iter().map(|unlock| unlock_of(&unlock)).collect::<PyResult<Vec<Unlock>>>()?;
+        Self::with(&this, move |store| store.rekey(&kept))
+    }
+
+    /// The ids of keys in the keychain that belong to this store and to none of its key slots.
+    fn keychain_orphans(this: PyRef<'_, Self>, keychain: &Keychain) -> PyResult<Vec<String>> {
+        let keychain = keychain.get();
+        let ids = Self::with(&this, move |store| store.keychain_orphans(&keychain))?;
+        Ok(ids.iter().map(ToString::to_string).collect())
+    }
+
+    /// Deletes one of the orphans from the keychain.
+    fn remove_keychain_orphan(this: PyRef<'_, Self>, keychain: &Keychain, id: &str) -> PyResult<()> {
+        let (keychain, id) = (keychain.get(), slot_id(this.py(), id)?);
+        Self::with(&this, move |store| store.remove_keychain_orphan(&keychain, id))
+    }
+
+    /// The state of the store, to be compared with another one. As cheap as a find.
+    fn version(this: PyRef<'_, Self>) -> PyResult<Version> {
+        Self::look(&this, |store| store.version()).map(Version)
+    }
+
+    /// The new version once any handle or process has committed a change; None after the timeout in seconds.
+    fn wait_for_change(this: PyRef<'_, Self>, version: Version, timeout: Seconds) -> PyResult<Option<Version>> {
+        let changed = Self::with(&this, move |store| store.wait_for_change(&version.0, timeout.0))?;
+        Ok(changed.map(Version))
+    }
+
+    /// Reads the whole file again and checks every byte.
+    fn verify(this: PyRef<'_, Self>) -> PyResult<()> {
+        Self::with(&this, |store| store.verify())
+    }
+
+    /// Raises what a save would raise now.
+    fn check_writable(this: PyRef<'_, Self>) -> PyResult<()> {
+        Self::with(&this, |store| store.check_writable())
+    }
+
+    /// Writes a verified copy to a path where nothing is yet.
+    fn backup_to(this: PyRef<'_, Self>, path: PathBuf) -> PyResult<()> {
+        Self::with(&this, move |store| store.backup_to(path))
+    }
+
+    /// What a support page would show.
+    fn status(this: PyRef<'_, Self>) -> PyResult<Status> {
+        Self::with(&this, |store| store.status()).map(Into::into)
+    }
+
+    /// Closes the store and its namespaces. Its key and its tokens are wiped once nothing in here uses them any more:
+    /// a claim, or a call that has not ended. Closing twice is no error.
+    fn close(this: PyRef<'_, Self>) {
+        this.as_super().handle.close();
+    }
+
+    #[getter]
+    fn closed(this: PyRef<'_, Self>) -> bool {
+        this.as_super().handle.is_closed()
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        this.as_super().handle.get(this.py())?;
+        Ok(this)
+    }
+
+    #[pyo3(signature = (*_raised))]
+    fn __exit__(this: PyRef<'_, Self>, _raised: &Bound<'_, PyTuple>) {
+        this.as_super().handle.close();
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Keystore({:?})", self.path)
+    }
+}

@@ -1,0 +1,62 @@
+"""Runs the Python programs of README.md, each twice in one directory and once in two processes, without a keychain."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fake import Fake
+
+
+def run(program: str, directory: str) -> subprocess.Popen[str]:
+    """A process without a terminal, which gets the passphrase from its standard input."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS", "XDG"))}
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=directory,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+    )
+    assert started.stdin is not None
+    started.stdin.write("correct horse battery staple\n")
+    started.stdin.close()
+    started.stdin = None
+    return started
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out
+
+
+def main(readme: str) -> None:
+    programs = re.findall(r"```python\n(.*?)```", Path(readme).read_text(), re.S)
+    assert len(programs) == 4
+    for program in programs:
+        with Fake() as fake, tempfile.TemporaryDirectory() as directory:
+            # The only change: the local server in place of the vendor's.
+            url = fake.url
+            local = f"__import__('sdk').DataCenter.Environment({url!r}, {url!r} + '/oauth/v2/token', {url!r})"
+            program = program.replace("USDataCenter.PRODUCTION()", local)
+            program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + program
+            first = finish(run(program, directory))
+            second = finish(run(program, directory))
+            both = [run(program, directory) for _ in range(2)]
+            outs = {first.splitlines()[0], second.splitlines()[0] if second else "", *map(finish, both)}
+            print(first.strip(), f"({len(fake.requests)} requests)")
+            if "Initializer" in program:
+                assert [form["grant_type"] for form in fake.requests] == ["authorization_code"] and len(outs) >= 1
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
