@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use tokenkeep::{
     Secret,
-    import::{BadRows, ImportOptions, StoredTokens},
+    import::{BadRows, ImportOptions, StoredTokens, ZohoTable},
 };
 
 use crate::{errors::OrRaise, store::TokenStore, waiting::wait};
@@ -97,17 +97,17 @@ pub(crate) fn import_zoho_rows(
 ) -> PyResult<ImportReport> {
     let tokens = store.tokens(py)?;
     let options = options(skip_bad_rows, overwrite);
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table = ZohoTable::new(name, &columns).or_raise(py)?;
     let value = |value: Bound<'_, PyAny>| match value.is_none() {
         true => Ok(Secret::from("")),
         false => Ok::<_, PyErr>(Secret::from(value.str()?.to_str()?.to_owned())),
     };
-    let rows = rows.try_iter()?.map(|row| row?.try_iter()?.map(|field| value(field?)).collect());
-    let rows = rows.collect::<PyResult<Vec<Vec<Secret>>>>()?;
-    let import = move || {
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        tokenkeep::import::import_zoho_rows(&*tokens, name, &columns, rows, &options)
-    };
-    wait(py, import)?.or_raise(py).map(report)
+    for row in rows.try_iter()? {
+        let values = row?.try_iter()?.map(|field| value(field?)).collect::<PyResult<Vec<_>>>()?;
+        table.push(&values.iter().map(Secret::expose_secret).collect::<Vec<_>>()).or_raise(py)?;
+    }
+    wait(py, move || table.save_into(&*tokens, &options))?.or_raise(py).map(report)
 }
 
 fn options(skip_bad_rows: bool, overwrite: bool) -> ImportOptions {
