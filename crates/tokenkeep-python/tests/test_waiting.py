@@ -137,9 +137,10 @@ print("end")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_has_to_open_the_store(path: Path, python: Python) -> None:
     program = """
-import os, sys, time
+import os, sys, time, warnings
 from conftest import passphrase
 from tokenkeep import Claim, Keystore, MemoryStore, ReopenError, ConflictError, Token
+warnings.simplefilter("ignore", DeprecationWarning)  # a worker thread may be about to end
 ada = Token(user_name="ada", refresh_token="r")
 store = Keystore.create(sys.argv[1], passphrase())
 memory = MemoryStore()
@@ -154,6 +155,7 @@ def refused(call, error):
     except error:
         return
     os._exit(2)
+receiver, sender = os.pipe()
 if os.fork() == 0:
     refused(lambda: store.find_stored(ada), ReopenError)
     refused(lambda: store.save_token(ada), ReopenError)
@@ -166,9 +168,11 @@ if os.fork() == 0:
     if len(memory.get_tokens()) != 1:
         os._exit(3)
     print("child", flush=True)
-    time.sleep(2)
+    os.write(sender, b"1")
+    time.sleep(2)  # it has its copies while the parent goes on
     os._exit(0)
-time.sleep(0.7)
+os.close(sender)
+os.read(receiver, 1)
 claim.close()
 del claim
 print(store.find_stored(ada).access_token, flush=True)
@@ -191,12 +195,15 @@ ada = Token(user_name="ada", refresh_token="r")
 store = Keystore.create(sys.argv[1], passphrase())
 store.save_token(ada)
 claim = store.begin_refresh(ada)
+receiver, sender = os.pipe()
 if os.fork() == 0:
     os.close(1)
     os.close(2)
+    os.write(sender, b"1")
     time.sleep(20)
     os._exit(0)
-time.sleep(0.2)
+os.close(sender)
+os.read(receiver, 1)
 os.kill(os.getpid(), 9)
 """
     assert python(program, path).wait(timeout=30) == -9
