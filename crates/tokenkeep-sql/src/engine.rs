@@ -1,8 +1,14 @@
 //! What the rules need of a database, and nothing else: statements with parameters, transactions that write, and what an
 //! error means. Each database has one file that implements it.
 
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(feature = "postgres")]
+mod wire;
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -10,7 +16,7 @@ use crate::tables::Tables;
 
 /// A database that connections can be opened to.
 pub(crate) trait Engine: Send + Sync {
-    /// Opens a connection. Waits for a locked database at most for the timeout.
+    /// Opens a connection. Its statements wait for locks at most for the timeout.
     fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure>;
     /// Opens a connection that cannot write.
     fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure>;
@@ -29,6 +35,10 @@ pub(crate) trait Connection: Send {
     fn begin(&mut self, timeout: Duration) -> Result<(), Failure>;
     fn commit(&mut self) -> Result<(), Failure>;
     fn roll_back(&mut self) -> Result<(), Failure>;
+    /// Whether the connection ended, and answers nothing any more.
+    fn is_lost(&self) -> bool {
+        false
+    }
     /// Removes what the database still has of rows that were sealed again, as far as it can.
     fn forget_old_rows(&mut self);
 }
@@ -86,11 +96,30 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
+impl Failure {
+    /// What it means if it answers a commit.
+    pub(crate) fn at_commit(self) -> Self {
+        match self.kind {
+            // Held by `connection_lost_at_a_commit_is_an_unknown_outcome`: `self`.
+            FailureKind::Lost | FailureKind::TimedOut => Self { kind: FailureKind::UnknownOutcome, ..self },
+            _ => self,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     /// Another transaction is in the way: a lock, a deadlock, a serialization failure. The same transaction may succeed
     /// later, from its beginning.
     Contention,
+    /// A statement took longer than it may.
+    TimedOut,
+    /// The server was not reached, or the connection ended. What was under way was undone, unless it was a commit.
+    Lost,
+    /// The connection ended before the answer to a commit: nobody knows whether the change was made.
+    UnknownOutcome,
+    /// The server cannot encrypt, or its certificate is not one that is trusted.
+    Untrusted,
     /// The database does not exist.
     NoDatabase,
     /// The table does not exist.
@@ -102,6 +131,8 @@ pub(crate) enum FailureKind {
     ReadOnly,
     Permission,
     Full,
+    /// An earlier error has undone the transaction.
+    Undone,
     /// A value that has to be unique is there already.
     NotUnique,
     /// A value is longer than any of ours.

@@ -64,6 +64,15 @@ pub enum Problem {
         /// How long this call waited.
         waited: Duration,
     },
+    /// A statement took longer than it may.
+    TimedOut,
+    /// The server was not reached, or did not answer in time, or the connection ended. Nothing was changed.
+    NoConnection,
+    /// The connection ended before the server acknowledged a change, which was made or not made: read again. A save that
+    /// carries a revision, and the end of a refresh, can be made again without harm.
+    UnknownOutcome,
+    /// The server cannot encrypt, or its certificate is not one that is trusted for its name.
+    Untrusted,
     /// The database, or this user, may only read.
     ReadOnly,
     /// The database refuses this user.
@@ -88,6 +97,10 @@ impl DatabaseError {
     pub(crate) fn failed(database: &str, failure: Failure, waited: Duration) -> Self {
         let problem = match failure.kind {
             FailureKind::Contention => Problem::Busy { waited },
+            FailureKind::TimedOut => Problem::TimedOut,
+            FailureKind::Lost => Problem::NoConnection,
+            FailureKind::UnknownOutcome => Problem::UnknownOutcome,
+            FailureKind::Untrusted => Problem::Untrusted,
             FailureKind::NoDatabase => Problem::NoDatabase,
             FailureKind::NoTable => Problem::NoStore,
             FailureKind::OtherColumns => Problem::OtherSchema { found: None },
@@ -96,6 +109,7 @@ impl DatabaseError {
             FailureKind::ReadOnly => Problem::ReadOnly,
             FailureKind::Permission => Problem::NoPermission,
             FailureKind::Full => Problem::Full,
+            FailureKind::Undone => Problem::Undone,
             FailureKind::NotUnique => Problem::Malformed("an id or a place is in use that should be free"),
             FailureKind::TooLong => Problem::Malformed("a value is longer than any of a store"),
             FailureKind::Other => Problem::Failed,
@@ -122,8 +136,9 @@ impl DatabaseError {
             Problem::OtherSchema { .. } => ErrorKind::Unsupported,
             Problem::NotADatabase | Problem::Damaged | Problem::Malformed(_) => ErrorKind::Damaged,
             Problem::RowOfOtherKey { .. } | Problem::Forked => ErrorKind::Reopen,
-            Problem::Busy { .. } => ErrorKind::Busy,
-            Problem::ReadOnly | Problem::NoPermission => ErrorKind::Permission,
+            Problem::Busy { .. } | Problem::TimedOut | Problem::NoConnection => ErrorKind::Busy,
+            Problem::UnknownOutcome => ErrorKind::Incomplete,
+            Problem::ReadOnly | Problem::NoPermission | Problem::Untrusted => ErrorKind::Permission,
             Problem::BadUrl | Problem::BadTableName | Problem::NoNumberLeft => ErrorKind::Invalid,
             Problem::Full | Problem::Undone | Problem::Failed => ErrorKind::System,
         }
@@ -162,8 +177,23 @@ impl fmt::Display for DatabaseError {
                 write!(f, "row {place} of {database} has another store key: open the store again, or restore a backup")
             }
             Problem::Busy { waited } => {
-                write!(f, "{database} was busy for {} ms: another process writes to it; try again", waited.as_millis())
+                write!(f, "{database} was busy for {} ms: others write to it; try again", waited.as_millis())
             }
+            Problem::TimedOut => write!(f, "{database} took too long for a statement: try again, or allow more time"),
+            Problem::NoConnection => {
+                write!(f, "{database} cannot be reached: look whether the server runs, and try again")
+            }
+            Problem::UnknownOutcome => {
+                write!(
+                    f,
+                    "the connection to {database} ended before it acknowledged a change: read again what is stored"
+                )
+            }
+            Problem::Untrusted => write!(
+                f,
+                "{database} has no certificate that is trusted for its name: name the certificate authority, or ask for \
+                 connections without encryption"
+            ),
             Problem::ReadOnly => write!(f, "{database} can only be read: change its permissions, or open the primary"),
             Problem::NoPermission => write!(f, "{database} refuses this user: change the permissions"),
             Problem::Full => write!(f, "{database} has no room left: free some space, and try again"),

@@ -16,7 +16,7 @@ use crate::{
     SqlStore, SqlTransaction,
     engine::{Cell, Parameter, Row},
     error::{DatabaseError, Problem},
-    location::Location,
+    location::Database,
     schema::number_parameters,
     tables,
 };
@@ -53,15 +53,15 @@ impl SqlStore {
     /// # Ok(()) }
     /// # }
     /// ```
-    pub fn import_zoho_table(&self, source: &str, options: &ImportOptions) -> Result<ImportReport> {
-        let table = read_zoho_table(source)?;
+    pub fn import_zoho_table(&self, source: impl Into<Database>, options: &ImportOptions) -> Result<ImportReport> {
+        let table = read_zoho_table(&source.into())?;
         self.transaction(|transaction| table.save_into(&InTransaction(Mutex::new(transaction)), options))
     }
 }
 
 /// Reads the vendor's table into memory.
-fn read_zoho_table(source: &str) -> Result<ZohoTable> {
-    let location = Location::parse(source)?;
+fn read_zoho_table(source: &Database) -> Result<ZohoTable> {
+    let location = source.location()?;
     let name = format!("{} (table {TABLE})", location.name());
     let failed = |failure| Error::from(DatabaseError::failed(&name, failure, TIMEOUT));
     let malformed = |flaw| Error::from(DatabaseError::new(&name, Problem::Malformed(flaw)));

@@ -54,7 +54,7 @@ pub(crate) fn lock_token(store: &Arc<Shared>, namespace: &Arc<str>, id: &TokenId
     // A look first: who waits writes nothing.
     let looked = {
         let index = store.vault().blind_index(namespace, IndexedValue::Id(id))?;
-        read(store, &mut *store.connection(store.deadline())?, &index)?
+        store.look(|connection| read(store, connection, &index))?
     };
     if let Some(left) = looked.and_then(|row| row.left) {
         return Ok(held(left));
@@ -89,7 +89,7 @@ enum Taken {
 fn take(writer: &mut Writer<'_>, namespace: &str, id: &TokenId, holder: &str) -> Result<Taken> {
     let store = writer.store;
     let index = writer.vault.blind_index(namespace, IndexedValue::Id(id))?;
-    let Some(LeaseRow { left, was_started }) = read(store, &mut *writer.connection, &index)? else {
+    let Some(LeaseRow { left, was_started }) = read(store, &mut writer.connection, &index)? else {
         return Ok(Taken::NotStored);
     };
     if let Some(left) = left {

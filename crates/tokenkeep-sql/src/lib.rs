@@ -15,8 +15,8 @@
     )
 )]
 // Without a database there is nothing to open, and most of the crate is unused. An import alone reads a table of others.
-#![cfg_attr(not(feature = "sqlite"), allow(unused_imports))]
-#![cfg_attr(not(all(feature = "sqlite", feature = "import")), allow(dead_code))]
+#![cfg_attr(not(any(feature = "sqlite", feature = "__server")), allow(unused_imports))]
+#![cfg_attr(not(all(any(feature = "sqlite", feature = "__server"), feature = "import")), allow(dead_code))]
 
 // The layers, from the top down:
 //
@@ -24,7 +24,7 @@
 //     lease, writer, rows                                       the rules, over rows that are sealed
 //     shared                                                    which vault, which connection
 //     options, schema, cells                                    the tables
-//     pool, engine                                              the database
+//     pool, location, engine, server                            the database, and where it is
 
 mod cells;
 mod engine;
@@ -39,6 +39,8 @@ mod options;
 mod pool;
 mod rows;
 mod schema;
+#[cfg(feature = "__server")]
+mod server;
 mod shared;
 mod slots;
 mod store;
@@ -48,6 +50,7 @@ mod version;
 mod writer;
 
 pub use error::{DatabaseError, Problem};
+pub use location::Database;
 pub use namespace::SqlNamespace;
 pub use options::SqlOptions;
 pub use store::SqlStore;

@@ -9,7 +9,7 @@ use crate::{
     engine::{Connection, Engine, Failure, FailureKind, Parameter},
     error::{DatabaseError, Problem},
     lease,
-    location::Location,
+    location::Database,
     pool::Pool,
     schema::{self, Statements},
     shared::{Settings, Shared, check_key_columns, read_store_row},
@@ -71,7 +71,8 @@ impl SqlOptions {
     }
 
     /// How long an operation waits for other writers, and for a free connection, before it ends in
-    /// [`Problem::Busy`]. It does not bound the time that the disk takes.
+    /// [`Problem::Busy`]. It does not bound the time that the disk takes; a [`Database`] on a server has deadlines for
+    /// connecting and for each statement.
     pub fn timeout(mut self, at_most: Duration) -> Self {
         self.timeout = at_most;
         self
@@ -91,18 +92,17 @@ impl SqlOptions {
         self
     }
 
-    /// Creates a store in the database. The URL is `sqlite://` and a path: `sqlite:///var/lib/app/tokens.db`. Nothing in
-    /// the path is decoded. SQLite's file is made for its owner alone, if it does not exist; its directory has to
-    /// exist. A database of yours may hold the store's tables beside its own.
+    /// Creates a store in the database: a URL, or a [`Database`] with the settings of a server. SQLite's file is made for
+    /// its owner alone, if it does not exist; its directory has to exist. On a server the database has to exist. A
+    /// database of yours may hold the store's tables beside its own.
     ///
     /// Blocks for a key derivation, if the unlock method is a passphrase, and for the disk.
     ///
     /// # Errors
     ///
     /// Those of [`SqlStore::create`].
-    pub fn create(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
-        let (location, statements, tables, name) = self.prepare(url)?;
-        let engine = location.engine();
+    pub fn create(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
+        let (engine, statements, tables, name) = self.prepare(&database.into())?;
         let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
         engine.create_database().map_err(failed)?;
         let mut connection = engine.connect(self.timeout).map_err(failed)?;
@@ -136,8 +136,8 @@ impl SqlOptions {
     /// # Errors
     ///
     /// Those of [`SqlStore::open`].
-    pub fn open(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
-        self.open_with(url, |name, key_table| Vault::open(name, key_table, unlock))
+    pub fn open(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
+        self.open_with(&database.into(), |name, key_table| Vault::open(name, key_table, unlock))
     }
 
     /// Opens a store with the first unlock method that opens it.
@@ -145,9 +145,13 @@ impl SqlOptions {
     /// # Errors
     ///
     /// [`NoneOpened`](tokenkeep::Error::NoneOpened) with the failure of each, and those of [`SqlStore::open`].
-    pub fn open_any<'a>(&self, url: &str, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<SqlStore> {
+    pub fn open_any<'a>(
+        &self,
+        database: impl Into<Database>,
+        unlocks: impl IntoIterator<Item = &'a Unlock>,
+    ) -> Result<SqlStore> {
         let unlocks: Vec<_> = unlocks.into_iter().collect();
-        self.open_with(url, |name, key_table| Vault::open_any(name, key_table, unlocks.iter().copied()))
+        self.open_with(&database.into(), |name, key_table| Vault::open_any(name, key_table, unlocks.iter().copied()))
     }
 
     /// Opens the store, or creates it if there is none. If another process creates it at the same time, opens that one.
@@ -155,19 +159,19 @@ impl SqlOptions {
     /// # Errors
     ///
     /// Those of [`SqlStore::open`] and [`SqlStore::create`].
-    pub fn open_or_create(&self, url: &str, unlock: &Unlock) -> Result<SqlStore> {
+    pub fn open_or_create(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
         let is = |opened: &Result<SqlStore>, kind| opened.as_ref().is_err_and(|error| error.kind() == kind);
-        let opened = self.open(url, unlock);
+        let database = &database.into();
+        let opened = self.open(database, unlock);
         if !is(&opened, ErrorKind::NotFound) {
             return opened;
         }
-        let created = self.create(url, unlock);
-        if is(&created, ErrorKind::AlreadyExists) { self.open(url, unlock) } else { created }
+        let created = self.create(database, unlock);
+        if is(&created, ErrorKind::AlreadyExists) { self.open(database, unlock) } else { created }
     }
 
-    fn open_with(&self, url: &str, open: impl Fn(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
-        let (location, statements, _, name) = self.prepare(url)?;
-        let engine = location.engine();
+    fn open_with(&self, database: &Database, open: impl Fn(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
+        let (engine, statements, _, name) = self.prepare(database)?;
         let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
         let mut connection = engine.connect(self.timeout).map_err(failed)?;
         match schema_version(&mut *connection, &statements).map_err(failed)? {
@@ -192,13 +196,14 @@ impl SqlOptions {
         }
     }
 
-    fn prepare(&self, url: &str) -> Result<(Location, Statements, Tables, String)> {
-        let location = Location::parse(url)?;
+    fn prepare(&self, database: &Database) -> Result<(Box<dyn Engine>, Statements, Tables, String)> {
+        let location = database.location()?;
+        let engine = location.engine();
         let database = location.name();
         let tables = Tables::with_prefix(&database, &self.tables)?;
-        let statements = Statements::new(&tables, location.engine().dialect());
+        let statements = Statements::new(&tables, engine.dialect());
         let name = format!("{database} (tables {} and {})", tables.store, tables.tokens);
-        Ok((location, statements, tables, name))
+        Ok((engine, statements, tables, name))
     }
 
     fn store(
@@ -269,7 +274,8 @@ fn create_tables(
         connection.execute(&statements.insert_store, &values)?;
         connection.commit()
     };
-    let created = create();
+    // Some databases commit at each of these statements.
+    let created = create().map_err(Failure::at_commit);
     if created.is_err() {
         let _ = connection.roll_back();
     }

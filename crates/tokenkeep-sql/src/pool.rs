@@ -1,14 +1,13 @@
 //! The connections of a handle.
 
 use std::{
-    ops::{Deref, DerefMut},
     process,
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::{Connection, Engine, Failure, FailureKind};
+use crate::engine::{Connection, EachRow, Engine, Failure, FailureKind, Parameter};
 
 /// Connections that are kept for the next operation, and no more of them at a time than the limit.
 pub(crate) struct Pool {
@@ -31,6 +30,10 @@ pub(crate) struct Pooled<'p> {
     pool: &'p Pool,
     connection: Option<Box<dyn Connection>>,
     is_in_transaction: bool,
+    /// Whether a statement of the transaction has failed.
+    has_failed: bool,
+    /// Whether it was kept from an earlier operation, and the server may have ended it since.
+    is_kept: bool,
 }
 
 impl Pool {
@@ -48,13 +51,13 @@ impl Pool {
         let mut connections = self.connections.lock();
         let connection = loop {
             if let Some(connection) = connections.idle.pop() {
-                break connection;
+                break (connection, true);
             }
             if connections.open < self.limit {
                 connections.open = connections.open.saturating_add(1);
                 drop(connections);
                 match self.engine.connect(self.timeout) {
-                    Ok(connection) => break connection,
+                    Ok(connection) => break (connection, false),
                     Err(failure) => {
                         self.closed();
                         return Err(failure);
@@ -66,7 +69,17 @@ impl Pool {
                 return Err(Failure { kind: FailureKind::Contention, message });
             }
         };
-        Ok(Pooled { pool: self, connection: Some(connection), is_in_transaction: false })
+        let (connection, is_kept) = connection;
+        Ok(Pooled { pool: self, connection: Some(connection), is_in_transaction: false, has_failed: false, is_kept })
+    }
+
+    /// Closes the connections that nobody uses: a server that ended one has ended them all.
+    fn close_idle(&self) {
+        let mut connections = self.connections.lock();
+        let idle = std::mem::take(&mut connections.idle);
+        connections.open = connections.open.saturating_sub(idle.len());
+        drop(connections);
+        self.returned.notify_all();
     }
 
     fn closed(&self) {
@@ -78,32 +91,67 @@ impl Pool {
 }
 
 impl Pooled<'_> {
-    pub(crate) fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
-        self.deref_mut().begin(timeout)?;
+    /// Whether the connection has ended since it was kept, so that the operation may succeed on a new one. Then the next
+    /// one that is taken is new, unless another thread has kept it.
+    pub(crate) fn was_stale(&self) -> bool {
+        let is_stale = self.is_kept && self.is_lost();
+        if is_stale {
+            self.pool.close_idle();
+        }
+        is_stale
+    }
+
+    #[expect(clippy::expect_used, reason = "it has a connection until it is dropped")]
+    fn checked<T>(&mut self, run: impl FnOnce(&mut dyn Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        // Held by `error_in_a_transaction_undoes_all_of_it`.
+        if self.has_failed {
+            let message = "an earlier statement of the transaction failed".to_owned();
+            return Err(Failure { kind: FailureKind::Undone, message });
+        }
+        let ran = run(&mut **self.connection.as_mut().expect("a connection in use"));
+        self.has_failed = self.is_in_transaction && ran.is_err();
+        ran
+    }
+}
+
+/// After an error within a transaction some databases have undone all of it, and would take the next statement for one
+/// outside of it, or answer a commit as if there had been no error. So nothing follows an error but the end.
+impl Connection for Pooled<'_> {
+    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
+        self.checked(|connection| connection.execute(statement, parameters))
+    }
+
+    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+        self.checked(|connection| connection.query(statement, parameters, each))
+    }
+
+    fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
+        self.checked(|connection| connection.begin(timeout))?;
         self.is_in_transaction = true;
         Ok(())
     }
 
-    pub(crate) fn commit(&mut self) -> Result<(), Failure> {
-        self.deref_mut().commit()?;
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.checked(|connection| connection.commit()).map_err(Failure::at_commit)?;
         self.is_in_transaction = false;
         Ok(())
     }
-}
 
-impl Deref for Pooled<'_> {
-    type Target = dyn Connection;
-
-    #[expect(clippy::expect_used, reason = "it has a connection until it is dropped")]
-    fn deref(&self) -> &Self::Target {
-        &**self.connection.as_ref().expect("a connection in use")
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        self.has_failed = false;
+        self.checked(|connection| connection.roll_back())?;
+        self.is_in_transaction = false;
+        Ok(())
     }
-}
 
-impl DerefMut for Pooled<'_> {
-    #[expect(clippy::expect_used, reason = "it has a connection until it is dropped")]
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut **self.connection.as_mut().expect("a connection in use")
+    fn is_lost(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection.is_lost())
+    }
+
+    fn forget_old_rows(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.forget_old_rows();
+        }
     }
 }
 
@@ -111,12 +159,22 @@ impl DerefMut for Pooled<'_> {
 impl Drop for Pooled<'_> {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        if self.is_in_transaction && connection.roll_back().is_err() {
+        let is_lost = connection.is_lost();
+        if is_lost || self.is_in_transaction && connection.roll_back().is_err() {
             drop(connection);
             self.pool.closed();
             return;
         }
         self.pool.connections.lock().idle.push(connection);
         self.pool.returned.notify_one();
+    }
+}
+
+/// A forked child leaves the connections to its parent: closing one says goodbye in the parent's name.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            std::mem::forget(std::mem::take(&mut self.connections.get_mut().idle));
+        }
     }
 }

@@ -89,19 +89,33 @@ impl Shared {
         self.pool.take(deadline).map_err(|failure| self.failed(failure))
     }
 
+    /// Looks at what the database has, outside of a transaction: again, if the server has ended the connection since its
+    /// last use.
+    pub(crate) fn look<R>(&self, look: impl Fn(&mut Pooled<'_>) -> Result<R>) -> Result<R> {
+        loop {
+            let mut connection = self.connection(self.deadline())?;
+            match look(&mut connection) {
+                // Held by `connections_of_before_a_restart_are_replaced`.
+                Err(_) if connection.was_stale() => {}
+                looked => return looked,
+            }
+        }
+    }
+
     /// Reads rows of a namespace. The function may be called again, if the key table was changed under it.
     pub(crate) fn read<R>(&self, namespace: &str, look: impl Fn(&mut Rows<'_>) -> Result<R>) -> Result<R> {
         self.check_caller()?;
         for _ in 0..MOST_EXCHANGES {
             let vault = self.vault();
-            let mut connection = self.connection(self.deadline())?;
-            let mut rows = Rows::new(self, &mut *connection, &vault, namespace);
-            let looked = look(&mut rows);
-            if !rows.has_other_key() {
-                return looked;
+            let looked = self.look(|connection| {
+                let mut rows = Rows::new(self, connection, &vault, namespace);
+                let looked = look(&mut rows);
+                if rows.has_other_key() { Ok(None) } else { looked.map(Some) }
+            })?;
+            match looked {
+                Some(looked) => return Ok(looked),
+                None => self.follow(&vault)?,
             }
-            drop(connection);
-            self.follow(&vault)?;
         }
         Err(self.malformed("its key table changes all the time"))
     }
@@ -112,17 +126,18 @@ impl Shared {
     /// The error after a rekeying by another process is `Rekeyed`, in place of the store `Replaced`.
     pub(crate) fn follow(&self, used: &Arc<Vault>) -> Result<()> {
         // The connection first: whoever exchanges the vault has one already.
-        let mut connection = self.connection(self.deadline())?;
-        let _exchange = self.exchange.lock();
-        let current = self.vault();
-        if !Arc::ptr_eq(&current, used) {
-            return Ok(());
-        }
-        let stored = self.store_row(&mut *connection)?;
-        let reloaded = current.reload(&stored.key_table)?;
-        self.check_key_columns(&stored, &reloaded)?;
-        self.set_vault(reloaded);
-        Ok(())
+        self.look(|connection| {
+            let _exchange = self.exchange.lock();
+            let current = self.vault();
+            if !Arc::ptr_eq(&current, used) {
+                return Ok(());
+            }
+            let stored = self.store_row(connection)?;
+            let reloaded = current.reload(&stored.key_table)?;
+            self.check_key_columns(&stored, &reloaded)?;
+            self.set_vault(reloaded);
+            Ok(())
+        })
     }
 
     pub(crate) fn store_row(&self, connection: &mut dyn Connection) -> Result<StoreRow> {

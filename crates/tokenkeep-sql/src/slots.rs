@@ -7,7 +7,7 @@ use tokenkeep::{
 
 use crate::{
     SqlStore,
-    engine::Parameter,
+    engine::{Connection, Parameter},
     error::Problem,
     shared::Shared,
     writer::{Subject, Writer},

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokenkeep::{LockAttempt, Prune, Result, Token, TokenId, TokenStore, Unlock, vault::IndexedValue};
 
-use crate::{SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shared::Shared};
+use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shared::Shared};
 
 /// Tokens in two tables of an SQL database, each row sealed by itself. A cheap handle: clones share the open store, and
 /// threads share clones or references.
@@ -39,8 +39,8 @@ use crate::{SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shared::Shared
 ///   database does not continue the one that this handle has seen;
 /// - [`InTransaction`](tokenkeep::Error::InTransaction): this thread is in a transaction of the store.
 ///
-/// After an error nothing was changed, with one exception: after an error of a commit a database that broke down may
-/// have made the change.
+/// After an error nothing was changed, with one exception: after [`UnknownOutcome`](crate::Problem::UnknownOutcome) the
+/// change was made or not made. Its kind is [`Incomplete`](tokenkeep::ErrorKind::Incomplete).
 ///
 /// # Examples
 ///
@@ -79,8 +79,8 @@ impl SqlStore {
     ///
     /// [`StoreExists`](crate::Problem::StoreExists), [`BadUrl`](crate::Problem::BadUrl), those of
     /// [`Vault::create`](tokenkeep::vault::Vault::create), and the [common errors](#errors).
-    pub fn create(url: &str, unlock: &Unlock) -> Result<Self> {
-        SqlOptions::new().create(url, unlock)
+    pub fn create(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
+        SqlOptions::new().create(database, unlock)
     }
 
     /// Opens a store that exists: see [`SqlOptions::open`].
@@ -90,8 +90,8 @@ impl SqlStore {
     /// [`NoDatabase`](crate::Problem::NoDatabase), [`NoStore`](crate::Problem::NoStore),
     /// [`OtherSchema`](crate::Problem::OtherSchema), [`BadUrl`](crate::Problem::BadUrl), those of
     /// [`Vault::open`](tokenkeep::vault::Vault::open), and the [common errors](#errors).
-    pub fn open(url: &str, unlock: &Unlock) -> Result<Self> {
-        SqlOptions::new().open(url, unlock)
+    pub fn open(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
+        SqlOptions::new().open(database, unlock)
     }
 
     /// Opens a store with the first unlock method that opens it.
@@ -99,8 +99,8 @@ impl SqlStore {
     /// # Errors
     ///
     /// [`NoneOpened`](tokenkeep::Error::NoneOpened), and those of [`open`](Self::open).
-    pub fn open_any<'a>(url: &str, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<Self> {
-        SqlOptions::new().open_any(url, unlocks)
+    pub fn open_any<'a>(database: impl Into<Database>, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<Self> {
+        SqlOptions::new().open_any(database, unlocks)
     }
 
     /// Opens the store, or creates it if there is none.
@@ -108,8 +108,8 @@ impl SqlStore {
     /// # Errors
     ///
     /// Those of [`open`](Self::open) and [`create`](Self::create).
-    pub fn open_or_create(url: &str, unlock: &Unlock) -> Result<Self> {
-        SqlOptions::new().open_or_create(url, unlock)
+    pub fn open_or_create(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
+        SqlOptions::new().open_or_create(database, unlock)
     }
 
     /// The database and the tables, as errors name them, without a password.

@@ -9,7 +9,7 @@ use std::{
 
 use tokenkeep::Result;
 
-use crate::{SqlStore, cells, error::Problem};
+use crate::{SqlStore, cells, engine::Connection, error::Problem};
 
 /// A state of a store: [`SqlStore::version`]. Two are equal if nothing was committed between them. Nothing says which of
 /// two is later.
@@ -32,13 +32,14 @@ impl SqlStore {
     pub fn version(&self) -> Result<Version> {
         let store = &self.0;
         store.check_caller()?;
-        let mut counter = None;
-        let mut connection = store.connection(store.deadline())?;
-        let queried = connection.query(&store.statements.counter, &[], &mut |row| {
-            counter = Some(cells::number(row, 0));
-            ControlFlow::Break(())
-        });
-        queried.map_err(|failure| store.failed(failure))?;
+        let counter = store.look(|connection| {
+            let mut counter = None;
+            let queried = connection.query(&store.statements.counter, &[], &mut |row| {
+                counter = Some(cells::number(row, 0));
+                ControlFlow::Break(())
+            });
+            queried.map(|()| counter).map_err(|failure| store.failed(failure))
+        })?;
         let counter = counter.ok_or_else(|| store.problem(Problem::NoStore))?;
         let counter = counter.map_err(|flaw| store.malformed(flaw))?;
         Ok(Version { table_id: store.table_id, counter })

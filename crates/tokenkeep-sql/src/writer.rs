@@ -13,7 +13,7 @@ use tokenkeep::{
 };
 
 use crate::{
-    engine::Parameter,
+    engine::{Connection, FailureKind, Parameter},
     error::{DatabaseError, Problem},
     pool::Pooled,
     rows::{Place, Rows},
@@ -43,7 +43,6 @@ pub(crate) struct Writer<'s> {
     next_place: u64,
     is_next_stored: bool,
     is_changed: bool,
-    is_undone: bool,
 }
 
 impl Shared {
@@ -54,7 +53,8 @@ impl Shared {
             let (_turn, mut writer) = self.begin(subject, deadline)?;
             let changed = change(&mut writer).and_then(|changed| writer.commit().map(|()| changed));
             match changed {
-                Err(Error::Store { kind: tokenkeep::ErrorKind::Busy, .. }) if Instant::now() < deadline => {}
+                Err(Error::Store { kind: tokenkeep::ErrorKind::Busy, .. })
+                    if Instant::now() < deadline || writer.connection.was_stale() => {}
                 changed => return changed,
             }
         }
@@ -78,15 +78,16 @@ impl Shared {
             match begun.and_then(|()| connection.execute(count, &[])) {
                 Ok(1) => {}
                 Ok(_) => return Err(self.problem(Problem::NoStore)),
-                Err(failure) if failure.kind == crate::engine::FailureKind::Contention => {
+                Err(failure) if failure.kind == FailureKind::Contention => {
                     if Instant::now() < deadline {
                         continue;
                     }
                     return Err(DatabaseError::failed(&self.name, failure, started.elapsed()).into());
                 }
+                Err(_) if connection.was_stale() => continue,
                 Err(failure) => return Err(self.failed(failure)),
             }
-            let stored = self.store_row(&mut *connection)?;
+            let stored = self.store_row(&mut connection)?;
             if stored.key_table == vault.bytes() {
                 self.check_key_columns(&stored, &vault)?;
                 let writer = Writer {
@@ -97,7 +98,6 @@ impl Shared {
                     next_place: stored.next_place,
                     is_next_stored: true,
                     is_changed: false,
-                    is_undone: false,
                 };
                 return Ok((turn, writer));
             }
@@ -111,14 +111,11 @@ impl Shared {
 
 impl<'s> Writer<'s> {
     pub(crate) fn rows<'w>(&'w mut self, namespace: &'w str) -> Rows<'w> {
-        Rows::new(self.store, &mut *self.connection, &self.vault, namespace)
+        Rows::new(self.store, &mut self.connection, &self.vault, namespace)
     }
 
     /// Commits what was changed, if anything was.
     pub(crate) fn commit(&mut self) -> Result<()> {
-        if self.is_undone {
-            return Err(self.store.problem(Problem::Undone));
-        }
         if !self.is_changed {
             return Ok(());
         }
@@ -132,14 +129,10 @@ impl<'s> Writer<'s> {
         self.connection.commit().map_err(|failure| self.store.failed(failure))
     }
 
-    /// Executes a statement that changes something. After an error the transaction cannot be committed: the database
-    /// may have undone all of it.
+    /// Executes a statement that changes something.
     pub(crate) fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64> {
         self.is_changed = true;
-        self.connection.execute(statement, parameters).map_err(|failure| {
-            self.is_undone = true;
-            self.store.failed(failure)
-        })
+        self.connection.execute(statement, parameters).map_err(|failure| self.store.failed(failure))
     }
 
     pub(crate) fn save(&mut self, namespace: &str, token: &Token) -> Result<TokenId> {

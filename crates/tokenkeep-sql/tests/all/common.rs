@@ -1,15 +1,11 @@
 //! What the tests share.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, process::Command};
 
-use rusqlite::Connection;
-use tempfile::TempDir;
 use tokenkeep::{Error, KdfParams, Passphrase, RecoveryKey, Token, TokenBuilder, Unlock};
 use tokenkeep_sql::{DatabaseError, Problem, SqlOptions, SqlStore};
+
+use crate::database::{Place, literal};
 
 /// A recovery key, which costs nothing, for processes that need the same one.
 pub(crate) const PAPER: &str = "TKR1-NGWK-DQ71-EVHP-SX1N-JMGJ-TB2Y-RRH0-885Q-R8HY-PFQN-ABJ7-Q8W2-MQKH-BEWK";
@@ -28,10 +24,18 @@ pub(crate) fn token() -> TokenBuilder {
     Token::builder()
 }
 
+/// A value of a row, on any database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Integer(i64),
+    Bytes(Vec<u8>),
+    Text(String),
+}
+
 /// A store in a database of its own, which is deleted when this is dropped.
 pub(crate) struct Fixture {
-    pub(crate) directory: TempDir,
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) url: String,
     pub(crate) store: SqlStore,
 }
@@ -42,11 +46,13 @@ impl Fixture {
     }
 
     pub(crate) fn with(options: &SqlOptions) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tokens.db");
-        let url = url(&path);
+        Self::in_place(Place::new(), options)
+    }
+
+    pub(crate) fn in_place(place: Place, options: &SqlOptions) -> Self {
+        let url = place.url();
         let store = options.create(&url, &paper()).unwrap();
-        Self { directory, path, url, store }
+        Self { place, url, store }
     }
 
     /// Another handle, as another process would have.
@@ -58,20 +64,41 @@ impl Fixture {
         options.open(&self.url, &paper()).unwrap()
     }
 
-    /// The database as somebody has it who can write to it, without the keys.
-    pub(crate) fn database(&self) -> Connection {
-        let database = Connection::open(&self.path).unwrap();
-        database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-        database
+    #[track_caller]
+    pub(crate) fn execute(&self, statements: &str) {
+        self.place.admin().try_execute(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
-    pub(crate) fn execute(&self, statement: &str) {
-        self.database().execute_batch(statement).unwrap();
+    /// The only value that the query finds.
+    pub(crate) fn value(&self, query: &str) -> Value {
+        let mut rows = self.place.admin().rows(query);
+        assert_eq!((rows.len(), rows[0].len()), (1, 1), "{query}");
+        rows.remove(0).remove(0)
+    }
+
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        let Value::Integer(number) = self.value(query) else { panic!("{query}") };
+        number
+    }
+
+    pub(crate) fn bytes(&self, query: &str) -> Vec<u8> {
+        let Value::Bytes(bytes) = self.value(query) else { panic!("{query}") };
+        bytes
+    }
+
+    /// The bytes that the query finds, as a part of a statement.
+    pub(crate) fn literal(&self, query: &str) -> String {
+        literal(&self.bytes(query))
     }
 }
 
-pub(crate) fn url(path: &Path) -> String {
-    format!("sqlite://{}", path.display())
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As many bytes that are not stored anywhere, as a part of a statement.
+pub(crate) fn other_bytes(count: usize) -> String {
+    literal(&(0..count).map(|number| number as u8 ^ 0x5A).collect::<Vec<_>>())
 }
 
 /// What is wrong with the database.

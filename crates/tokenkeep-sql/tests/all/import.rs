@@ -9,11 +9,14 @@ use tokenkeep::{
 };
 use tokenkeep_sql::Problem;
 
-use crate::common::{Fixture, problem, token, url};
+use crate::{
+    common::{Fixture, problem, token},
+    database::url,
+};
 
 /// The vendor's database, perhaps with more rows.
 fn vendor(fixture: &Fixture, more: &str) -> (PathBuf, String) {
-    let path = fixture.directory.path().join("zohooauth.db");
+    let path = fixture.place.directory.path().join("zohooauth.db");
     let database = Connection::open(&path).unwrap();
     database.execute_batch(include_str!("../data/oauthtoken.sql")).unwrap();
     database.execute_batch(more).unwrap();
@@ -89,7 +92,7 @@ fn failure_in_the_middle_undoes_the_whole_import() {
 #[test]
 fn tables_that_are_not_the_vendors_are_refused() {
     let fixture = Fixture::new();
-    let missing = url(&fixture.directory.path().join("none.db"));
+    let missing = url(&fixture.place.directory.path().join("none.db"));
     assert_eq!(problem(fixture.store.import_zoho_table(&missing, &ImportOptions::new())), Problem::NoDatabase);
     assert_eq!(problem(fixture.store.import_zoho_table(&fixture.url, &ImportOptions::new())), Problem::NoStore);
     for column in ["secrets TEXT", "\"id; DROP\" TEXT"] {

@@ -2,6 +2,8 @@
 #![cfg(feature = "sqlite")]
 
 mod common;
+#[path = "sqlite.rs"]
+mod database;
 #[path = "../../../../tests/common/traces.rs"]
 #[allow(unreachable_pub, dead_code, reason = "other programs use it too")]
 mod recorded;
@@ -17,7 +19,9 @@ mod attacks;
 mod contents;
 mod contract;
 mod document;
+mod files;
 mod import;
 mod processes;
 mod refusals;
 mod sharing;
+mod tables;

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokenkeep::{Error, Need, Refreshed, TokenStore, TokenStoreExt};
+use tokenkeep::{Error, ErrorKind, Need, Refreshed, TokenStore, TokenStoreExt};
 use tokenkeep_sql::{SqlOptions, SqlStore};
 
 use crate::common::{Fixture, JOB, paper, this_program_with, token};
@@ -29,7 +29,7 @@ fn job() {
             work(url, Path::new(log), process.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()));
         }
         ["claim", url] => {
-            let store = options().open(url, &paper()).unwrap();
+            let store = options().open(*url, &paper()).unwrap();
             let lock = loop {
                 match store.lock_token(&"1".into()).unwrap().lock() {
                     Some(lock) => break lock,
@@ -65,33 +65,60 @@ fn work(url: &str, log: &Path, process: usize, duration: Duration) {
                 let mut count = 0_u64;
                 while !is_over() {
                     count += 1;
-                    if let Err(error) = step(&store, &mut log, process, worker, count) {
-                        assert!(matches!(error, Error::Rekeyed { .. }), "{error}");
-                        was_rekeyed.store(true, Ordering::Relaxed);
-                        store = open(url);
+                    match step(&store, url, &mut log, process, worker, count) {
+                        Ok(()) => {}
+                        Err(Error::Rekeyed { .. }) => {
+                            was_rekeyed.store(true, Ordering::Relaxed);
+                            store = open(url);
+                        }
+                        // The server is down, or nobody knows what it did last.
+                        Err(error) => pause_after(&error),
                     }
                 }
             });
         }
         if process == 0 {
             while !is_over() {
-                thread::sleep(Duration::from_millis(700));
+                thread::sleep(Duration::from_millis(1_500));
                 match store.rekey([&paper()]) {
                     Ok(()) => {}
                     Err(Error::Rekeyed { .. }) => store = open(url),
-                    Err(error) => panic!("{error}"),
+                    Err(error) => {
+                        pause_after(&error);
+                        store = open(url);
+                    }
                 }
             }
         }
     });
 }
 
-/// Also while another process gives the store a new key.
+/// Also while another process gives the store a new key, and until the server is there again.
 fn open(url: &str) -> SqlStore {
-    options().open(url, &paper()).unwrap()
+    loop {
+        match options().open(url, &paper()) {
+            Ok(store) => return store,
+            Err(error) => pause_after(&error),
+        }
+    }
 }
 
-fn step(store: &SqlStore, log: &mut fs::File, process: usize, worker: usize, count: u64) -> tokenkeep::Result<()> {
+#[track_caller]
+fn pause_after(error: &Error) {
+    let is_of_server = matches!(error, Error::Store { kind: ErrorKind::Busy | ErrorKind::Incomplete, .. });
+    // Deadlocks and lock time-outs are made again, and never reported.
+    assert!(is_of_server && !error.to_string().contains("was busy for"), "{error}");
+    thread::sleep(Duration::from_millis(20));
+}
+
+fn step(
+    store: &SqlStore,
+    url: &str,
+    log: &mut fs::File,
+    process: usize,
+    worker: usize,
+    count: u64,
+) -> tokenkeep::Result<()> {
     let user = format!("user {process} {worker} {}", count % 3);
     let own = token().user_name(&user).client_id("c");
     match count % 7 {
@@ -117,7 +144,7 @@ fn step(store: &SqlStore, log: &mut fs::File, process: usize, worker: usize, cou
             }
         },
         // Refreshes the other one.
-        1 | 3 => refresh(store, log)?,
+        1 | 3 => refresh(store, url, log)?,
         _ => {
             writeln!(log, "saving {user} {count}").unwrap();
             store.save_token(&own.access_token(count.to_string()).refresh_token("r").build())?;
@@ -128,7 +155,7 @@ fn step(store: &SqlStore, log: &mut fs::File, process: usize, worker: usize, cou
 }
 
 /// Each refresh token is the number after the one that was sent.
-fn refresh(store: &SqlStore, log: &mut fs::File) -> tokenkeep::Result<()> {
+fn refresh(store: &SqlStore, url: &str, log: &mut fs::File) -> tokenkeep::Result<()> {
     let query = token().user_name("refreshed").client_id("c").build();
     let refreshed = store.refresh_with(&query, Need::now().timeout(Duration::from_millis(20)), |row| {
         let sent: u64 = row.refresh_token().unwrap().expose_secret().parse().unwrap();
@@ -141,22 +168,21 @@ fn refresh(store: &SqlStore, log: &mut fs::File) -> tokenkeep::Result<()> {
         Ok(Refreshed::SignInAgain(_)) => panic!("nobody has refused the token"),
         Err(error) => match error.cause() {
             Error::Refreshing { .. } | Error::ClaimEnded => Ok(()),
-            Error::Rekeyed { .. } => error.retry_in(&open_again(store)).map(drop).or(Ok(())),
-            other => panic!("{other}"),
+            Error::Rekeyed { .. } => error.retry_in(&open(url)).map(drop).or(Ok(())),
+            _ => {
+                // The answer is saved when the server is there again.
+                pause_after(error.cause());
+                error.retry_in(&open(url)).map(drop).or(Ok(()))
+            }
         },
     }
 }
 
-fn open_again(store: &SqlStore) -> SqlStore {
-    let url = store.name().split(" (tables").next().unwrap().to_owned();
-    open(&url)
-}
-
-/// What the threads have written down: the last acknowledged save of each user, unless a later one was under way.
+/// What the threads have written down: the last acknowledged save of each user, and those that were under way later.
 #[derive(Default)]
 struct Acknowledged {
     counts: HashMap<String, Option<u64>>,
-    open: HashMap<String, Option<u64>>,
+    open: HashMap<String, Vec<Option<u64>>>,
     counted: Vec<u64>,
     sent: Vec<u64>,
 }
@@ -171,13 +197,13 @@ fn acknowledged(log: &Path) -> Acknowledged {
                 (user.to_owned(), Some(count.parse().unwrap()))
             };
             match what {
-                "saving" => drop(all.open.insert(user_and_count().0, user_and_count().1)),
+                "saving" => all.open.entry(user_and_count().0).or_default().push(user_and_count().1),
                 "saved" => {
                     let (user, count) = user_and_count();
                     all.open.remove(&user);
                     all.counts.insert(user, count);
                 }
-                "deleting" => drop(all.open.insert(rest.to_owned(), None)),
+                "deleting" => all.open.entry(rest.to_owned()).or_default().push(None),
                 "deleted" => {
                     all.open.remove(rest);
                     all.counts.insert(rest.to_owned(), None);
@@ -201,18 +227,26 @@ fn start(url: &str, log: &Path, process: usize, duration: Duration) -> Child {
 
 #[test]
 fn killed_processes_lose_no_acknowledged_save() {
+    torture(&Fixture::new(), &[], |_| 0);
+}
+
+/// Kills processes all the time. The others may use other servers of the same database. The function may do more, and
+/// returns how many servers it has killed.
+pub(crate) fn torture(fixture: &Fixture, others: &[String], mut disturb: impl FnMut(usize) -> usize) {
     let seconds = env::var("TOKENKEEP_TORTURE_SECONDS").map_or(10, |seconds| seconds.parse().unwrap());
     let duration = Duration::from_secs(seconds);
-    let fixture = Fixture::new();
-    let log = fixture.directory.path().join("log");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
     fs::create_dir(&log).unwrap();
+    let urls: Vec<_> = [&fixture.url].into_iter().chain(others).collect();
+    let url_of = |process: usize| urls[process % urls.len()];
     let shared = |user: &str| token().user_name(user).client_id("c").access_token("0").refresh_token("0").build();
     fixture.store.save_token(&shared("all")).unwrap();
     fixture.store.save_token(&shared("refreshed")).unwrap();
 
     let started = Instant::now();
-    let mut children: Vec<_> = (0..PROCESSES).map(|process| start(&fixture.url, &log, process, duration)).collect();
-    let mut killed = 0;
+    let mut children: Vec<_> = (0..PROCESSES).map(|process| start(url_of(process), &log, process, duration)).collect();
+    let (mut killed, mut servers_killed) = (0, 0);
     while started.elapsed() + Duration::from_millis(500) < duration {
         thread::sleep(Duration::from_millis(300));
         let process = killed % PROCESSES;
@@ -221,8 +255,9 @@ fn killed_processes_lose_no_acknowledged_save() {
         // Each writes on into its own files, which end in what it had begun.
         let left = duration.saturating_sub(started.elapsed());
         finish_open_lines(&log, process);
-        children[process] = start(&fixture.url, &log, process, left);
+        children[process] = start(url_of(process), &log, process, left);
         killed += 1;
+        servers_killed += disturb(killed);
     }
     for child in &mut children {
         assert!(child.wait().unwrap().success());
@@ -239,7 +274,7 @@ fn killed_processes_lose_no_acknowledged_save() {
     for (user, saved) in &all.counts {
         let row = store.find_stored(&token().user_name(user).client_id("c").build()).unwrap();
         let found = row.map(|row| row.access_token().unwrap().expose_secret().parse::<u64>().unwrap());
-        let may_be_open = all.open.get(user).is_some_and(|open| *open == found);
+        let may_be_open = all.open.get(user).is_some_and(|open| open.contains(&found));
         assert!(found == *saved || may_be_open, "{user}: {found:?} is stored, and {saved:?} was acknowledged");
     }
     let of = |user: &str| store.find_stored(&token().user_name(user).client_id("c").build()).unwrap().unwrap();
@@ -256,25 +291,20 @@ fn killed_processes_lose_no_acknowledged_save() {
     let mut sent = all.sent;
     sent.sort_unstable();
     let twice = sent.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    assert!(twice <= killed, "{twice} refresh tokens were sent twice, and {killed} processes were killed");
+    // A server that is away for longer than a lease lets each of the others send it once more.
+    let most = killed + servers_killed * PROCESSES;
+    assert!(twice <= most, "{twice} refresh tokens were sent twice, and {killed} processes were killed");
     assert!(sent.last().is_none_or(|sent| *sent <= last), "the newest refresh token is stored");
-    let commits: i64 =
-        fixture.database().query_row("SELECT counter FROM tokenkeep_store", [], |row| row.get(0)).unwrap();
-    println!("{commits} commits, {before} counts, {} requests, {killed} kills, {last} refreshes", sent.len());
-    assert!(killed >= 5 && before > 20 && last > 0, "{killed} kills, {before} counts, {last} refreshes");
-
-    let check: String = fixture.database().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(check, "ok");
-    let keys: i64 = fixture
-        .database()
-        .query_row(
-            "SELECT COUNT(DISTINCT key_id) FROM (SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM \
-             tokenkeep_store)",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(keys, 1, "no row is left under an old key");
+    let commits = fixture.number("SELECT counter FROM tokenkeep_store");
+    println!(
+        "{commits} commits, {before} counts, {} requests, {twice} sent twice, {last} refreshes, {killed} processes and \
+         {servers_killed} servers killed",
+        sent.len()
+    );
+    assert!(killed >= 3 && before > 5 && last > 0, "{killed} kills, {before} counts, {last} refreshes");
+    let keys = "SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM tokenkeep_store";
+    assert_eq!(fixture.place.admin().rows(keys).len(), 1, "no row is left under an old key");
+    fixture.place.check();
 }
 
 /// A killed process may have written half a line.

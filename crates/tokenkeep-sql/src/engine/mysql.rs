@@ -1,0 +1,307 @@
+//! MySQL and MariaDB, through the crate of that name.
+
+use std::{io, sync::mpsc, thread, time::Duration};
+
+use mysql::{
+    Conn, DriverError, Error, OptsBuilder, Params, SslOpts, Value, consts::CapabilityFlags, prelude::Queryable,
+};
+
+use super::{Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row};
+use crate::{
+    server::{IDLE_IN_TRANSACTION, Server, use_ring},
+    tables::Tables,
+};
+
+/// A database on a MySQL or MariaDB server.
+pub(crate) struct Mysql {
+    server: Server,
+}
+
+impl Mysql {
+    pub(crate) fn new(server: &Server) -> Self {
+        Self { server: server.clone() }
+    }
+}
+
+/// More than the longest answer of ours: a hostile server cannot make this side allocate more for one.
+const MAX_PACKET_LEN: usize = 4 * 1024 * 1024;
+/// As many as there are statements.
+const CACHED_STATEMENTS: usize = 64;
+/// The collation of columns that have none.
+const BINARY: u16 = 63;
+
+static DIALECT: Dialect = Dialect {
+    // In the session's time zone, which is UTC: other zones have an hour twice a year that is ambiguous.
+    now: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+    placeholder: |_| "?".to_owned(),
+    create_tables,
+    columns_of_table: "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() \
+                       AND table_name = ? ORDER BY ordinal_position",
+};
+
+/// Both engines commit at each of these statements.
+fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
+    let unique = ["id", "user_and_client"].map(|column| format!("UNIQUE KEY {column} ({column}_index)"));
+    let keys = ["namespace", "user_name", "access_token", "grant_token", "refresh_token"];
+    let keys = keys.map(|column| format!("KEY {column} ({column}_index)"));
+    let keys = [&unique[..], &keys[..]].concat().join(", ");
+    vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {store} (\
+             singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version BIGINT NOT NULL, \
+             table_id BINARY(16) NOT NULL, key_id BINARY(8) NOT NULL, key_table_revision BIGINT NOT NULL, \
+             key_table BLOB NOT NULL, next_id BIGINT NOT NULL, next_place BIGINT NOT NULL, \
+             counter BIGINT NOT NULL, lease_counter BIGINT NOT NULL) ENGINE = InnoDB"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {tokens} (\
+             place BIGINT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, key_id BINARY(8) NOT NULL, \
+             namespace_index BINARY(32) NOT NULL, id_index BINARY(32) NOT NULL, user_name_index BINARY(32), \
+             user_and_client_index BINARY(32), access_token_index BINARY(32), grant_token_index BINARY(32), \
+             refresh_token_index BINARY(32), lease_holder VARBINARY(300), lease_until BIGINT, \
+             lease_started BIGINT NOT NULL DEFAULT 0, sealed MEDIUMBLOB NOT NULL, {keys}) ENGINE = InnoDB"
+        ),
+    ]
+}
+
+impl Engine for Mysql {
+    fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        self.open(timeout).map(|connection| -> Box<dyn Connection> { Box::new(connection) })
+    }
+
+    fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        let mut connection = self.open(timeout)?;
+        connection.text("SET SESSION TRANSACTION READ ONLY")?;
+        Ok(Box::new(connection))
+    }
+
+    /// A database on a server is the administrator's to make.
+    fn create_database(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+}
+
+impl Mysql {
+    fn open(&self, timeout: Duration) -> Result<MysqlConnection, Failure> {
+        let server = &self.server;
+        let mut options = OptsBuilder::new()
+            .user(Some(&server.user))
+            .pass(server.password.as_ref().map(tokenkeep::Secret::expose_secret))
+            .db_name(Some(&server.database))
+            .prefer_socket(false)
+            .tcp_connect_timeout(Some(server.connect_timeout))
+            .read_timeout(Some(server.answer_timeout()))
+            .write_timeout(Some(server.answer_timeout()))
+            .max_allowed_packet(Some(MAX_PACKET_LEN))
+            .stmt_cache_size(CACHED_STATEMENTS)
+            // An update counts the rows that it finds, also where it leaves them as they are.
+            .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS);
+        options = if server.is_socket() {
+            options.socket(Some(&server.host))
+        } else {
+            options.ip_or_hostname(Some(&server.host)).tcp_port(server.port)
+        };
+        if server.is_encrypted() {
+            use_ring();
+            options = options.ssl_opts(SslOpts::default().with_root_cert_path(server.authority.clone()));
+        }
+        let connection = within(server.connect_timeout, move || Conn::new(options))?;
+        let mut connection = MysqlConnection { connection, lock_timeout: seconds(timeout), is_lost: false };
+        connection.prepare_session(server, timeout)?;
+        Ok(connection)
+    }
+}
+
+/// The driver has a time-out for each read, and none for connecting as a whole. A connection that comes later is closed.
+fn within(timeout: Duration, connect: impl FnOnce() -> mysql::Result<Conn> + Send + 'static) -> Result<Conn, Failure> {
+    let lost = |message: String| Failure { kind: FailureKind::Lost, message };
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let started = thread::Builder::new().name("tokenkeep-connect".to_owned()).spawn(move || {
+        let _ = sender.send(connect());
+    });
+    started.map_err(|error| lost(error.to_string()))?;
+    // Held by `server_that_never_answers_ends_at_the_deadline`: without `_timeout`; without `timeout`.
+    let connected = receiver.recv_timeout(timeout);
+    connected.map_err(|_| lost("the server did not answer in time".to_owned()))?.map_err(failure)
+}
+
+struct MysqlConnection {
+    connection: Conn,
+    /// The one that the session has now, in seconds.
+    lock_timeout: u64,
+    is_lost: bool,
+}
+
+impl MysqlConnection {
+    fn prepare_session(&mut self, server: &Server, timeout: Duration) -> Result<(), Failure> {
+        // MySQL has some of these, MariaDB others, and Galera one more.
+        let known = "SHOW SESSION VARIABLES WHERE Variable_name IN \
+                     ('wsrep_on', 'max_statement_time', 'max_execution_time', 'idle_transaction_timeout')";
+        let known: Vec<(String, String)> = self.connection.query(known).map_err(|error| self.failed(error))?;
+        let mut settings = vec![
+            "time_zone = '+00:00'".to_owned(),
+            "autocommit = 1".to_owned(),
+            // A value that does not fit is refused, and never cut.
+            "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'".to_owned(),
+            format!("innodb_lock_wait_timeout = {}", seconds(timeout)),
+        ];
+        for (name, value) in known {
+            settings.push(match &*name {
+                "max_statement_time" => format!("{name} = {:.3}", server.statement_timeout.as_secs_f64()),
+                "max_execution_time" => format!("{name} = {}", server.statement_timeout.as_millis()),
+                "idle_transaction_timeout" => format!("{name} = {}", IDLE_IN_TRANSACTION.as_secs()),
+                // What was committed on another node is seen.
+                "wsrep_on" if value == "ON" => "wsrep_sync_wait = 1".to_owned(),
+                _ => continue,
+            });
+        }
+        self.text("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+        self.text(&format!("SET SESSION {}", settings.join(", SESSION ")))
+    }
+
+    fn text(&mut self, statement: &str) -> Result<(), Failure> {
+        let done = self.connection.query_drop(statement);
+        done.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: Error) -> Failure {
+        let failure = failure(error);
+        self.is_lost |= failure.kind == FailureKind::Lost;
+        failure
+    }
+}
+
+impl Connection for MysqlConnection {
+    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
+        match self.connection.exec_drop(statement, values(parameters)) {
+            Ok(()) => Ok(self.connection.affected_rows()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+        let mut query = || {
+            // What is left of the answer is read when the result is dropped.
+            for row in self.connection.exec_iter(statement, values(parameters))? {
+                if each(&MysqlRow(row?)).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        query().map_err(|error| self.failed(error))
+    }
+
+    fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let wanted = seconds(timeout);
+        if wanted != self.lock_timeout {
+            self.text(&format!("SET SESSION innodb_lock_wait_timeout = {wanted}"))?;
+            self.lock_timeout = wanted;
+        }
+        self.text("START TRANSACTION READ WRITE")
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.text("COMMIT")
+    }
+
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        self.text("ROLLBACK")
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// InnoDB removes old versions of rows by itself; see *Rekeying* in docs/database.md.
+    fn forget_old_rows(&mut self) {}
+}
+
+struct MysqlRow(mysql::Row);
+
+impl Row for MysqlRow {
+    fn cell(&self, column: usize) -> Cell<'_> {
+        match self.0.as_ref(column) {
+            Some(Value::NULL) => Cell::Null,
+            Some(Value::Int(number)) => Cell::Integer(*number),
+            Some(Value::UInt(number)) => i64::try_from(*number).map_or(Cell::Other, Cell::Integer),
+            Some(Value::Bytes(bytes)) => match self.0.columns_ref().get(column) {
+                Some(column) if column.character_set() == BINARY => Cell::Bytes(bytes),
+                _ => Cell::Text(bytes),
+            },
+            _ => Cell::Other,
+        }
+    }
+}
+
+fn values(parameters: &[Parameter<'_>]) -> Params {
+    let value = |parameter: &Parameter<'_>| match *parameter {
+        Parameter::Null => Value::NULL,
+        Parameter::Integer(number) => Value::Int(number),
+        Parameter::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+        Parameter::Text(text) => Value::Bytes(text.as_bytes().to_vec()),
+    };
+    if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters.iter().map(value).collect()) }
+}
+
+/// Whole seconds, as InnoDB counts; at least one.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+fn failure(error: Error) -> Failure {
+    let refused = match error {
+        Error::MySqlError(refused) => refused,
+        Error::IoError(error) => return of_socket(&error),
+        Error::TlsError(_) | Error::DriverError(DriverError::TlsNotSupported) => {
+            return Failure { kind: FailureKind::Untrusted, message: error.to_string() };
+        }
+        Error::CodecError(error) => return of_socket(&error),
+        Error::DriverError(_) => {
+            return Failure { kind: FailureKind::Lost, message: error.to_string() };
+        }
+        // Those hold values.
+        _ => return Failure { kind: FailureKind::Other, message: "an answer has another form".to_owned() },
+    };
+    let kind = match refused.code {
+        // Lock time-out, deadlock (also with another node), changed since the snapshot, interrupted by another node,
+        // too many connections.
+        1205 | 1213 | 1020 | 1317 | 1040 | 1203 => FailureKind::Contention,
+        1969 | 3024 => FailureKind::TimedOut,
+        1290 | 1792 | 1836 => FailureKind::ReadOnly,
+        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => FailureKind::Permission,
+        1049 => FailureKind::NoDatabase,
+        1146 => FailureKind::NoTable,
+        1054 | 1136 => FailureKind::OtherColumns,
+        1021 | 1114 => FailureKind::Full,
+        1062 => FailureKind::NotUnique,
+        1264 | 1265 | 1406 => FailureKind::TooLong,
+        1034 | 1194 | 1195 | 1712 => FailureKind::Damaged,
+        // No node of a cluster, shutting down, an error during the commit, and connections that were ended.
+        1047 | 1053 | 1180 | 1152..=1161 | 1184 | 1927 | 1928 | 4031 => FailureKind::Lost,
+        _ => FailureKind::Other,
+    };
+    // These show a value.
+    let message = match refused.code {
+        1062 | 1264 | 1292 | 1366 => format!("error {}", refused.code),
+        _ => format!("{} ({})", refused.message, refused.code),
+    };
+    Failure { kind, message }
+}
+
+fn of_socket(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let kind = if is_of_encryption(error) { FailureKind::Untrusted } else { FailureKind::Lost };
+    Failure { kind, message: error.to_string() }
+}
+
+/// Whether rustls is among the causes.
+fn is_of_encryption(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|cause| is_of_encryption(cause))
+        || error.source().is_some_and(is_of_encryption)
+}

@@ -1,0 +1,436 @@
+//! PostgreSQL, through tokio-postgres without a runtime: see [`wire`](super::wire).
+
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    future::{Future, poll_fn},
+    ops::ControlFlow,
+    path::Path,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::{BufMut, BytesMut};
+use futures_core::Stream;
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use tokio_postgres::{
+    Client, Config, Error, NoTls, Statement,
+    config::SslMode,
+    error::SqlState,
+    tls::MakeTlsConnect,
+    types::{FromSql, IsNull, ToSql, Type, WrongType, to_sql_checked},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row,
+    wire::{Socket, Wire},
+};
+use crate::{
+    server::{IDLE_IN_TRANSACTION, Server},
+    tables::Tables,
+};
+
+/// A database on a PostgreSQL server.
+pub(crate) struct Postgres {
+    server: Server,
+}
+
+impl Postgres {
+    pub(crate) fn new(server: &Server) -> Self {
+        Self { server: server.clone() }
+    }
+}
+
+static DIALECT: Dialect = Dialect {
+    now: "CAST(floor(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)",
+    placeholder: |number| format!("${number}"),
+    create_tables,
+    columns_of_table: "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
+                       WHERE table_schema = ANY (current_schemas(false)) AND table_name = CAST(? AS TEXT) \
+                       ORDER BY ordinal_position",
+};
+
+fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
+    let mut statements = vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {store} (\
+             singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version BIGINT NOT NULL, \
+             table_id BYTEA NOT NULL, key_id BYTEA NOT NULL, key_table_revision BIGINT NOT NULL, \
+             key_table BYTEA NOT NULL, next_id BIGINT NOT NULL, next_place BIGINT NOT NULL, \
+             counter BIGINT NOT NULL, lease_counter BIGINT NOT NULL)"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {tokens} (\
+             place BIGINT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, key_id BYTEA NOT NULL, \
+             namespace_index BYTEA NOT NULL, id_index BYTEA NOT NULL, user_name_index BYTEA, \
+             user_and_client_index BYTEA, access_token_index BYTEA, grant_token_index BYTEA, \
+             refresh_token_index BYTEA, lease_holder TEXT COLLATE \"C\", lease_until BIGINT, \
+             lease_started BIGINT NOT NULL DEFAULT 0, sealed BYTEA NOT NULL)"
+        ),
+        // What is sealed does not compress.
+        format!("ALTER TABLE {tokens} ALTER COLUMN sealed SET STORAGE EXTERNAL"),
+    ];
+    for column in ["id", "user_and_client"] {
+        statements.push(format!("CREATE UNIQUE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
+    }
+    for column in ["namespace", "user_name", "access_token", "grant_token", "refresh_token"] {
+        statements.push(format!("CREATE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
+    }
+    statements
+}
+
+impl Engine for Postgres {
+    fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        self.open(timeout, "").map(|connection| -> Box<dyn Connection> { Box::new(connection) })
+    }
+
+    fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
+        let read_only = "SET default_transaction_read_only = on;";
+        self.open(timeout, read_only).map(|connection| -> Box<dyn Connection> { Box::new(connection) })
+    }
+
+    /// A database on a server is the administrator's to make.
+    fn create_database(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+}
+
+impl Postgres {
+    fn open(&self, timeout: Duration, settings: &str) -> Result<PostgresConnection, Failure> {
+        let server = &self.server;
+        let wire = Wire::new(self.socket()?);
+        let mut config = Config::new();
+        config.user(&server.user).dbname(&server.database).application_name("tokenkeep");
+        if let Some(password) = &server.password {
+            config.password(password.expose_secret());
+        }
+        let (client, connection) = if server.is_encrypted() {
+            config.ssl_mode(SslMode::Require);
+            let mut tls = MakeRustlsConnect::new(encryption(server.authority.as_deref())?);
+            let tls = MakeTlsConnect::<Wire>::make_tls_connect(&mut tls, &server.host);
+            let tls = tls.map_err(|error| Failure { kind: FailureKind::Untrusted, message: error.to_string() })?;
+            handshake(&wire, server.connect_timeout, config.connect_raw(wire.clone(), tls))?
+        } else {
+            config.ssl_mode(SslMode::Disable);
+            handshake(&wire, server.connect_timeout, config.connect_raw(wire.clone(), NoTls))?
+        };
+        let mut connection = PostgresConnection {
+            client: Some(client),
+            connection,
+            wire,
+            statements: HashMap::new(),
+            timeout: server.answer_timeout(),
+            lock_timeout: timeout,
+            longest_lock_timeout: timeout,
+            is_lost: false,
+        };
+        // What was acknowledged is on the disk, whatever is usual on this server; stricter settings stay.
+        connection.batch(&format!(
+            "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET lock_timeout = {}; \
+             SET client_min_messages = warning; {settings} \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+            millis(server.statement_timeout),
+            millis(IDLE_IN_TRANSACTION),
+            millis(timeout),
+        ))?;
+        Ok(connection)
+    }
+
+    fn socket(&self) -> Result<Socket, Failure> {
+        #[cfg(unix)]
+        if self.server.is_socket() {
+            let path = Path::new(&self.server.host).join(format!(".s.PGSQL.{}", self.server.port));
+            return std::os::unix::net::UnixStream::connect(path).map(Socket::Unix).map_err(unreachable_server);
+        }
+        let socket = self.server.connect()?;
+        socket.set_nodelay(true).map_err(unreachable_server)?;
+        Ok(Socket::Tcp(socket))
+    }
+}
+
+type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+fn handshake<C: Future<Output = Result<(), Error>> + Send + 'static>(
+    wire: &Wire,
+    timeout: Duration,
+    connecting: impl Future<Output = Result<(Client, C), Error>>,
+) -> Result<(Client, Driver), Failure> {
+    let (client, connection) = wire.run(timeout, connecting).map_err(unreachable_server)?.map_err(failure)?;
+    Ok((client, Box::pin(connection)))
+}
+
+fn encryption(authority: Option<&Path>) -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = authority {
+        let refused = |error: &dyn std::fmt::Display| {
+            let message = format!("{} has no certificates to trust: {error}", path.display());
+            Failure { kind: FailureKind::Untrusted, message }
+        };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| refused(&error))?;
+        let mut count = 0_usize;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| refused(&error))?;
+            roots.add(certificate).map_err(|error| refused(&error))?;
+            count = count.saturating_add(1);
+        }
+        if count == 0 {
+            return Err(refused(&"it is empty"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Failure { kind: FailureKind::Other, message: error.to_string() })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+struct PostgresConnection {
+    /// There until it is dropped.
+    client: Option<Client>,
+    /// What reads and writes for the client.
+    connection: Driver,
+    wire: Wire,
+    statements: HashMap<String, Statement>,
+    timeout: Duration,
+    /// The one that the server has now.
+    lock_timeout: Duration,
+    longest_lock_timeout: Duration,
+    is_lost: bool,
+}
+
+impl PostgresConnection {
+    /// Runs a request, and beside it what carries it to the server.
+    fn run<T>(&mut self, request: impl AsyncFnOnce(&Client, &mut Prepared) -> Result<T, Error>) -> Result<T, Failure> {
+        let Self { client, connection, wire, statements, timeout, .. } = self;
+        let Some(client) = client.as_ref().filter(|_| !self.is_lost) else {
+            return Err(Failure { kind: FailureKind::Lost, message: "the connection is closed".to_owned() });
+        };
+        let mut request = pin!(request(client, statements));
+        let ran = wire.run(
+            *timeout,
+            poll_fn(|context| {
+                // The request first, so that it has something to carry; then what the answer was good for.
+                if let Poll::Ready(answer) = request.as_mut().poll(context) {
+                    return Poll::Ready(answer);
+                }
+                let is_closed = connection.as_mut().poll(context);
+                match (request.as_mut().poll(context), is_closed) {
+                    (Poll::Ready(answer), _) => Poll::Ready(answer),
+                    (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                    (Poll::Pending, _) => Poll::Pending,
+                }
+            }),
+        );
+        let ran = ran.map_err(unreachable_server).and_then(|answer| answer.map_err(failure));
+        self.is_lost |= ran.as_ref().is_err_and(|failure| failure.kind == FailureKind::Lost);
+        ran
+    }
+
+    fn batch(&mut self, statements: &str) -> Result<(), Failure> {
+        self.run(async |client, _| client.batch_execute(statements).await)
+    }
+}
+
+type Prepared = HashMap<String, Statement>;
+
+async fn prepared(client: &Client, statements: &mut Prepared, text: &str) -> Result<Statement, Error> {
+    if let Some(statement) = statements.get(text) {
+        return Ok(statement.clone());
+    }
+    let statement = client.prepare(text).await?;
+    statements.insert(text.to_owned(), statement.clone());
+    Ok(statement)
+}
+
+fn values<'p>(parameters: &'p [Parameter<'p>]) -> impl ExactSizeIterator<Item = &'p (dyn ToSql + Sync)> {
+    parameters.iter().map(|parameter| -> &(dyn ToSql + Sync) { parameter })
+}
+
+impl Connection for PostgresConnection {
+    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
+        self.run(async |client, statements| {
+            let statement = prepared(client, statements, statement).await?;
+            client.execute_raw(&statement, values(parameters)).await
+        })
+    }
+
+    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+        self.run(async |client, statements| {
+            let statement = prepared(client, statements, statement).await?;
+            let mut rows = pin!(client.query_raw(&statement, values(parameters)).await?);
+            while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                if let ControlFlow::Break(()) = each(&PostgresRow(row?)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
+        // One more statement only if the wait is much shorter than usual.
+        let rounded = timeout.max(self.longest_lock_timeout.mul_f32(0.125)).max(Duration::from_millis(1));
+        let is_usual = timeout > self.longest_lock_timeout.mul_f32(0.8);
+        let wanted = if is_usual { self.longest_lock_timeout } else { rounded };
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        if wanted == self.lock_timeout {
+            return self.batch(begin);
+        }
+        self.batch(&format!("SET lock_timeout = {}; {begin}", millis(wanted)))?;
+        self.lock_timeout = wanted;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.batch("COMMIT")
+    }
+
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        self.batch("ROLLBACK")
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// The server frees old versions of rows by itself; see *Rekeying* in docs/database.md.
+    fn forget_old_rows(&mut self) {}
+}
+
+/// Says goodbye, so that the server does not log a client that vanished.
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        self.client = None;
+        if !self.is_lost {
+            let connection = &mut self.connection;
+            let _ = self.wire.run(
+                Duration::from_millis(1),
+                poll_fn(|context| {
+                    let _ = connection.as_mut().poll(context);
+                    Poll::Ready(())
+                }),
+            );
+        }
+    }
+}
+
+struct PostgresRow(tokio_postgres::Row);
+
+impl Row for PostgresRow {
+    fn cell(&self, column: usize) -> Cell<'_> {
+        match self.0.try_get::<_, Option<Raw<'_>>>(column) {
+            Ok(None) => Cell::Null,
+            Ok(Some(Raw(cell))) => cell,
+            Err(_) => Cell::Other,
+        }
+    }
+}
+
+struct Raw<'a>(Cell<'a>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(of_type: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(match *of_type {
+            Type::INT8 => Cell::Integer(i64::from_be_bytes(bytes.try_into()?)),
+            Type::INT4 => Cell::Integer(i32::from_be_bytes(bytes.try_into()?).into()),
+            Type::BYTEA => Cell::Bytes(bytes),
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => Cell::Text(bytes),
+            _ => Cell::Other,
+        }))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match *self {
+            Self::Null => return Ok(IsNull::Yes),
+            Self::Integer(number) => out.put_i64(number),
+            Self::Bytes(bytes) => out.put_slice(bytes),
+            Self::Text(text) => out.put_slice(text.as_bytes()),
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(of_type: &Type) -> bool {
+        matches!(*of_type, Type::INT8 | Type::BYTEA | Type::TEXT)
+    }
+
+    to_sql_checked!();
+}
+
+impl std::fmt::Debug for Parameter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
+fn unreachable_server(error: std::io::Error) -> Failure {
+    Failure { kind: FailureKind::Lost, message: error.to_string() }
+}
+
+fn failure(error: Error) -> Failure {
+    let Some(refused) = error.as_db_error() else { return of_connection(&error) };
+    let kind = match *refused.code() {
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::TOO_MANY_CONNECTIONS => FailureKind::Contention,
+        SqlState::QUERY_CANCELED => FailureKind::TimedOut,
+        SqlState::READ_ONLY_SQL_TRANSACTION => FailureKind::ReadOnly,
+        SqlState::INSUFFICIENT_PRIVILEGE
+        | SqlState::INVALID_PASSWORD
+        | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => FailureKind::Permission,
+        SqlState::INVALID_CATALOG_NAME => FailureKind::NoDatabase,
+        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => FailureKind::NoTable,
+        SqlState::UNDEFINED_COLUMN | SqlState::UNDEFINED_FUNCTION | SqlState::DATATYPE_MISMATCH => {
+            FailureKind::OtherColumns
+        }
+        SqlState::DISK_FULL => FailureKind::Full,
+        // A table that another transaction makes at the same time counts as one that is there.
+        SqlState::UNIQUE_VIOLATION | SqlState::DUPLICATE_TABLE => FailureKind::NotUnique,
+        SqlState::STRING_DATA_RIGHT_TRUNCATION | SqlState::CHECK_VIOLATION => FailureKind::TooLong,
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => FailureKind::Damaged,
+        ref code if code.code().starts_with("08") || code.code().starts_with("57P") => FailureKind::Lost,
+        _ => FailureKind::Other,
+    };
+    // Its message alone: the details may show values.
+    Failure { kind, message: format!("{} ({})", refused.message(), refused.code().code()) }
+}
+
+/// An error of this side.
+fn of_connection(error: &Error) -> Failure {
+    let cause = error.source();
+    let is_certificate = || {
+        let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+    };
+    let message = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    // A login that the server wants, and this side lacks or refuses.
+    let is_login = message.starts_with("invalid configuration") || message.starts_with("authentication error");
+    let kind = if is_login {
+        FailureKind::Permission
+    } else if is_certificate() || message.contains("does not support TLS") {
+        FailureKind::Untrusted
+    } else if cause.is_some_and(<dyn std::error::Error>::is::<WrongType>) {
+        FailureKind::OtherColumns
+    } else if cause.is_none_or(<dyn std::error::Error>::is::<std::io::Error>) {
+        FailureKind::Lost
+    } else {
+        FailureKind::Other
+    };
+    Failure { kind, message }
+}

@@ -1,0 +1,161 @@
+//! What only a file can show, or only SQLite can have.
+
+use std::fs;
+
+use tokenkeep::{ErrorKind, Need, RecoveryKey, Refresh, TokenStore, TokenStoreExt, Unlock};
+use tokenkeep_sql::{Problem, SqlStore};
+
+use crate::{
+    attacks::{dump, fixture},
+    common::{Fixture, paper, problem, token},
+    database::url,
+};
+
+#[test]
+fn file_shows_no_value() {
+    let fixture = Fixture::new();
+    fixture.store.save_token(&token().user_name("canary-user").refresh_token("canary-refresh").build()).unwrap();
+    for end in ["", "-wal", "-shm"] {
+        let bytes = fs::read(format!("{}{end}", fixture.place.path.display())).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"), "tokens.db{end}");
+    }
+}
+
+#[test]
+fn removed_slot_opens_nothing_and_rekeying_ends_it_all() {
+    let fixture = fixture();
+    let other = Unlock::from(RecoveryKey::generate().unwrap());
+    fixture.store.add_slot(&other).unwrap();
+    let old = fs::read(&fixture.place.path).unwrap();
+    fixture.store.rekey([&paper()]).unwrap();
+    assert!(SqlStore::open(&fixture.url, &other).is_err());
+    assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
+    // No sealed row of before is left in the file.
+    let sealed = dump(&fixture);
+    assert_eq!(sealed.len(), 2);
+    let path = fixture.place.directory.path().join("old.db");
+    fs::write(&path, old).unwrap();
+    let new = fs::read(&fixture.place.path).unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let rows = database.prepare("SELECT sealed FROM tokenkeep_tokens").map(|mut statement| {
+        statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    });
+    for old in rows.unwrap_or_default() {
+        assert!(!new.windows(32).any(|window| window == &old[10..42]), "a row of before the rekeying");
+    }
+}
+
+/// What a database may hold in a column of any type.
+#[test]
+fn values_of_other_types_and_sizes_are_refused() {
+    for (table, change) in [
+        ("tokens", "sealed = NULL"),
+        ("tokens", "sealed = 'text'"),
+        ("tokens", "sealed = x''"),
+        ("tokens", "sealed = zeroblob(600000)"),
+        ("tokens", "revision = -1"),
+        ("tokens", "revision = 1.5"),
+        ("tokens", "revision = 9223372036854775807"),
+        ("tokens", "key_id = x'00'"),
+        ("tokens", "namespace_index = zeroblob(31)"),
+        ("tokens", "access_token_index = 5"),
+        ("tokens", "access_token_index = NULL"),
+        ("store", "key_id = 'text'"),
+        ("store", "key_table_revision = 'x'"),
+    ] {
+        let fixture = fixture();
+        let allow = format!(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') \
+             WHERE name = 'tokenkeep_{table}'"
+        );
+        fixture.execute(&allow);
+        let changed = fixture.place.admin().try_execute(&format!("UPDATE tokenkeep_{table} SET {change}"));
+        changed.unwrap_or_else(|error| panic!("{change}: {error}"));
+        let id = "1".into();
+        for store in [Some(fixture.store.clone()), SqlStore::open(&fixture.url, &paper()).ok()].into_iter().flatten() {
+            let error = store.find_token_by_id(&id).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{change}: {error}");
+            assert!(store.save_token(&token().user_name("ada").client_id("c").build()).is_err(), "{change}");
+        }
+    }
+}
+
+#[test]
+fn missing_database_directory_and_tables_are_not_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = url(&directory.path().join("none.db"));
+    assert_eq!(problem(SqlStore::open(&missing, &paper())), Problem::NoDatabase);
+    assert!(!directory.path().join("none.db").exists(), "opening creates nothing");
+    let nowhere = url(&directory.path().join("no/such/directory/none.db"));
+    assert_eq!(problem(SqlStore::create(&nowhere, &paper())), Problem::NoDatabase);
+    fs::write(directory.path().join("empty.db"), "").unwrap();
+    let empty = url(&directory.path().join("empty.db"));
+    let error = SqlStore::open(&empty, &paper()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("empty.db (tables tokenkeep_store and tokenkeep_tokens) holds no store"));
+    assert!(SqlStore::open_or_create(&empty, &paper()).is_ok());
+}
+
+#[test]
+fn tables_of_another_program_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE tokenkeep_store (a); INSERT INTO tokenkeep_store VALUES (1)").unwrap();
+    for refused in [SqlStore::open(&url(&path), &paper()), SqlStore::create(&url(&path), &paper())] {
+        assert_eq!(problem(refused), Problem::OtherSchema { found: None });
+    }
+    let kept: i64 = database.query_row("SELECT a FROM tokenkeep_store", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[test]
+fn file_that_is_no_database_is_refused_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    fs::write(&path, "not a database, but more than sixteen bytes of text".repeat(100)).unwrap();
+    let before = fs::read(&path).unwrap();
+    for refused in [SqlStore::open(&url(&path), &paper()), SqlStore::create(&url(&path), &paper())] {
+        assert_eq!(problem(refused), Problem::NotADatabase);
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(SqlStore::open(&url(directory.path()), &paper()).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn database_that_may_only_be_read_is_read() {
+    use std::os::unix::fs::PermissionsExt;
+    // Root may write everywhere.
+    if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        return read_only_as_root();
+    }
+    let fixture = Fixture::new();
+    fs::set_permissions(&fixture.place.path, fs::Permissions::from_mode(0o400)).unwrap();
+    let refused = fixture.open().save_token(&token().refresh_token("r").build());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Permission);
+}
+
+#[cfg(unix)]
+fn read_only_as_root() {
+    let fixture = Fixture::new();
+    let id = fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
+    // SQLite's own way to refuse writes, as a read-only replica does.
+    fixture.execute("CREATE TRIGGER no BEFORE UPDATE ON tokenkeep_store BEGIN SELECT RAISE(ABORT, 'read only'); END");
+    assert!(fixture.open().delete_token(&id).is_err());
+    assert!(fixture.open().find_token_by_id(&id).unwrap().is_some());
+    let begun = fixture.store.begin_refresh(&token().user_name("ada").build(), Need::now());
+    assert!(!matches!(begun, Ok(Refresh::Claimed(_))), "no claim without a save: {begun:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn new_database_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new();
+    fixture.store.save_token(&token().refresh_token("r").build()).unwrap();
+    for end in ["", "-wal", "-shm"] {
+        let mode = fs::metadata(format!("{}{end}", fixture.place.path.display())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "tokens.db{end}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The database of this test program: PostgreSQL.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use postgres::{Client, Config, NoTls, types::Type};
+use tokenkeep_sql::Database;
+
+use crate::{
+    common::{Value, hex},
+    server::{Server, require},
+};
+
+pub(crate) const SCHEME: &str = "postgres://";
+
+/// As README.md starts one, on a port of its own.
+pub(crate) const PREPARE: &str = r#"
+dir=$(mktemp -d /var/tmp/tokenkeep-postgres.XXXXXX)
+chown postgres "$dir"
+bin=/usr/lib/postgresql/15/bin
+as='setpriv --reuid=postgres --regid=postgres --init-groups'
+touch "$dir/log"
+echo hunter2 > "$dir/password"
+chown postgres "$dir/password"
+cd "$dir"
+$as $bin/initdb -D "$dir/data" -U app --auth-local=trust --auth-host=scram-sha-256 --pwfile="$dir/password" -N \
+    >> "$dir/log" 2>&1
+SERVER="$as $bin/postgres -D $dir/data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir"
+"#;
+
+static SHARED: LazyLock<Server> = LazyLock::new(|| start(&["-c", "fsync=off", "-c", "max_connections=300"]));
+
+/// A server with the user `app` whose password is `hunter2`.
+pub(crate) fn start(flags: &[&str]) -> Server {
+    require("initdb", "postgresql");
+    let server = Server::start(PREPARE, flags);
+    drop(server.wait_for(|| connect(&server, "postgres")));
+    server
+}
+
+/// As the administrator, through the socket.
+pub(crate) fn connect(server: &Server, database: &str) -> Result<Client, String> {
+    let mut config = Config::new();
+    config.host_path(&server.directory).port(server.port).user("app").dbname(database);
+    config.connect(NoTls).map_err(|error| error.to_string())
+}
+
+/// A database of its own, without tables.
+pub(crate) struct Place {
+    pub(crate) server: &'static Server,
+    pub(crate) database: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self::on(&SHARED)
+    }
+
+    pub(crate) fn on(server: &'static Server) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let database = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        // Not in an async task of a test: this driver panics there.
+        std::thread::scope(|scope| {
+            let create = || {
+                connect(server, "postgres")?
+                    .batch_execute(&format!("CREATE DATABASE {database}"))
+                    .map_err(|error| error.to_string())
+            };
+            scope.spawn(create).join().unwrap().unwrap();
+        });
+        Self { server, database }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://app:hunter2@127.0.0.1:{}/{}", self.server.port, self.database)
+    }
+
+    /// Whether the database finds itself sound.
+    pub(crate) fn check(&self) {
+        // Reads each row without the indexes, and compares their number with the index's.
+        let count = |scan: &str| {
+            let mut admin = self.admin();
+            admin.try_execute(&format!("SET enable_{scan} = off")).unwrap();
+            admin.rows("SELECT count(*) FROM tokenkeep_tokens WHERE place >= 0 AND sealed IS NOT NULL")
+        };
+        assert_eq!(count("seqscan"), count("indexscan"));
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        Admin(connect(self.server, &self.database).unwrap())
+    }
+}
+
+pub(crate) struct Admin(pub(crate) Client);
+
+impl Admin {
+    pub(crate) fn try_execute(&mut self, statements: &str) -> Result<(), String> {
+        self.0
+            .batch_execute(statements)
+            .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))
+    }
+
+    pub(crate) fn rows(&mut self, query: &str) -> Vec<Vec<Value>> {
+        let rows = self.0.query(query, &[]).unwrap();
+        rows.iter().map(|row| (0..row.len()).map(|column| value(row, column)).collect()).collect()
+    }
+}
+
+fn value(row: &postgres::Row, column: usize) -> Value {
+    match *row.columns()[column].type_() {
+        Type::INT8 => row.get::<_, Option<i64>>(column).map_or(Value::Null, Value::Integer),
+        Type::BYTEA => row.get::<_, Option<Vec<u8>>>(column).map_or(Value::Null, Value::Bytes),
+        Type::TEXT | Type::VARCHAR | Type::NAME => {
+            row.get::<_, Option<String>>(column).map_or(Value::Null, Value::Text)
+        }
+        ref other => panic!("no column of ours: {other}"),
+    }
+}
+
+pub(crate) fn literal(bytes: &[u8]) -> String {
+    format!("'\\x{}'::bytea", hex(bytes))
+}
+
+pub(crate) fn columns(table: &str) -> String {
+    format!(
+        "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}' \
+         ORDER BY ordinal_position"
+    )
+}
+
+/// Changes that cut a value.
+pub(crate) const TRUNCATIONS: &[&str] = &[
+    "UPDATE tokenkeep_tokens SET sealed = substring(sealed FROM 1 FOR 100)",
+    "UPDATE tokenkeep_tokens SET namespace_index = substring(namespace_index FROM 1 FOR 31)",
+];
+
+/// A server that can encrypt, with the certificates of a directory.
+pub(crate) fn start_encrypted(certificates: &Path) -> Server {
+    // The server takes no key that others may read.
+    let key = certificates.join("server.key");
+    let owned =
+        Command::new("bash").args(["-c", "chown postgres \"$1\" && chmod 600 \"$1\"", "own"]).arg(&key).status();
+    assert!(owned.unwrap().success());
+    let certificate = format!("ssl_cert_file={}", certificates.join("server.pem").display());
+    start(&["-c", "ssl=on", "-c", &certificate, "-c", &format!("ssl_key_file={}", key.display())])
+}
+
+impl Place {
+    /// A user that may only read.
+    pub(crate) fn reader(&self) -> String {
+        let name = format!("r{}", self.database);
+        let statements =
+            format!("CREATE ROLE {name} LOGIN PASSWORD 'r'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}");
+        self.admin().try_execute(&statements).unwrap();
+        self.url().replace("app:hunter2", &format!("{name}:r"))
+    }
+
+    pub(crate) fn by_parts(&self, host: &str) -> Database {
+        Database::postgres(host, &self.database)
+    }
+
+    pub(crate) fn socket(&self) -> String {
+        self.server.directory.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn has_encrypted_connection(&self) -> bool {
+        !self
+            .admin()
+            .rows("SELECT client_addr::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl")
+            .is_empty()
+    }
+}
