@@ -29,7 +29,7 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 ///   too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`,
 ///   `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`,
 ///   `InTransaction`.
-/// - `Incomplete`: the change was made; something that follows it failed. Variants: `DurabilityUnknown`, `KeyLeft`,
+/// - `Incomplete`: the change was made, or may have been; something that follows it failed. Variants: `DurabilityUnknown`, `KeyLeft`,
 ///   `ImportIncomplete`.
 /// - `System`: free space or memory, look at the disk. Variants: `Io` (the rest), `KdfMemory`, `Random`.
 /// - `Internal`: report the bug. Variant: `Internal`.
@@ -77,7 +77,7 @@ pub enum ErrorKind {
     Reopen,
     /// The call asks for something that a store never does.
     Invalid,
-    /// The change was made, and something that follows it failed.
+    /// The change was made, or may have been, and something that follows it failed.
     Incomplete,
     /// The operating system refused: no space, no memory, a failing disk.
     System,

@@ -22,6 +22,8 @@ mod contents;
 mod contract;
 #[path = "../servers/encryption.rs"]
 mod encryption;
+mod galera;
+mod import;
 #[path = "../all/processes.rs"]
 mod processes;
 #[path = "../servers/reaching.rs"]
