@@ -145,6 +145,12 @@ impl DatabaseError {
     }
 }
 
+/// Whether another transaction was in the way, and this one was undone: it may succeed from its beginning.
+pub(crate) fn is_contention(error: &Error) -> bool {
+    let Error::Store { cause, .. } = error else { return false };
+    cause.downcast_ref::<DatabaseError>().is_some_and(|error| matches!(error.problem, Problem::Busy { .. }))
+}
+
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { database, problem, cause } = self;

@@ -132,14 +132,14 @@ impl<'a> Rows<'a> {
         let expected = key_columns(vault);
         let mut opened: Vec<Opened> = Vec::new();
         let (mut refused, mut has_other_key, mut has_store) = (None, false, false);
-        let open = |row: &dyn crate::engine::Row, last: Option<u64>| -> Result<Option<Opened>> {
+        let open = |row: &dyn crate::engine::Row| -> Result<Option<Opened>> {
             let Some((key_id, sealed)) = cells::token_row(row).map_err(|flaw| store.malformed(flaw))? else {
                 return Ok(None);
             };
             if key_id != expected.key_id {
                 return Err(store.problem(Problem::RowOfOtherKey { place: sealed.place }));
             }
-            if !is_asked_for(&sealed.columns) || last.is_some_and(|last| sealed.place <= last) {
+            if !is_asked_for(&sealed.columns) {
                 return Err(store.malformed("a query returned a row that it did not ask for"));
             }
             let (namespace, token) = vault.open_row_of_any_namespace(store.table_id, &sealed)?;
@@ -159,7 +159,7 @@ impl<'a> Rows<'a> {
                     return ControlFlow::Break(());
                 }
             }
-            match open(row, opened.last().map(|row| row.place.number)) {
+            match open(row) {
                 Ok(row) => opened.extend(row),
                 Err(error) => {
                     refused = Some(error);
@@ -174,7 +174,11 @@ impl<'a> Rows<'a> {
             Some(error) => Err(error),
             None if has_other_key => Err(store.malformed("its key table was changed")),
             None if !has_store => Err(store.problem(Problem::NoStore)),
-            None => Ok(opened),
+            None => {
+                opened.sort_unstable_by_key(|row| row.place.number);
+                let is_twice = opened.windows(2).any(|pair| matches!(pair, [a, b] if a.place == b.place));
+                if is_twice { Err(self.moved()) } else { Ok(opened) }
+            }
         }
     }
 }

@@ -59,14 +59,14 @@ impl Statements {
         let columns = |prefix: &str| TOKEN_COLUMNS.map(|column| format!("{prefix}{column}")).join(", ");
         let of_token = columns("t.");
         let now = dialect.now;
-        // The store's row comes with each answer, also if no token is found: it says whose rows these are.
-        let select = |on: &str, order: &str| {
+        // The store's row comes with each answer, also if no token is found: it says whose rows these are. Whoever reads
+        // the rows sorts them: MariaDB would write them to a temporary table for it, which takes longer than the rest.
+        let select = |rows: &str| {
             format!(
-                "SELECT s.key_id, s.key_table_revision, {of_token} FROM {store} s LEFT JOIN {tokens} t ON {on} \
-                 WHERE s.singleton = 1{order}"
+                "SELECT s.key_id, s.key_table_revision, {of_token} FROM {store} s LEFT JOIN {rows} WHERE s.singleton = 1"
             )
         };
-        let by = |column: &str| select(&format!("t.{column} = ?"), " ORDER BY t.place");
+        let by = |column: &str| select(&format!("{tokens} t ON t.{column} = ?"));
         let is_held = format!("id_index = ? AND lease_holder = ? AND lease_until > {now}");
         let values = vec!["?"; TOKEN_COLUMNS.len()].join(", ");
         let set =
@@ -94,18 +94,18 @@ impl Statements {
             set_key_table: text(format!(
                 "UPDATE {store} SET key_table = ?, key_id = ?, key_table_revision = ? WHERE singleton = 1"
             )),
-            // There is at most one.
-            by_id: text(select("t.id_index = ?", "")),
+            by_id: text(by("id_index")),
             by_user_name: text(by("user_name_index")),
             by_access_token: text(by("access_token_index")),
             by_grant_token: text(by("grant_token_index")),
             by_refresh_token: text(by("refresh_token_index")),
             of_namespace: text(by("namespace_index")),
-            first_of_namespaces: text(select(
-                &format!("t.place IN (SELECT MIN(place) FROM {tokens} GROUP BY namespace_index)"),
-                " ORDER BY t.place",
-            )),
-            after: text(select("t.place > ?", " ORDER BY t.place LIMIT 256")),
+            first_of_namespaces: text(select(&format!(
+                "{tokens} t ON t.place IN (SELECT MIN(place) FROM {tokens} GROUP BY namespace_index)"
+            ))),
+            after: text(select(&format!(
+                "(SELECT * FROM {tokens} WHERE place > ? ORDER BY place LIMIT 256) t ON t.place >= 0"
+            ))),
             first_key: text(format!("SELECT key_id, place FROM {tokens} ORDER BY place LIMIT 1")),
             insert: text(format!("INSERT INTO {tokens} ({}) VALUES ({values})", columns(""))),
             updates: Changed::all().map(|changed| text(update(changed))).collect(),

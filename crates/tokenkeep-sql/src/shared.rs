@@ -12,7 +12,7 @@ use tokenkeep::{Error, Result, vault::Vault};
 use crate::{
     cells::{KeyColumns, StoreRow},
     engine::{Connection, Failure},
-    error::{DatabaseError, Problem},
+    error::{DatabaseError, Problem, is_contention},
     inside,
     pool::{Pool, Pooled},
     rows::Rows,
@@ -92,11 +92,14 @@ impl Shared {
     /// Looks at what the database has, outside of a transaction: again, if the server has ended the connection since its
     /// last use.
     pub(crate) fn look<R>(&self, look: impl Fn(&mut Pooled<'_>) -> Result<R>) -> Result<R> {
+        let deadline = self.deadline();
         loop {
-            let mut connection = self.connection(self.deadline())?;
+            let mut connection = self.connection(deadline)?;
             match look(&mut connection) {
                 // Held by `connections_of_before_a_restart_are_replaced`.
                 Err(_) if connection.was_stale() => {}
+                // On a cluster also a query can lose against what another node has committed.
+                Err(error) if is_contention(&error) && Instant::now() < deadline => {}
                 looked => return looked,
             }
         }

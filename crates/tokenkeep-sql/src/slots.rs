@@ -1,5 +1,7 @@
 //! Changes of key slots, and rekeying.
 
+use std::time::Instant;
+
 use tokenkeep::{
     Error, KeySlot, Passphrase, Result, SlotId, TokenId, Unlock,
     vault::{Vault, VaultChange},
@@ -8,7 +10,7 @@ use tokenkeep::{
 use crate::{
     SqlStore,
     engine::{Connection, Parameter},
-    error::Problem,
+    error::{Problem, is_contention},
     shared::Shared,
     writer::{Subject, Writer},
 };
@@ -109,7 +111,15 @@ impl SqlStore {
         for _ in 0..MOST_ATTEMPTS {
             let vault = self.current_vault()?;
             let change = prepare(&vault)?;
-            match self.0.store_change(&change) {
+            let deadline = self.0.deadline();
+            let stored = loop {
+                match self.0.store_change(&change) {
+                    // It was undone, so the same change may be made again.
+                    Ok(Stored::Unknown(error)) | Err(error) if is_contention(&error) && Instant::now() < deadline => {}
+                    stored => break stored,
+                }
+            };
+            match stored {
                 Ok(Stored::Yes) => {
                     let new_slot = change.new_slot();
                     let (_, forgotten) = change.written();

@@ -14,7 +14,7 @@ use tokenkeep::{
 
 use crate::{
     engine::{Connection, FailureKind, Parameter},
-    error::{DatabaseError, Problem},
+    error::{DatabaseError, Problem, is_contention},
     pool::Pooled,
     rows::{Place, Rows},
     schema::Changed,
@@ -87,7 +87,10 @@ impl Shared {
                 Err(_) if connection.was_stale() => continue,
                 Err(failure) => return Err(self.failed(failure)),
             }
-            let stored = self.store_row(&mut connection)?;
+            let stored = match self.store_row(&mut connection) {
+                Err(error) if is_contention(&error) && Instant::now() < deadline => continue,
+                stored => stored?,
+            };
             if stored.key_table == vault.bytes() {
                 self.check_key_columns(&stored, &vault)?;
                 let writer = Writer {

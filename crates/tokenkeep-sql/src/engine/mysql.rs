@@ -110,7 +110,8 @@ impl Mysql {
             options = options.ssl_opts(SslOpts::default().with_root_cert_path(server.authority.clone()));
         }
         let connection = within(server.connect_timeout, move || Conn::new(options))?;
-        let mut connection = MysqlConnection { connection, lock_timeout: seconds(timeout), is_lost: false };
+        let mut connection =
+            MysqlConnection { connection, lock_timeout: seconds(timeout), is_lost: false, is_node: false };
         connection.prepare_session(server, timeout)?;
         Ok(connection)
     }
@@ -134,6 +135,8 @@ struct MysqlConnection {
     /// The one that the session has now, in seconds.
     lock_timeout: u64,
     is_lost: bool,
+    /// Whether the server is a node of a Galera cluster.
+    is_node: bool,
 }
 
 impl MysqlConnection {
@@ -155,7 +158,10 @@ impl MysqlConnection {
                 "max_execution_time" => format!("{name} = {}", server.statement_timeout.as_millis()),
                 "idle_transaction_timeout" => format!("{name} = {}", IDLE_IN_TRANSACTION.as_secs()),
                 // What was committed on another node is seen.
-                "wsrep_on" if value == "ON" => "wsrep_sync_wait = 1".to_owned(),
+                "wsrep_on" if value == "ON" => {
+                    self.is_node = true;
+                    "wsrep_sync_wait = 1".to_owned()
+                }
                 _ => continue,
             });
         }
@@ -169,7 +175,11 @@ impl MysqlConnection {
     }
 
     fn failed(&mut self, error: Error) -> Failure {
-        let failure = failure(error);
+        let mut failure = failure(error);
+        // What another node has committed may already be in the way of a transaction that is about to be undone for it.
+        if self.is_node && failure.kind == FailureKind::NotUnique {
+            failure.kind = FailureKind::Contention;
+        }
         self.is_lost |= failure.kind == FailureKind::Lost;
         failure
     }
