@@ -48,7 +48,7 @@ fn measure(name: &str, url: &str, rounds: usize, connect: impl Fn() -> Box<dyn P
     sealed.transaction(|tx| (1..=TOKENS).try_for_each(|number| tx.save_token(&token(number, 0)).map(drop))).unwrap();
     let mut plain = connect();
     plain.prepare();
-    let mut show = |operation: &str, [plain, sealed]: [f64; 2], unit: &str, ratio: f64| {
+    let show = |operation: &str, [plain, sealed]: [f64; 2], unit: &str, ratio: f64| {
         println!("| {name} | {operation} | {plain:.0} {unit} | {sealed:.0} {unit} | {ratio:.2} |");
     };
     let find = |store: &SqlStore, number| assert!(store.find_stored(&query(number)).unwrap().is_some());

@@ -21,7 +21,14 @@ pub(crate) struct Server {
 
 /// `$SERVER` starts the server in the foreground.
 const SUPERVISE: &str = r#"
-start() { ($SERVER "${flags[@]}" >> "$dir/log" 2>&1) & pid=$!; }
+# One that was killed may keep its memory and its locks for a moment, and the next one gives up then.
+start() {
+    (for ((try = 0; try < 100; try++)); do
+        $SERVER "${flags[@]}" >> "$dir/log" 2>&1
+        [ $? -eq 1 ] || exit
+        sleep 0.1
+    done) & pid=$!
+}
 # The processes of the server too, as a machine that loses its power.
 stop() { kill -9 $(pgrep -P $pid | while read -r child; do echo "$child"; pgrep -P "$child"; done) $pid; wait $pid; } 2> /dev/null
 start
