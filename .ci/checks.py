@@ -145,7 +145,8 @@ def without(text, whole):
 
 
 def all_mutations():
-    for path in sorted([*(ROOT / "src").rglob("*.rs"), *(ROOT / "examples").rglob("*.rs")]):
+    trees = [ROOT / "src", *(ROOT / "crates").glob("*/src"), ROOT / "examples"]
+    for path in sorted(path for tree in trees for path in tree.rglob("*.rs")):
         file = path.relative_to(ROOT)
         if "target" in file.parts:
             continue
@@ -158,10 +159,12 @@ def all_mutations():
 
 def target_of(test):
     """What `cargo test` has to build for a test, by the file that has it. Some of `tests` are packages of their own."""
-    for path in sorted((COPY / "tests").rglob("*.rs")) + sorted((COPY / "src").rglob("*.rs")):
+    for path in [path for tree in ["tests", "src", "crates"] for path in sorted((COPY / tree).rglob("*.rs"))]:
         text = path.read_text()
         if f"fn {test}(" in text or f'"{test}",' in text:
             parts = path.relative_to(COPY).parts
+            if parts[0] == "crates":
+                return ["--package", parts[1]]
             if parts[0] == "src":
                 return ["--package", "tokenkeep", "--lib"]
             if (COPY / "tests" / parts[1] / "Cargo.toml").exists():
@@ -172,7 +175,7 @@ def target_of(test):
 
 def copy_of_the_code():
     COPY.mkdir(parents=True, exist_ok=True)
-    for name in ["src", "tests", "docs", "examples", "benches", "fuzz/seeds", "fuzz/fuzz_targets"]:
+    for name in ["src", "tests", "docs", "examples", "benches", "crates", "fuzz/seeds", "fuzz/fuzz_targets"]:
         shutil.rmtree(COPY / name, ignore_errors=True)
         shutil.copytree(ROOT / name, COPY / name, ignore=shutil.ignore_patterns("target"))
     for name in ["Cargo.toml", "Cargo.lock", "README.md", "SECURITY.md", "CHANGELOG.md", "clippy.toml"]:

@@ -93,8 +93,8 @@ impl Server {
 
     /// Whether connections are encrypted, and the server's certificate verified: unless nobody is in between, or the
     /// caller has asked for plain ones.
-    // Held by `only_local_servers_and_explicit_calls_are_unencrypted`: `false`.
     pub(crate) fn is_encrypted(&self) -> bool {
+        // Held by `only_local_servers_and_explicit_calls_are_unencrypted`: `false`.
         !self.is_socket() && !self.is_unencrypted && (self.authority.is_some() || !is_local(&self.host))
     }
 

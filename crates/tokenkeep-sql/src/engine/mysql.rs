@@ -125,7 +125,7 @@ fn within(timeout: Duration, connect: impl FnOnce() -> mysql::Result<Conn> + Sen
         let _ = sender.send(connect());
     });
     started.map_err(|error| lost(error.to_string()))?;
-    // Held by `server_that_never_answers_ends_at_the_deadline`: without `_timeout`; without `timeout`.
+    // Held by `server_that_never_answers_ends_at_the_deadline`: `recv()` instead of `recv_timeout(timeout)`.
     let connected = receiver.recv_timeout(timeout);
     connected.map_err(|_| lost("the server did not answer in time".to_owned()))?.map_err(failure)
 }

@@ -302,7 +302,7 @@ pub(crate) fn torture(fixture: &Fixture, others: &[String], mut disturb: impl Fn
         sent.len()
     );
     // A slow machine that also restarts a server gets little done.
-    assert!(killed >= 3 && before > 0 && last > 0, "{killed} kills, {before} counts, {last} refreshes");
+    assert!(killed >= 3 && before >= 5 && last >= 2, "{killed} kills, {before} counts, {last} refreshes");
     let keys = "SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM tokenkeep_store";
     assert_eq!(fixture.place.admin().rows(keys).len(), 1, "no row is left under an old key");
     fixture.place.check();
