@@ -108,6 +108,8 @@ impl Failure {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// A database in a file is never lost and has no certificate, and a server is always a database.
+#[cfg_attr(not(all(feature = "sqlite", feature = "__server")), allow(dead_code))]
 pub(crate) enum FailureKind {
     /// Another transaction is in the way: a lock, a deadlock, a serialization failure. The same transaction may succeed
     /// later, from its beginning.

@@ -1,12 +1,14 @@
 //! Which database is meant: what a URL names, or what an application sets part by part.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
+#[cfg(feature = "__server")]
+use std::time::Duration;
+use std::{fmt, path::Path};
 
-use tokenkeep::{Result, Secret};
+use tokenkeep::Result;
+#[cfg(feature = "__server")]
+use tokenkeep::Secret;
 
 #[cfg(feature = "__server")]
 use crate::server::Server;

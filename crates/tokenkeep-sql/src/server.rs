@@ -1,15 +1,9 @@
 //! Which server, as whom, and how it is reached.
 
-use std::{
-    net::{IpAddr, TcpStream, ToSocketAddrs},
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use tokenkeep::Secret;
 use zeroize::Zeroizing;
-
-use crate::engine::{Failure, FailureKind};
 
 /// A database on a server, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,22 +95,6 @@ impl Server {
     /// How long this side waits for an answer to a statement.
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.statement_timeout.saturating_add(GRACE)
-    }
-
-    /// Connects to the first address of the host that answers.
-    pub(crate) fn connect(&self) -> Result<TcpStream, Failure> {
-        let started = Instant::now();
-        let failed = |error: std::io::Error| Failure { kind: FailureKind::Lost, message: error.to_string() };
-        let mut last = None;
-        for address in (self.host.as_str(), self.port).to_socket_addrs().map_err(failed)? {
-            let left = self.connect_timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(1));
-            match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
-        Err(failed(last.unwrap_or_else(none)))
     }
 }
 

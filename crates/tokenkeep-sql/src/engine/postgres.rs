@@ -24,7 +24,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row,
-    wire::{Socket, Wire},
+    wire::{self, Socket, Wire},
 };
 use crate::{
     server::{IDLE_IN_TRANSACTION, Server},
@@ -151,7 +151,7 @@ impl Postgres {
             let path = Path::new(&self.server.host).join(format!(".s.PGSQL.{}", self.server.port));
             return std::os::unix::net::UnixStream::connect(path).map(Socket::Unix).map_err(unreachable_server);
         }
-        let socket = self.server.connect()?;
+        let socket = wire::connect(&self.server).map_err(unreachable_server)?;
         socket.set_nodelay(true).map_err(unreachable_server)?;
         Ok(Socket::Tcp(socket))
     }

@@ -7,7 +7,7 @@
 use std::{
     future::Future,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{TcpStream, ToSocketAddrs},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -19,6 +19,8 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::server::Server;
 
 /// One end for the protocol, and one for [`run`](Wire::run).
 #[derive(Clone)]
@@ -181,4 +183,18 @@ impl AsyncWrite for Wire {
         // It is closed when it is dropped.
         Poll::Ready(Ok(()))
     }
+}
+
+/// Connects to the first address of the server's host that answers.
+pub(crate) fn connect(server: &Server) -> io::Result<TcpStream> {
+    let started = Instant::now();
+    let mut last = None;
+    for address in (server.host.as_str(), server.port).to_socket_addrs()? {
+        let left = server.connect_timeout.saturating_sub(started.elapsed()).max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
 }
