@@ -73,7 +73,7 @@ impl Handle {
     }
 }
 
-/// The guard of a lock whose value is whole whoever panicked with it.
+/// The guard of a lock. A panic of another holder leaves the value whole.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -127,7 +127,7 @@ impl Statements {
         }
     }
 
-    /// The statement that writes a row anew, with the blind indexes that have changed.
+    /// The statement that writes a row again, with the blind indexes that have changed.
     pub(crate) fn update(&self, changed: Changed) -> &str {
         self.updates.get(usize::from(changed.0)).map_or("", String::as_str)
     }

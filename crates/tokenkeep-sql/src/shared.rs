@@ -128,7 +128,7 @@ impl Shared {
     ///
     /// The error after a rekeying by another process is `Rekeyed`, in place of the store `Replaced`.
     pub(crate) fn follow(&self, used: &Arc<Vault>) -> Result<()> {
-        // The connection first: whoever exchanges the vault has one already.
+        // The connection first: a thread that exchanges the vault has one already.
         self.look(|connection| {
             let _exchange = self.exchange.lock();
             let current = self.vault();

@@ -174,7 +174,7 @@ impl<'s> Writer<'s> {
         Ok(self.execute(&store.statements.delete, &[Parameter::Integer(place)])? > 0)
     }
 
-    /// Also rows that cannot be opened: an application can always start anew.
+    /// Also rows that cannot be opened: an application can always start again.
     pub(crate) fn delete_all(&mut self, namespace: &str) -> Result<usize> {
         let index = self.vault.blind_index(namespace, IndexedValue::Namespace)?;
         let (store, was_changed) = (self.store, self.is_changed);
@@ -270,7 +270,7 @@ fn integer(store: &Shared, number: u64) -> Result<i64> {
 }
 
 /// The number after an id that is one that a store could choose; else 0. A number that was an id is never chosen again,
-/// whoever supplied it.
+/// also if the application supplied it.
 fn id_after(token: &Token) -> u64 {
     let number = token.id().and_then(|id| Some((id, id.as_str().parse::<u64>().ok()?)));
     match number {

@@ -133,7 +133,7 @@ impl Postgres {
             longest_lock_timeout: timeout,
             is_lost: false,
         };
-        // What was acknowledged is on the disk, whatever is usual on this server; stricter settings stay.
+        // An acknowledged commit is on the disk, also if the server has a laxer default; stricter settings stay.
         connection.batch(&format!(
             "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET lock_timeout = {}; \
              SET client_min_messages = warning; {settings} \

@@ -64,7 +64,7 @@ fn connections_of_before_a_restart_are_replaced() {
         drop(server.wait_for(|| database::connect(server, &fixture.place.database)));
     };
     restart();
-    // The first operation after it succeeds, whatever it is.
+    // The first operation after it succeeds, of any kind.
     assert!(store.find_stored(&query).unwrap().is_some());
     restart();
     store.save_token(&query.to_builder().access_token("a").build()).unwrap();
