@@ -2,15 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use tempfile::TempDir;
-use tokenkeep::{Error, Keystore, Passphrase, SlotKind, Token, TokenStore};
+use tokenkeep::{Error, Keystore, Passphrase, SlotKind, Token, TokenStore, Unlock};
 
 use crate::{
     common::{OTHER_PAPER, PAPER, cheap, names_in, passphrase, token, unlock, unlock_with_paper},
@@ -98,31 +101,59 @@ fn passphrase_slot(store: &Keystore) -> tokenkeep::Result<tokenkeep::SlotId> {
 type State = Option<(Vec<&'static str>, Vec<(String, String)>)>;
 
 fn state_of(path: &Path) -> State {
-    let ways = [
-        ("passphrase", unlock()),
-        ("another passphrase", another_passphrase().into()),
-        ("paper", unlock_with_paper(PAPER)),
-        ("other paper", unlock_with_paper(OTHER_PAPER)),
-    ];
-    let (mut names, mut found) = (Vec::new(), Vec::new());
-    for (name, unlock) in ways {
-        match Keystore::open(path, &unlock) {
-            Err(Error::NotFound { .. }) => return None,
-            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
-            Err(error) => panic!("it does not open: {error:?}"),
-            Ok(store) => {
-                store.verify().unwrap();
-                names.push(name);
-                found.push(all_tokens(&store));
-            }
-        }
-    }
+    let file = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        file => file.unwrap(),
+    };
+    let ways = ways_into(path, key_table(&file));
+    // The last way derives no key, if the store has that one.
+    let store = Keystore::open(path, &unlock_by(ways.last().unwrap())).unwrap();
+    store.verify().unwrap();
     let shown = |(namespace, token): (String, Token)| {
         let user = token.user_name().unwrap();
         (format!("{namespace}/{user}"), token.access_token().unwrap().expose_secret().to_owned())
     };
+    Some((ways, all_tokens(&store).into_iter().map(shown).collect()))
+}
+
+const WAYS: [&str; 4] = ["passphrase", "another passphrase", "other paper", "paper"];
+
+fn unlock_by(way: &str) -> Unlock {
+    match way {
+        "passphrase" => unlock(),
+        "another passphrase" => another_passphrase().into(),
+        "paper" => unlock_with_paper(PAPER),
+        _ => unlock_with_paper(OTHER_PAPER),
+    }
+}
+
+/// The ways that open the store. The key table decides which do, so each key table is tried once: a try derives keys.
+fn ways_into(path: &Path, key_table: &[u8]) -> Vec<&'static str> {
+    static TRIED: Mutex<BTreeMap<Vec<u8>, Vec<&str>>> = Mutex::new(BTreeMap::new());
+    if let Some(ways) = TRIED.lock().unwrap().get(key_table) {
+        return ways.clone();
+    }
+    let (mut ways, mut found) = (Vec::new(), Vec::new());
+    for way in WAYS {
+        match Keystore::open(path, &unlock_by(way)) {
+            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
+            Err(error) => panic!("it does not open: {error:?}"),
+            Ok(store) => {
+                store.verify().unwrap();
+                ways.push(way);
+                found.push(all_tokens(&store));
+            }
+        }
+    }
     assert!(found.iter().all(|tokens| *tokens == found[0]));
-    Some((names, found.swap_remove(0).into_iter().map(shown).collect()))
+    TRIED.lock().unwrap().insert(key_table.to_owned(), ways.clone());
+    ways
+}
+
+/// The key table of a file, as docs/format.md places it.
+fn key_table(file: &[u8]) -> &[u8] {
+    let len = u32::from_le_bytes(*file[12..].first_chunk().unwrap());
+    &file[136..][..usize::try_from(len).unwrap()]
 }
 
 /// The tokens of every namespace, each with its name.
