@@ -40,8 +40,17 @@ impl TokenId {
         Self(number.to_string().into())
     }
 
-    /// The number for which the store would choose this id.
-    pub(crate) fn number(&self) -> Option<u64> {
+    /// The number that this id is, if a store could have chosen it: from 1 to 2^63 − 1, in decimal digits without a sign
+    /// or a leading zero. An application's own [`TokenStore`](crate::TokenStore) chooses a number above all of them.
+    ///
+    /// ```
+    /// use tokenkeep::TokenId;
+    ///
+    /// assert_eq!(TokenId::from("42").number(), Some(42));
+    /// assert_eq!(TokenId::from("042").number(), None);
+    /// ```
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
         let number = self.0.parse().ok()?;
         ((Self::FIRST..=Self::LAST).contains(&number) && Self::chosen(number) == *self).then_some(number)
     }

@@ -12,8 +12,6 @@ mod wire;
 
 use std::{ops::ControlFlow, time::Duration};
 
-use crate::tables::Tables;
-
 /// A database that connections can be opened to.
 pub(crate) trait Engine: Send + Sync {
     /// Opens a connection. Its statements wait for locks at most for the timeout.
@@ -82,10 +80,32 @@ pub(crate) struct Dialect {
     pub(crate) now: &'static str,
     /// The placeholder of the parameter with that number, from 1.
     pub(crate) placeholder: fn(usize) -> String,
-    /// The statements that create the tables, if they do not exist.
-    pub(crate) create_tables: fn(&Tables) -> Vec<String>,
+    pub(crate) column_type: fn(ColumnType) -> String,
+    pub(crate) indexes: Indexes,
+    /// What follows the columns of a new table.
+    pub(crate) table_options: &'static str,
+    /// A statement that follows the creation of the tables, given the name of the table of tokens.
+    pub(crate) after_creation: Option<fn(&str) -> String>,
     /// The query for the names of the columns of the table that is its parameter.
     pub(crate) columns_of_table: &'static str,
+}
+
+/// What a column holds: see *Types of columns* in docs/database.md.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ColumnType {
+    Number,
+    /// So many bytes.
+    Fixed(usize),
+    KeyTable,
+    Sealed,
+    Text,
+}
+
+/// Where the indexes of a new table are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Indexes {
+    InTheTable,
+    Apart,
 }
 
 /// Why a database refused a statement.
@@ -135,6 +155,8 @@ pub(crate) enum FailureKind {
     Full,
     /// An earlier error has undone the transaction.
     Undone,
+    /// The connection is that of the parent process.
+    Forked,
     /// A value that has to be unique is there already.
     NotUnique,
     /// A value is longer than any of ours.

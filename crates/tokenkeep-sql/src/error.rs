@@ -110,6 +110,7 @@ impl DatabaseError {
             FailureKind::Permission => Problem::NoPermission,
             FailureKind::Full => Problem::Full,
             FailureKind::Undone => Problem::Undone,
+            FailureKind::Forked => Problem::Forked,
             FailureKind::NotUnique => Problem::Malformed("an id or a place is in use that should be free"),
             FailureKind::TooLong => Problem::Malformed("a value is longer than any of a store"),
             FailureKind::Other => Problem::Failed,

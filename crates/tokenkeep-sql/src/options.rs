@@ -268,7 +268,7 @@ fn create_tables(
     ];
     connection.begin(Duration::from_secs(10))?;
     let mut create = || {
-        for statement in (engine.dialect().create_tables)(tables) {
+        for statement in schema::create_tables(tables, engine.dialect()) {
             connection.execute(&statement, &[])?;
         }
         connection.execute(&statements.insert_store, &values)?;

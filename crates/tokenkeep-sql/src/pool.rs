@@ -103,6 +103,11 @@ impl Pooled<'_> {
 
     #[expect(clippy::expect_used, reason = "it has a connection until it is dropped")]
     fn checked<T>(&mut self, run: impl FnOnce(&mut dyn Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        // Held by `forked_child_leaves_the_connections_to_its_parent`.
+        if self.pool.is_forked() {
+            let message = "the process was forked during the transaction".to_owned();
+            return Err(Failure { kind: FailureKind::Forked, message });
+        }
         // Held by `error_in_a_transaction_undoes_all_of_it`.
         if self.has_failed {
             let message = "an earlier statement of the transaction failed".to_owned();
@@ -159,6 +164,11 @@ impl Connection for Pooled<'_> {
 impl Drop for Pooled<'_> {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
+        // Held by `forked_child_leaves_the_connections_to_its_parent`: the parent's transaction would be undone.
+        if self.pool.is_forked() {
+            std::mem::forget(connection);
+            return;
+        }
         let is_lost = connection.is_lost();
         if is_lost || self.is_in_transaction && connection.roll_back().is_err() {
             drop(connection);

@@ -1,16 +1,16 @@
 //! The rows of a namespace, read and opened.
 
-use std::{cmp::Ordering, ops::ControlFlow};
+use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
 
 use tokenkeep::{
-    Error, Origin, Result, Token, TokenId,
+    Origin, Result, Token, TokenId,
     matching::{self, Criterion},
     vault::{BlindIndex, BlindIndexes, IndexedValue, RowTable, Vault},
 };
 
 use crate::{
     cells::{self, KeyColumns},
-    engine::{Connection, Parameter},
+    engine::{Connection, Parameter, Row},
     error::Problem,
     shared::{Shared, key_columns},
 };
@@ -92,7 +92,7 @@ impl<'a> Rows<'a> {
         let index = self.index(IndexedValue::Namespace)?;
         let statement = &self.store.statements.of_namespace;
         let opened = self.open_each(statement, &[Parameter::Bytes(&index)], |columns| columns.namespace == index)?;
-        self.in_namespace(opened)
+        Ok(opened.into_iter().map(|row| (row.place, row.token)).collect())
     }
 
     /// The names of the namespaces that have rows, other than the default one, in the order of their bytes.
@@ -110,18 +110,8 @@ impl<'a> Rows<'a> {
         self.open_each(&self.store.statements.after, &[Parameter::Integer(after)], |_| true)
     }
 
-    fn in_namespace(&self, opened: Vec<Opened>) -> Result<Vec<(Place, Token)>> {
-        let is_ours = |row: Opened| {
-            if *row.namespace == *self.namespace { Ok((row.place, row.token)) } else { Err(self.moved()) }
-        };
-        opened.into_iter().map(is_ours).collect()
-    }
-
-    fn moved(&self) -> Error {
-        self.store.malformed("a query returned a row that it did not ask for")
-    }
-
-    /// Opens each row as it comes, so that a bad one ends the query.
+    /// Opens each row as it comes, so that a bad one ends the query: a view in the place of the table may have no end.
+    /// Returns them in the order of their places.
     fn open_each(
         &mut self,
         statement: &str,
@@ -130,55 +120,41 @@ impl<'a> Rows<'a> {
     ) -> Result<Vec<Opened>> {
         let (store, vault) = (self.store, self.vault);
         let expected = key_columns(vault);
-        let mut opened: Vec<Opened> = Vec::new();
-        let (mut refused, mut has_other_key, mut has_store) = (None, false, false);
-        let open = |row: &dyn crate::engine::Row| -> Result<Option<Opened>> {
-            let Some((key_id, sealed)) = cells::token_row(row).map_err(|flaw| store.malformed(flaw))? else {
-                return Ok(None);
-            };
+        let (mut opened, mut has_other_key) = (BTreeMap::new(), false);
+        let mut open = |row: &dyn Row| -> Result<()> {
+            let malformed = |flaw| store.malformed(flaw);
+            // Held by `other_handles_follow_changed_slots_and_report_a_rekey`.
+            if KeyColumns::read(row).map_err(malformed)? != expected {
+                has_other_key = true;
+                return Err(malformed("its key table was changed"));
+            }
+            let Some((key_id, sealed)) = cells::token_row(row).map_err(malformed)? else { return Ok(()) };
+            // Held by `row_of_another_store_has_another_key`.
             if key_id != expected.key_id {
                 return Err(store.problem(Problem::RowOfOtherKey { place: sealed.place }));
             }
-            if !is_asked_for(&sealed.columns) {
-                return Err(store.malformed("a query returned a row that it did not ask for"));
+            // Held by `query_that_finds_other_rows_is_refused`, `row_that_a_view_repeats_ends_the_query`.
+            if !is_asked_for(&sealed.columns) || opened.contains_key(&sealed.place) {
+                return Err(malformed("a query returned a row that it did not ask for"));
             }
             let (namespace, token) = vault.open_row_of_any_namespace(store.table_id, &sealed)?;
             let place = Place { number: sealed.place, columns: sealed.columns };
-            Ok(Some(Opened { place, namespace, token }))
+            opened.insert(place.number, Opened { place, namespace, token });
+            Ok(())
         };
+        let mut last = None;
         let queried = self.connection.query(statement, parameters, &mut |row| {
-            has_store = true;
-            match KeyColumns::read(row) {
-                Ok(found) if found == expected => {}
-                Ok(_) => {
-                    has_other_key = true;
-                    return ControlFlow::Break(());
-                }
-                Err(flaw) => {
-                    refused = Some(store.malformed(flaw));
-                    return ControlFlow::Break(());
-                }
-            }
-            match open(row) {
-                Ok(row) => opened.extend(row),
-                Err(error) => {
-                    refused = Some(error);
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
+            let ended = open(row);
+            let next = if ended.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            last = Some(ended);
+            next
         });
         queried.map_err(|failure| store.failed(failure))?;
         self.has_other_key |= has_other_key;
-        match refused {
-            Some(error) => Err(error),
-            None if has_other_key => Err(store.malformed("its key table was changed")),
-            None if !has_store => Err(store.problem(Problem::NoStore)),
-            None => {
-                opened.sort_unstable_by_key(|row| row.place.number);
-                let is_twice = opened.windows(2).any(|pair| matches!(pair, [a, b] if a.place == b.place));
-                if is_twice { Err(self.moved()) } else { Ok(opened) }
-            }
+        match last {
+            Some(ended) => ended.map(|()| opened.into_values().collect()),
+            // The store's own row comes with each answer.
+            None => Err(store.problem(Problem::NoStore)),
         }
     }
 }
@@ -198,7 +174,7 @@ impl matching::Rows for Rows<'_> {
         let statement = self.store.statements.by(criterion);
         let is_asked_for = |columns: &BlindIndexes| columns.get(criterion) == Some(index);
         let opened = self.open_each(statement, &[Parameter::Bytes(&index)], is_asked_for)?;
-        let found = self.in_namespace(opened)?;
+        let found: Vec<_> = opened.into_iter().map(|row| (row.place, row.token)).collect();
         self.found.push((index, found.clone()));
         Ok(found)
     }

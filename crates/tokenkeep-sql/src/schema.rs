@@ -2,10 +2,79 @@
 
 use tokenkeep::matching::Criterion;
 
-use crate::{engine::Dialect, tables::Tables};
+use crate::{
+    engine::{
+        ColumnType::{self, Fixed, KeyTable, Number, Sealed, Text},
+        Dialect, Indexes,
+    },
+    tables::Tables,
+};
 
 /// The version of the schema that this crate writes and reads.
 pub(crate) const VERSION: i64 = 1;
+
+/// A column's name, its type, and what else is said of it.
+type Column = (&'static str, ColumnType, &'static str);
+
+const STORE: [Column; 10] = [
+    ("singleton", Number, "NOT NULL PRIMARY KEY CHECK (singleton = 1)"),
+    ("schema_version", Number, "NOT NULL"),
+    ("table_id", Fixed(16), "NOT NULL"),
+    ("key_id", Fixed(8), "NOT NULL"),
+    ("key_table_revision", Number, "NOT NULL"),
+    ("key_table", KeyTable, "NOT NULL"),
+    ("next_id", Number, "NOT NULL"),
+    ("next_place", Number, "NOT NULL"),
+    ("counter", Number, "NOT NULL"),
+    ("lease_counter", Number, "NOT NULL"),
+];
+
+const TOKENS: [Column; 14] = [
+    ("place", Number, "NOT NULL PRIMARY KEY"),
+    ("revision", Number, "NOT NULL"),
+    ("key_id", Fixed(8), "NOT NULL"),
+    ("namespace_index", Fixed(32), "NOT NULL"),
+    ("id_index", Fixed(32), "NOT NULL"),
+    ("user_name_index", Fixed(32), ""),
+    ("user_and_client_index", Fixed(32), ""),
+    ("access_token_index", Fixed(32), ""),
+    ("grant_token_index", Fixed(32), ""),
+    ("refresh_token_index", Fixed(32), ""),
+    ("lease_holder", Text, ""),
+    ("lease_until", Number, ""),
+    ("lease_started", Number, "NOT NULL DEFAULT 0"),
+    ("sealed", Sealed, "NOT NULL"),
+];
+
+/// The indexed columns of tokens, without the `_index` of their names.
+const UNIQUE: [&str; 2] = ["id", "user_and_client"];
+const NOT_UNIQUE: [&str; 5] = ["namespace", "user_name", "access_token", "grant_token", "refresh_token"];
+
+/// The statements that create the tables, if they do not exist.
+pub(crate) fn create_tables(Tables { store, tokens }: &Tables, dialect: &Dialect) -> Vec<String> {
+    let indexes = UNIQUE.map(|name| ("UNIQUE ", name)).into_iter().chain(NOT_UNIQUE.map(|name| ("", name)));
+    let create = |table: &str, columns: &[Column], indexes: Vec<String>| {
+        let column = |(name, of_type, more): &Column| {
+            format!("{name} {} {more}", (dialect.column_type)(*of_type)).trim_end().to_owned()
+        };
+        let parts = columns.iter().map(column).chain(indexes).collect::<Vec<_>>().join(", ");
+        format!("CREATE TABLE IF NOT EXISTS {table} ({parts}){}", dialect.table_options)
+    };
+    let (inside, apart) = match dialect.indexes {
+        Indexes::InTheTable => {
+            (indexes.map(|(unique, name)| format!("{unique}KEY {name} ({name}_index)")).collect(), Vec::new())
+        }
+        Indexes::Apart => {
+            let apart = |(unique, name)| {
+                format!("CREATE {unique}INDEX IF NOT EXISTS {tokens}_{name} ON {tokens} ({name}_index)")
+            };
+            (Vec::new(), indexes.map(apart).collect())
+        }
+    };
+    let after = dialect.after_creation.map(|statement| statement(tokens));
+    let tables = [create(store, &STORE, Vec::new()), create(tokens, &TOKENS, inside)];
+    tables.into_iter().chain(after).chain(apart).collect()
+}
 
 /// The columns of a row of tokens that are sealed or bound to what is sealed, in the order of every query.
 const TOKEN_COLUMNS: [&str; 11] = [

@@ -26,6 +26,9 @@ pub(crate) const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
 /// How much longer than the server this side waits for a statement, so that the server's own answer comes first.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// More than the longest row of an answer: a hostile server or table cannot make this side allocate more for one.
+pub(crate) const MAX_ROW_LEN: usize = 4 * 1024 * 1024;
+
 impl Server {
     pub(crate) fn new(host: &str, port: u16, database: &str) -> Self {
         Self {
@@ -119,10 +122,11 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Whatever else the program links, this crate's connections use ring, and rustls never has to guess.
+/// Chooses ring for the whole process, if the application has chosen no provider yet. The MySQL driver takes the
+/// process's provider, and panics where the program links two and has chosen none.
 pub(crate) fn use_ring() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, with any provider: each does.
+        // Another thread may have chosen one meanwhile, and any does.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -6,11 +6,8 @@ use mysql::{
     Conn, DriverError, Error, OptsBuilder, Params, SslOpts, Value, consts::CapabilityFlags, prelude::Queryable,
 };
 
-use super::{Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row};
-use crate::{
-    server::{IDLE_IN_TRANSACTION, Server, use_ring},
-    tables::Tables,
-};
+use super::{Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row};
+use crate::server::{IDLE_IN_TRANSACTION, MAX_ROW_LEN, Server, use_ring};
 
 /// A database on a MySQL or MariaDB server.
 pub(crate) struct Mysql {
@@ -23,8 +20,6 @@ impl Mysql {
     }
 }
 
-/// More than the longest answer of ours: a hostile server cannot make this side allocate more for one.
-const MAX_PACKET_LEN: usize = 4 * 1024 * 1024;
 /// As many as there are statements.
 const CACHED_STATEMENTS: usize = 64;
 /// The collation of columns that have none.
@@ -34,35 +29,20 @@ static DIALECT: Dialect = Dialect {
     // In the session's time zone, which is UTC: other zones have an hour twice a year that is ambiguous.
     now: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
     placeholder: |_| "?".to_owned(),
-    create_tables,
+    column_type: |of_type| match of_type {
+        ColumnType::Number => "BIGINT".to_owned(),
+        ColumnType::Fixed(length) => format!("BINARY({length})"),
+        ColumnType::KeyTable => "BLOB".to_owned(),
+        ColumnType::Sealed => "MEDIUMBLOB".to_owned(),
+        ColumnType::Text => "VARBINARY(300)".to_owned(),
+    },
+    // MySQL creates none apart from its table that may exist already.
+    indexes: Indexes::InTheTable,
+    table_options: " ENGINE = InnoDB",
+    after_creation: None,
     columns_of_table: "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() \
                        AND table_name = ? ORDER BY ordinal_position",
 };
-
-/// Both engines commit at each of these statements.
-fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
-    let unique = ["id", "user_and_client"].map(|column| format!("UNIQUE KEY {column} ({column}_index)"));
-    let keys = ["namespace", "user_name", "access_token", "grant_token", "refresh_token"];
-    let keys = keys.map(|column| format!("KEY {column} ({column}_index)"));
-    let keys = [&unique[..], &keys[..]].concat().join(", ");
-    vec![
-        format!(
-            "CREATE TABLE IF NOT EXISTS {store} (\
-             singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version BIGINT NOT NULL, \
-             table_id BINARY(16) NOT NULL, key_id BINARY(8) NOT NULL, key_table_revision BIGINT NOT NULL, \
-             key_table BLOB NOT NULL, next_id BIGINT NOT NULL, next_place BIGINT NOT NULL, \
-             counter BIGINT NOT NULL, lease_counter BIGINT NOT NULL) ENGINE = InnoDB"
-        ),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {tokens} (\
-             place BIGINT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, key_id BINARY(8) NOT NULL, \
-             namespace_index BINARY(32) NOT NULL, id_index BINARY(32) NOT NULL, user_name_index BINARY(32), \
-             user_and_client_index BINARY(32), access_token_index BINARY(32), grant_token_index BINARY(32), \
-             refresh_token_index BINARY(32), lease_holder VARBINARY(300), lease_until BIGINT, \
-             lease_started BIGINT NOT NULL DEFAULT 0, sealed MEDIUMBLOB NOT NULL, {keys}) ENGINE = InnoDB"
-        ),
-    ]
-}
 
 impl Engine for Mysql {
     fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
@@ -96,7 +76,7 @@ impl Mysql {
             .tcp_connect_timeout(Some(server.connect_timeout))
             .read_timeout(Some(server.answer_timeout()))
             .write_timeout(Some(server.answer_timeout()))
-            .max_allowed_packet(Some(MAX_PACKET_LEN))
+            .max_allowed_packet(Some(MAX_ROW_LEN))
             .stmt_cache_size(CACHED_STATEMENTS)
             // An update counts the rows that it finds, also where it leaves them as they are.
             .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS);
@@ -175,12 +155,14 @@ impl MysqlConnection {
     }
 
     fn failed(&mut self, error: Error) -> Failure {
+        let is_unread = matches!(error, Error::CodecError(_));
         let mut failure = failure(error);
         // What another node has committed may already be in the way of a transaction that is about to be undone for it.
         if self.is_node && failure.kind == FailureKind::NotUnique {
             failure.kind = FailureKind::Contention;
         }
-        self.is_lost |= failure.kind == FailureKind::Lost;
+        // After a part of an answer that was not read nothing else can be.
+        self.is_lost |= failure.kind == FailureKind::Lost || is_unread;
         failure
     }
 }
@@ -269,6 +251,10 @@ fn failure(error: Error) -> Failure {
         Error::IoError(error) => return of_socket(&error),
         Error::TlsError(_) | Error::DriverError(DriverError::TlsNotSupported) => {
             return Failure { kind: FailureKind::Untrusted, message: error.to_string() };
+        }
+        // The driver does not show its type.
+        Error::CodecError(error) if error.to_string().ends_with("larger than max_allowed_packet") => {
+            return Failure { kind: FailureKind::TooLong, message: "an answer of more than 4 MiB".to_owned() };
         }
         Error::CodecError(error) => return of_socket(&error),
         Error::DriverError(_) => {

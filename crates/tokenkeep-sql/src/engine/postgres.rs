@@ -23,13 +23,10 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row,
+    Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row,
     wire::{self, Socket, Wire},
 };
-use crate::{
-    server::{IDLE_IN_TRANSACTION, Server},
-    tables::Tables,
-};
+use crate::server::{IDLE_IN_TRANSACTION, Server};
 
 mod failure;
 
@@ -49,40 +46,19 @@ impl Postgres {
 static DIALECT: Dialect = Dialect {
     now: "CAST(floor(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)",
     placeholder: |number| format!("${number}"),
-    create_tables,
+    column_type: |of_type| match of_type {
+        ColumnType::Number => "BIGINT".to_owned(),
+        ColumnType::Fixed(_) | ColumnType::KeyTable | ColumnType::Sealed => "BYTEA".to_owned(),
+        ColumnType::Text => "TEXT COLLATE \"C\"".to_owned(),
+    },
+    indexes: Indexes::Apart,
+    table_options: "",
+    // What is sealed does not compress.
+    after_creation: Some(|tokens| format!("ALTER TABLE {tokens} ALTER COLUMN sealed SET STORAGE EXTERNAL")),
     columns_of_table: "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
                        WHERE table_schema = ANY (current_schemas(false)) AND table_name = CAST(? AS TEXT) \
                        ORDER BY ordinal_position",
 };
-
-fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
-    let mut statements = vec![
-        format!(
-            "CREATE TABLE IF NOT EXISTS {store} (\
-             singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version BIGINT NOT NULL, \
-             table_id BYTEA NOT NULL, key_id BYTEA NOT NULL, key_table_revision BIGINT NOT NULL, \
-             key_table BYTEA NOT NULL, next_id BIGINT NOT NULL, next_place BIGINT NOT NULL, \
-             counter BIGINT NOT NULL, lease_counter BIGINT NOT NULL)"
-        ),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {tokens} (\
-             place BIGINT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL, key_id BYTEA NOT NULL, \
-             namespace_index BYTEA NOT NULL, id_index BYTEA NOT NULL, user_name_index BYTEA, \
-             user_and_client_index BYTEA, access_token_index BYTEA, grant_token_index BYTEA, \
-             refresh_token_index BYTEA, lease_holder TEXT COLLATE \"C\", lease_until BIGINT, \
-             lease_started BIGINT NOT NULL DEFAULT 0, sealed BYTEA NOT NULL)"
-        ),
-        // What is sealed does not compress.
-        format!("ALTER TABLE {tokens} ALTER COLUMN sealed SET STORAGE EXTERNAL"),
-    ];
-    for column in ["id", "user_and_client"] {
-        statements.push(format!("CREATE UNIQUE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
-    }
-    for column in ["namespace", "user_name", "access_token", "grant_token", "refresh_token"] {
-        statements.push(format!("CREATE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
-    }
-    statements
-}
 
 impl Engine for Postgres {
     fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
@@ -229,6 +205,8 @@ impl PostgresConnection {
                 }
             }),
         );
+        // Held by `value_of_many_megabytes_is_not_read`: the rest of that answer would be taken for the next one.
+        self.is_lost |= ran.is_err();
         let ran = ran.map_err(unreachable_server).and_then(|answer| answer.map_err(failure));
         self.is_lost |= ran.as_ref().is_err_and(|failure| failure.kind == FailureKind::Lost);
         ran
@@ -263,11 +241,14 @@ impl Connection for PostgresConnection {
     }
 
     fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+        let wire = self.wire.clone();
         self.run(async |client, statements| {
             let statement = prepared(client, statements, statement).await?;
             let mut rows = pin!(client.query_raw(&statement, values(parameters)).await?);
             while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
-                if let ControlFlow::Break(()) = each(&PostgresRow(row?)) {
+                let row = row?;
+                wire.has_row();
+                if let ControlFlow::Break(()) = each(&PostgresRow(row)) {
                     break;
                 }
             }

@@ -14,8 +14,7 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{Cell, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Parameter, Row};
-use crate::tables::Tables;
+use super::{Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row};
 
 /// A file that SQLite keeps.
 pub(crate) struct Sqlite {
@@ -39,35 +38,16 @@ const CACHED_STATEMENTS: usize = 64;
 static DIALECT: Dialect = Dialect {
     now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     placeholder: |_| "?".to_owned(),
-    create_tables,
+    column_type: |of_type| match of_type {
+        ColumnType::Number => "INTEGER".to_owned(),
+        ColumnType::Fixed(_) | ColumnType::KeyTable | ColumnType::Sealed => "BLOB".to_owned(),
+        ColumnType::Text => "TEXT".to_owned(),
+    },
+    indexes: Indexes::Apart,
+    table_options: "",
+    after_creation: None,
     columns_of_table: "SELECT name FROM pragma_table_info(?)",
 };
-
-fn create_tables(Tables { store, tokens }: &Tables) -> Vec<String> {
-    let mut statements = vec![
-        format!(
-            "CREATE TABLE IF NOT EXISTS {store} (\
-             singleton INTEGER NOT NULL PRIMARY KEY CHECK (singleton = 1), schema_version INTEGER NOT NULL, \
-             table_id BLOB NOT NULL, key_id BLOB NOT NULL, key_table_revision INTEGER NOT NULL, \
-             key_table BLOB NOT NULL, next_id INTEGER NOT NULL, next_place INTEGER NOT NULL, \
-             counter INTEGER NOT NULL, lease_counter INTEGER NOT NULL)"
-        ),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {tokens} (\
-             place INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, key_id BLOB NOT NULL, \
-             namespace_index BLOB NOT NULL, id_index BLOB NOT NULL, user_name_index BLOB, \
-             user_and_client_index BLOB, access_token_index BLOB, grant_token_index BLOB, refresh_token_index BLOB, \
-             lease_holder TEXT, lease_until INTEGER, lease_started INTEGER NOT NULL DEFAULT 0, sealed BLOB NOT NULL)"
-        ),
-    ];
-    for column in ["id", "user_and_client"] {
-        statements.push(format!("CREATE UNIQUE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
-    }
-    for column in ["namespace", "user_name", "access_token", "grant_token", "refresh_token"] {
-        statements.push(format!("CREATE INDEX IF NOT EXISTS {tokens}_{column} ON {tokens} ({column}_index)"));
-    }
-    statements
-}
 
 impl Engine for Sqlite {
     fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {

@@ -20,7 +20,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::Server;
+use crate::server::{MAX_ROW_LEN, Server};
 
 /// One end for the protocol, and one for [`run`](Wire::run).
 #[derive(Clone)]
@@ -32,6 +32,8 @@ struct Inner {
     /// How much of `received` was taken.
     taken: usize,
     is_ended: bool,
+    /// How much was received since the last row.
+    since_row: usize,
     /// The time-outs that the socket has, for reads and writes.
     timeouts: Option<[Duration; 2]>,
 }
@@ -74,7 +76,8 @@ impl Socket {
 
 impl Wire {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self(Arc::new(Mutex::new(Inner { socket, received: Vec::new(), taken: 0, is_ended: false, timeouts: None })))
+        let inner = Inner { socket, received: Vec::new(), taken: 0, is_ended: false, since_row: 0, timeouts: None };
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     /// Runs a future that waits for nothing but this socket, at most for the timeout.
@@ -85,6 +88,7 @@ impl Wire {
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
         self.0.lock().set_timeouts(timeout, timeout)?;
+        self.has_row();
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
@@ -98,6 +102,11 @@ impl Wire {
             }
             self.0.lock().receive(timeout.saturating_sub(started.elapsed()), timeout)?;
         }
+    }
+
+    /// Says that an answer goes on: a row of it was taken, or it has just begun.
+    pub(crate) fn has_row(&self) {
+        self.0.lock().since_row = 0;
     }
 }
 
@@ -132,7 +141,13 @@ impl Inner {
             _ => error,
         });
         self.received.truncate(*length.as_ref().unwrap_or(&0));
-        self.is_ended = length? == 0;
+        let length = length?;
+        self.is_ended = length == 0;
+        self.since_row = self.since_row.saturating_add(length);
+        // Held by `value_of_many_megabytes_is_not_read`: the driver keeps a message until it has all of it.
+        if self.since_row > MAX_ROW_LEN {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "an answer of more than 4 MiB"));
+        }
         Ok(())
     }
 }

@@ -110,10 +110,10 @@ pub(crate) fn problem<T: std::fmt::Debug>(answer: Result<T, Error>) -> Problem {
     }
 }
 
-/// This program, as another process, doing a job: the test `processes::job` does it.
+/// This program, as another process, doing a job: the test `job` does it.
 pub(crate) fn this_program_with(job: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "processes::job", "--nocapture"]).env(JOB, job.join("\n"));
+    command.args(["--exact", "suite::processes::job", "--nocapture"]).env(JOB, job.join("\n"));
     command
 }
 

@@ -7,7 +7,7 @@ use tokenkeep_sql::{Problem, SqlStore};
 
 use crate::{
     attacks::{dump, fixture},
-    common::{Fixture, paper, problem, token},
+    common::{Fixture, Value, paper, problem, token},
     database::url,
 };
 
@@ -26,22 +26,20 @@ fn removed_slot_opens_nothing_and_rekeying_ends_it_all() {
     let fixture = fixture();
     let other = Unlock::from(RecoveryKey::generate().unwrap());
     fixture.store.add_slot(&other).unwrap();
-    let old = fs::read(&fixture.place.path).unwrap();
+    let old: Vec<_> = dump(&fixture).into_iter().map(|mut row| row.pop().unwrap()).collect();
+    let is_stored = |value: &Value| {
+        let Value::Bytes(sealed) = value else { panic!("{value:?}") };
+        ["", "-wal"].iter().any(|end| {
+            let file = fs::read(format!("{}{end}", fixture.place.path.display())).unwrap();
+            file.windows(32).any(|window| window == &sealed[10..42])
+        })
+    };
+    assert!(old.len() == 2 && old.iter().all(is_stored));
     fixture.store.rekey([&paper()]).unwrap();
     assert!(SqlStore::open(&fixture.url, &other).is_err());
     assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
-    // No sealed row of before is left in the file.
-    let sealed = dump(&fixture);
-    assert_eq!(sealed.len(), 2);
-    let path = fixture.place.directory.path().join("old.db");
-    fs::write(&path, old).unwrap();
-    let new = fs::read(&fixture.place.path).unwrap();
-    let database = rusqlite::Connection::open(&path).unwrap();
-    let rows = database.prepare("SELECT sealed FROM tokenkeep_tokens").map(|mut statement| {
-        statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
-    });
-    for old in rows.unwrap_or_default() {
-        assert!(!new.windows(32).any(|window| window == &old[10..42]), "a row of before the rekeying");
+    for row in &old {
+        assert!(!is_stored(row), "a row of before the rekeying");
     }
 }
 
@@ -77,6 +75,53 @@ fn values_of_other_types_and_sizes_are_refused() {
             assert_eq!(error.kind(), ErrorKind::Damaged, "{change}: {error}");
             assert!(store.save_token(&token().user_name("ada").client_id("c").build()).is_err(), "{change}");
         }
+    }
+}
+
+/// SQLite itself reads no value over 1 MiB.
+#[test]
+fn value_of_two_megabytes_is_not_read() {
+    let fixture = fixture();
+    fixture.execute("UPDATE tokenkeep_tokens SET sealed = zeroblob(2000000) WHERE place = 0");
+    let error = fixture.store.find_token_by_id(&"1".into()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains("string or blob too big"), "{error}");
+}
+
+/// A view that answers each time with another value of a column: the row is sound, and not the one that was asked for.
+#[test]
+fn query_that_finds_other_rows_is_refused() {
+    let fixture = fixture();
+    fixture.execute(
+        "ALTER TABLE tokenkeep_tokens RENAME TO hidden; CREATE VIEW tokenkeep_tokens AS \
+         SELECT place, revision, key_id, namespace_index, \
+         CASE random() % 2 WHEN 0 THEN id_index ELSE (SELECT id_index FROM hidden WHERE place = 0) END AS id_index, \
+         user_name_index, user_and_client_index, access_token_index, grant_token_index, refresh_token_index, \
+         lease_holder, lease_until, lease_started, sealed FROM hidden WHERE place = 1",
+    );
+    let mut refused = 0;
+    for _ in 0..200 {
+        match fixture.store.find_token_by_id(&"1".into()) {
+            Ok(None) | Err(tokenkeep::Error::BadRow { .. }) => {}
+            Ok(Some(other)) => panic!("{other:?}"),
+            refusal => {
+                assert!(matches!(problem(refusal), Problem::Malformed(_)));
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "the view gives the other row");
+}
+
+/// A view may repeat a sound row for ever.
+#[test]
+fn row_that_a_view_repeats_ends_the_query() {
+    let fixture = fixture();
+    fixture.execute(
+        "ALTER TABLE tokenkeep_tokens RENAME TO hidden; CREATE VIEW tokenkeep_tokens AS SELECT hidden.* FROM \
+         (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT i FROM n), hidden",
+    );
+    for refused in [fixture.store.get_tokens(), fixture.open().find_token_by_id(&"1".into()).map(|_| Vec::new())] {
+        assert!(matches!(problem(refused), Problem::Malformed(_)));
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is wrong with the database, the URL or the caller, and what the error says.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Barrier,
+    time::{Duration, Instant},
+};
 
 use tokenkeep::{Error, ErrorKind, Need, RecoveryKey, TokenStore, TokenStoreExt, Unlock};
 use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
 
 use crate::{
     common::{Fixture, paper, passphrase, problem, token},
-    database::SCHEME,
+    database::{Place, SCHEME},
 };
 
 #[test]
@@ -22,6 +25,24 @@ fn store_is_created_once_and_others_beside_it() {
         let refused = SqlOptions::new().tables(bad).open(&fixture.url, &paper());
         assert_eq!(problem(refused), Problem::BadTableName, "{bad}");
     }
+}
+
+#[test]
+fn creators_at_the_same_time_get_the_same_store() {
+    let place = Place::new();
+    let (url, barrier) = (place.url(), Barrier::new(6));
+    let stores: Vec<_> = std::thread::scope(|scope| {
+        let create = || {
+            barrier.wait();
+            SqlStore::open_or_create(&url, &paper()).unwrap()
+        };
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(create)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (number, store) in stores.iter().enumerate() {
+        store.save_token(&token().user_name(number.to_string()).refresh_token("r").build()).unwrap();
+    }
+    assert!(stores.iter().all(|store| store.get_tokens().unwrap().len() == 6));
 }
 
 #[test]

@@ -1,12 +1,6 @@
 //! The database of this test program: MariaDB.
 
-use std::{
-    path::Path,
-    sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{path::Path, sync::LazyLock};
 
 use mysql::{Conn, OptsBuilder, prelude::Queryable};
 use tokenkeep_sql::Database;
@@ -15,6 +9,8 @@ use crate::{
     common::{Value, hex},
     server::{Server, require},
 };
+
+pub(crate) use crate::server::Place;
 
 pub(crate) const SCHEME: &str = "mysql://";
 
@@ -30,7 +26,7 @@ SERVER="mariadbd --no-defaults --user=mysql --datadir=$dir/data --socket=$dir/so
 PATH=$PATH:/usr/sbin
 "#;
 
-static SHARED: LazyLock<Server> =
+pub(crate) static SHARED: LazyLock<Server> =
     LazyLock::new(|| start(&["--innodb-flush-log-at-trx-commit=0", "--max-connections=500"]));
 
 /// A server with the user `app` whose password is `hunter2`.
@@ -50,28 +46,19 @@ pub(crate) fn connect(server: &Server, database: &str) -> Result<Conn, String> {
     Conn::new(options).map_err(|error| error.to_string())
 }
 
-/// A database of its own, without tables.
-pub(crate) struct Place {
-    pub(crate) server: &'static Server,
-    pub(crate) database: String,
+/// Makes a database without tables.
+pub(crate) fn create(server: &Server, database: &str) {
+    connect(server, "mysql").unwrap().query_drop(format!("CREATE DATABASE {database}")).unwrap();
+}
+
+/// Deletes a database, if the server still runs.
+pub(crate) fn delete(server: &Server, database: &str) {
+    if let Ok(mut root) = connect(server, "mysql") {
+        let _ = root.query_drop(format!("DROP DATABASE {database}"));
+    }
 }
 
 impl Place {
-    pub(crate) fn new() -> Self {
-        Self::on(&SHARED)
-    }
-
-    pub(crate) fn on(server: &'static Server) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let database = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        connect(server, "mysql").unwrap().query_drop(format!("CREATE DATABASE {database}")).unwrap();
-        Self { server, database }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("mysql://app:hunter2@127.0.0.1:{}/{}", self.server.port, self.database)
-    }
-
     /// Whether the database finds itself sound.
     pub(crate) fn check(&self) {
         let report: Vec<mysql::Row> = self.admin().0.query("CHECK TABLE tokenkeep_tokens, tokenkeep_store").unwrap();
@@ -82,14 +69,6 @@ impl Place {
         let mut admin = connect(self.server, &self.database).unwrap();
         admin.query_drop("SET SESSION sql_mode = 'STRICT_ALL_TABLES,ANSI_QUOTES'").unwrap();
         Admin(admin)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Ok(mut root) = connect(self.server, "mysql") {
-            let _ = root.query_drop(format!("DROP DATABASE {}", self.database));
-        }
     }
 }
 
@@ -139,6 +118,9 @@ pub(crate) const TRUNCATIONS: &[&str] = &[
     "ALTER TABLE tokenkeep_tokens MODIFY id_index VARBINARY(32); ALTER TABLE tokenkeep_tokens MODIFY namespace_index VARBINARY(32); \
      UPDATE tokenkeep_tokens SET namespace_index = SUBSTRING(namespace_index, 1, 31)",
 ];
+
+/// A value of 8 MiB.
+pub(crate) const LONG_VALUE: &str = "UPDATE tokenkeep_tokens SET sealed = REPEAT('x', 8 * 1024 * 1024)";
 
 /// A server that can encrypt, with the certificates of a directory.
 pub(crate) fn start_encrypted(certificates: &Path) -> Server {

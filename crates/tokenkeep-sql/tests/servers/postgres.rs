@@ -1,13 +1,6 @@
 //! The database of this test program: PostgreSQL.
 
-use std::{
-    path::Path,
-    process::Command,
-    sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{path::Path, process::Command, sync::LazyLock};
 
 use postgres::{Client, Config, NoTls, types::Type};
 use tokenkeep_sql::Database;
@@ -16,6 +9,8 @@ use crate::{
     common::{Value, hex},
     server::{Server, require},
 };
+
+pub(crate) use crate::server::Place;
 
 pub(crate) const SCHEME: &str = "postgres://";
 
@@ -34,7 +29,7 @@ $as $bin/initdb -D "$dir/data" -U app --auth-local=trust --auth-host=scram-sha-2
 SERVER="$as $bin/postgres -D $dir/data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir"
 "#;
 
-static SHARED: LazyLock<Server> = LazyLock::new(|| start(&["-c", "fsync=off", "-c", "max_connections=300"]));
+pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| start(&["-c", "fsync=off", "-c", "max_connections=300"]));
 
 /// A server with the user `app` whose password is `hunter2`.
 pub(crate) fn start(flags: &[&str]) -> Server {
@@ -51,36 +46,23 @@ pub(crate) fn connect(server: &Server, database: &str) -> Result<Client, String>
     config.connect(NoTls).map_err(|error| error.to_string())
 }
 
-/// A database of its own, without tables.
-pub(crate) struct Place {
-    pub(crate) server: &'static Server,
-    pub(crate) database: String,
+/// Makes a database without tables.
+pub(crate) fn create(server: &Server, database: &str) {
+    // Not in an async task of a test: this driver panics there.
+    std::thread::scope(|scope| {
+        let create = || {
+            connect(server, "postgres")?
+                .batch_execute(&format!("CREATE DATABASE {database}"))
+                .map_err(|error| error.to_string())
+        };
+        scope.spawn(create).join().unwrap().unwrap();
+    });
 }
 
+/// The server deletes no database that somebody is connected to; it goes with all of its own at the end.
+pub(crate) fn delete(_: &Server, _: &str) {}
+
 impl Place {
-    pub(crate) fn new() -> Self {
-        Self::on(&SHARED)
-    }
-
-    pub(crate) fn on(server: &'static Server) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let database = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        // Not in an async task of a test: this driver panics there.
-        std::thread::scope(|scope| {
-            let create = || {
-                connect(server, "postgres")?
-                    .batch_execute(&format!("CREATE DATABASE {database}"))
-                    .map_err(|error| error.to_string())
-            };
-            scope.spawn(create).join().unwrap().unwrap();
-        });
-        Self { server, database }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://app:hunter2@127.0.0.1:{}/{}", self.server.port, self.database)
-    }
-
     /// Whether the database finds itself sound.
     pub(crate) fn check(&self) {
         // Reads each row without the indexes, and compares their number with the index's.
@@ -139,6 +121,9 @@ pub(crate) const TRUNCATIONS: &[&str] = &[
     "UPDATE tokenkeep_tokens SET sealed = substring(sealed FROM 1 FOR 100)",
     "UPDATE tokenkeep_tokens SET namespace_index = substring(namespace_index FROM 1 FOR 31)",
 ];
+
+/// A value of 8 MiB.
+pub(crate) const LONG_VALUE: &str = "UPDATE tokenkeep_tokens SET sealed = decode(repeat('78', 8 * 1024 * 1024), 'hex')";
 
 /// A server that can encrypt, with the certificates of a directory.
 pub(crate) fn start_encrypted(certificates: &Path) -> Server {

@@ -121,6 +121,20 @@ fn truncated_values_are_refused() {
 }
 
 #[test]
+fn value_of_many_megabytes_is_not_read() {
+    let fixture = Fixture::new();
+    let id = fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
+    fixture.execute(database::LONG_VALUE);
+    for answer in [fixture.store.find_token_by_id(&id).map(drop), fixture.store.delete_token(&id).map(drop)] {
+        let error = answer.unwrap_err();
+        assert!(error.to_string().contains("an answer of more than 4 MiB"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+    // The rest of that answer is not taken for the next one.
+    assert!(!fixture.store.delete_token(&"none".into()).unwrap());
+}
+
+#[test]
 fn parts_and_a_socket_reach_the_same_store() {
     let fixture = Fixture::new();
     fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();

@@ -6,10 +6,13 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
+
+use crate::database;
 
 /// A server that runs as another user, and is started, killed and started again by a script. When this process ends, the
 /// script's input ends, and it kills the server and deletes its directory.
@@ -17,6 +20,35 @@ pub(crate) struct Server {
     pub(crate) directory: PathBuf,
     pub(crate) port: u16,
     script: Mutex<(Child, ChildStdin)>,
+}
+
+/// A database of its own on a server, without tables.
+pub(crate) struct Place {
+    pub(crate) server: &'static Server,
+    pub(crate) database: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self::on(&database::SHARED)
+    }
+
+    pub(crate) fn on(server: &'static Server) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let database = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        database::create(server, &database);
+        Self { server, database }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}app:hunter2@127.0.0.1:{}/{}", database::SCHEME, self.server.port, self.database)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        database::delete(self.server, &self.database);
+    }
 }
 
 /// `$SERVER` starts the server in the foreground.

@@ -7,7 +7,9 @@ use tokio_postgres::{Error, error::SqlState, types::WrongType};
 use crate::engine::{Failure, FailureKind};
 
 pub(super) fn unreachable_server(error: std::io::Error) -> Failure {
-    Failure { kind: FailureKind::Lost, message: error.to_string() }
+    let is_too_long = error.kind() == std::io::ErrorKind::FileTooLarge;
+    let kind = if is_too_long { FailureKind::TooLong } else { FailureKind::Lost };
+    Failure { kind, message: error.to_string() }
 }
 
 pub(super) fn failure(error: Error) -> Failure {
