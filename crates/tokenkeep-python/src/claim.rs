@@ -14,7 +14,7 @@ use pyo3::{
 use tokenkeep::{Error, RefreshError, Refreshed};
 
 use crate::{
-    errors::{OrRaise, exception_like, raise},
+    errors::{OrRaise, raise},
     handle::lock,
     refresh::{Answer, refreshed},
     seconds::Seconds,
@@ -23,7 +23,8 @@ use crate::{
     waiting::wait,
 };
 
-/// What holds a claim, until it is used up or closed. The lock is only taken with the interpreter lock held.
+/// What holds a claim, until it is used up or closed. The lock is only taken with the interpreter lock held, and no
+/// Python code runs while it is held: that could pass the interpreter lock to a thread which waits for this one.
 type Held<T> = Arc<Mutex<Option<T>>>;
 
 /// Every value that holds a claim.
@@ -35,7 +36,8 @@ trait Close: Send + Sync {
 
 impl<T: Send> Close for Mutex<Option<T>> {
     fn close(&self) {
-        drop(lock(self).take());
+        let taken = lock(self).take();
+        drop(taken); // an exception in it may run Python code
     }
 }
 
@@ -51,17 +53,16 @@ fn hold<T: Send + 'static>(value: T) -> Held<T> {
 /// Closes all claims of this process. The package calls it in a forked child.
 #[pyfunction(name = "_close_claims")]
 pub(crate) fn close_claims() {
-    for held in std::mem::take(&mut *lock(&LIVE)) {
-        if let Some(held) = held.upgrade() {
-            held.close();
-        }
+    let live = std::mem::take(&mut *lock(&LIVE));
+    for held in live.iter().filter_map(Weak::upgrade) {
+        held.close();
     }
 }
 
 /// The right to refresh one token: no other thread or process has it at the same time.
 ///
-/// Read the token with token(), ask the server, and end the claim with finish(), complete(), sign_in_again(),
-/// retry_later() or failed(). Closing it, also by `with`, gives it up. It ends with its process.
+/// Read the token with token(), ask the server, and end the claim with finish(), complete(), sign_in_again() or
+/// retry_later(). Closing it, also by `with`, gives it up. It ends with its process.
 #[pyclass(frozen, weakref, module = "tokenkeep")]
 pub(crate) struct Claim(Held<tokenkeep::Claim>);
 
@@ -71,7 +72,8 @@ impl Claim {
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<tokenkeep::Claim> {
-        lock(&self.0).take().ok_or(Error::ClaimEnded).or_raise(py)
+        let taken = lock(&self.0).take();
+        taken.ok_or(Error::ClaimEnded).or_raise(py)
     }
 
     fn end<'py>(
@@ -105,10 +107,11 @@ impl Claim {
 impl Claim {
     /// The stored token, for a request that is sent now. Raises ConflictError if the claim has ended.
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
-        match &*lock(&self.0) {
-            Some(claim) => claim.token().cloned().or_raise(py).map(Token),
-            None => Err(Error::ClaimEnded).or_raise(py),
-        }
+        let token = match &*lock(&self.0) {
+            Some(claim) => claim.token().cloned(),
+            None => Err(Error::ClaimEnded),
+        };
+        token.or_raise(py).map(Token)
     }
 
     /// Until when the claim is trusted; None once it has ended.
@@ -125,10 +128,11 @@ impl Claim {
 
     /// Begins the time again for which the claim is trusted.
     fn renew(&self, py: Python<'_>) -> PyResult<()> {
-        match &mut *lock(&self.0) {
-            Some(claim) => claim.renew().or_raise(py),
-            None => Err(Error::ClaimEnded).or_raise(py),
-        }
+        let renewed = match &mut *lock(&self.0) {
+            Some(claim) => claim.renew(),
+            None => Err(Error::ClaimEnded),
+        };
+        renewed.or_raise(py)
     }
 
     /// Ends the claim with the server's answer: Fresh, Stale or SignInAgain.
@@ -195,14 +199,6 @@ pub(crate) struct UnsavedToken(Held<RefreshError>);
 impl UnsavedToken {
     pub(crate) fn new(error: RefreshError) -> Self {
         Self(hold(error))
-    }
-
-    pub(crate) fn has_token(&self) -> bool {
-        lock(&self.0).as_ref().is_some_and(|error| error.token().is_some())
-    }
-
-    pub(crate) fn cause(&self, py: Python<'_>) -> Option<PyErr> {
-        lock(&self.0).as_ref().map(|error| exception_like(py, error.cause()))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<RefreshError> {

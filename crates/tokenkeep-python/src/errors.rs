@@ -14,7 +14,7 @@ pub(crate) trait OrRaise<R> {
 
 impl<R> OrRaise<R> for Result<R> {
     fn or_raise(self, py: Python<'_>) -> PyResult<R> {
-        self.map_err(|error| exception(py, error))
+        self.map_err(|error| exception(py, &error))
     }
 }
 
@@ -38,17 +38,17 @@ pub(crate) fn from_io(py: Python<'_>, error: &io::Error) -> PyErr {
 }
 
 /// The exception for an error, with its cause.
-pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
+fn exception(py: Python<'_>, error: &Error) -> PyErr {
     of_error(py, error).unwrap_or_else(|failed| failed)
 }
 
-fn of_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
-    let made = make(py, class_of(&error), &error.to_string())?;
+fn of_error(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let made = make(py, class_of(error), &error.to_string())?;
     made.setattr("retryable", error.is_retryable())?;
-    if let Some(path) = path_of(&error) {
+    if let Some(path) = path_of(error) {
         made.setattr("path", path)?;
     }
-    match &error {
+    match error {
         Error::BackedOff { until, .. } => made.setattr("until", *until)?,
         Error::Io { cause, .. } => {
             if let (Some(code), true) = (cause.raw_os_error(), made.is_instance_of::<PyOSError>()) {
@@ -59,8 +59,8 @@ fn of_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         _ => {}
     }
     let cause = match error {
-        Error::Io { cause, .. } | Error::DurabilityUnknown { cause, .. } => Some(os_error(&cause)),
-        Error::KeyLeft { cause, .. } | Error::ImportIncomplete { cause, .. } => Some(exception(py, *cause)),
+        Error::Io { cause, .. } | Error::DurabilityUnknown { cause, .. } => Some(os_error(cause)),
+        Error::KeyLeft { cause, .. } | Error::ImportIncomplete { cause, .. } => Some(exception(py, cause)),
         Error::NoneOpened { failures, .. } => {
             let list = PyList::empty(py);
             for UnlockFailure { method, error, .. } in failures {
@@ -69,8 +69,7 @@ fn of_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             made.setattr("failures", list)?;
             None
         }
-        Error::Other(cause) => cause.downcast::<PyErr>().ok().map(|cause| *cause),
-        _ => None,
+        _ => own_exception(py, error),
     };
     let raised = PyErr::from_value(made);
     raised.set_cause(py, cause);
@@ -80,31 +79,23 @@ fn of_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
 fn refresh_exception(py: Python<'_>, error: RefreshError) -> PyResult<PyErr> {
     let made = make(py, "RefreshError", &error.to_string())?;
     made.setattr("step", step_name(error.step()))?;
-    made.setattr("kind", kind_name(error.cause().kind()))?;
+    made.setattr("kind", class(py, class_of(error.cause()))?.getattr("kind")?)?;
     made.setattr("retryable", error.is_retryable())?;
-    let unsaved = UnsavedToken::new(error);
-    let cause = unsaved.cause(py);
-    if unsaved.has_token() {
-        made.setattr("_unsaved", Py::new(py, unsaved)?)?;
+    let cause = own_exception(py, error.cause()).unwrap_or_else(|| exception(py, error.cause()));
+    if error.token().is_some() {
+        made.setattr("_unsaved", Py::new(py, UnsavedToken::new(error))?)?;
     }
     let raised = PyErr::from_value(made);
-    raised.set_cause(py, cause);
+    raised.set_cause(py, Some(cause));
     Ok(raised)
 }
 
-/// The exception for an error that stays where it is: without what cannot be copied.
-pub(crate) fn exception_like(py: Python<'_>, error: &Error) -> PyErr {
-    let raised = raise(py, class_of(error), &error.to_string());
+/// The exception that the application's own function has raised.
+fn own_exception(py: Python<'_>, error: &Error) -> Option<PyErr> {
     match error {
-        Error::Io { cause, .. } | Error::DurabilityUnknown { cause, .. } => raised.set_cause(py, Some(os_error(cause))),
-        Error::Other(cause) => {
-            if let Some(cause) = cause.downcast_ref::<PyErr>() {
-                return cause.clone_ref(py);
-            }
-        }
-        _ => {}
+        Error::Other(cause) => cause.downcast_ref::<PyErr>().map(|own| own.clone_ref(py)),
+        _ => None,
     }
-    raised
 }
 
 /// Python's own exception for an error of the operating system: it chooses the class by the number.
@@ -120,7 +111,11 @@ fn os_error(error: &io::Error) -> PyErr {
 }
 
 fn make<'py>(py: Python<'py>, class: &str, message: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import("tokenkeep._errors")?.getattr(class)?.call1((message,))
+    self::class(py, class)?.call1((message,))
+}
+
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("tokenkeep._errors")?.getattr(name)
 }
 
 /// The class of the error's kind; for what is not found, one for files and one for what is inside of them.
@@ -147,29 +142,6 @@ fn class_of(error: &Error) -> &'static str {
         ErrorKind::Internal => "InternalError",
         ErrorKind::Other => "OtherError",
         _ => "TokenkeepError",
-    }
-}
-
-/// The name of a kind, as `TokenkeepError.kind` has it.
-pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::NotFound => "not_found",
-        ErrorKind::AlreadyExists => "already_exists",
-        ErrorKind::Damaged => "damaged",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::WrongSecret => "wrong_secret",
-        ErrorKind::Keychain => "keychain",
-        ErrorKind::External => "external",
-        ErrorKind::NoKeySlot => "no_key_slot",
-        ErrorKind::Permission => "permission",
-        ErrorKind::Busy => "busy",
-        ErrorKind::Conflict => "conflict",
-        ErrorKind::Reopen => "reopen",
-        ErrorKind::Invalid => "invalid",
-        ErrorKind::Incomplete => "incomplete",
-        ErrorKind::System => "system",
-        ErrorKind::Internal => "internal",
-        _ => "other",
     }
 }
 

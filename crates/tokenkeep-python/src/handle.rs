@@ -10,8 +10,8 @@ use tokenkeep::{Error, TokenStore};
 
 use crate::errors::{OrRaise, raise};
 
-/// A store, or none once it is closed. The locks are only taken with the interpreter lock held, for a moment: so a
-/// forked child finds them free.
+/// A store, or none once it is closed. The locks are only taken with the interpreter lock held, and no Python code runs
+/// while they are held. So no thread waits for them with the interpreter lock, and a forked child finds them free.
 pub(crate) struct Handle {
     backing: Mutex<Option<Backing>>,
     /// The thread that is in a transaction of this store.
@@ -34,11 +34,8 @@ impl Handle {
         if *lock(&self.transaction_of) == Some(thread::current().id()) {
             return Err(Error::InTransaction).or_raise(py);
         }
-        self.get_anyway(py)
-    }
-
-    fn get_anyway(&self, py: Python<'_>) -> PyResult<Backing> {
-        lock(&self.backing).clone().ok_or_else(|| raise(py, "ReopenError", "the store was closed: open it again"))
+        let backing = lock(&self.backing).clone();
+        backing.ok_or_else(|| raise(py, "ReopenError", "the store was closed: open it again"))
     }
 
     /// The keystore. Only the class `Keystore` asks for it.
@@ -60,7 +57,8 @@ impl Handle {
     }
 
     pub(crate) fn close(&self) {
-        *lock(&self.backing) = None;
+        let closed = lock(&self.backing).take();
+        drop(closed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -8,9 +8,9 @@ use tokenkeep::{
     import::{BadRows, ImportOptions, StoredTokens, ZohoTable},
 };
 
-use crate::{errors::OrRaise, store::TokenStore, waiting::wait};
+use crate::{errors::OrRaise, store::TokenStore, token::text, waiting::wait};
 
-/// What became of the rows of a file. Each row is in one of the lists.
+/// The rows of a file or table, by what an import did with them. Each row is in one of the lists.
 #[pyclass(frozen, get_all, module = "tokenkeep")]
 pub(crate) struct ImportReport {
     added: Vec<ImportedRow>,
@@ -85,7 +85,10 @@ pub(crate) fn import_zoho_csv(
 ///
 /// columns has the names of the columns. A value is a text, a number or None. name stands for the table in errors.
 #[pyfunction]
-#[pyo3(signature = (store, columns, rows, *, name = "oauthtoken".into(), skip_bad_rows = false, overwrite = false), text_signature = "(store, columns, rows, *, name='oauthtoken', skip_bad_rows=False, overwrite=False)")]
+#[pyo3(
+    signature = (store, columns, rows, *, name = "oauthtoken".into(), skip_bad_rows = false, overwrite = false),
+    text_signature = "(store, columns, rows, *, name='oauthtoken', skip_bad_rows=False, overwrite=False)"
+)]
 pub(crate) fn import_zoho_rows(
     py: Python<'_>,
     store: &TokenStore,
@@ -101,7 +104,7 @@ pub(crate) fn import_zoho_rows(
     let mut table = ZohoTable::new(name, &columns).or_raise(py)?;
     let value = |value: Bound<'_, PyAny>| match value.is_none() {
         true => Ok(Secret::from("")),
-        false => Ok::<_, PyErr>(Secret::from(value.str()?.to_str()?.to_owned())),
+        false => Ok::<_, PyErr>(Secret::from(text(&value.str()?)?)),
     };
     for row in rows.try_iter()? {
         let values = row?.try_iter()?.map(|field| value(field?)).collect::<PyResult<Vec<_>>>()?;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use pyo3::{
+    exceptions::PyTypeError,
     prelude::*,
-    types::{PyTuple, PyType},
+    types::{PyDict, PyString, PyTuple, PyType},
 };
 use tokenkeep::{KeystoreOptions, SlotId, Unlock};
 
@@ -23,6 +24,10 @@ use crate::{
 /// unlock is a Passphrase, a Keychain or a RecoveryKey. `open` also takes a list of them, and opens the store with the
 /// first one that fits. `with` closes the store at the end of the block. A store that was opened before a fork raises
 /// ReopenError in the child.
+///
+/// `create`, `open` and `open_or_create` have these options: lock_timeout, for how many seconds a change waits for
+/// other threads and processes; max_file_len, in bytes; permission_checks=False, for a file that others may read, and
+/// any_owner=True, for a directory of another user, both of which are on the application's own risk.
 #[pyclass(frozen, extends = TokenStore, module = "tokenkeep")]
 pub(crate) struct Keystore {
     path: PathBuf,
@@ -58,26 +63,27 @@ impl Keystore {
     }
 }
 
-fn options(
-    lock_timeout: Option<Seconds>,
-    max_file_len: Option<u64>,
-    permission_checks: bool,
-    any_owner: bool,
-) -> KeystoreOptions {
+/// The keyword arguments of `create`, `open` and `open_or_create`.
+fn options_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<KeystoreOptions> {
     let mut options = KeystoreOptions::new();
-    if let Some(Seconds(timeout)) = lock_timeout {
-        options = options.lock_timeout(timeout);
+    for (name, value) in given.into_iter().flatten() {
+        options = match name.cast::<PyString>()?.to_str()? {
+            "lock_timeout" => match value.extract()? {
+                Some(Seconds(timeout)) => options.lock_timeout(timeout),
+                None => options,
+            },
+            "max_file_len" => match value.extract()? {
+                Some(bytes) => options.max_file_len(bytes),
+                None => options,
+            },
+            "permission_checks" if value.extract()? => options,
+            "permission_checks" => options.without_permission_checks(),
+            "any_owner" if value.extract()? => options.in_directory_of_another_user(),
+            "any_owner" => options,
+            other => return Err(PyTypeError::new_err(format!("a keystore has no option {other:?}"))),
+        };
     }
-    if let Some(bytes) = max_file_len {
-        options = options.max_file_len(bytes);
-    }
-    if !permission_checks {
-        options = options.without_permission_checks();
-    }
-    if any_owner {
-        options = options.in_directory_of_another_user();
-    }
-    options
+    Ok(options)
 }
 
 fn slot_id(py: Python<'_>, id: &str) -> PyResult<SlotId> {
@@ -88,35 +94,29 @@ fn slot_id(py: Python<'_>, id: &str) -> PyResult<SlotId> {
 impl Keystore {
     /// Creates a store with a new key, which the unlock method opens.
     #[classmethod]
-    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    #[pyo3(signature = (path, unlock, **options))]
     fn create(
         kind: &Bound<'_, PyType>,
         path: PathBuf,
         unlock: &Bound<'_, PyAny>,
-        lock_timeout: Option<Seconds>,
-        max_file_len: Option<u64>,
-        permission_checks: bool,
-        any_owner: bool,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
         let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        let options = options_of(options)?;
         Self::make(py, wait(py, move || options.create(path, &unlock))?.or_raise(py)?)
     }
 
     /// Opens a store that exists.
     #[classmethod]
-    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    #[pyo3(signature = (path, unlock, **options))]
     fn open(
         kind: &Bound<'_, PyType>,
         path: PathBuf,
         unlock: &Bound<'_, PyAny>,
-        lock_timeout: Option<Seconds>,
-        max_file_len: Option<u64>,
-        permission_checks: bool,
-        any_owner: bool,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
         let py = kind.py();
-        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        let options = options_of(options)?;
         let opened = match unlocks_of(unlock)? {
             Some(unlocks) => wait(py, move || options.open_any(path, &unlocks)),
             None => {
@@ -129,18 +129,15 @@ impl Keystore {
 
     /// Opens the store, or creates it if nothing is at the path.
     #[classmethod]
-    #[pyo3(signature = (path, unlock, *, lock_timeout = None, max_file_len = None, permission_checks = true, any_owner = false))]
+    #[pyo3(signature = (path, unlock, **options))]
     fn open_or_create(
         kind: &Bound<'_, PyType>,
         path: PathBuf,
         unlock: &Bound<'_, PyAny>,
-        lock_timeout: Option<Seconds>,
-        max_file_len: Option<u64>,
-        permission_checks: bool,
-        any_owner: bool,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
         let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let options = options(lock_timeout, max_file_len, permission_checks, any_owner);
+        let options = options_of(options)?;
         Self::make(py, wait(py, move || options.open_or_create(path, &unlock))?.or_raise(py)?)
     }
 

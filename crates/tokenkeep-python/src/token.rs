@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use pyo3::{
-    exceptions::PyTypeError,
+    exceptions::{PyTypeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyString, PyTuple},
+    types::{PyDict, PyMapping, PyString, PyTuple},
 };
 use tokenkeep::{Secret, TokenBuilder};
 
@@ -13,9 +13,10 @@ use crate::seconds::Seconds;
 
 /// What one sign-in gave: an access token, a refresh token, whose they are and how long they last.
 ///
-/// Frozen. Its repr shows neither secrets nor the user name, and it cannot be pickled or copied. A field that is left
-/// out, or None, is unset. expires_at=None and expires_in=None say that nobody knows when the access token expires: a
-/// save then clears the stored expiry, which it would otherwise keep.
+/// Frozen. Its repr shows neither secrets nor the user name, and it cannot be pickled or copied. Its keyword arguments
+/// are its fields, and expires_in and refresh_expires_in: seconds from now. A field that is left out, or None, is unset.
+/// expires_at=None and expires_in=None say that nobody knows when the access token expires: a save then clears the stored
+/// expiry, which it would otherwise keep.
 #[pyclass(frozen, eq, module = "tokenkeep", from_py_object)]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Token(pub(crate) tokenkeep::Token);
@@ -23,14 +24,14 @@ pub(crate) struct Token(pub(crate) tokenkeep::Token);
 #[pymethods]
 impl Token {
     #[new]
-    #[pyo3(signature = (**fields), text_signature = "(*, id=None, user_name=None, client_id=None, client_secret=None, refresh_token=None, access_token=None, grant_token=None, id_token=None, expires_at=..., expires_in=..., received_at=None, refresh_expires_at=None, refresh_expires_in=None, rejected_at=None, retry_at=None, failed_refreshes=0, redirect_url=None, api_domain=None, token_type=None, scopes=None, attributes=None)")]
+    #[pyo3(signature = (**fields))]
     fn new(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         set(tokenkeep::Token::builder(), fields)
     }
 
     /// A copy with other fields, and with the same revision. None and an empty text clear a text, except for times and
     /// attributes, which stay. Attributes are added to the ones that the token has.
-    #[pyo3(signature = (**fields), text_signature = "($self, *, id=None, user_name=None, client_id=None, client_secret=None, refresh_token=None, access_token=None, grant_token=None, id_token=None, expires_at=..., expires_in=..., received_at=None, refresh_expires_at=None, refresh_expires_in=None, rejected_at=None, retry_at=None, failed_refreshes=0, redirect_url=None, api_domain=None, token_type=None, scopes=None, attributes=None)")]
+    #[pyo3(signature = (**fields))]
     fn replace(&self, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         set(self.0.to_builder(), fields)
     }
@@ -181,6 +182,12 @@ pub(crate) fn no_copy(class: &str) -> PyErr {
     PyTypeError::new_err(format!("cannot pickle or copy a {class}: it has secrets, or is bound to this process"))
 }
 
+/// The text of a `str`, which may be a secret: so the error is without it.
+pub(crate) fn text(given: &Bound<'_, PyString>) -> PyResult<String> {
+    let text = given.to_str().map(str::to_owned);
+    text.map_err(|_| PyValueError::new_err("the text has half a character, a lone surrogate"))
+}
+
 /// A token with the given fields over those of the builder.
 fn set(mut builder: TokenBuilder, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Token> {
     let Some(fields) = fields else { return Ok(Token(builder.build())) };
@@ -192,7 +199,7 @@ fn set(mut builder: TokenBuilder, fields: Option<&Bound<'_, PyDict>>) -> PyResul
 }
 
 fn set_field(builder: TokenBuilder, name: &str, value: &Bound<'_, PyAny>) -> PyResult<TokenBuilder> {
-    let text = || Ok::<_, PyErr>(value.extract::<Option<String>>()?.unwrap_or_default());
+    let text = || if value.is_none() { Ok(String::new()) } else { text(value.cast()?) };
     let time = || match value.extract::<Option<SystemTime>>() {
         Err(error) if !value.hasattr("tzinfo").unwrap_or(false) || value.getattr("tzinfo")?.is_truthy()? => Err(error),
         Err(_) => Err(PyTypeError::new_err(format!("{name} has to be an aware datetime, with a tzinfo"))),
@@ -220,17 +227,21 @@ fn set_field(builder: TokenBuilder, name: &str, value: &Bound<'_, PyAny>) -> PyR
         "api_domain" => builder.api_domain(text()?),
         "token_type" => builder.token_type(text()?),
         "scopes" => builder.scopes(scopes(value)?),
-        "attributes" => {
-            let mut builder = builder;
-            for (name, value) in
-                value.extract::<Option<std::collections::BTreeMap<String, String>>>()?.unwrap_or_default()
-            {
-                builder = builder.attribute(name, value);
-            }
-            builder
-        }
+        "attributes" => attributes(builder, value)?,
         other => return Err(PyTypeError::new_err(format!("a token has no field {other:?}"))),
     })
+}
+
+/// The builder with the attributes of a mapping.
+fn attributes(mut builder: TokenBuilder, value: &Bound<'_, PyAny>) -> PyResult<TokenBuilder> {
+    if value.is_none() {
+        return Ok(builder);
+    }
+    for item in value.cast::<PyMapping>()?.items()? {
+        let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = item.extract()?;
+        builder = builder.attribute(text(&name)?, text(&value)?);
+    }
+    Ok(builder)
 }
 
 fn scopes(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {

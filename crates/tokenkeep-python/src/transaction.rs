@@ -62,7 +62,8 @@ impl Drop for Inside {
 /// Several operations that are committed as one, at the end of the `with` block. An exception in the block undoes all.
 ///
 /// Keep it short, and ask no server in it: it holds the store's lock. Use it in the thread that has begun it, and not
-/// the store itself. A token that was read in a transaction is of no use outside of it.
+/// the store itself. Do not keep a token that was read in a transaction which is undone: another change may
+/// give the stored token the same revision.
 #[pyclass(frozen, module = "tokenkeep")]
 pub(crate) struct Transaction {
     handle: Arc<Handle>,
@@ -91,13 +92,14 @@ impl Transaction {
             };
             let _ = reply.send(done);
         };
-        {
-            let running = lock(&self.running);
-            let running = running.as_ref().filter(|running| running.process == process::id());
-            let sent = running.map(|running| running.messages.send(Message::Do(Box::new(command))).is_ok());
-            if sent != Some(true) {
-                return Err(raise(py, "InvalidError", "the transaction is not open: use it in its `with` block"));
-            }
+        let message = Message::Do(Box::new(command));
+        let is_sent = match &*lock(&self.running) {
+            Some(running) => running.process == process::id() && running.messages.send(message).is_ok(),
+            None => false,
+        };
+        // Raised without the lock: see `Handle`.
+        if !is_sent {
+            return Err(raise(py, "InvalidError", "the transaction is not open: use it in its `with` block"));
         }
         receive(py, replied)?.0.or_raise(py)
     }

@@ -8,7 +8,12 @@ use pyo3::{
 use tokenkeep::{Secret, Unlock};
 use zeroize::Zeroizing;
 
-use crate::{errors::OrRaise, seconds::Seconds, token::no_copy, waiting::wait};
+use crate::{
+    errors::OrRaise,
+    seconds::Seconds,
+    token::{no_copy, text},
+    waiting::wait,
+};
 
 /// The cost of a passphrase: the memory in KiB, the passes over it and the lanes of Argon2id.
 #[pyclass(frozen, eq, module = "tokenkeep", from_py_object)]
@@ -68,7 +73,10 @@ pub(crate) struct Passphrase {
 #[pymethods]
 impl Passphrase {
     #[new]
-    #[pyo3(signature = (passphrase, *, kdf = None, label = String::new()), text_signature = "(passphrase, *, kdf=None, label='')")]
+    #[pyo3(
+        signature = (passphrase, *, kdf = None, label = String::new()),
+        text_signature = "(passphrase, *, kdf=None, label='')"
+    )]
     fn new(passphrase: &Bound<'_, PyAny>, kdf: Option<KdfParams>, label: String) -> PyResult<Self> {
         let passphrase = tokenkeep::Passphrase::new(secret(passphrase)?);
         let passphrase = match kdf {
@@ -95,8 +103,8 @@ impl Passphrase {
 
 /// Text from a str, bytes or bytearray, copied once, into a buffer that is wiped.
 fn secret(given: &Bound<'_, PyAny>) -> PyResult<Secret> {
-    if let Ok(text) = given.cast::<PyString>() {
-        return Ok(Secret::from(text.to_str()?.to_owned()));
+    if let Ok(given) = given.cast::<PyString>() {
+        return text(given).map(Secret::from);
     }
     let bytes = if let Ok(bytes) = given.cast::<PyByteArray>() {
         bytes.to_vec()
@@ -123,7 +131,10 @@ pub(crate) struct Keychain {
 #[pymethods]
 impl Keychain {
     #[new]
-    #[pyo3(signature = (service, *, deadline = None, label = String::new()), text_signature = "(service, *, deadline=None, label='')")]
+    #[pyo3(
+        signature = (service, *, deadline = None, label = String::new()),
+        text_signature = "(service, *, deadline=None, label='')"
+    )]
     fn new(service: String, deadline: Option<Seconds>, label: String) -> Self {
         let keychain = tokenkeep::Keychain::new(service.clone());
         let keychain = match deadline {

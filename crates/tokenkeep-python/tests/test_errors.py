@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import claimed, passphrase
 
 import tokenkeep
-from tokenkeep import KdfParams, Keystore, MemoryStore, Passphrase, RecoveryKey, Token
+from tokenkeep import KdfParams, Keystore, MemoryStore, Need, Passphrase, RecoveryKey, Token
 
 ADA = Token(user_name="ada")
 
@@ -75,6 +77,76 @@ def test_the_cause_is_chained(tmp_path: Path) -> None:
             store.save_token(ADA.replace(access_token="a"))
     assert isinstance(error.value, OSError) and isinstance(error.value.__cause__, OSError)
     assert error.value.errno == error.value.__cause__.errno
+
+
+def test_the_cause_of_a_refresh_error_is_a_whole_one(keystore: Keystore, path: Path) -> None:
+    keystore.save_token(ADA.replace(client_id="c", refresh_token="r", access_token="a", expires_in=0))
+    claim = claimed(keystore, Need(timeout=0.1))
+    claim.token()
+    with Keystore.open(path, passphrase()) as other, other.transaction() as transaction:
+        transaction.get_tokens()
+        with pytest.raises(tokenkeep.RefreshError) as error:
+            claim.complete(Token(access_token="b"))
+    cause = error.value.__cause__
+    assert isinstance(cause, tokenkeep.BusyError) and cause.retryable and cause.path == path
+    assert (error.value.kind, error.value.step) == ("busy", "save")
+
+
+@pytest.mark.parametrize("half", ["canary\ud800", "\ud800canary"])
+def test_a_text_that_is_refused_is_not_in_the_error(half: str) -> None:
+    for call in (
+        lambda: Passphrase(half),
+        lambda: RecoveryKey(half),
+        lambda: Token(access_token=half),
+        lambda: Token(attributes={"k": half}),
+        lambda: tokenkeep.import_zoho_rows(MemoryStore(), ["user_name", "access_token"], [("ada", half)]),
+    ):
+        with pytest.raises(ValueError) as error:
+            call()
+        assert "canary" not in repr(error.value) + str(vars(error.value)) + str(getattr(error.value, "object", ""))
+
+
+def test_no_lock_is_held_while_an_exception_is_made(path: Path, python: Callable[..., Any]) -> None:
+    program = """
+import sys
+from conftest import claimed, passphrase, ADA
+from tokenkeep import Keystore, _errors
+def again(name, call):
+    # Python code that runs while the exception is made, as a finalizer may.
+    class Again(getattr(_errors, name)):
+        def __init__(self, *args):
+            super().__init__(*args)
+            call()
+    setattr(_errors, name, Again)
+def raises(call):
+    try:
+        call()
+    except _errors.TokenkeepError as error:
+        assert type(error).__name__ == "Again", error
+    else:
+        raise SystemExit("no error")
+store = Keystore.create(sys.argv[1], passphrase())
+store.save_token(ADA.replace(refresh_token="r"))
+claim = claimed(store)
+claim.close()
+transaction = store.transaction()
+with transaction:
+    pass
+again("ConflictError", claim.close)
+for call in (claim.token, claim.renew, claim.sign_in_again):
+    raises(call)
+again("InvalidError", lambda: transaction.__exit__(None, None, None))
+raises(transaction.get_tokens)
+store.close()
+again("ReopenError", lambda: store.closed)
+raises(store.get_tokens)
+print("end")
+"""
+    running = python(program, path)
+    try:
+        assert running.communicate(timeout=60) == ("end\n", "")
+    finally:
+        running.kill()
 
 
 def test_a_busy_store_is_a_timeout(keystore: Keystore, path: Path) -> None:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from canary import canary
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 START = """
 import sys
+from canary import canary
 from tokenkeep import Keystore, KdfParams, Passphrase, RecoveryKey, Token
-def canary(seed):
-    # Letter by letter, into a buffer of its final size: nothing else in this process has the text.
-    made = bytearray(40)
-    for at in range(40):
-        made[at] = 97 + (seed * 31 + at * at * 7 + at * 11) % 26
-    return made
 def stop(word):
     print(word, flush=True)
     sys.stdin.readline()
 """
-
-
-def canary(seed: int) -> bytes:
-    return bytes(97 + (seed * 31 + at * at * 7 + at * 11) % 26 for at in range(40))
 
 
 def copies(process: int, text: bytes) -> int:
@@ -53,7 +44,7 @@ def run(python: Callable[..., Any], program: str, path: Path, seed: int) -> dict
     process = python(START + program, path)
     found = {}
     for word in process.stdout:
-        found[word.strip()] = copies(process.pid, canary(seed)[4:36])
+        found[word.strip()] = copies(process.pid, bytes(canary(seed)[4:36]))
         process.stdin.write("\n")
         process.stdin.flush()
     assert process.wait() == 0, process.stderr.read()
@@ -77,6 +68,19 @@ stop("closed")
 """
     found = run(python, program, path, 1)
     assert found == {"both": 2, "ours": 1, "in use": 1, "store": 0, "closed": 0}
+
+
+def test_a_passphrase_that_is_refused_is_wiped(path: Path, python: Callable[..., Any]) -> None:
+    program = """
+given = canary(4)
+given[39] = 0xFF
+try:
+    Passphrase(given)
+except UnicodeDecodeError as error:
+    kept = error
+stop("refused")
+"""
+    assert run(python, program, path, 4) == {"refused": 1}
 
 
 def test_a_token_is_wiped_once_nobody_has_it(path: Path, python: Callable[..., Any]) -> None:
@@ -105,4 +109,3 @@ stop("gone")
 
 def test_the_search_itself_works(path: Path, python: Callable[..., Any]) -> None:
     assert run(python, 'kept = canary(3)\nstop("kept")\n', path, 3) == {"kept": 1}
-    assert os.path.exists("/proc/self/mem")

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import ADA, claimed, passphrase, until
 
 import tokenkeep
 from tokenkeep import (
@@ -31,27 +31,11 @@ from tokenkeep import (
     aio,
 )
 
-ADA = Token(user_name="ada", client_id="c")
-
-
-@pytest.fixture(params=["file", "memory", "namespace"])
-def store(request: pytest.FixtureRequest) -> TokenStore:
-    if request.param == "memory":
-        return MemoryStore()
-    keystore: Keystore = request.getfixturevalue("keystore")
-    return keystore if request.param == "file" else keystore.namespace("google")
-
 
 @pytest.fixture
 def expired(store: TokenStore) -> TokenStore:
     store.save_token(ADA.replace(access_token="old", refresh_token="r1", expires_in=0))
     return store
-
-
-def claimed(store: TokenStore, need: Need | None = None) -> Claim:
-    claim = store.begin_refresh(ADA, need)
-    assert isinstance(claim, Claim)
-    return claim
 
 
 def test_a_good_token_is_fresh(store: TokenStore) -> None:
@@ -98,7 +82,7 @@ def test_without_waiting_another_refresh_is_busy(expired: TokenStore) -> None:
             expired.begin_refresh(ADA, wait=False)
         with pytest.raises(BusyError):
             expired.begin_refresh(ADA, Need(timeout=0.05))
-        assert monotonic() - started < 1
+        assert monotonic() - started < 20  # and not the 30 seconds of a Need()
     claimed(expired).close()
 
 
@@ -173,11 +157,21 @@ def test_a_new_token_that_was_not_saved_is_in_the_error(path: Path) -> None:
 
 
 def test_sign_out_is_not_undone_by_a_refresh(expired: TokenStore) -> None:
-    claim = claimed(expired)
-    saved = claim.token().id
+    saved = expired.find_stored(ADA).id  # type: ignore[union-attr]
     assert saved is not None
-    threading.Timer(0.2, claim.close).start()
-    assert expired.sign_out(saved) and not expired.sign_out(saved)
+    asked, ended = threading.Event(), threading.Event()
+
+    def request(token: Token) -> Token:
+        asked.set()
+        assert not ended.wait(0.2), "it waits for the refresh"
+        return Token(access_token="new", refresh_token="r2")
+
+    refresh = threading.Thread(target=expired.refresh_with, args=(ADA, request))
+    refresh.start()
+    assert asked.wait(60) and expired.sign_out(saved)
+    ended.set()
+    refresh.join()
+    assert expired.find_token_by_id(saved) is None and not expired.sign_out(saved)
 
 
 async def ask(token: Token) -> Token:
@@ -201,20 +195,17 @@ def test_one_of_many_tasks_refreshes(expired: TokenStore) -> None:
 
 @pytest.mark.parametrize("when", ["in the request", "after the answer"])
 def test_a_cancelled_task_skips_no_save(expired: TokenStore, when: str) -> None:
-    answered = asyncio.Event()
+    reached = asyncio.Event()
 
     async def request(token: Token) -> Token:
+        reached.set()
         if when == "in the request":
             await asyncio.sleep(60)
-        answered.set()
         return Token(access_token="new", expires_in=3600)
 
     async def main() -> None:
         task = asyncio.create_task(aio.refresh_with(expired, ADA, request))
-        if when == "in the request":
-            await asyncio.sleep(0.05)
-        else:
-            await answered.wait()
+        await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -223,10 +214,7 @@ def test_a_cancelled_task_skips_no_save(expired: TokenStore, when: str) -> None:
     if when == "in the request":
         claimed(expired).close()
         return
-    deadline = monotonic() + 10
-    while expired.find_stored(ADA).access_token != "new":  # type: ignore[union-attr]
-        assert monotonic() < deadline
-        sleep(0.01)
+    until(lambda: expired.find_stored(ADA).access_token == "new")  # type: ignore[union-attr]
 
 
 def test_a_failed_request_of_a_task(expired: TokenStore) -> None:
@@ -243,7 +231,7 @@ def test_an_unfinished_refresh_is_noticed(keystore: Keystore, path: Path, python
     keystore.save_token(ADA.replace(access_token="old", refresh_token="r1", expires_in=0))
     program = """
 import os, sys
-from conftest import passphrase
+from conftest import ADA, claimed, passphrase, until
 from tokenkeep import Keystore, Token
 claim = Keystore.open(sys.argv[1], passphrase()).begin_refresh(Token(user_name="ada", client_id="c"))
 claim.token()

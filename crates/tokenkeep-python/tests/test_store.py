@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
-from conftest import passphrase
+from conftest import ADA, passphrase
 
 import tokenkeep
 from tokenkeep import (
@@ -21,16 +23,6 @@ from tokenkeep import (
     Token,
     TokenStore,
 )
-
-ADA = Token(user_name="ada", client_id="c")
-
-
-@pytest.fixture(params=["file", "memory", "namespace"])
-def store(request: pytest.FixtureRequest) -> TokenStore:
-    if request.param == "memory":
-        return MemoryStore()
-    keystore: Keystore = request.getfixturevalue("keystore")
-    return keystore if request.param == "file" else keystore.namespace("google")
 
 
 def test_the_six_operations(store: TokenStore) -> None:
@@ -83,6 +75,10 @@ def test_token_has_every_field() -> None:
     token = Token(**fields)  # type: ignore[arg-type]
     assert {name: getattr(token, name) for name in fields} == fields
     assert token.replace() == token and token.replace(access_token=None).access_token is None
+    kept = token.replace(received_at=None, refresh_expires_at=None, rejected_at=None, retry_at=None, attributes=None)
+    assert kept == token and token.replace(expires_at=None).expires_at is None
+    added = token.replace(attributes=MappingProxyType({"l": "w"}), scopes=None)
+    assert (added.attributes, added.scopes) == ({"k": "v", "l": "w"}, ())
     assert Token(expires_in=timedelta(seconds=60)).remaining(now) is not None
 
 
@@ -140,7 +136,7 @@ def test_a_transaction_is_all_or_nothing(store: TokenStore) -> None:
     with pytest.raises(tokenkeep.InvalidError):
         transaction.get_tokens()
     with store.transaction() as transaction:
-        assert not transaction.delete_token_if(saved, 1) is False
+        assert transaction.delete_token_if(saved, 1)
         transaction.namespace("other").save_token(ADA.replace(access_token="b"))
     assert store.namespace("other").get_tokens() != [] and store.get_tokens() == []
 
@@ -211,6 +207,24 @@ def test_a_store_opens_with_what_it_has_a_slot_for(path: Path) -> None:
     with pytest.raises(tokenkeep.NoKeySlotError):
         Keystore.open(path, typed)
     Keystore.open_or_create(path, Passphrase(bytearray(b"new"))).close()
+
+
+def test_options_of_a_store(path: Path) -> None:
+    with Keystore.open_or_create(path, passphrase(), lock_timeout=None, max_file_len=5000) as store:
+        with pytest.raises(tokenkeep.InvalidError, match="5,?000"):
+            store.save_token(ADA.replace(access_token="a" * 5000))
+    for call in (Keystore.create, Keystore.open, Keystore.open_or_create):
+        with pytest.raises(TypeError, match="maximum"):
+            call(path, passphrase(), maximum=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a directory away")
+def test_a_directory_of_another_user_is_an_option(path: Path) -> None:
+    Keystore.create(path, passphrase()).close()
+    os.chown(path.parent, 12345, 12345)
+    with pytest.raises(PermissionError):
+        Keystore.open(path, passphrase(), any_owner=False)
+    Keystore.open(path, passphrase(), any_owner=True).close()
 
 
 def test_care_of_a_store(keystore: Keystore, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-# What the native module has. mypy's stubtest compares it with the module.
+# What the native module has. mypy's stubtest compares it with the module. Names with a _ exist here only, except for
+# _close_claims.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, NoReturn, TypeAlias, final
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self, TypedDict, Unpack, disjoint_base
 
 _Seconds: TypeAlias = float | timedelta
 _Path: TypeAlias = str | PathLike[str]
@@ -45,6 +46,49 @@ __all__ = [
     "import_zoho_rows",
 ]
 
+class _Fields(TypedDict, total=False):
+    id: str | None
+    user_name: str | None
+    client_id: str | None
+    client_secret: str | None
+    refresh_token: str | None
+    access_token: str | None
+    grant_token: str | None
+    id_token: str | None
+    expires_at: datetime | None
+    expires_in: _Seconds | None
+    received_at: datetime | None
+    refresh_expires_at: datetime | None
+    refresh_expires_in: _Seconds | None
+    rejected_at: datetime | None
+    retry_at: datetime | None
+    failed_refreshes: int
+    redirect_url: str | None
+    api_domain: str | None
+    token_type: str | None
+    scopes: Iterable[str] | None
+    attributes: Mapping[str, str] | None
+
+class _Options(TypedDict, total=False):
+    lock_timeout: _Seconds | None
+    max_file_len: int | None
+    permission_checks: bool
+    any_owner: bool
+
+class _NotCopied:
+    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
+
+class _Operations(_NotCopied):
+    def save_token(self, token: Token) -> str: ...
+    def find_token(self, query: Token) -> Token | None: ...
+    def find_stored(self, query: Token) -> Token | None: ...
+    def find_token_by_id(self, id: str) -> Token | None: ...
+    def get_tokens(self) -> list[Token]: ...
+    def delete_token(self, id: str) -> bool: ...
+    def delete_tokens(self) -> int: ...
+    def replace_token(self, token: Token) -> Token: ...
+    def delete_token_if(self, id: str, revision: int) -> bool: ...
+
 def harden_process() -> None: ...
 def import_zoho_csv(
     store: TokenStore, path: _Path, *, skip_bad_rows: bool = False, overwrite: bool = False
@@ -60,57 +104,9 @@ def import_zoho_rows(
 ) -> ImportReport: ...
 def _close_claims() -> None: ...
 @final
-class Token:
-    def __new__(
-        cls,
-        *,
-        id: str | None = None,
-        user_name: str | None = None,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        refresh_token: str | None = None,
-        access_token: str | None = None,
-        grant_token: str | None = None,
-        id_token: str | None = None,
-        expires_at: datetime | None = ...,
-        expires_in: _Seconds | None = ...,
-        received_at: datetime | None = None,
-        refresh_expires_at: datetime | None = None,
-        refresh_expires_in: _Seconds | None = None,
-        rejected_at: datetime | None = None,
-        retry_at: datetime | None = None,
-        failed_refreshes: int = 0,
-        redirect_url: str | None = None,
-        api_domain: str | None = None,
-        token_type: str | None = None,
-        scopes: Iterable[str] | None = None,
-        attributes: Mapping[str, str] | None = None,
-    ) -> Self: ...
-    def replace(
-        self,
-        *,
-        id: str | None = None,
-        user_name: str | None = None,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        refresh_token: str | None = None,
-        access_token: str | None = None,
-        grant_token: str | None = None,
-        id_token: str | None = None,
-        expires_at: datetime | None = ...,
-        expires_in: _Seconds | None = ...,
-        received_at: datetime | None = None,
-        refresh_expires_at: datetime | None = None,
-        refresh_expires_in: _Seconds | None = None,
-        rejected_at: datetime | None = None,
-        retry_at: datetime | None = None,
-        failed_refreshes: int = 0,
-        redirect_url: str | None = None,
-        api_domain: str | None = None,
-        token_type: str | None = None,
-        scopes: Iterable[str] | None = None,
-        attributes: Mapping[str, str] | None = None,
-    ) -> Token: ...
+class Token(_NotCopied):
+    def __new__(cls, **fields: Unpack[_Fields]) -> Self: ...
+    def replace(self, **fields: Unpack[_Fields]) -> Token: ...
     def without_revision(self) -> Token: ...
     def is_expired(self, now: datetime | None = None) -> bool: ...
     def remaining(self, now: datetime | None = None) -> float | None: ...
@@ -160,7 +156,6 @@ class Token:
     def revision(self) -> int | None: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
 class KdfParams:
@@ -178,34 +173,22 @@ class KdfParams:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
-class Passphrase:
+class Passphrase(_NotCopied):
     def __new__(cls, passphrase: bytearray | str | bytes, *, kdf: KdfParams | None = None, label: str = "") -> Self: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
-class Keychain:
+class Keychain(_NotCopied):
     def __new__(cls, service: str, *, deadline: _Seconds | None = None, label: str = "") -> Self: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
-class RecoveryKey:
+class RecoveryKey(_NotCopied):
     def __new__(cls, typed: bytearray | str | bytes, *, label: str = "") -> Self: ...
     @staticmethod
     def generate(*, label: str = "") -> RecoveryKey: ...
     def expose_secret(self) -> str: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @disjoint_base
-class TokenStore:
-    def save_token(self, token: Token) -> str: ...
-    def find_token(self, query: Token) -> Token | None: ...
-    def find_stored(self, query: Token) -> Token | None: ...
-    def find_token_by_id(self, id: str) -> Token | None: ...
-    def get_tokens(self) -> list[Token]: ...
-    def delete_token(self, id: str) -> bool: ...
-    def delete_tokens(self) -> int: ...
-    def replace_token(self, token: Token) -> Token: ...
-    def delete_token_if(self, id: str, revision: int) -> bool: ...
+class TokenStore(_Operations):
     def prune(self, *, rejected: bool = False) -> int: ...
     def begin_refresh(self, query: Token, need: Need | None = None, *, wait: bool = True) -> _Refreshed | Claim: ...
     def refresh_with(
@@ -215,7 +198,6 @@ class TokenStore:
     def namespace(self, name: str) -> Namespace: ...
     def namespaces(self) -> list[str]: ...
     def transaction(self) -> Transaction: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
 class Namespace(TokenStore):
@@ -233,33 +215,21 @@ class Keystore(TokenStore):
         cls,
         path: _Path,
         unlock: _Unlock,
-        *,
-        lock_timeout: _Seconds | None = None,
-        max_file_len: int | None = None,
-        permission_checks: bool = True,
-        any_owner: bool = False,
+        **options: Unpack[_Options],
     ) -> Self: ...
     @classmethod
     def open(
         cls,
         path: _Path,
         unlock: _Unlock | list[_Unlock] | tuple[_Unlock, ...],
-        *,
-        lock_timeout: _Seconds | None = None,
-        max_file_len: int | None = None,
-        permission_checks: bool = True,
-        any_owner: bool = False,
+        **options: Unpack[_Options],
     ) -> Self: ...
     @classmethod
     def open_or_create(
         cls,
         path: _Path,
         unlock: _Unlock,
-        *,
-        lock_timeout: _Seconds | None = None,
-        max_file_len: int | None = None,
-        permission_checks: bool = True,
-        any_owner: bool = False,
+        **options: Unpack[_Options],
     ) -> Self: ...
     @staticmethod
     def verify_file(path: _Path) -> FileStatus: ...
@@ -290,22 +260,12 @@ class Keystore(TokenStore):
     def __exit__(self, *_raised: object) -> None: ...
 
 @final
-class Transaction:
-    def save_token(self, token: Token) -> str: ...
-    def find_token(self, query: Token) -> Token | None: ...
-    def find_stored(self, query: Token) -> Token | None: ...
-    def find_token_by_id(self, id: str) -> Token | None: ...
-    def get_tokens(self) -> list[Token]: ...
-    def delete_token(self, id: str) -> bool: ...
-    def delete_tokens(self) -> int: ...
-    def replace_token(self, token: Token) -> Token: ...
-    def delete_token_if(self, id: str, revision: int) -> bool: ...
+class Transaction(_Operations):
     def namespace(self, name: str) -> Transaction: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
 class Need:
@@ -355,7 +315,7 @@ class SignInAgain:
     def token(self) -> Token: ...
 
 @final
-class Claim:
+class Claim(_NotCopied):
     def token(self) -> Token: ...
     @property
     def trusted_until(self) -> datetime | None: ...
@@ -369,15 +329,13 @@ class Claim:
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_raised: object) -> None: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
-class UnsavedToken:
+class UnsavedToken(_NotCopied):
     @property
     def token(self) -> Token | None: ...
     def retry(self, store: TokenStore | None = None) -> Token: ...
     def close(self) -> None: ...
-    def __reduce_ex__(self, protocol: object, /) -> NoReturn: ...
 
 @final
 class KeySlot:

@@ -61,7 +61,7 @@ class Refreshing:
         return claim
 
     def give_up(self, token_id: str, *, by_thread: int | None = None) -> None:
-        """Ends a claim of this thread whose refresh was not saved."""
+        """Ends the claim on a token whose refresh was not saved, if that thread has it; without a thread in any case."""
         given, thread, _ = self._given.get(token_id, (None, 0, 0.0))
         claim = None if given is None else given()
         if claim is not None and by_thread in (None, thread):

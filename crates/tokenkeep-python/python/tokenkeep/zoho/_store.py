@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -17,9 +19,12 @@ from .._errors import TokenkeepError
 from .._native import Claim, ImportReport, Token, TokenStore, import_zoho_csv, import_zoho_rows
 from ._convert import complete, new_object, token_of
 from ._refreshing import Refreshing
-from ._unsaved import Unsaved
+from ._unsaved import Unsaved, is_for_good
 
 _LOG = logging.getLogger("tokenkeep.zoho")
+
+#: Every store of this process.
+_STORES: weakref.WeakSet[TokenkeepStore] = weakref.WeakSet()
 
 #: The columns of the SDK's own table.
 COLUMNS = (
@@ -39,14 +44,15 @@ COLUMNS = (
 class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
     """A token store for the SDK, over a Keystore, a MemoryStore or a Namespace.
 
-    store: the store, or a function that opens it. A function is called at the first use, and again in each forked
+    store: the store, or a function that opens it. A function is called once, at the first use, and again in each forked
     process: a Keystore that was opened before a fork cannot be used in the child.
 
     refresh_wait: for how many seconds a call waits while another thread or process refreshes the same token. After
     that it raises SDKException, and asks the server nothing.
 
     on_save_error: called with the error when a token could not be saved. The SDK itself only logs that. The token is
-    kept in memory, and saved at a later call. `last_save_error` has the last error, until a save succeeds.
+    kept in memory, and saved at a later call, unless the store refuses it for good. `last_save_error` has the last
+    error, until a save succeeds.
     """
 
     def __init__(
@@ -57,13 +63,15 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         on_save_error: Callable[[TokenkeepError], None] | None = None,
     ) -> None:
         self._store = store
-        self._opened: tuple[int, TokenStore] | None = None
-        self._process = os.getpid()
         self._refresh_wait = refresh_wait
         self._on_save_error = on_save_error
         self._start()
+        _STORES.add(self)
 
     def _start(self) -> None:
+        """In a new object, and in a forked child: what the parent could not save is the parent's to save."""
+        self._opening = threading.RLock()
+        self._opened: TokenStore | None = None
         self._refreshing = Refreshing(self._refresh_wait)
         self._unsaved = Unsaved()
         self.last_save_error: TokenkeepError | None = None
@@ -71,16 +79,12 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
     @property
     def store(self) -> TokenStore:
         """The store of this process."""
-        process = os.getpid()
-        if process != self._process:
-            # What the parent could not save is the parent's to save.
-            self._process = process
-            self._start()
         if isinstance(self._store, TokenStore):
             return self._store
-        if self._opened is None or self._opened[0] != process:
-            self._opened = (process, self._store())
-        return self._opened[1]
+        with self._opening:  # the function may ask a person for a passphrase: once, and not in each thread
+            if self._opened is None:
+                self._opened = self._store()
+            return self._opened
 
     @property
     def unsaved(self) -> int:
@@ -197,12 +201,22 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
 
     def _report(self, error: TokenkeepError) -> None:
         self.last_save_error = error
-        _LOG.error("a token was not saved, and will be saved at a later call: %s", error)
+        later = "is not kept" if is_for_good(error) else "will be saved at a later call"
+        _LOG.error("a token was not saved, and %s: %s", later, error)
         if self._on_save_error is not None:
             self._on_save_error(error)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("cannot pickle or copy a TokenkeepStore: it is bound to this process")
+
+
+def _start_in_child() -> None:
+    for store in list(_STORES):
+        store._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_in_child)
 
 
 def _save(store: TokenStore, given: Token, claim: Claim | None) -> Token:
@@ -228,11 +242,8 @@ def _fail(message: str, error: TokenkeepError) -> NoReturn:
 # Moving in.
 
 
-def import_file(
-    store: TokenStore, path: str | os.PathLike[str], *, skip_bad_rows: bool = False, overwrite: bool = False
-) -> ImportReport:
-    """Saves the tokens of a file of the SDK's FileStore, as one change. Stop the application that writes it first."""
-    return import_zoho_csv(store, path, skip_bad_rows=skip_bad_rows, overwrite=overwrite)
+#: Saves the tokens of a file of the SDK's FileStore, as one change. Stop the application that writes it first.
+import_file = import_zoho_csv
 
 
 def import_table(

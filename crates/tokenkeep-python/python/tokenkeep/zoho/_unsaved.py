@@ -12,8 +12,11 @@ from .._native import MemoryStore, Token, TokenStore
 #: How long nothing is tried after a failure, so that a full disk does not slow down every call: a save under a claim is
 #: tried for two seconds.
 _PAUSE = 10.0
-#: A save that will never succeed: the token is refused, or its row was deleted.
-_FOR_GOOD = ("invalid", "not_found", "conflict")
+
+
+def is_for_good(error: TokenkeepError) -> bool:
+    """Whether no later save will succeed: the token is refused, or its row was deleted."""
+    return error.kind in ("invalid", "not_found", "conflict")
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Unsaved:
     def add(self, token: Token, error: TokenkeepError) -> None:
         """Keeps the token, unless no later save can succeed."""
         refresh = error if isinstance(error, RefreshError) and error.token is not None else None
-        if error.kind in _FOR_GOOD:
+        if is_for_good(error):
             if refresh is not None:
                 refresh.close()
             return
@@ -63,7 +66,8 @@ class Unsaved:
         return None
 
     def save(self, store: TokenStore, *, now: bool = False) -> TokenkeepError | None:
-        """Tries to save what is there. Returns the error if something stays."""
+        """Tries to save what is there. Returns the error of the last token that was not saved."""
+        failed: TokenkeepError | None = None
         if not self._items or (not now and monotonic() < self._next):
             return None
         if not self._lock.acquire(blocking=False):
@@ -79,13 +83,14 @@ class Unsaved:
                 except TokenkeepError as error:
                     if isinstance(error, RefreshError) and error.token is not None:
                         item.refresh = error  # the claim and the token are in the newest error
-                    if error.kind not in _FOR_GOOD:
+                    if not is_for_good(error):
                         self._next = monotonic() + _PAUSE
                         return error
+                    failed = error
                     if item.refresh is not None:
                         item.refresh.close()
                 self._items.pop(0)
-            return None
+            return failed
         finally:
             self._lock.release()
 
