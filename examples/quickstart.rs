@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let token = store.find_stored(&ada)?.ok_or("ada has not signed in")?;
     println!("found     {}, expired: {}", show(&token), token.is_expired(now));
 
-    // Before an API call: a token that is valid. It is refreshed if it has to be, once, whichever threads and processes
-    // ask for it at the same time.
+    // Before an API call: a token that is valid. It is refreshed if it has to be, and only once, even if several
+    // threads and processes ask for it at the same time.
     match store.refresh_with(&ada, Need::default(), request)? {
         Refreshed::Fresh(token) | Refreshed::Stale(token, _) => {
             println!("refreshed {}, expired: {}", show(&token), token.is_expired(SystemTime::now()));

@@ -287,8 +287,10 @@ fn check_together(contents: &Contents) -> Result<()> {
                 return Err(malformed("two tokens have one id"));
             }
             // Held by `every_rule_of_the_domain_is_held`, `one_user_name_may_have_several_clients_but_each_once`:
-            // `&& false`. A user may have several clients. Held by
-            // `one_user_name_may_have_several_clients_but_each_once`: `Some("")` instead of `token.client_id()`.
+            // `&& false`.
+            // A user may have several clients.
+            // Held by `one_user_name_may_have_several_clients_but_each_once`: `Some("")` instead of
+            // `token.client_id()`.
             if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
                 return Err(malformed("two tokens have one user name and client id"));
             }

@@ -253,8 +253,8 @@ impl StoreFile {
         let left = self.until_sweep.load(Ordering::Relaxed);
         let next = left.checked_sub(1).unwrap_or(REPLACEMENTS_PER_SWEEP);
         self.until_sweep.store(next, Ordering::Relaxed);
-        // Not every save lists the directory. Held by `strays_are_looked_for_at_first_and_with_changed_slots`: `_`
-        // instead of `0`.
+        // Not every save lists the directory.
+        // Held by `strays_are_looked_for_at_first_and_with_changed_slots`: `_` instead of `0`.
         let (0, Some(own)) = (left, self.path.file_name()) else { return };
         let names = access::names(&self.directory).into_iter().flatten();
         // Held by `next_write_removes_what_killed_writers_left`: without `.filter`.

@@ -94,6 +94,7 @@ mod error;
 mod hardening;
 mod id;
 mod lock_waiters;
+mod per_process;
 mod secret;
 mod time;
 mod transaction_thread;

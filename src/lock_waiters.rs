@@ -1,12 +1,11 @@
 //! Threads and tasks of this process that wait for the lock of a token.
 //!
-//! The end of a lock wakes all of them, whichever token it was of. Each looks again by itself after a time too.
+//! The end of any token's lock wakes all of them. Each also looks again by itself after a time.
 
 use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    process,
     task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
@@ -14,21 +13,28 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { ended: 0, tasks: BTreeMap::new(), last_task: 0, timer: 0 });
-/// For threads that wait.
-static ENDED: Condvar = Condvar::new();
-/// For the thread that wakes tasks.
-static ADDED: Condvar = Condvar::new();
+use crate::per_process::PerProcess;
 
+static WAITERS: PerProcess<Waiters> = PerProcess::new();
+
+#[derive(Default)]
+struct Waiters {
+    waiting: Mutex<Waiting>,
+    /// For threads that wait.
+    ended: Condvar,
+    /// For the thread that wakes tasks.
+    added: Condvar,
+}
+
+#[derive(Default)]
 struct Waiting {
     /// How many locks have ended.
     ended: u64,
     /// The tasks that wait, each by the time at which it looks again and by a number of its own.
     tasks: BTreeMap<(Instant, u64), Waker>,
     last_task: u64,
-    /// The process whose thread wakes the tasks in time; 0: none. A forked child has a copy of this value, and no such
-    /// thread.
-    timer: u32,
+    /// Whether there is a thread that wakes the tasks in time.
+    has_timer: bool,
 }
 
 /// A moment, as far as locks have ended before it.
@@ -36,14 +42,15 @@ struct Waiting {
 pub(crate) struct Moment(u64);
 
 pub(crate) fn now() -> Moment {
-    Moment(WAITING.lock().ended)
+    Moment(WAITERS.get().waiting.lock().ended)
 }
 
 /// Wakes all who wait: a lock has ended.
 pub(crate) fn wake_all() {
-    let mut waiting = WAITING.lock();
+    let waiters = WAITERS.get();
+    let mut waiting = waiters.waiting.lock();
     waiting.ended = waiting.ended.wrapping_add(1);
-    ENDED.notify_all();
+    waiters.ended.notify_all();
     // One after the other: if a waker panics, the others keep their entries, and the timer wakes them. A task that
     // waits again meanwhile has a higher number.
     let last = waiting.last_task;
@@ -56,9 +63,10 @@ pub(crate) fn wake_all() {
 
 /// Blocks until a lock has ended since that moment, or the time is over.
 pub(crate) fn wait(since: Moment, most: Duration) {
-    let mut waiting = WAITING.lock();
+    let waiters = WAITERS.get();
+    let mut waiting = waiters.waiting.lock();
     if waiting.ended == since.0 {
-        ENDED.wait_for(&mut waiting, most);
+        waiters.ended.wait_for(&mut waiting, most);
     }
 }
 
@@ -66,9 +74,9 @@ pub(crate) fn wait(since: Moment, most: Duration) {
 pub(crate) fn changed(since: Moment, most: Duration) -> Changed {
     let now = Instant::now();
     let until = now.checked_add(most).unwrap_or(now);
-    let mut waiting = WAITING.lock();
+    let mut waiting = WAITERS.get().waiting.lock();
     waiting.last_task = waiting.last_task.wrapping_add(1);
-    Changed { since, key: (until, waiting.last_task), process: process::id() }
+    Changed { since, key: (until, waiting.last_task) }
 }
 
 #[derive(Debug)]
@@ -76,7 +84,6 @@ pub(crate) struct Changed {
     since: Moment,
     /// Of its entry while it waits.
     key: (Instant, u64),
-    process: u32,
 }
 
 impl Future for Changed {
@@ -85,15 +92,16 @@ impl Future for Changed {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let (until, _) = self.key;
         let task = context.waker().clone();
-        let mut waiting = WAITING.lock();
+        let waiters = WAITERS.get();
+        let mut waiting = waiters.waiting.lock();
         if waiting.ended != self.since.0 || Instant::now() >= until {
             return Poll::Ready(());
         }
         let before = waiting.tasks.insert(self.key, task);
-        if waiting.timer != process::id() {
+        if !waiting.has_timer {
             let timer = thread::Builder::new().name("tokenkeep-timer".to_owned()).spawn(|| Timer.run());
             match timer {
-                Ok(_) => waiting.timer = process::id(),
+                Ok(_) => waiting.has_timer = true,
                 // The system has no thread: the task comes back at once.
                 Err(_) => {
                     drop(waiting);
@@ -103,7 +111,7 @@ impl Future for Changed {
             }
         }
         drop(waiting);
-        ADDED.notify_one();
+        waiters.added.notify_one();
         drop(before);
         Poll::Pending
     }
@@ -111,11 +119,8 @@ impl Future for Changed {
 
 impl Drop for Changed {
     fn drop(&mut self) {
-        // A forked child may find the table locked for ever.
-        if self.process == process::id() {
-            let waker = WAITING.lock().tasks.remove(&self.key);
-            drop(waker);
-        }
+        let waker = WAITERS.get().waiting.lock().tasks.remove(&self.key);
+        drop(waker);
     }
 }
 
@@ -124,11 +129,12 @@ struct Timer;
 
 impl Timer {
     fn run(&self) {
-        let mut waiting = WAITING.lock();
+        let waiters = WAITERS.get();
+        let mut waiting = waiters.waiting.lock();
         while let Some((&(first, _), _)) = waiting.tasks.first_key_value() {
             let left = first.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                ADDED.wait_for(&mut waiting, left);
+                waiters.added.wait_for(&mut waiting, left);
                 continue;
             }
             let due = waiting.tasks.pop_first();
@@ -139,7 +145,7 @@ impl Timer {
                 }
             });
         }
-        waiting.timer = 0;
+        waiting.has_timer = false;
     }
 }
 
@@ -147,7 +153,7 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if thread::panicking() {
-            WAITING.lock().timer = 0;
+            WAITERS.get().waiting.lock().has_timer = false;
         }
     }
 }
@@ -158,7 +164,6 @@ mod tests {
         sync::{
             Arc,
             atomic::{AtomicUsize, Ordering},
-            mpsc,
         },
         task::Wake,
     };
@@ -179,21 +184,6 @@ mod tests {
         fn wake(self: Arc<Self>) {
             panic!("as this test wants");
         }
-    }
-
-    #[test]
-    fn copy_in_a_forked_child_waits_for_no_lock() {
-        let (sender, dropped) = mpsc::channel();
-        let mut copy = changed(now(), Duration::from_secs(60));
-        copy.process = copy.process.wrapping_add(1);
-        let waiting = WAITING.lock();
-        thread::spawn(move || {
-            drop(copy);
-            let _ = sender.send(());
-        });
-        let is_dropped = dropped.recv_timeout(Duration::from_secs(30));
-        drop(waiting);
-        is_dropped.unwrap();
     }
 
     #[test]

@@ -3,10 +3,9 @@
 //! The vendor's document identifies a stored token by "user and client combination". The rules follow it. The first
 //! rule whose condition the token meets decides, also when it finds no row:
 //!
-//! 1. The token names an `id` that is stored: that row. An id that is not stored does not decide; it becomes the id of
-//!    the new row if no other rule finds one. If the token has a
-//!    `client_id`, the row must have the same one, or neither a client id nor a client secret. Otherwise the result is
-//!    [`OtherClient`](Error::OtherClient).
+//! 1. The token names an `id` that is stored: that row. If the token has a `client_id`, the row must have the same one,
+//!    or neither a client id nor a client secret. Otherwise the result is [`OtherClient`](Error::OtherClient). An id
+//!    that is not stored does not decide; it becomes the id of the new row if no other rule finds one.
 //! 2. The token has a `user_name`. With a `client_id`: the row with that user name and client id; else the row with
 //!    that user name that has neither client id nor client secret, which adopts the client. Without a `client_id`: the
 //!    only row with that user name; if there are several, the answer is [`Ambiguous`](Error::Ambiguous).
@@ -125,13 +124,13 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
         check_client(query, &row)?;
         return Ok(Some((place, row)));
     }
-    // A user name's answer is final. Held by `rule_2_takes_the_row_of_user_and_client`:
-    // `&& !rows.rows(Criterion::UserName(name))?.is_empty()`.
+    // A user name's answer is final.
+    // Held by `rule_2_takes_the_row_of_user_and_client`: `&& !rows.rows(Criterion::UserName(name))?.is_empty()`.
     if let Some(name) = query.user_name() {
         let of_user = rows.rows(Criterion::UserName(name))?;
         return match query.client_id() {
-            // A token of another store finds its user by the client too. Held by
-            // `copying_keeps_rows_that_rules_would_merge`: `if false &&` instead of `if`.
+            // A token of another store finds its user by the client too.
+            // Held by `copying_keeps_rows_that_rules_would_merge`: `if false &&` instead of `if`.
             client if query.is_of_other_store(rows.origin()) => {
                 Ok(of_user.into_iter().find(|(_, row)| row.client_id() == client))
             }
@@ -139,7 +138,8 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
             None => only(of_user),
         };
     }
-    // A token of another store is found by nothing else. Held by `copying_keeps_rows_that_rules_would_merge`.
+    // A token of another store is found by nothing else.
+    // Held by `copying_keeps_rows_that_rules_would_merge`.
     if query.is_of_other_store(rows.origin()) {
         return Ok(None);
     }
@@ -169,12 +169,13 @@ fn by_id<R: Rows + ?Sized>(rows: &mut R, id: &TokenId) -> Result<Option<(R::Plac
 /// Refuses a row that belongs to another client than the one that the token names.
 fn check_client(token: &Token, row: &Token) -> Result<()> {
     let is_other = match (token.client_id(), row.client_id()) {
-        // A token without a client id names no other client. Held by `rule_1_refuses_another_client`:
-        // `row.client_id().is_some()`.
+        // A token without a client id names no other client.
+        // Held by `rule_1_refuses_another_client`: `row.client_id().is_some()`.
         (None, _) => false,
         // Held by `rule_1_refuses_another_client`: `false`.
         (Some(client), Some(row_client)) => client != row_client,
-        // A client secret without a client id is another client. Held by `rule_1_refuses_another_client`: `false`.
+        // A client secret without a client id is another client.
+        // Held by `rule_1_refuses_another_client`: `false`.
         (Some(_), None) => row.client_secret().is_some(),
     };
     match row.id() {
@@ -190,9 +191,10 @@ fn of_user_and_client<P>(of_user: Vec<(P, Token)>, client: &str) -> Found<P> {
         match row.client_id() {
             // Held by `rule_2_takes_the_row_of_user_and_client`: without `if row_client == client`.
             Some(row_client) if row_client == client => return Some((place, row)),
-            // A row with a client secret adopts no client. Held by `rule_2_lets_a_row_without_client_adopt_one`:
-            // without `if row.client_secret().is_none()`. The client's own row comes before one that adopts it. Held by
-            // `rule_2_lets_a_row_without_client_adopt_one`: `return Some((place, row))`.
+            // A row with a client secret adopts no client.
+            // Held by `rule_2_lets_a_row_without_client_adopt_one`: without `if row.client_secret().is_none()`.
+            // The client's own row comes before one that adopts it.
+            // Held by `rule_2_lets_a_row_without_client_adopt_one`: `return Some((place, row))`.
             None if row.client_secret().is_none() => without_client = Some((place, row)),
             _ => {}
         }
@@ -278,15 +280,15 @@ pub fn save<R: Rows + ?Sized>(
 ///
 /// [`Error::NoSuchToken`] if no row has its id, [`Error::Conflict`] if the token carries a revision of this store and
 /// the row has another one by now, [`Error::Unstorable`] or [`Error::TooLarge`] if it cannot be stored, and the errors
-/// of
-/// [`Rows::rows`].
+/// of [`Rows::rows`].
 pub fn replace<R: Rows + ?Sized>(rows: &mut R, token: &Token, now: SystemTime) -> Result<RowWrite<R::Place>> {
     let (place, row) = match token.revision_in(rows.origin()) {
         Some(revision) => of_revision(rows, token.id(), revision)?,
         None => token.id().map(|id| by_id(rows, id)).transpose()?.flatten().ok_or(Error::NoSuchToken)?,
     };
-    // A replacement follows its tokens, too. Held by `another_access_token_has_its_own_time_of_receipt`,
-    // `another_refresh_token_has_its_own_expiry`: `token.clone()`.
+    // A replacement follows its tokens, too.
+    // Held by `another_access_token_has_its_own_time_of_receipt`, `another_refresh_token_has_its_own_expiry`:
+    // `token.clone()`.
     let settled = settle(row.fields(), token.fields(), token.fields().clone()).into();
     row_write(rows, Some(place), &settled, row.fields(), now)
 }
@@ -329,11 +331,12 @@ fn row_write<R: Rows + ?Sized>(
     token.check_storable()?;
     if let Some(name) = token.user_name() {
         let of_user = rows.rows(Criterion::UserName(name))?;
-        // A row is not in its own way. Held by `user_and_client_are_unique`: `Some(other).is_some()` instead of
-        // `place.as_ref() != Some(other)`.
+        // A row is not in its own way.
+        // Held by `user_and_client_are_unique`: `Some(other).is_some()` instead of `place.as_ref() != Some(other)`.
         let mut others = of_user.iter().filter(|(other, _)| place.as_ref() != Some(other));
-        // Held by `user_and_client_are_unique`. A user may have several clients. Held by `user_and_client_are_unique`:
-        // `true`.
+        // Held by `user_and_client_are_unique`.
+        // A user may have several clients.
+        // Held by `user_and_client_are_unique`: `true`.
         if others.any(|(_, other)| other.client_id() == token.client_id()) {
             return Err(Error::Unstorable { why: Unstorable::UserAndClientTaken });
         }

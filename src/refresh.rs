@@ -1,4 +1,4 @@
-//! Refreshing a stored token once, whichever threads and processes need it.
+//! Refreshing a stored token once, however many threads and processes need it.
 
 mod answer;
 mod attempt;
@@ -151,10 +151,10 @@ pub trait TokenStoreExt: TokenStore + Clone + 'static {
         }
     }
 
-    /// The same as [`begin_refresh`](Self::begin_refresh), for a caller that cannot wait: if another caller is
+    /// The same as [`begin_refresh`](Self::begin_refresh), for a caller that cannot wait. If another caller is
     /// refreshing a token that cannot be used in the meantime, this method fails with
-    /// [`Refreshing`](Error::Refreshing) at once, and the caller tries again later. Blocks as a find does, or for making
-    /// a small lock file.
+    /// [`Refreshing`](Error::Refreshing) at once: try again later. It blocks as a find does, or for making a small lock
+    /// file.
     ///
     /// # Errors
     ///

@@ -283,7 +283,8 @@ impl Token {
 
 impl From<Fields> for Token {
     fn from(mut fields: Fields) -> Self {
-        // What a store keeps has no unset expiry. Held by `a_find_that_changes_something_carries_no_revision`.
+        // What a store keeps has no unset expiry.
+        // Held by `a_find_that_changes_something_carries_no_revision`.
         if fields.stored.is_some() && fields.expires_at == Expiry::Unset {
             fields.expires_at = Expiry::Unknown;
         }

@@ -161,8 +161,8 @@ impl Engine {
             self.file.check_path()?;
             // One whose bytes cannot be synced has to be written again.
             // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
-            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true` instead of `state.is_synced`. Held
-            // by `file_that_cannot_be_synced_is_written_again`: `|| true`.
+            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true` instead of `state.is_synced`.
+            // Held by `file_that_cannot_be_synced_is_written_again`: `|| true`.
             if state.is_synced || self.file.sync_contents(&state.pinned).is_ok() {
                 return Ok(None);
             }

@@ -29,8 +29,8 @@ use super::{Error, ExternalFailure, FileFlaw, ImportFlaw, KeychainFailure, RowFl
 ///   too much data), `EmptyPath`, `NotAFile`, `ReservedName`, `MountedFile`, `FileTooLarge`, `KdfLimit`, `LastSlot`,
 ///   `TooManySlots`, `OtherClient`, `Ambiguous`, `TooLarge`, `Unstorable`, `Import` (the rest), `NoGenerationLeft`,
 ///   `InTransaction`.
-/// - `Incomplete`: the change was made, or may have been; something that follows it failed. Variants: `DurabilityUnknown`, `KeyLeft`,
-///   `ImportIncomplete`.
+/// - `Incomplete`: the change was made, or may have been; something that follows it failed. Variants:
+///   `DurabilityUnknown`, `KeyLeft`, `ImportIncomplete`.
 /// - `System`: free space or memory, look at the disk. Variants: `Io` (the rest), `KdfMemory`, `Random`.
 /// - `Internal`: report the bug. Variant: `Internal`.
 /// - `Other`: the store's own error says. Variant: `Other`.

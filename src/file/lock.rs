@@ -25,7 +25,10 @@ use super::{
     Deadline, FileStamp, StoreFile, access, check_regular, failed,
     names::{LOCK, QUEUE, sibling},
 };
-use crate::error::{FileOperation, Result};
+use crate::{
+    error::{FileOperation, Result},
+    per_process::PerProcess,
+};
 
 /// The lock, until it is dropped. A process that dies gives it up too.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub(super) struct PendingRequest(Mutex<Option<Arc<Request>>>);
 
 /// The requests of handles that were dropped while they waited. The next handle of the same store goes on from there,
 /// so that a program which opens a handle for each operation does not start a thread for each.
-static ABANDONED: Mutex<Vec<Arc<Request>>> = Mutex::new(Vec::new());
+static ABANDONED: PerProcess<Mutex<Vec<Arc<Request>>>> = PerProcess::new();
 
 /// A thread that waits for the lock, because the system has no lock with a deadline. If the lock is never given up the
 /// thread stays until the process ends.
@@ -56,6 +59,8 @@ struct Request {
     /// Of the lock file that is waited for.
     stamp: Option<FileStamp>,
     path: PathBuf,
+    /// The process that has the thread.
+    process: u32,
 }
 
 #[derive(Debug)]
@@ -162,7 +167,7 @@ impl StoreFile {
     /// A request for the lock of this store that a dropped handle has left.
     fn abandoned(&self) -> Option<Arc<Request>> {
         let path = sibling(&self.path, LOCK);
-        let mut abandoned = ABANDONED.lock();
+        let mut abandoned = ABANDONED.get().lock();
         abandoned.retain(|request| request.is_waiting());
         let place = abandoned.iter().position(|request| request.path == path)?;
         Some(abandoned.swap_remove(place))
@@ -177,6 +182,7 @@ impl StoreFile {
             moved: Condvar::new(),
             stamp: lock.stamp.clone(),
             path: lock.path.clone(),
+            process: process::id(),
         });
         let waiting = request.clone();
         let wait = move || {
@@ -246,6 +252,11 @@ impl StoreFile {
 impl Request {
     /// Whether the lock at the path is still waited for.
     fn is_waiting(&self) -> bool {
+        // A forked child may find `progress` locked for ever.
+        // Held by `request_of_the_parent_does_not_block_a_forked_child`.
+        if self.process != process::id() {
+            return false;
+        }
         // Held by `handle_that_waits_again_waits_for_the_file_at_the_path`: without
         // `&& leads_to(&self.path, self.stamp.as_ref())`.
         matches!(*self.progress.lock(), Progress::Waiting { .. }) && leads_to(&self.path, self.stamp.as_ref())
@@ -329,7 +340,7 @@ fn leads_to(path: &Path, opened: Option<&FileStamp>) -> bool {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        ABANDONED.lock().extend(self.0.get_mut().take().filter(|request| request.is_waiting()));
+        ABANDONED.get().lock().extend(self.0.get_mut().take().filter(|request| request.is_waiting()));
     }
 }
 

@@ -4,7 +4,7 @@
 //! with a byte in it whose lock is free was left by a holder that may have sent one, and died or gave up.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::{Error, FileOperation, Result},
     lock_waiters,
+    per_process::PerProcess,
     token_lock::{LockAttempt, TokenLock},
 };
 
@@ -37,12 +38,11 @@ const MOST_ATTEMPTS: u32 = 100;
 const WITH_WAKING: Duration = Duration::from_secs(1);
 const WITHOUT_WAKING: Duration = Duration::from_millis(40);
 
-/// The lock files that this process holds, so that its threads need not ask the system. With the process: a forked
-/// child has a copy of the table, and holds none of them.
-static HELD: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+/// The lock files that this process holds, so that its threads need not ask the system.
+static HELD: PerProcess<Mutex<BTreeSet<PathBuf>>> = PerProcess::new();
 
 /// The lock files of other processes for which a thread of this process waits.
-static WATCHED: Mutex<BTreeSet<(u32, PathBuf)>> = Mutex::new(BTreeSet::new());
+static WATCHED: PerProcess<Mutex<BTreeSet<PathBuf>>> = PerProcess::new();
 
 /// The lock on one token, until it is dropped.
 #[derive(Debug)]
@@ -62,21 +62,17 @@ struct Entry {
 
 impl Entry {
     fn make(path: &Path) -> Option<Self> {
-        let process = process::id();
-        let mut held = HELD.lock();
-        if held.get(path) == Some(&process) {
-            return None;
-        }
-        held.insert(path.to_owned(), process);
-        Some(Self { path: path.to_owned(), process })
+        let is_free = HELD.get().lock().insert(path.to_owned());
+        is_free.then(|| Self { path: path.to_owned(), process: process::id() })
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // A forked child may find the table locked for ever.
+        // A forked child has a copy, and may have an entry of its own with this path.
+        // Held by `copy_in_a_forked_child_leaves_the_childs_own_entry`: `true`.
         if self.process == process::id() {
-            HELD.lock().remove(&self.path);
+            HELD.get().lock().remove(&self.path);
         }
     }
 }
@@ -155,22 +151,21 @@ impl StoreFile {
 /// Wakes the callers that wait once the holder of the lock, another process, has given it up. Returns when they look
 /// again by themselves.
 fn watch(lock: Lock, path: PathBuf) -> Duration {
-    let entry = (process::id(), path);
-    if !WATCHED.lock().insert(entry.clone()) {
+    if !WATCHED.get().lock().insert(path.clone()) {
         return WITH_WAKING;
     }
-    let watched = entry.clone();
+    let watched = path.clone();
     let wait = move || {
         // Shared, so that all processes that wait go on at the same time. A failure is left to the next look.
         let _ = lock.file.lock_shared();
         drop(lock);
-        WATCHED.lock().remove(&watched);
+        WATCHED.get().lock().remove(&watched);
         lock_waiters::wake_all();
     };
     if thread::Builder::new().name("tokenkeep-claim".to_owned()).spawn(wait).is_ok() {
         return WITH_WAKING;
     }
-    WATCHED.lock().remove(&entry);
+    WATCHED.get().lock().remove(&path);
     WITHOUT_WAKING
 }
 

@@ -44,8 +44,9 @@ pub(super) fn merge(row: &Token, over: &Token) -> Token {
         access_token: text(access_token, &row.access_token),
         grant_token: text(grant_token, &row.grant_token),
         id_token: text(id_token, &row.id_token),
-        // Held by `merge_keeps_sets_or_clears_the_expiry`: `*expires_at`. An unknown expiry clears the row's. Held by
-        // `merge_keeps_sets_or_clears_the_expiry`: `expires_at.at().is_none()` instead of
+        // Held by `merge_keeps_sets_or_clears_the_expiry`: `*expires_at`.
+        // An unknown expiry clears the row's.
+        // Held by `merge_keeps_sets_or_clears_the_expiry`: `expires_at.at().is_none()` instead of
         // `*expires_at == Expiry::Unset`.
         expires_at: if *expires_at == Expiry::Unset { row.expires_at } else { *expires_at },
         // Held by `a_save_that_changes_no_token_lays_marks_over_and_keeps_them`: `*received_at`.
@@ -116,11 +117,12 @@ pub(crate) fn refreshed(row: &Token, response: &Token) -> Token {
 pub(super) fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields {
     // A token that was read may still have the row's time, which says nothing about its new access or refresh token.
     let own = |over_time: Option<Millis>, row_time: Option<Millis>| {
-        // A time that was inherited says nothing of another token. Held by
-        // `another_access_token_has_its_own_time_of_receipt`, `another_refresh_token_has_its_own_expiry`:
-        // `over_time.filter(|time| true)`. A time of its own may be the row's. Held by
-        // `another_access_token_has_its_own_time_of_receipt`, `another_refresh_token_has_its_own_expiry`: without
-        // `over.stored.is_none() ||`.
+        // A time that was inherited says nothing of another token.
+        // Held by `another_access_token_has_its_own_time_of_receipt`, `another_refresh_token_has_its_own_expiry`:
+        // `over_time.filter(|time| true)`.
+        // A time of its own may be the row's.
+        // Held by `another_access_token_has_its_own_time_of_receipt`, `another_refresh_token_has_its_own_expiry`:
+        // without `over.stored.is_none() ||`.
         over_time.filter(|time| over.stored.is_none() || Some(*time) != row_time)
     };
     let access_changed = result.access_token != row.access_token;
@@ -135,11 +137,11 @@ pub(super) fn settle(row: &Fields, over: &Fields, mut result: Fields) -> Fields 
         // Held by `another_refresh_token_has_its_own_expiry`.
         result.refresh_expires_at = own(over.refresh_expires_at, row.refresh_expires_at);
     }
-    // An access token that is cleared clears no refusal. Held by `another_access_token_has_its_own_time_of_receipt`:
-    // `access_changed`.
+    // An access token that is cleared clears no refusal.
+    // Held by `another_access_token_has_its_own_time_of_receipt`: `access_changed`.
     let new_access = access_changed && result.access_token.is_some();
-    // A refresh token that is cleared clears no refusal. Held by `another_refresh_token_has_its_own_expiry`:
-    // `refresh_changed`.
+    // A refresh token that is cleared clears no refusal.
+    // Held by `another_refresh_token_has_its_own_expiry`: `refresh_changed`.
     let new_refresh = refresh_changed && result.refresh_token.is_some();
     // Held by `another_token_clears_what_was_said_of_refreshing`: `new_refresh`; `new_access`.
     if new_access || new_refresh {

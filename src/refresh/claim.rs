@@ -125,8 +125,8 @@ impl Claim {
     fn is_trusted(&self) -> Result<bool> {
         let (instant, time) = self.since;
         let age = self.need.time().duration_since(time).unwrap_or_default().max(instant.elapsed());
-        // Held by `claim_is_trusted_for_a_while_only`: without `age < self.trusted_for() &&`. Held by
-        // `claim_without_its_lock_file_gives_no_token`: without `&& self.lock.get()?.is_held()`.
+        // Held by `claim_is_trusted_for_a_while_only`: without `age < self.trusted_for() &&`.
+        // Held by `claim_without_its_lock_file_gives_no_token`: without `&& self.lock.get()?.is_held()`.
         Ok(self.lock.is_ours() && age < self.trusted_for() && self.lock.get()?.is_held())
     }
 

@@ -36,10 +36,7 @@ impl Held {
     fn end(&mut self, end: impl FnOnce(Box<dyn TokenLock>)) {
         let Some(lock) = self.lock.take() else { return };
         end(lock);
-        // Nobody waits in a forked child, which may find the table locked for ever.
-        if self.is_ours() {
-            lock_waiters::wake_all();
-        }
+        lock_waiters::wake_all();
     }
 }
 

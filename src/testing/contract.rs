@@ -1,4 +1,4 @@
-//! What holds whichever row is meant: what a store keeps, sets, refuses and chooses.
+//! The rules that are the same for every row: what a store keeps, sets, refuses and chooses.
 
 use std::time::{Duration, SystemTime};
 

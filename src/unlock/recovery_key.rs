@@ -128,8 +128,9 @@ impl FromStr for RecoveryKey {
     fn from_str(typed: &str) -> Result<Self> {
         let typed = || typed.chars().filter(|symbol| !is_separator(*symbol));
         let (found, expected) = (typed().count(), GROUP_LEN + SYMBOLS_LEN);
-        // Held by `wrong_secrets_leave_nothing`: `Box` instead of `Zeroizing`. What was typed is never moved as it
-        // grows. Held by `wrong_secrets_leave_nothing`: `Zeroizing::new(String::new())`.
+        // Held by `wrong_secrets_leave_nothing`: `Box` instead of `Zeroizing`.
+        // What was typed is never moved as it grows.
+        // Held by `wrong_secrets_leave_nothing`: `Zeroizing::new(String::new())`.
         let mut symbols = Zeroizing::new(String::with_capacity(TYPED_LEN));
         symbols.extend(typed().take(expected));
         symbols.make_ascii_uppercase();

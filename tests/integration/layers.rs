@@ -7,13 +7,14 @@ use std::{
 };
 
 /// Each module with its layer and what it may import of ours. Nothing may be imported from above, or in a circle.
-const LAYERS: [(&str, u8, &[&str]); 39] = [
+const LAYERS: [(&str, u8, &[&str]); 40] = [
     ("hardening", 0, &[]),
     ("id", 0, &[]),
     ("unlock_method", 0, &[]),
     ("transaction_thread", 0, &[]),
     ("time", 0, &[]),
-    ("lock_waiters", 0, &[]),
+    ("per_process", 0, &[]),
+    ("lock_waiters", 0, &["per_process"]),
     ("error", 0, &["id", "unlock_method", "time"]),
     ("secret", 0, &["error"]),
     ("token", 1, &["error", "id", "secret", "time"]),
@@ -29,7 +30,7 @@ const LAYERS: [(&str, u8, &[&str]); 39] = [
     ("codec", 2, &["error", "format", "id", "secret", "time", "token"]),
     ("seal", 2, &["error", "format", "id", "secret"]),
     ("unlock", 2, &["error", "format", "id", "kdf", "unlock_method", "seal", "secret", "slot"]),
-    ("file", 2, &["error", "format", "id", "secret", "status", "token_lock", "lock_waiters"]),
+    ("file", 2, &["error", "format", "id", "secret", "status", "token_lock", "lock_waiters", "per_process"]),
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
     ("namespaces", 3, &["codec", "error", "format", "id", "index", "token"]),
     ("changes", 3, &["batch", "error", "id", "index", "matching", "namespaces", "token"]),
@@ -294,4 +295,19 @@ fn imports_are_found_in_groups_and_paths() {
     assert_eq!(imports(code_of_one), BTreeSet::from(expected));
     assert!(flatten("use ring::{\n    aead::Aad,\n};").contains("ring::aead::Aad"));
     assert_eq!(code("a(); // crate::b\n#[cfg(test)]\nmod tests { crate::c }").trim_end(), "a();");
+}
+
+/// A forked child may find any other lock taken for ever.
+#[test]
+fn lock_of_a_whole_process_is_of_that_process_only() {
+    let is_static = |line: &&str| line.trim_start().trim_start_matches("pub(crate) ").starts_with("static ");
+    let mut found = 0;
+    for (_, code, path) in sources() {
+        for line in code.lines().filter(is_static).filter(|line| line.contains("Mutex") || line.contains("PerProcess"))
+        {
+            found += 1;
+            assert!(line.contains(": PerProcess<"), "{}: {line}", path.display());
+        }
+    }
+    assert_eq!(found, 4);
 }

@@ -199,8 +199,8 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
 pub(crate) fn names(directory: &Path) -> io::Result<impl Iterator<Item = OsString>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = |flags| rustix::fs::open(directory, flags, Mode::empty());
-    // Held by `write_leaves_the_access_time_of_the_directory`: `Dir::new(open(flags)?)?`. Held by
-    // `killed_writers_files_are_removed_in_other_users_directories`: without `.or_else`.
+    // Held by `write_leaves_the_access_time_of_the_directory`: `Dir::new(open(flags)?)?`.
+    // Held by `killed_writers_files_are_removed_in_other_users_directories`: without `.or_else`.
     let entries = Dir::new(open(flags | UNNOTED).or_else(|_| open(flags))?)?;
     Ok(entries.map_while(|entry| Some(OsString::from_vec(entry.ok()?.file_name().to_bytes().to_vec()))))
 }

@@ -109,7 +109,7 @@ fn handles_that_wait_in_vain_share_one_thread() {
     let held = holder.lock(&after(SHORT)).unwrap();
     let waiting = || {
         let path = sibling(holder.path(), LOCK);
-        ABANDONED.lock().iter().filter(|request| request.path == path).count()
+        ABANDONED.get().lock().iter().filter(|request| request.path == path).count()
     };
     for _ in 0..5 {
         let handle = store_in(directory.path());
@@ -201,4 +201,24 @@ fn first_in_line_is_served_before_newcomers() {
         );
         waiting.join().unwrap();
     });
+}
+
+/// The child has the handle's request, and no thread for it.
+#[test]
+fn request_of_the_parent_does_not_block_a_forked_child() {
+    let request = Arc::new(Request {
+        progress: Mutex::new(Progress::Waiting { is_wanted: true }),
+        moved: Condvar::new(),
+        stamp: None,
+        path: "/of/a/test".into(),
+        process: process::id().wrapping_add(1),
+    });
+    let _progress = request.progress.lock();
+    let (sender, dropped) = std::sync::mpsc::channel();
+    let of_handle = PendingRequest(Mutex::new(Some(request.clone())));
+    thread::spawn(move || {
+        drop(of_handle);
+        let _ = sender.send(());
+    });
+    dropped.recv_timeout(Duration::from_secs(30)).unwrap();
 }

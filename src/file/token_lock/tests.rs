@@ -45,7 +45,7 @@ fn claim(file: &StoreFile) -> Box<ClaimLock> {
 fn die(lock: ClaimLock) {
     let mut lock = std::mem::ManuallyDrop::new(lock);
     drop(lock.lock.take());
-    HELD.lock().remove(&lock.entry.path);
+    HELD.get().lock().remove(&lock.entry.path);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn lock_is_the_kernels() {
     let directory = tempfile::tempdir().unwrap();
     let file = store_in(directory.path());
     let lock = claim(&file);
-    HELD.lock().remove(&lock.entry.path);
+    HELD.get().lock().remove(&lock.entry.path);
     assert!(file.lock_or_wait(NAME).unwrap().is_err());
     lock.finish();
     assert!(file.lock_or_wait(NAME).unwrap().is_ok());
@@ -114,7 +114,7 @@ fn one_holds_the_lock_at_a_time() {
                 while turns.load(Ordering::SeqCst) < 500 {
                     let Ok(lock) = file.lock_or_wait(NAME).unwrap() else { continue };
                     // So that the kernel's lock alone keeps the others out.
-                    HELD.lock().remove(&lock.entry.path);
+                    HELD.get().lock().remove(&lock.entry.path);
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     assert!(lock.is_held());
                     turns.fetch_add(1, Ordering::SeqCst);
@@ -135,7 +135,7 @@ fn removed_lock_file_ends_the_lock() {
     let lock = claim(&file);
     fs::remove_dir_all(directory.path().join("store.claims")).unwrap();
     assert!(!lock.is_held());
-    HELD.lock().remove(&lock.entry.path);
+    HELD.get().lock().remove(&lock.entry.path);
     let newcomer = claim(&file);
     assert!(newcomer.is_held());
     lock.finish();
@@ -236,12 +236,12 @@ fn end_of_another_process_lock_wakes_those_who_wait() {
     for _ in 0..3 {
         assert_eq!(file.lock_or_wait(NAME).unwrap().err(), Some(WITH_WAKING));
     }
-    let watched = || WATCHED.lock().iter().filter(|(_, watched)| *watched == path).count();
-    assert_eq!(watched(), 1, "one thread for all who wait");
+    let is_watched = || WATCHED.get().lock().contains(&path);
+    assert!(is_watched());
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let started = std::time::Instant::now();
-            while watched() > 0 {
+            while is_watched() {
                 lock_waiters::wait(moment, Duration::from_secs(60));
             }
             started.elapsed()
@@ -251,4 +251,12 @@ fn end_of_another_process_lock_wakes_those_who_wait() {
         assert!(waiting.join().unwrap() < Duration::from_secs(30));
     });
     claim(&file).finish();
+}
+
+#[test]
+fn copy_in_a_forked_child_leaves_the_childs_own_entry() {
+    let path = Path::new("/of/a/test");
+    let _own = Entry::make(path).unwrap();
+    drop(Entry { path: path.to_owned(), process: process::id().wrapping_add(1) });
+    assert!(Entry::make(path).is_none());
 }

@@ -171,7 +171,7 @@ type PlatformError = dyn std::error::Error + Send + Sync;
 mod tests {
     use super::*;
 
-    /// Windows takes a name apart at the last dot, whichever service it was made for.
+    /// Windows takes every name apart at its last dot, which may be one of another service's name.
     #[test]
     fn entry_belongs_to_one_service_by_its_whole_name() {
         let user = |found: &str, user: &str| user_of((found.to_owned(), user.to_owned()), "com.example.app");

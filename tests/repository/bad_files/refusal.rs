@@ -1,4 +1,4 @@
-//! What the library tells of a refusal.
+//! What the library says about a refusal.
 
 use tokenkeep::{Error, FileFlaw, KeychainFailure};
 

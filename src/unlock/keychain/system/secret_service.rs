@@ -28,7 +28,8 @@ pub(super) fn secrets(service: &str, user: &str, entries: Entries) -> keyring_co
     let bus = SecretService::connect(EncryptionType::Dh).map_err(platform)?;
     let found = bus.search_items(HashMap::from([("service", service), ("username", user)])).map_err(platform)?;
     let items = match entries {
-        // An item that needs no person is asked first. Held by `copies_of_an_entry_lock_nobody_out`: `Vec::new()`.
+        // An item that needs no person is asked first.
+        // Held by `copies_of_an_entry_lock_nobody_out`: `Vec::new()`.
         Entries::Unlocked => found.unlocked,
         Entries::Locked(place) => found.locked.into_iter().skip(place).take(1).collect(),
     };
