@@ -164,7 +164,8 @@ impl Connection for Pooled<'_> {
 impl Drop for Pooled<'_> {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        // Held by `forked_child_leaves_the_connections_to_its_parent`: the parent's transaction would be undone.
+        // The parent's transaction would be undone.
+        // Held by `forked_child_leaves_the_connections_to_its_parent`.
         if self.pool.is_forked() {
             std::mem::forget(connection);
             return;

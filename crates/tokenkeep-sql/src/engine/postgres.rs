@@ -205,7 +205,8 @@ impl PostgresConnection {
                 }
             }),
         );
-        // Held by `value_of_many_megabytes_is_not_read`: the rest of that answer would be taken for the next one.
+        // The rest of that answer would be taken for the next one.
+        // Held by `value_of_many_megabytes_is_not_read`.
         self.is_lost |= ran.is_err();
         let ran = ran.map_err(unreachable_server).and_then(|answer| answer.map_err(failure));
         self.is_lost |= ran.as_ref().is_err_and(|failure| failure.kind == FailureKind::Lost);

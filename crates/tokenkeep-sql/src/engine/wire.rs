@@ -144,7 +144,8 @@ impl Inner {
         let length = length?;
         self.is_ended = length == 0;
         self.since_row = self.since_row.saturating_add(length);
-        // Held by `value_of_many_megabytes_is_not_read`: the driver keeps a message until it has all of it.
+        // The driver keeps a message until it has all of it.
+        // Held by `value_of_many_megabytes_is_not_read`.
         if self.since_row > MAX_ROW_LEN {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "an answer of more than 4 MiB"));
         }
