@@ -124,8 +124,14 @@ impl ChangeSet {
 }
 
 impl Delta {
+    /// Whether no row is gone: each place that is touched has a row.
+    pub(crate) fn only_puts(&self) -> bool {
+        !self.cleared && self.touched.iter().all(|place| self.put.get(*place).is_some())
+    }
+
     fn apply(self, rows: &mut Index) {
-        rows.remove_all(&self.touched);
+        let gone = self.touched.iter().copied().filter(|place| self.put.get(*place).is_none()).collect();
+        rows.remove_all(&gone);
         for (place, token) in self.put.iter() {
             rows.put(place, token.clone());
         }

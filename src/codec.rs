@@ -3,17 +3,19 @@
 //! A record borrows its texts, from the tokens when it is written and from the plaintext when it is read: no secret is
 //! copied into a buffer that would have to be found and wiped. Reading checks every rule that writing keeps.
 
+mod change;
 mod encoding;
 
 use std::collections::{BTreeMap, HashSet};
 
 use bincode::Options;
+pub(crate) use change::{ChangedRows, decode_change, encode_change, record_plaintext_len};
 pub(crate) use encoding::{Encoding, Prelude, records_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::FileFlaw,
-    format::{BLOCK, BodyHeader, Mark, TAG_LEN, length},
+    format::{BLOCK, BodyHeader, MAX_RECORD_TAGS, Mark, TAG_LEN, length},
     id::{Origin, TokenId},
     secret::{Secret, SecretBytes},
     time::Millis,
@@ -38,6 +40,8 @@ pub(crate) struct Contents {
     pub(crate) next_id: u64,
     /// The states that the file replaced, the oldest first.
     pub(crate) ancestors: Vec<Mark>,
+    /// The starts of the tags of the last records of the state that the file replaced.
+    pub(crate) record_tags: Vec<[u8; 8]>,
     /// The tokens of each namespace, in the order first saved. The default namespace has an empty name.
     pub(crate) tokens: BTreeMap<Box<str>, Vec<Token>>,
 }
@@ -49,7 +53,6 @@ struct Payload<'a> {
     schema: u32,
     next_id: u64,
     ancestors: Vec<Ancestor>,
-    /// Reserved for a journal.
     record_tags: Vec<[u8; 8]>,
     #[serde(borrow)]
     records: Vec<Record<'a>>,
@@ -58,7 +61,6 @@ struct Payload<'a> {
 #[derive(Serialize, Deserialize)]
 struct Ancestor {
     salt: [u8; 8],
-    /// Reserved for a journal.
     record_count: u32,
     tag: [u8; 8],
 }
@@ -119,13 +121,12 @@ pub(crate) fn decode(plaintext: &[u8], header: &BodyHeader, store: Origin) -> Re
     if payload.ancestors.len() != header.ancestor_count() {
         return Err(malformed("its ancestors do not fit its generation"));
     }
-    // Held by `room_for_a_journal_is_empty`.
-    if !payload.record_tags.is_empty() {
-        return Err(malformed("it has tags of a journal's records"));
-    }
+    let ancestors: Vec<Mark> = payload.ancestors.iter().map(mark_of).collect();
+    check_record_tags(&payload.record_tags, ancestors.last())?;
     let contents = Contents {
         next_id: payload.next_id,
-        ancestors: payload.ancestors.iter().map(mark_of).collect::<Result<_>>()?,
+        ancestors,
+        record_tags: payload.record_tags,
         tokens: by_namespace(payload.records, store)?,
     };
     // Held by `every_rule_of_the_domain_is_held`.
@@ -188,10 +189,23 @@ fn unpad(plaintext: &[u8], padded_len: impl Fn(u64) -> Option<usize>) -> Result<
     Ok(payload)
 }
 
-fn mark_of(ancestor: &Ancestor) -> Result<Mark> {
+fn mark_of(ancestor: &Ancestor) -> Mark {
     let Ancestor { salt, record_count, tag } = *ancestor;
-    // Held by `room_for_a_journal_is_empty`: `true`.
-    if record_count == 0 { Ok(Mark { salt, tag }) } else { Err(malformed("an ancestor has records of a journal")) }
+    Mark { salt, record_count, tag }
+}
+
+/// That the tags are those of the last records of the state that was replaced.
+fn check_record_tags(tags: &[[u8; 8]], replaced: Option<&Mark>) -> Result<()> {
+    let count = replaced.map_or(0, |mark| usize::try_from(mark.record_count).unwrap_or(usize::MAX));
+    let is_last = match (tags.last(), replaced) {
+        (Some(last), Some(mark)) => *last == mark.tag,
+        _ => true,
+    };
+    // Held by `tags_of_records_fit_the_replaced_state`: `is_last`; without `&& is_last`.
+    if tags.len() == count.min(MAX_RECORD_TAGS) && is_last {
+        return Ok(());
+    }
+    Err(malformed("its tags of records do not fit the state that it replaced"))
 }
 
 fn by_namespace(records: Vec<Record<'_>>, store: Origin) -> Result<BTreeMap<Box<str>, Vec<Token>>> {

@@ -18,10 +18,12 @@
 //! are given up. The lock on one token (`file/token_lock.rs`) is not in this order: a caller that waits for it holds
 //! none of the four meanwhile.
 
+mod append;
 mod commit;
 mod freshness;
 mod group;
 mod inspect;
+mod journal;
 mod next_state;
 mod sealing;
 mod slots;
@@ -31,6 +33,7 @@ mod transaction;
 mod version;
 
 use std::{
+    cell::RefCell,
     iter,
     path::Path,
     process,
@@ -50,9 +53,10 @@ use crate::{
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
 };
-use freshness::read_all;
+use freshness::read_twice;
 use group::Writers;
-pub(crate) use inspect::{set_aside, verify_file};
+pub(crate) use inspect::{recover_before_damage, set_aside, verify_file};
+use journal::{AtDamage, Journal};
 #[cfg(feature = "__fuzzing")]
 pub(crate) use sealing::sealed as seal;
 use sealing::sealed;
@@ -77,6 +81,9 @@ pub(crate) struct Engine {
     /// How many commits this handle has made, and who waits for the next.
     commits: Mutex<u64>,
     committed: Condvar,
+    /// Whether the loaded file could not be synced. The system may have dropped some of its bytes, and would call a
+    /// second try a success: only a new file helps.
+    sync_failed: AtomicBool,
     /// Whether a thread is closing a large file that was replaced.
     is_closing: Arc<AtomicBool>,
 }
@@ -103,7 +110,7 @@ impl Engine {
         let vault = created.vault();
         let table_len = vault.bytes().len();
         let rows = Namespaces::empty(origin_of(vault));
-        let prelude = Prelude { next_id: rows.next_id(), ancestors: &[] };
+        let prelude = Prelude { next_id: rows.next_id(), ancestors: &[], record_tags: &[] };
         let encoding = Encoding::new(header_len(table_len), prelude, iter::empty(), 0)?;
         // Held by `a_new_store_over_the_limit_is_not_made`.
         file.check_len(file_len(table_len, encoding.len()))?;
@@ -118,14 +125,16 @@ impl Engine {
         let Replacement { pinned, durability } = made?;
         drop(lock);
 
-        let lineage = Lineage { mark: sealed.header.mark(&sealed.tag), ancestors: Vec::new() };
+        let journal = Journal::new(&sealed.header, sealed.tag);
+        let mark = journal.mark(&sealed.header);
         let state = State {
             pinned,
             body_header: sealed.body_header,
             header: sealed.header,
             vault: Arc::new(vault.clone()),
             rows,
-            lineage,
+            journal,
+            lineage: Lineage { mark, ancestors: Vec::new(), record_tags: Vec::new() },
             refused: None,
             is_synced: durability.is_synced(),
         };
@@ -146,15 +155,9 @@ impl Engine {
         file: StoreFile,
         unlocks: &[&Unlock],
         lock_timeout: Duration,
-        unlock: impl FnOnce(&KeyTable, &Path) -> Result<Unlocked>,
+        unlock: impl Fn(&KeyTable, &Path) -> Result<Unlocked>,
     ) -> Result<Self> {
-        let opened = file.open()?;
-        let mut bytes = read_all(&opened)?;
-        let parts = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?;
-        let Parts { body_header, table, table_bytes, header, body } = parts;
-        let vault = Vault::unlock(file.path(), table, table_bytes, |table| unlock(table, file.path()))?;
-        unlocks.iter().for_each(|unlock| vault.remember_keeper_of(unlock));
-        let state = State::load(Arc::new(vault), opened, body_header, header, body)?;
+        let state = unlock_state(&file, unlocks, unlock, AtDamage::Refuse)?;
         Ok(Self::new(file, lock_timeout, state))
     }
 
@@ -169,6 +172,7 @@ impl Engine {
             transaction: TransactionThread::default(),
             commits: Mutex::default(),
             committed: Condvar::new(),
+            sync_failed: AtomicBool::new(false),
             is_closing: Arc::default(),
         }
     }
@@ -190,6 +194,33 @@ impl Engine {
     fn deadline(&self) -> Deadline {
         Deadline::after(self.lock_timeout, self.path())
     }
+}
+
+/// The state of a file that no handle has open.
+fn unlock_state(
+    file: &StoreFile,
+    unlocks: &[&Unlock],
+    unlock: impl Fn(&KeyTable, &Path) -> Result<Unlocked>,
+    at_damage: AtDamage,
+) -> Result<State> {
+    // A second look need not derive the key again.
+    let unlocked: RefCell<Option<Arc<Vault>>> = RefCell::default();
+    read_twice(file, |opened, bytes| {
+        let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
+        let known = unlocked.borrow().clone().filter(|vault| vault.bytes() == parts.table_bytes);
+        let vault = match known {
+            Some(vault) => vault,
+            None => {
+                let table = parts.table.clone();
+                let vault = Vault::unlock(file.path(), table, parts.table_bytes, |table| unlock(table, file.path()))?;
+                unlocks.iter().for_each(|unlock| vault.remember_keeper_of(unlock));
+                let vault = Arc::new(vault);
+                *unlocked.borrow_mut() = Some(vault.clone());
+                vault
+            }
+        };
+        State::load(vault, opened, parts, at_damage)
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! The file on disk: found, read within bounds, locked, and replaced as a whole. It knows bytes only.
+//! The file on disk: found, read within bounds, locked, replaced as a whole, and appended to. It knows bytes only.
 
 mod access;
+mod append;
 mod deadline;
 mod disk;
 mod durability;
 mod lock;
 mod names;
+mod next_save;
 mod pinned;
 mod replacement;
 mod stamp;
@@ -16,12 +18,13 @@ use std::{
     io,
     path::{self, Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 pub(crate) use access::Access;
+pub(crate) use append::{Appended, LoadedEnd, is_full};
 pub(crate) use deadline::Deadline;
 #[cfg(test)]
 pub(crate) use disk::Call;
@@ -31,8 +34,9 @@ pub(crate) use disk::{Disk, Os};
 pub(crate) use durability::Durability;
 pub(crate) use lock::Lock;
 use lock::PendingRequest;
+pub(crate) use next_save::NextSave;
 pub(crate) use pinned::{OpenFile, PinnedFile};
-pub(crate) use replacement::Replacement;
+pub(crate) use replacement::{Prepared, Replacement};
 pub(crate) use stamp::FileStamp;
 
 use crate::{
@@ -57,6 +61,8 @@ pub(crate) struct StoreFile {
     pending: PendingRequest,
     /// How many replacements to go before strays are looked for.
     until_sweep: AtomicU32,
+    /// Asked once.
+    appends_reliably: OnceLock<bool>,
 }
 
 /// A handle looks for the temporary files of killed writers with its first replacement, and then with each of this
@@ -94,7 +100,8 @@ impl StoreFile {
         // Held by `no_limit_is_above_four_gib`.
         let max_len = max_len.min(u32::MAX.into());
         let (pending, until_sweep) = (PendingRequest::default(), AtomicU32::new(0));
-        let file = Self { given, path, directory, access, max_len, disk, pending, until_sweep };
+        let appends_reliably = OnceLock::new();
+        let file = Self { given, path, directory, access, max_len, disk, pending, until_sweep, appends_reliably };
         file.check_directory()?;
         Ok(file)
     }
@@ -130,6 +137,9 @@ impl StoreFile {
         }
         if !access::offers_full_sync(&self.open()?.file).map_err(failed(FileOperation::Sync, &self.path))? {
             missing.push(NotOffered::FullSync);
+        }
+        if !self.appends_reliably() {
+            missing.push(NotOffered::ReliableAppend);
         }
         Ok(missing)
     }
@@ -169,18 +179,12 @@ impl StoreFile {
         fs::metadata(&self.directory).map_err(failed(FileOperation::ReadMetadata, &self.directory))
     }
 
-    /// That a replacement would succeed of the file that is at the resolved path, as far as the system says so
-    /// beforehand: one that may be longer by `growth` bytes, on a disk with `room` more bytes than the file has.
-    /// Changes nothing.
-    pub(crate) fn check_replaceable(&self, growth: u64, room: u64) -> Result<()> {
-        self.check_writable()?;
-        self.check_lock_files()?;
-        let len = self.metadata()?.len();
-        self.check_len(len.saturating_add(growth))?;
+    /// That the file is not mounted by itself, as containers do: such a file cannot be replaced.
+    pub(crate) fn check_not_mounted(&self) -> Result<()> {
         if access::is_mount_point(&self.path) {
             return Err(Error::MountedFile { path: self.path.clone() });
         }
-        access::check_room(&self.directory, len.saturating_add(room)).map_err(failed(FileOperation::Write, &self.path))
+        Ok(())
     }
 
     /// Renames the file to a name that no file has, and returns that name.

@@ -1,4 +1,4 @@
-//! The layout of the file: body header, key table, body. `docs/format.md` is its specification.
+//! The layout of the file: body header, key table, body, journal. `docs/format.md` is its specification.
 //!
 //! Everything here works on bytes that nobody has authenticated: every size and cost is held to its limit before
 //! anything is allocated, derived or decrypted for it.
@@ -7,12 +7,13 @@
 //!
 //! [`Parts::parse`] needs no key. It refuses a file that does not start as a keystore does (`Empty`, `NotAKeystore`,
 //! `UnsupportedVersion`), a file whose body header or key table does not have its checksum (`DamagedHeader`), a file
-//! that is shorter than its body header says (`Truncated`) or longer (`Malformed`), and a layout that the rules do not
-//! allow. The body has no checksum. With the key, the key table (`seal/table.rs`), the header and the body (`seal.rs`)
-//! are authenticated: a change of any of them is `Tampered`, by accident or not. A changed slot may also show as a
-//! wrong secret. Then the records are checked against their rules (`Malformed`, `codec.rs`). Each of these is the flaw
-//! of an [`Error::BadFile`](crate::Error::BadFile).
+//! that is shorter than its body header says (`Truncated`), and a layout that the rules do not allow. What follows the
+//! body is the journal (`journal.rs`). The body has no checksum. With the key, the key table (`seal/table.rs`), the
+//! header and the body (`seal.rs`) are authenticated: a change of any of them is `Tampered`, by accident or not. A
+//! changed slot may also show as a wrong secret. Then the records are checked against their rules (`Malformed`,
+//! `codec.rs`). Each of these is the flaw of an [`Error::BadFile`](crate::Error::BadFile).
 
+mod journal;
 mod key_table;
 mod lock_name;
 mod note;
@@ -22,6 +23,10 @@ use std::ops::Range;
 use ring::digest::{Context, SHA256, digest};
 
 use crate::error::FileFlaw;
+pub(crate) use journal::{
+    JournalLayout, MAX_RECORD_TAGS, NextRecord, RECORD_START_LEN, Record, RecordHead, Tag, Unverified,
+    check_without_key,
+};
 pub(crate) use key_table::{ExternalData, KeyTable, Slot};
 pub(crate) use lock_name::lock_name;
 pub(crate) use note::{MAX_LABEL_LEN, SlotNote, decode_notes, encode_notes};
@@ -59,10 +64,14 @@ pub(crate) struct BodyHeader {
     pub(crate) body_commitment: Commitment,
 }
 
-/// What tells one state of a store from any other: the starts of its body's salt and of the tag of its body.
+/// What tells one state of a store from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
+    /// The start of the salt of its body.
     pub(crate) salt: [u8; 8],
+    /// How many records of a journal follow the body.
+    pub(crate) record_count: u32,
+    /// The start of the tag of the last record, or of the body if there is no record.
     pub(crate) tag: [u8; 8],
 }
 
@@ -76,6 +85,8 @@ pub(crate) struct Parts<'a> {
     /// Body header and key table as they stand in the file.
     pub(crate) header: &'a [u8],
     pub(crate) body: &'a mut [u8],
+    /// What follows the body.
+    pub(crate) journal: &'a mut [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -86,16 +97,14 @@ impl<'a> Parts<'a> {
         let header: &[u8] = header;
         let table_bytes = header.get(BODY_HEADER_LEN..).unwrap_or_default();
         let table = KeyTable::parse(table_bytes)?;
-        let expected = body_header.body_len.saturating_add(length(header_len));
-        // Held by `every_cut_and_every_addition_is_noticed`, `every_length_but_its_own_is_refused`.
+        let expected = body_header.body_end();
+        // Held by `every_cut_is_noticed`, `every_length_but_its_own_is_refused`.
         if length(file_len) < expected {
             return Err(FileFlaw::Truncated { expected, found: length(file_len) });
         }
-        // Held by `every_cut_and_every_addition_is_noticed`, `every_length_but_its_own_is_refused`.
-        if length(file_len) > expected {
-            return Err(FileFlaw::malformed("there are bytes after its end"));
-        }
-        Ok(Self { body_header, table, table_bytes, header, body })
+        let body_len = usize::try_from(body_header.body_len).unwrap_or(usize::MAX).min(body.len());
+        let (body, journal) = body.split_at_mut(body_len);
+        Ok(Self { body_header, table, table_bytes, header, body, journal })
     }
 }
 
@@ -110,7 +119,7 @@ impl BodyHeader {
     /// read, a file that is no keystore.
     pub(crate) fn parse(start: &[u8]) -> Result<Self> {
         let mut fields = after_version(start, MAGIC, BODY_HEADER_LEN)?;
-        // Held by `every_cut_and_every_addition_is_noticed`: without `.filter`.
+        // Held by `every_cut_is_noticed`: without `.filter`.
         let Some((content, check)) = start.split_last_chunk().filter(|_| start.len() == BODY_HEADER_LEN) else {
             return Err(truncated(BODY_HEADER_LEN, start.len()));
         };
@@ -155,9 +164,15 @@ impl BodyHeader {
         usize::try_from(self.generation.saturating_sub(1)).unwrap_or(usize::MAX).min(MAX_ANCESTORS)
     }
 
-    /// The mark of the state with this body header and a body with that tag.
-    pub(crate) fn mark(&self, tag: &[u8]) -> Mark {
-        Mark { salt: start_of(&self.body_salt), tag: start_of(tag) }
+    /// Where the body ends and the journal begins.
+    pub(crate) fn body_end(&self) -> u64 {
+        length(self.header_len()).saturating_add(self.body_len)
+    }
+
+    /// The mark of the state with this body header and so many records, the last of which (or else the body) has that
+    /// tag.
+    pub(crate) fn mark(&self, record_count: u32, tag: &Tag) -> Mark {
+        Mark { salt: start_of(&self.body_salt), record_count, tag: start_of(tag) }
     }
 
     /// The bytes, with their check.
@@ -241,7 +256,7 @@ pub(crate) fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-fn start_of(bytes: &[u8]) -> [u8; 8] {
+pub(crate) fn start_of(bytes: &[u8]) -> [u8; 8] {
     bytes.first_chunk().copied().unwrap_or_default()
 }
 

@@ -142,10 +142,10 @@ impl Index {
 
     /// Puts a row at a place, over the one that may be there.
     pub(crate) fn put(&mut self, place: Place, token: Token) {
-        self.remove(place);
+        self.strike(place);
         self.tables.enter(&self.rows, place, &token);
         self.records_len = self.records_len.saturating_add(codec::records_len(&self.namespace, [&token]));
-        self.rows.insert(place, token);
+        self.rows.put(place, token);
     }
 
     /// Takes the rows at these places away, as far as there are any.
@@ -156,19 +156,21 @@ impl Index {
             places.iter().for_each(|place| self.remove(*place));
             return;
         }
-        for (place, token) in places.iter().filter_map(|place| Some((*place, self.rows.get(*place)?))) {
-            self.tables.strike(&self.rows, place, token);
-            self.records_len = self.records_len.saturating_sub(codec::records_len(&self.namespace, [token]));
-        }
+        places.iter().for_each(|place| self.strike(*place));
         self.rows.0.retain(|(place, _)| !places.contains(place));
     }
 
     /// Takes the row at a place away, if there is one.
     pub(crate) fn remove(&mut self, place: Place) {
+        self.strike(place);
+        self.rows.remove(place);
+    }
+
+    /// Takes the row at a place out of the tables and the count, if there is one.
+    fn strike(&mut self, place: Place) {
         let Some(token) = self.rows.get(place) else { return };
         self.tables.strike(&self.rows, place, token);
         self.records_len = self.records_len.saturating_sub(codec::records_len(&self.namespace, [token]));
-        self.rows.remove(place);
     }
 }
 
@@ -181,9 +183,16 @@ impl Rows {
         self.0.iter().map(|(_, token)| token)
     }
 
-    fn insert(&mut self, place: Place, token: Token) {
-        let (Ok(position) | Err(position)) = self.position(place);
-        self.0.insert(position, (place, token));
+    /// Puts a row at a place. A row that is there is exchanged where it stands, so no other row moves.
+    fn put(&mut self, place: Place, token: Token) {
+        match self.position(place) {
+            Ok(position) => {
+                if let Some(row) = self.0.get_mut(position) {
+                    row.1 = token;
+                }
+            }
+            Err(position) => self.0.insert(position, (place, token)),
+        }
     }
 
     fn remove(&mut self, place: Place) {

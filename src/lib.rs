@@ -156,7 +156,7 @@ pub use refresh::{Answer, Claim, Need, Refresh, RefreshError, RefreshStep, Refre
 pub use secret::Secret;
 pub use slot::{KeySlot, SlotKind};
 pub use snapshot::Snapshot;
-pub use status::{FileStatus, NotOffered, NotWritable, Status};
+pub use status::{FileStatus, JournalStatus, NotOffered, NotWritable, Status};
 pub use store::TokenStore;
 pub use token::{Token, TokenBuilder};
 pub use token_lock::{LockAttempt, TokenLock};

@@ -1,13 +1,17 @@
 //! The rows of a store, by namespace.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
-    codec::MAX_NAMESPACE_LEN,
-    error::{Error, Part, Result},
+    codec::{ChangedRows, MAX_NAMESPACE_LEN},
+    error::{Error, FileFlaw, Part, Result},
     format::length,
     id::{Origin, TokenId},
     index::Index,
+    matching::Criterion,
     token::Token,
 };
 
@@ -68,6 +72,28 @@ impl Namespaces {
         self.indexes.remove(namespace);
     }
 
+    /// Puts the rows of a record of the journal. A record that breaks a rule of rows beside each other is refused, and
+    /// changes nothing.
+    pub(crate) fn put_all(&mut self, changed: ChangedRows) -> Result<(), FileFlaw> {
+        let ChangedRows { next_id, rows } = changed;
+        if !(self.next_id..=TokenId::LAST.saturating_add(1)).contains(&next_id) {
+            return Err(FileFlaw::malformed("a record of its journal sets the next id back"));
+        }
+        for (name, tokens) in &rows {
+            check_puts(&self.index(name), tokens, next_id)?;
+        }
+        self.next_id = next_id;
+        for (name, tokens) in rows {
+            self.change(name, |index| {
+                for token in tokens {
+                    let place = token.id().and_then(|id| index.places(Criterion::Id(id)).next());
+                    index.put(place.unwrap_or_else(|| index.next_place()), token);
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Changes the rows of a namespace.
     pub(crate) fn change(&mut self, namespace: Box<str>, change: impl FnOnce(&mut Index)) {
         let empty = || Arc::new(Index::new(self.store, &namespace, []));
@@ -77,6 +103,37 @@ impl Namespaces {
         if index.is_empty() {
             self.indexes.remove(&namespace);
         }
+    }
+}
+
+/// What rows must be that are put beside the rows of a namespace.
+fn check_puts(index: &Index, tokens: &[Token], next_id: u64) -> Result<(), FileFlaw> {
+    let (mut ids, mut users) = (HashSet::with_capacity(tokens.len()), HashSet::with_capacity(tokens.len()));
+    for token in tokens {
+        let Some(id) = token.id().filter(|id| ids.insert(*id)) else {
+            return Err(FileFlaw::malformed("a record of its journal has an id twice"));
+        };
+        if id.number().is_some_and(|number| number >= next_id) {
+            return Err(FileFlaw::malformed("a token has an id that is yet to be chosen"));
+        }
+        if token.user_name().is_some_and(|name| !users.insert((name, token.client_id()))) {
+            return Err(FileFlaw::malformed("two tokens have one user name and client id"));
+        }
+        let is_later = |before: &Token| before.revision() < token.revision() || token.revision() == Some(u64::MAX);
+        let before = index.places(Criterion::Id(id)).next().and_then(|place| index.get(place));
+        if before.is_some_and(|before| !is_later(before)) {
+            return Err(FileFlaw::malformed("a record of its journal sets a revision back"));
+        }
+    }
+    // A row that is put too may have given its user name up.
+    let is_taken = |token: &&Token| {
+        let of_user = token.user_name().into_iter().flat_map(|name| index.places(Criterion::UserName(name)));
+        let mut others = of_user.filter_map(|place| index.get(place));
+        others.any(|row| row.client_id() == token.client_id() && row.id().is_some_and(|id| !ids.contains(id)))
+    };
+    match tokens.iter().find(is_taken) {
+        Some(_) => Err(FileFlaw::malformed("two tokens have one user name and client id")),
+        None => Ok(()),
     }
 }
 

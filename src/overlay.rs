@@ -109,6 +109,24 @@ impl<'a> Overlay<'a> {
         kept.chain(self.changed.values().map(IndexOverlay::records_len)).fold(0, u64::saturating_add)
     }
 
+    /// The rows that were put, each with the name of its namespace, in the order of the names and of their places.
+    /// `None` if a row is gone, too.
+    pub(crate) fn puts(&self) -> Option<Vec<(&str, &Token)>> {
+        let mut puts = Vec::new();
+        for (name, IndexOverlay { base: _, delta }) in &self.changed {
+            if !delta.only_puts() {
+                return None;
+            }
+            puts.extend(delta.put.iter().map(|(_, token)| (&**name, token)));
+        }
+        Some(puts)
+    }
+
+    /// What the rows that were put take in a payload, in bytes.
+    pub(crate) fn puts_len(&self) -> u64 {
+        self.changed.values().map(|overlay| overlay.delta.put.records_len()).fold(0, u64::saturating_add)
+    }
+
     /// Whether there is nothing to commit.
     pub(crate) fn is_empty(&self) -> bool {
         self.changed.values().all(IndexOverlay::is_unchanged)

@@ -4,6 +4,7 @@
 //! not commit to its key: one ciphertext may open under two keys. So the key of a slot, of a body and of a row comes
 //! with a commitment, which is compared first. The notes of a key table are bound by the table's mac.
 
+mod record;
 mod row;
 mod table;
 
@@ -25,6 +26,7 @@ use crate::{
     secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
+pub(crate) use record::{RecordContext, SealedRecord, open_record, record_len, seal_record};
 pub(crate) use row::{IndexKey, Indexer, RowContext, open_row, row_key_id, seal_row};
 pub(crate) use table::{open_table, seal_table};
 

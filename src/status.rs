@@ -15,7 +15,7 @@ pub struct Status {
     pub path: PathBuf,
     /// The version of the file's format.
     pub format_version: u16,
-    /// 1 for a new store, and one more for each replacement.
+    /// 1 for a new store, and one more for each replacement of the file.
     pub generation: u64,
     /// How many tokens are stored.
     pub tokens: usize,
@@ -23,6 +23,11 @@ pub struct Status {
     pub opened_by: Option<KeySlot>,
     /// The file's length in bytes.
     pub file_len: u64,
+    /// The saves that were appended to the file since it was replaced.
+    pub journal: JournalStatus,
+    /// How many bytes the file has on the disk beyond its end. Saves into these bytes succeed on a full disk, if the
+    /// file system writes in place.
+    pub reserved: u64,
     /// The file's permission bits, where it has them.
     pub mode: Option<u32>,
     /// What the file system does not offer to make a change durable.
@@ -64,6 +69,20 @@ pub struct FileStatus {
     pub generation: u64,
     /// The file's length in bytes.
     pub file_len: u64,
+    /// The saves that were appended to the file since it was replaced.
+    pub journal: JournalStatus,
+}
+
+/// The records that follow the body of a file: part of a [`Status`] and of a [`FileStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalStatus {
+    /// How many records there are.
+    pub records: u32,
+    /// How many bytes they have.
+    pub len: u64,
+    /// Whether a record that a writer did not finish follows them. It is ignored, and the next save replaces the file.
+    pub is_torn: bool,
 }
 
 /// What the file system does not offer to make a change durable. Its `Display` says what follows.
@@ -74,6 +93,8 @@ pub enum NotOffered {
     DirectorySync,
     /// `F_FULLFSYNC` (macOS): the disk may keep a change in its own cache for a while.
     FullSync,
+    /// Appending to a file reliably, as on network file systems: each save replaces the file.
+    ReliableAppend,
 }
 
 impl fmt::Display for NotOffered {
@@ -81,6 +102,7 @@ impl fmt::Display for NotOffered {
         f.write_str(match self {
             Self::DirectorySync => "syncing a directory: a power cut may undo a change, but never leaves a part of it",
             Self::FullSync => "F_FULLFSYNC: the disk may keep a change in its own cache for a while",
+            Self::ReliableAppend => "appending to a file reliably: each save replaces the file",
         })
     }
 }
@@ -94,7 +116,12 @@ impl fmt::Display for Status {
         if let Some(slot) = &self.opened_by {
             writeln!(f, "opened by:   {} {:?}", slot.kind, slot.label)?;
         }
-        write!(f, "length:      {} bytes", self.file_len)?;
+        writeln!(f, "length:      {} bytes", self.file_len)?;
+        let JournalStatus { records, len, is_torn } = self.journal;
+        let torn = if is_torn { ", and one that was not finished" } else { "" };
+        let plural = if records == 1 { "" } else { "s" };
+        writeln!(f, "journal:     {records} record{plural}, {len} bytes{torn}")?;
+        write!(f, "reserved:    {} bytes", self.reserved)?;
         if let Some(mode) = self.mode {
             write!(f, "\nmode:        {mode:04o}")?;
         }
@@ -127,8 +154,10 @@ mod tests {
                 provider: None,
             }),
             file_len: 4096,
+            journal: JournalStatus { records: 3, len: 12288, is_torn: true },
+            reserved: 262_144,
             mode: Some(0o600),
-            not_offered: vec![NotOffered::DirectorySync],
+            not_offered: vec![NotOffered::DirectorySync, NotOffered::FullSync, NotOffered::ReliableAppend],
             not_writable: Some(NotWritable::of(&Error::MountedFile { path: PathBuf::from("/home/ada/tokens.keep") })),
         }
     }
@@ -140,7 +169,9 @@ mod tests {
                     created_at: 2026-11-18T11:06:40.123Z }";
         let expected = format!(
             "Status {{ path: \"/home/ada/tokens.keep\", format_version: 1, generation: 7, tokens: 2, \
-             opened_by: Some({slot}), file_len: 4096, mode: Some(384), not_offered: [DirectorySync], \
+             opened_by: Some({slot}), file_len: 4096, \
+             journal: JournalStatus {{ records: 3, len: 12288, is_torn: true }}, reserved: 262144, \
+             mode: Some(384), not_offered: [DirectorySync, FullSync, ReliableAppend], \
              not_writable: Some(NotWritable {{ kind: Invalid, message: \"/home/ada/tokens.keep is mounted by \
              itself and cannot be replaced: mount its directory instead\" }}) }}"
         );
@@ -156,11 +187,17 @@ generation:  7
 tokens:      2
 opened by:   passphrase \"laptop\"
 length:      4096 bytes
+journal:     3 records, 12288 bytes, and one that was not finished
+reserved:    262144 bytes
 mode:        0600
 not offered: syncing a directory: a power cut may undo a change, but never leaves a part of it
+not offered: F_FULLFSYNC: the disk may keep a change in its own cache for a while
+not offered: appending to a file reliably: each save replaces the file
 cannot save: /home/ada/tokens.keep is mounted by itself and cannot be replaced: mount its directory instead";
         assert_eq!(status().to_string(), expected);
         let least = Status { opened_by: None, mode: None, not_offered: vec![], not_writable: None, ..status() };
-        assert_eq!(least.to_string().lines().count(), 5);
+        assert_eq!(least.to_string().lines().count(), 7);
+        let journal = JournalStatus { records: 1, is_torn: false, ..least.journal };
+        assert!(Status { journal, ..least }.to_string().contains("\njournal:     1 record, 12288 bytes\n"));
     }
 }

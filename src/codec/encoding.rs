@@ -35,6 +35,7 @@ pub(crate) struct Encoding<'a> {
 pub(crate) struct Prelude<'a> {
     pub(crate) next_id: u64,
     pub(crate) ancestors: &'a [Mark],
+    pub(crate) record_tags: &'a [[u8; 8]],
 }
 
 impl<'a> Encoding<'a> {
@@ -46,10 +47,9 @@ impl<'a> Encoding<'a> {
         tokens: impl Iterator<Item = (&'a str, &'a Token)>,
         records_len: u64,
     ) -> Result<Self> {
-        let Prelude { next_id, ancestors } = prelude;
+        let Prelude { next_id, ancestors, record_tags } = prelude;
         let tokens: Vec<_> = tokens.collect();
         let ancestors: Vec<_> = ancestors.iter().map(ancestor_of).collect();
-        let record_tags: &[[u8; 8]] = &[];
         // A list is its length and then its items.
         let start = (SCHEMA, next_id, ancestors, record_tags, length(tokens.len()));
         let start = options(u64::MAX).serialize(&start);
@@ -90,10 +90,10 @@ impl<'a> Encoding<'a> {
 #[cfg(any(test, feature = "__fuzzing"))]
 impl<'a> Encoding<'a> {
     pub(crate) fn of(header_len: usize, contents: &'a Contents) -> Result<Self> {
-        let Contents { next_id, ancestors, tokens } = contents;
+        let Contents { next_id, ancestors, record_tags, tokens } = contents;
         let len = tokens.iter().map(|(name, tokens)| records_len(name, tokens)).sum();
         let tokens = tokens.iter().flat_map(|(name, tokens)| tokens.iter().map(move |token| (&**name, token)));
-        Self::new(header_len, Prelude { next_id: *next_id, ancestors }, tokens, len)
+        Self::new(header_len, Prelude { next_id: *next_id, ancestors, record_tags }, tokens, len)
     }
 
     pub(crate) fn plaintext(&self) -> Result<Vec<u8>> {
@@ -170,16 +170,16 @@ impl io::Write for Room<'_> {
     }
 }
 
-fn unencodable() -> Error {
+pub(super) fn unencodable() -> Error {
     Error::internal("a payload that bincode refuses")
 }
 
 fn ancestor_of(mark: &Mark) -> Ancestor {
-    let Mark { salt, tag } = *mark;
-    Ancestor { salt, record_count: 0, tag }
+    let Mark { salt, record_count, tag } = *mark;
+    Ancestor { salt, record_count, tag }
 }
 
-fn record_of<'a>(namespace: &'a str, token: &'a Token) -> Result<Record<'a>> {
+pub(super) fn record_of<'a>(namespace: &'a str, token: &'a Token) -> Result<Record<'a>> {
     fn secret(secret: &Option<Secret>) -> Option<&str> {
         secret.as_ref().map(Secret::expose_secret)
     }

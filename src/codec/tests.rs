@@ -39,7 +39,7 @@ pub(super) fn token(id: &str) -> Fields {
 pub(super) fn contents(tokens: impl IntoIterator<Item = Fields>) -> Contents {
     let tokens: Vec<_> = tokens.into_iter().map(Token::from).collect();
     let tokens = if tokens.is_empty() { BTreeMap::new() } else { BTreeMap::from([("".into(), tokens)]) };
-    Contents { next_id: 100, ancestors: vec![], tokens }
+    Contents { next_id: 100, ancestors: vec![], record_tags: vec![], tokens }
 }
 
 fn encoded(contents: &Contents) -> Vec<u8> {
@@ -328,7 +328,7 @@ fn ancestors_fit_the_generation() {
     };
     for (generation, count) in [(1, 0), (2, 1), (64, 63), (65, 64), (66, 64), (u64::MAX, 64)] {
         let read = of_generation(generation, count).unwrap();
-        assert_eq!(read.ancestors, vec![Mark { salt: [1; 8], tag: [2; 8] }; count]);
+        assert_eq!(read.ancestors, vec![Mark { salt: [1; 8], record_count: 0, tag: [2; 8] }; count]);
         assert_malformed(of_generation(generation, count + 1), "ancestors");
         if count > 0 {
             assert_malformed(of_generation(generation, count - 1), "ancestors");
@@ -336,15 +336,25 @@ fn ancestors_fit_the_generation() {
     }
 }
 
+/// For each number of records that the replaced state had, as many tags, and at most 256. The last is that of the
+/// state.
 #[test]
-fn room_for_a_journal_is_empty() {
-    assert_refuses("a journal", |payload| payload.record_tags = vec![[0; 8]]);
-    let payload = Payload {
-        ancestors: vec![Ancestor { salt: [1; 8], record_count: 1, tag: [2; 8] }],
-        ..payload(vec![record("1")])
+fn tags_of_records_fit_the_replaced_state() {
+    assert_refuses("tags of records", |payload| payload.record_tags = vec![[0; 8]]);
+    let read = |record_count, record_tags| {
+        let ancestors = vec![Ancestor { salt: [1; 8], record_count, tag: [2; 8] }];
+        let payload = Payload { ancestors, record_tags, ..payload(vec![record("1")]) };
+        super::decode(&padded(&options(u64::MAX).serialize(&payload).unwrap()), &header(2), origin())
     };
-    let plaintext = padded(&options(u64::MAX).serialize(&payload).unwrap());
-    assert_malformed(super::decode(&plaintext, &header(2), origin()), "a journal");
+    for (record_count, tags) in [(0, 0), (1, 1), (2, 2), (256, 256), (257, 256), (u32::MAX, 256)] {
+        let fitting = vec![[2; 8]; tags];
+        assert_eq!(read(record_count, fitting.clone()).unwrap().record_tags, fitting);
+        assert_malformed(read(record_count, vec![[2; 8]; tags + 1]), "tags of records");
+        if tags > 0 {
+            assert_malformed(read(record_count, vec![[2; 8]; tags - 1]), "tags of records");
+            assert_malformed(read(record_count, [&fitting[1..], &[[3; 8]]].concat()), "tags of records");
+        }
+    }
 }
 
 #[test]

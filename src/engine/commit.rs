@@ -2,13 +2,14 @@
 //!
 //! # When a change counts
 //!
-//! A commit writes a temporary file and syncs it, renames it to the name of the store, and syncs the directory
-//! (`file/replacement.rs`). After the rename other handles see the change; then it is put into memory. Before the
-//! rename nothing has changed, and any error leaves the file as it was. If only the sync of the directory fails, the
-//! change counts, and each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`);
-//! the next commit syncs the directory again. `Ok` means that a power cut does not undo the change, except where the
-//! file system cannot sync a directory. A commit with nothing to change writes nothing, but brings to the disk what
-//! another process may have left unsynced.
+//! A commit that only adds or changes rows appends a record to the file and syncs it (`append.rs`). Any other commit
+//! writes a temporary file and syncs it, renames it to the name of the store, and syncs the directory
+//! (`file/replacement.rs`). After the append or the rename other handles see the change; then it is put into memory.
+//! Before, nothing has changed, and any error leaves the file as it was. If only the sync after it fails, the change
+//! counts, and each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`); the next
+//! commit syncs the directory again, or replaces the file. `Ok` means that a power cut does not undo the change, except
+//! where the file system cannot sync a directory. A commit with nothing to change writes nothing, but brings to the
+//! disk what another process may have left unsynced.
 
 use std::{
     mem,
@@ -20,31 +21,46 @@ use std::{
 use super::{
     Engine,
     group::{Leader, Role},
+    journal::Journal,
     next_state::NextState,
-    read_all,
     sealing::{THREAD_THRESHOLD, sealed},
     state::{Baseline, Lineage, State},
 };
 use crate::{
     changes::{Change, ChangeSet, Effect},
     error::{Error, Result},
-    file::{Deadline, Durability, Lock, PinnedFile, Replacement},
+    file::{Deadline, Durability, Lock, PinnedFile, Prepared, Replacement, is_full},
     format::{Mark, file_len, length},
-    seal::Sealed,
+    seal::{Sealed, SealedRecord},
     vault::Vault,
 };
 
 /// How long a writer waits before it reads a file again that another program has changed or locked.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 
-/// The next state, sealed: what is left is to write it, and to put it in place of the file and of the state in memory.
-struct SealedState {
+/// A commit that is sealed: what is left is to bring it to the disk, and then to put it into memory.
+struct SealedCommit {
+    changes: ChangeSet,
+    /// What the commit follows: the open file, and what that holds.
+    follows: (PinnedFile, Baseline),
+    /// The record to append. Beside a new file, it is for a disk without room for that.
+    record: Option<SealedRecord>,
+    /// The new file.
+    file: Option<SealedFile>,
+}
+
+/// A new file in place of the old one.
+pub(super) struct SealedFile {
     sealed: Sealed,
     vault: Arc<Vault>,
-    changes: ChangeSet,
     ancestors: Vec<Mark>,
-    /// What it replaces: the open file, and what that holds.
-    replaces: (PinnedFile, Baseline),
+    record_tags: Vec<[u8; 8]>,
+}
+
+impl SealedFile {
+    pub(super) fn parts(&self) -> [&[u8]; 4] {
+        self.sealed.parts(self.vault.bytes())
+    }
 }
 
 impl Engine {
@@ -80,7 +96,8 @@ impl Engine {
         drop(state);
         let committed = sealed.and_then(|sealed| self.put_in_place(sealed, lock, deadline));
         let confirmed = |effect: Effect| match &committed {
-            // Held by `no_save_returns_before_the_directory_is_synced`: `Ok(effect)`.
+            // Held by `no_save_returns_before_the_directory_is_synced`, `no_save_returns_before_its_record_is_synced`:
+            // `Ok(effect)`.
             Ok(durability) => durability.confirm(effect.saved_id()).map(|()| effect),
             Err(error) => Err(error.again()),
         };
@@ -155,7 +172,7 @@ impl Engine {
     }
 
     /// Seals the next state; `None` if the file has it, with its bytes on the disk.
-    fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedState>> {
+    fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedCommit>> {
         if next.changes_nothing(state) {
             // Held by `directory_that_became_a_link_to_itself_is_noticed`.
             self.file.check_path()?;
@@ -163,25 +180,59 @@ impl Engine {
             // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
             // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true` instead of `state.is_synced`.
             // Held by `file_that_cannot_be_synced_is_written_again`: `|| true`.
-            if state.is_synced || self.file.sync_contents(&state.pinned).is_ok() {
+            if state.is_synced || self.sync_contents(state) {
                 return Ok(None);
             }
         }
+        let record = self.seal_record(state, &next)?;
+        let follows = (state.pinned.duplicate()?, state.baseline());
+        let is_short = |record: &SealedRecord| state.journal.has_room(length(record.len()));
+        if record.as_ref().is_some_and(is_short) {
+            return Ok(Some(SealedCommit { changes: next.rows.into_changes(), follows, record, file: None }));
+        }
+        let (file, changes) = self.seal_file(next)?;
+        Ok(Some(SealedCommit { changes, follows, record, file: Some(file) }))
+    }
+
+    pub(super) fn seal_file(&self, next: NextState<'_>) -> Result<(SealedFile, ChangeSet)> {
         let encoding = next.encoding()?;
         // Held by `a_slot_that_would_make_the_file_too_long_is_refused`.
         self.file.check_len(file_len(next.vault.bytes().len(), encoding.len()))?;
         let sealed = sealed(&next.vault, next.generation, &encoding)?;
         drop(encoding);
-        let NextState { rows, ancestors, vault, generation: _ } = next;
-        let replaces = (state.pinned.duplicate()?, state.baseline());
-        Ok(Some(SealedState { sealed, vault, changes: rows.into_changes(), ancestors, replaces }))
+        let NextState { rows, ancestors, record_tags, vault, generation: _, must_replace: _ } = next;
+        Ok((SealedFile { sealed, vault, ancestors, record_tags }, rows.into_changes()))
     }
 
-    /// Puts the state in place of the file, and then of the state in memory. `None`: the file has it.
-    fn put_in_place(&self, sealed: Option<SealedState>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
-        let Some(sealed_state) = sealed else { return Ok(self.sync_name()) };
-        let SealedState { sealed, vault, changes, ancestors, replaces: (mut opened, baseline) } = sealed_state;
-        let mut prepared = self.file.prepare(Some(lock), &sealed.parts(vault.bytes()))?;
+    /// Brings a commit to the disk, and then into memory. `None`: the file has it.
+    fn put_in_place(&self, sealed: Option<SealedCommit>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
+        let Some(SealedCommit { changes, follows: (pinned, baseline), record, file }) = sealed else {
+            return Ok(self.sync_name());
+        };
+        let prepared = file.map(|file| Ok((self.file.prepare(Some(lock), &file.parts())?, file)));
+        match (prepared, record) {
+            // The journal grows on in the blocks that are reserved for it.
+            // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`.
+            (Some(Err(error)), Some(record)) if is_disk_full(&error) => {
+                self.append(&record, changes, &pinned, &baseline, lock, deadline)
+            }
+            (Some(prepared), _) => self.replace(prepared?, changes, pinned, &baseline, lock, deadline),
+            (None, Some(record)) => self.append(&record, changes, &pinned, &baseline, lock, deadline),
+            (None, None) => Err(Error::internal("a commit was sealed as nothing")),
+        }
+    }
+
+    /// Puts a new file in place of the old one, and then its state into memory.
+    pub(super) fn replace(
+        &self,
+        (mut prepared, file): (Prepared<'_>, SealedFile),
+        changes: ChangeSet,
+        mut opened: PinnedFile,
+        baseline: &Baseline,
+        lock: &Lock,
+        deadline: &Deadline,
+    ) -> Result<Durability> {
+        let SealedFile { sealed, vault, ancestors, record_tags } = file;
         let mut may_repeat = true;
         let Replacement { pinned, durability } = loop {
             match prepared.replace(lock, &opened) {
@@ -191,19 +242,21 @@ impl Engine {
                 {
                     thread::sleep(BETWEEN_ATTEMPTS.min(deadline.left()));
                     // Held by `touched_file_fails_no_save`: `return Err(changed)` instead of
-                    // `opened = self.reopen(&baseline)?.ok_or(changed)?`.
-                    opened = self.reopen(&baseline)?.ok_or(changed)?;
+                    // `opened = self.reopen(baseline)?.ok_or(changed)?`.
+                    opened = self.reopen(baseline)?.ok_or(changed)?;
                     may_repeat = !deadline.left().is_zero();
                 }
                 replacement => break replacement?,
             }
         };
-        let mark = sealed.header.mark(&sealed.tag);
+        let journal = Journal::new(&sealed.header, sealed.tag);
+        let lineage = Lineage { mark: journal.mark(&sealed.header), ancestors, record_tags };
         let mut state = self.state.write();
         changes.apply(&mut state.rows);
         state.body_header = sealed.body_header;
         state.is_synced = durability.is_synced();
-        (state.header, state.vault, state.lineage) = (sealed.header, vault, Lineage { mark, ancestors });
+        self.sync_failed.store(false, Ordering::SeqCst);
+        (state.header, state.vault, state.journal, state.lineage) = (sealed.header, vault, journal, lineage);
         let replaced = mem::replace(&mut state.pinned, pinned);
         drop((state, opened));
         self.notify_of_commit();
@@ -226,10 +279,8 @@ impl Engine {
     /// The file as it is now, if it holds the loaded state. The rows in memory stay as they are: changes refer to their
     /// places.
     fn reopen(&self, baseline: &Baseline) -> Result<Option<PinnedFile>> {
-        let opened = self.file.open()?;
-        let mut bytes = read_all(&opened)?;
-        let found = self.load(baseline, opened, &mut bytes)?;
-        Ok((found.header == baseline.header).then_some(found.pinned))
+        let found = self.load_newest(baseline)?;
+        Ok((found.lineage.mark == baseline.mark).then_some(found.pinned))
     }
 
     /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as
@@ -249,4 +300,8 @@ impl Engine {
             self.is_closing.store(false, Ordering::SeqCst);
         }
     }
+}
+
+fn is_disk_full(error: &Error) -> bool {
+    matches!(error, Error::Io { cause, .. } if is_full(cause))
 }

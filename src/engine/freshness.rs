@@ -1,9 +1,10 @@
 //! Keeps the state in memory that of the file, which any process may replace.
 //!
 //! The state is fresh for a find if one look at the path finds the stamp of the file that was loaded: device, inode,
-//! length and times ([`FileStamp`](crate::file::FileStamp)). If the stamp differs, the whole file is loaded. Times are
-//! coarse, so a writer that finds the stamp unchanged compares the body header too, which each commit changes. Where
-//! files have no stamp, the body header alone decides.
+//! length and times ([`FileStamp`](crate::file::FileStamp)). If the file has become longer, the records that were
+//! appended are read; if they do not verify, or the stamp differs otherwise, the whole file is loaded. Times are
+//! coarse, so a writer that finds the stamp unchanged compares the body header and the last tag too, of which each
+//! commit changes one. Where files have no stamp, these and the length decide.
 //!
 //! A file that was loaded is adopted if it has the same store id and the same store key (`Vault::with_table`), and if
 //! [`Baseline::refuses`] finds no fault in its history. If it does, each later operation on the tokens reports that.
@@ -14,11 +15,12 @@ use parking_lot::RwLockReadGuard;
 
 use super::{
     Engine,
+    journal::AtDamage,
     state::{Baseline, State},
 };
 use crate::{
-    error::Result,
-    file::OpenFile,
+    error::{Error, FileFlaw, Result},
+    file::{LoadedEnd, OpenFile, StoreFile},
     format::{BODY_HEADER_LEN, BodyHeader, Parts},
     index::Index,
     secret::SecretBytes,
@@ -80,45 +82,90 @@ impl Engine {
         // The times of files are coarse, so the body header is compared even where they say that nothing has changed.
         // Where they do say so, what follows the body header may have been changed by a tool, and all of it is looked
         // at.
-        if let Some(state) = self.fresh_state()?
-            // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`.
-            && state.pinned.starts_with(&state.body_header)?
-        {
-            return Ok(());
+        if let Some(state) = self.fresh_state()? {
+            let LoadedEnd { start, len, last } = state.loaded_end();
+            // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`: `true`.
+            if state.pinned.holds(start, len, last)? {
+                return Ok(());
+            }
         }
         self.file.check_path()?;
         let opened = self.file.open()?;
-        let state = self.state.read();
-        // Without a stamp, the body header alone tells one state from the next.
-        if opened.stamp().is_none() && opened.read_start(BODY_HEADER_LEN)? == state.body_header {
+        if self.read_on(&opened)? {
+            let mut state = self.state.write();
+            let before = mem::replace(&mut state.pinned, opened.pin());
+            drop((state, before));
             return Ok(());
         }
-        let baseline = state.baseline();
-        drop(state);
-        let mut bytes = read_all(&opened)?;
-        let newest = self.load(&baseline, opened, &mut bytes)?;
+        drop(opened);
+        let baseline = self.state.read().baseline();
+        let newest = self.load_newest(&baseline)?;
         let before = mem::replace(&mut *self.state.write(), newest);
         // Once nobody waits for the newest state: all tokens are wiped.
         drop(before);
         Ok(())
     }
 
+    /// Reads the records that were appended to the loaded file since. `false`: the file has to be read as a whole,
+    /// because it is another one, is no longer than before although it was changed, or does not go on as it should.
+    fn read_on(&self, opened: &OpenFile) -> Result<bool> {
+        let state = self.state.read();
+        let LoadedEnd { start, len, last } = state.loaded_end();
+        let has_stamp = opened.stamp().is_some();
+        let is_longer = opened.len() > len && state.pinned.may_be_same_file(opened);
+        // Without a stamp, header and end alone tell one state from the next.
+        let is_same = !has_stamp && opened.len() == len;
+        if !(is_longer || is_same) || !opened.has_at(0, start)? || !opened.ends_with(len, last)? {
+            return Ok(false);
+        }
+        let mut bytes = opened.read_from(len)?;
+        drop(state);
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        let mut state = self.state.write();
+        let State { journal, rows, vault, header, lineage, is_synced, .. } = &mut *state;
+        let before = journal.record_count();
+        let replayed = journal.replay(&mut bytes, vault, header, rows, AtDamage::Refuse)?;
+        lineage.mark = journal.mark(header);
+        *is_synced = *is_synced && journal.record_count() == before;
+        Ok(replayed.is_ok())
+    }
+
+    /// What the file at the path holds.
+    pub(super) fn load_newest(&self, baseline: &Baseline) -> Result<State> {
+        read_twice(&self.file, |opened, bytes| self.load(baseline, opened, bytes))
+    }
+
     /// What the bytes of the file hold, once they are seen to be the loaded state or a later one of the same store.
     /// They are decrypted in place. A caller that is not behind the gate takes `baseline` before it opens the file.
     pub(super) fn load(&self, baseline: &Baseline, opened: OpenFile, bytes: &mut [u8]) -> Result<State> {
         let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
-        let Parts { body_header, table, table_bytes, header, body } = parts;
-        let vault = if baseline.vault.bytes() == table_bytes {
+        let vault = if baseline.vault.bytes() == parts.table_bytes {
             baseline.vault.clone()
         } else {
-            Arc::new(baseline.vault.with_table(table, table_bytes)?)
+            Arc::new(baseline.vault.with_table(parts.table.clone(), parts.table_bytes)?)
         };
-        let newest = State::load(vault, opened, body_header, header, body)?;
+        let newest = State::load(vault, opened, parts, AtDamage::Refuse)?;
         if let Some(refused) = baseline.refuses(&newest) {
             self.state.write().refused = Some(refused);
             return Err(refused.error(self.path()));
         }
         Ok(newest)
+    }
+}
+
+/// Reads a file and loads what it holds. A file that looks damaged is read once more: a writer may have been in the
+/// middle of an append.
+pub(super) fn read_twice<T>(file: &StoreFile, load: impl Fn(OpenFile, &mut SecretBytes) -> Result<T>) -> Result<T> {
+    let read = || {
+        let opened = file.open()?;
+        let mut bytes = read_all(&opened)?;
+        load(opened, &mut bytes)
+    };
+    match read() {
+        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) => read(),
+        loaded => loaded,
     }
 }
 

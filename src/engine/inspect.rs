@@ -5,31 +5,53 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, read_all, state::Baseline};
+use super::{
+    Engine,
+    freshness::read_twice,
+    journal::AtDamage,
+    next_state::NextState,
+    sealing::sealed,
+    state::{Baseline, State},
+    unlock_state,
+};
 use crate::{
     error::{Error, Result},
     file::{Deadline, StoreFile},
-    format::{self, Parts},
+    format::{self, JournalLayout, KeyTable, Parts, check_without_key},
     secret::SecretBytes,
-    status::{FileStatus, NotWritable, Status},
+    status::{FileStatus, JournalStatus, NotWritable, Status},
+    unlock::Unlock,
 };
 
 impl Engine {
     /// Reads the whole file again and verifies it.
     pub(crate) fn verify(&self) -> Result<()> {
-        self.read_verified(|_| ())
+        self.load_verified(|_| ()).map(drop)
     }
 
-    /// Writes a verified copy of the file.
+    /// Writes a verified copy of the file, without a journal.
     pub(crate) fn backup_to(&self, path: &Path) -> Result<()> {
         let copy = self.file.copy_at(path)?;
-        let bytes = self.read_verified(SecretBytes::clone)?;
-        copy.make(None, &[&bytes])?.durability.confirm(None)
+        let (bytes, state) = self.load_verified(SecretBytes::clone)?;
+        if state.journal.len() == 0 && !state.journal.is_torn() {
+            return copy.make(None, &[&bytes])?.durability.confirm(None);
+        }
+        drop(bytes);
+        write_compacted(&copy, &state)
     }
 
-    /// What the caller keeps of the bytes of the file, once they are verified to the last token. Verifying decrypts
-    /// them in place.
-    fn read_verified<T>(&self, keep: impl Fn(&SecretBytes) -> T) -> Result<T> {
+    /// Replaces the file, without a journal.
+    pub(crate) fn compact(&self) -> Result<()> {
+        let ((), durability) = self.commit_alone(|next| {
+            next.must_replace = true;
+            Ok(())
+        })?;
+        durability.confirm(None)
+    }
+
+    /// What the file holds, verified to the last token, and what the caller keeps of its bytes. Verifying decrypts them
+    /// in place.
+    fn load_verified<T>(&self, keep: impl Fn(&SecretBytes) -> T) -> Result<(T, State)> {
         self.check_caller()?;
         loop {
             let state = self.state.read();
@@ -38,13 +60,14 @@ impl Engine {
             }
             let baseline = state.baseline();
             drop(state);
-            let opened = self.file.open()?;
-            let mut bytes = read_all(&opened)?;
-            let kept = keep(&bytes);
-            match self.load(&baseline, opened, &mut bytes) {
+            let loaded = read_twice(&self.file, |opened, bytes| {
+                let kept = keep(bytes);
+                self.load(&baseline, opened, bytes).map(|state| (kept, state))
+            });
+            match loaded {
                 // Perhaps by this very handle, which changes what is in memory after the file.
                 Err(Error::Rekeyed { .. }) if self.is_rekeyed_since(&baseline) => {}
-                loaded => return loaded.map(|_| kept),
+                loaded => return loaded,
             }
         }
     }
@@ -58,16 +81,21 @@ impl Engine {
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_caller()?;
         self.file.check_path()?;
-        self.file.check_replaceable(0, 0)
+        self.file.check_savable(self.next_save()?, 0, 0)
     }
 
     /// The state of the store, without what it holds.
     pub(crate) fn status(&self) -> Result<Status> {
-        let (generation, tokens, opened_by) = self.read_state(|state| {
+        let (generation, tokens, opened_by, journal) = self.read_state(|state| {
             (
                 state.header.generation,
                 state.rows.iter().map(|(_, index)| index.iter().count()).sum(),
                 state.vault.opened_by(),
+                JournalStatus {
+                    records: state.journal.record_count(),
+                    len: state.journal.len(),
+                    is_torn: state.journal.is_torn(),
+                },
             )
         })?;
         let opened = self.file.open()?;
@@ -78,6 +106,8 @@ impl Engine {
             tokens,
             opened_by,
             file_len: opened.len(),
+            journal,
+            reserved: self.file.reserved()?,
             mode: opened.mode(),
             not_offered: self.file.not_offered()?,
             not_writable: self.check_writable().err().map(|error| NotWritable::of(&error)),
@@ -97,8 +127,31 @@ pub(crate) fn set_aside(file: &StoreFile, lock_timeout: Duration) -> Result<Path
 
 /// Checks a file as far as that is possible without a key.
 pub(crate) fn verify_file(file: &StoreFile) -> Result<FileStatus> {
-    let opened = file.open()?;
-    let mut bytes = read_all(&opened)?;
-    let generation = Parts::parse(&mut bytes).map_err(|flaw| opened.bad(flaw))?.body_header.generation;
-    Ok(FileStatus { format_version: format::VERSION, generation, file_len: opened.len() })
+    read_twice(file, |opened, bytes| {
+        let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
+        let body_end = parts.body_header.body_end();
+        let layout = check_without_key(parts.journal, body_end).map_err(|flaw| opened.bad(flaw))?;
+        let JournalLayout { records, len, is_torn } = layout;
+        Ok(FileStatus {
+            format_version: format::VERSION,
+            generation: parts.body_header.generation,
+            file_len: opened.len(),
+            journal: JournalStatus { records, len, is_torn },
+        })
+    })
+}
+
+/// Writes what a damaged file holds before the damage to another file.
+pub(crate) fn recover_before_damage(file: &StoreFile, unlock: &Unlock, path: &Path) -> Result<()> {
+    let copy = file.copy_at(path)?;
+    let open_slot = |table: &KeyTable, path: &Path| unlock.open_slot(table, path);
+    let state = unlock_state(file, &[unlock], open_slot, AtDamage::Stop)?;
+    write_compacted(&copy, &state)
+}
+
+/// Writes a state as a new file, one generation later, without a journal.
+fn write_compacted(copy: &StoreFile, state: &State) -> Result<()> {
+    let next = NextState::of(state, copy.path())?;
+    let sealed = sealed(&next.vault, next.generation, &next.encoding()?)?;
+    copy.make(None, &sealed.parts(next.vault.bytes()))?.durability.confirm(None)
 }

@@ -19,8 +19,12 @@ pub(super) struct NextState<'a> {
     pub(super) rows: Overlay<'a>,
     /// The states that are replaced, the oldest first.
     pub(super) ancestors: Vec<Mark>,
+    /// The starts of the tags of the last records of the state.
+    pub(super) record_tags: Vec<[u8; 8]>,
     /// That of the state, unless key slots were changed.
     pub(super) vault: Arc<Vault>,
+    /// Whether only a new file will do.
+    pub(super) must_replace: bool,
 }
 
 impl<'a> NextState<'a> {
@@ -30,7 +34,9 @@ impl<'a> NextState<'a> {
             generation: state.next_generation(path)?,
             rows: Overlay::new(&state.rows),
             ancestors: state.lineage.next_ancestors(),
+            record_tags: state.journal.last_tags(),
             vault: state.vault.clone(),
+            must_replace: state.journal.is_torn(),
         })
     }
 
@@ -54,7 +60,7 @@ impl<'a> NextState<'a> {
     }
 
     fn prelude(&self) -> Prelude<'_> {
-        Prelude { next_id: self.rows.next_id(), ancestors: &self.ancestors }
+        Prelude { next_id: self.rows.next_id(), ancestors: &self.ancestors, record_tags: &self.record_tags }
     }
 
     /// The length of the file that a commit would write.
@@ -65,6 +71,6 @@ impl<'a> NextState<'a> {
 
     /// Whether there is nothing to commit.
     pub(super) fn changes_nothing(&self, state: &State) -> bool {
-        self.rows.is_empty() && Arc::ptr_eq(&self.vault, &state.vault)
+        !self.must_replace && self.rows.is_empty() && Arc::ptr_eq(&self.vault, &state.vault)
     }
 }

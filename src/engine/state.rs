@@ -2,19 +2,21 @@
 //!
 //! # Which state is refused
 //!
-//! A file lists the marks of the last 64 states that it follows. [`Baseline::refuses`] compares that list with the
-//! state of the handle. A lower generation is older: `RolledBack`. If the list has another mark for the handle's own
-//! generation, the file descends from an earlier state, and lacks what the handle has seen: `Diverged`. If the handle
-//! is more than 64 generations behind, the list does not reach back, and the file is adopted. `freshness.rs` says what
-//! is checked before.
+//! A file lists the last states of the 64 files before it, and the tags of the last 256 records of the file before it.
+//! [`Baseline::refuses`] compares that list with the state of the handle. A lower generation is older, and so are fewer
+//! records after the same body: `RolledBack`. If another body stands in the list for the handle's own generation, or
+//! other records than the handle's, or fewer, the file descends from an earlier state, and lacks what the handle has
+//! seen: `Diverged`. If the list does not reach back to the handle's generation or record, the file is adopted.
+//! `freshness.rs` says what is checked before.
 
 use std::{path::Path, sync::Arc};
 
+use super::journal::{AtDamage, Journal};
 use crate::{
     codec::{self, Contents},
     error::{Error, FileFlaw, Result},
-    file::{OpenFile, PinnedFile},
-    format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, TAG_LEN},
+    file::{LoadedEnd, OpenFile, PinnedFile},
+    format::{BODY_HEADER_LEN, BodyHeader, MAX_ANCESTORS, Mark, Parts, Tag},
     id::Origin,
     namespaces::Namespaces,
     seal,
@@ -31,6 +33,7 @@ pub(super) struct State {
     /// The store key with its key slots.
     pub(super) vault: Arc<Vault>,
     pub(super) rows: Namespaces,
+    pub(super) journal: Journal,
     pub(super) lineage: Lineage,
     /// A state that this handle must not adopt was seen at the path. This handle goes no further.
     pub(super) refused: Option<Refused>,
@@ -43,8 +46,10 @@ pub(super) struct State {
 #[derive(Debug, Clone)]
 pub(super) struct Lineage {
     pub(super) mark: Mark,
-    /// The oldest first.
+    /// The last state of each file that was replaced, the oldest first.
     pub(super) ancestors: Vec<Mark>,
+    /// The starts of the tags of the last records of the file that was replaced last.
+    pub(super) record_tags: Vec<[u8; 8]>,
 }
 
 impl Lineage {
@@ -59,6 +64,12 @@ impl Lineage {
     pub(super) fn ancestor(&self, generations: u64) -> Option<Mark> {
         let Some(back) = generations.checked_sub(1) else { return Some(self.mark) };
         self.ancestors.iter().rev().nth(usize::try_from(back).ok()?).copied()
+    }
+
+    /// The start of the tag of that record of the file that was replaced last, if it is listed.
+    fn record_tag(&self, number: u32) -> Option<[u8; 8]> {
+        let back = self.ancestors.last()?.record_count.checked_sub(number)?;
+        self.record_tags.iter().rev().nth(usize::try_from(back).ok()?).copied()
     }
 }
 
@@ -85,49 +96,59 @@ impl Refused {
 pub(super) struct Baseline {
     pub(super) vault: Arc<Vault>,
     pub(super) header: BodyHeader,
-    mark: Mark,
+    pub(super) mark: Mark,
+    body_header: Vec<u8>,
+    journal_end: u64,
+    last_tag: Tag,
 }
 
 impl Baseline {
+    /// Where the file ends, as far as it was loaded.
+    pub(super) fn loaded_end(&self) -> LoadedEnd<'_> {
+        LoadedEnd { start: &self.body_header, len: self.journal_end, last: &self.last_tag }
+    }
+
     /// Whether a handle with this state must not adopt that one, which is of the same store and key. (Its generation is
-    /// authenticated by now.)
+    /// authenticated by now.) Where the new file does not list enough to tell, the handle adopts it.
     pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
         let Some(generations) = found.header.generation.checked_sub(self.header.generation) else {
             // Held by `older_file_put_back_is_noticed_until_reopened`: `None`.
             return Some(Refused::RolledBack);
         };
         // Without an entry the handle is too far behind to tell.
-        // Held by `another_history_of_any_length_is_noticed`: `false`.
-        let is_other = found.lineage.ancestor(generations).is_some_and(|mark| mark != self.mark);
-        is_other.then_some(Refused::Diverged)
+        let last = found.lineage.ancestor(generations)?;
+        if last.salt != self.mark.salt {
+            return Some(Refused::Diverged);
+        }
+        // Of the same body: what matters is whether its records continue those of the handle.
+        let own = self.mark.record_count;
+        if last.record_count < own {
+            return Some(if generations == 0 { Refused::RolledBack } else { Refused::Diverged });
+        }
+        let tag = match generations {
+            _ if last.record_count == own => Some(last.tag),
+            0 => found.journal.tag_of(own),
+            1 => found.lineage.record_tag(own),
+            _ => None,
+        };
+        tag.is_some_and(|tag| own > 0 && tag != self.mark.tag).then_some(Refused::Diverged)
     }
 }
 
 impl State {
-    pub(super) fn load(
-        vault: Arc<Vault>,
-        opened: OpenFile,
-        header: BodyHeader,
-        header_bytes: &[u8],
-        body: &mut [u8],
-    ) -> Result<Self> {
-        let mark = header.mark(body.last_chunk::<TAG_LEN>().map_or(&[], |tag| tag));
+    /// The state that a file holds, from its parts, which are decrypted in place.
+    pub(super) fn load(vault: Arc<Vault>, opened: OpenFile, parts: Parts<'_>, at_damage: AtDamage) -> Result<Self> {
+        let Parts { body_header: header, table: _, table_bytes: _, header: header_bytes, body, journal: bytes } = parts;
+        let body_tag = body.last_chunk().copied().unwrap_or_default();
         let unsealed = unseal(&vault, &header, header_bytes, body)?;
-        let Contents { next_id, ancestors, tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
+        let Contents { next_id, ancestors, record_tags, tokens } = unsealed.map_err(|flaw| opened.bad(flaw))?;
+        let mut rows = Namespaces::new(origin_of(&vault), next_id, tokens);
+        let mut journal = Journal::new(&header, body_tag);
+        journal.replay(bytes, &vault, &header, &mut rows, at_damage)?.map_err(|flaw| opened.bad(flaw))?;
+        let lineage = Lineage { mark: journal.mark(&header), ancestors, record_tags };
         let body_header = header_bytes.get(..BODY_HEADER_LEN).unwrap_or_default().to_vec();
-        let rows = Namespaces::new(origin_of(&vault), next_id, tokens);
-        Ok(Self {
-            pinned: opened.pin(),
-            body_header,
-            header,
-            vault,
-            rows,
-            lineage: Lineage { mark, ancestors },
-            refused: None,
-            // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
-            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true`.
-            is_synced: false,
-        })
+        let (pinned, refused, is_synced) = (opened.pin(), None, false);
+        Ok(Self { pinned, body_header, header, vault, rows, journal, lineage, refused, is_synced })
     }
 
     /// The generation of the next file.
@@ -136,8 +157,26 @@ impl State {
         next.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })
     }
 
+    /// Takes a record in that was appended to the file, once its rows are put.
+    pub(super) fn push_record(&mut self, len: u64, tag: Tag) {
+        self.journal.push(len, tag);
+        self.lineage.mark = self.journal.mark(&self.header);
+    }
+
+    /// Where the file ends, as far as it was loaded.
+    pub(super) fn loaded_end(&self) -> LoadedEnd<'_> {
+        self.journal.loaded_end(&self.body_header)
+    }
+
     pub(super) fn baseline(&self) -> Baseline {
-        Baseline { vault: self.vault.clone(), header: self.header.clone(), mark: self.lineage.mark }
+        Baseline {
+            vault: self.vault.clone(),
+            header: self.header.clone(),
+            mark: self.lineage.mark,
+            body_header: self.body_header.clone(),
+            journal_end: self.journal.end(),
+            last_tag: *self.journal.last_tag(),
+        }
     }
 }
 

@@ -7,6 +7,9 @@
 mod commit;
 mod damage;
 mod group;
+mod journal_damage;
+#[cfg(unix)]
+mod journal_faults;
 mod lineage;
 #[cfg(unix)]
 mod power_cut;
@@ -75,6 +78,26 @@ pub(super) fn open_with(directory: &TempDir, disk: Arc<dyn Disk>) -> Engine {
 
 pub(super) fn open(directory: &TempDir) -> Engine {
     open_with(directory, Arc::new(Os))
+}
+
+/// What a file with that key table holds, without a look at any slot.
+pub(super) fn load(vault: &Vault, file: &mut [u8]) -> std::result::Result<(Journal, Namespaces), FileFlaw> {
+    load_at(vault, file, AtDamage::Refuse)
+}
+
+pub(super) fn load_at(
+    vault: &Vault,
+    file: &mut [u8],
+    at_damage: AtDamage,
+) -> std::result::Result<(Journal, Namespaces), FileFlaw> {
+    let Parts { body_header, table_bytes, header, body, journal: records, .. } = Parts::parse(file)?;
+    assert_eq!(table_bytes, vault.bytes(), "the key table is another one");
+    let body_tag = *body.last_chunk().unwrap();
+    let contents = unseal(vault, &body_header, header, body).unwrap()?;
+    let mut rows = Namespaces::new(origin_of(vault), contents.next_id, contents.tokens);
+    let mut journal = Journal::new(&body_header, body_tag);
+    journal.replay(records, vault, &body_header, &mut rows, at_damage).unwrap()?;
+    Ok((journal, rows))
 }
 
 pub(super) fn save(engine: &Engine, user: &str) -> Result<TokenId> {

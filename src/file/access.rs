@@ -5,8 +5,9 @@
 mod platform;
 
 pub(crate) use platform::{
-    check_room, is_mount_point, kind, lock_options, make_private, make_private_directory, mode, names, not_opened,
-    offers_full_sync, open_directory, open_options, patiently, rename_new, stamp_of, sync,
+    appends_reliably, check_room, check_writable_directory, is_mount_point, kind, lock_options, make_private,
+    make_private_directory, mode, names, not_opened, offers_full_sync, open_directory, open_options, patiently,
+    rename_new, reserve, reserved, stamp_of, sync, sync_data,
 };
 
 /// Whether permissions are looked at.

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -14,6 +14,14 @@ use super::access;
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// A new file that only its owner may read and write.
     fn create_new(&self, path: &Path) -> io::Result<File>;
+    /// The file at the path, to append to it. Never makes one, and follows no link.
+    fn open_to_append(&self, path: &Path) -> io::Result<File>;
+    /// Reserves that many bytes on the disk from that place on, without changing the length of the file.
+    fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
+    /// Writes the parts one after the other to that place, in one call if the system takes them all.
+    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
+    /// Brings a file's bytes and its length to the disk. As with [`sync`](Self::sync) there is no second try.
+    fn sync_data(&self, file: &File) -> io::Result<()>;
     /// Writes the parts one after the other, in one call if the system takes them all.
     fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()>;
     /// Brings a file's bytes to the disk. If it fails the kernel may have dropped them, and a second try would succeed
@@ -29,6 +37,10 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Asks for the metadata of a file.
     fn look(&self, path: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Whether the file system of that directory brings an append to the disk when it says so.
+    fn appends_reliably(&self, directory: &Path) -> bool {
+        access::appends_reliably(directory)
+    }
 }
 
 /// The operating system's disk.
@@ -38,6 +50,23 @@ pub(crate) struct Os;
 impl Disk for Os {
     fn create_new(&self, path: &Path) -> io::Result<File> {
         access::open_options().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<File> {
+        access::patiently(|| access::open_options().read(true).write(true).open(path))
+    }
+
+    fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
+        access::reserve(file, offset, len)
+    }
+
+    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        file.seek(SeekFrom::Start(offset))?;
+        self.write_all(file, parts)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        access::sync_data(file)
     }
 
     fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
@@ -95,12 +124,18 @@ pub(crate) struct Watched<F>(pub(crate) F);
 pub(crate) enum Call {
     OpenDirectory,
     Create,
+    OpenToAppend,
+    Reserve,
+    Append,
+    SyncData,
     Write,
     Sync,
     Rename,
     SyncDirectory,
     Look,
     Remove,
+    /// The question whether appending is reliable; an error means that it is not.
+    AppendsReliably,
 }
 
 #[cfg(any(test, feature = "__fuzzing"))]
@@ -114,6 +149,28 @@ impl<F> fmt::Debug for Watched<F> {
 impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
     fn create_new(&self, path: &Path) -> io::Result<File> {
         (self.0)(Call::Create).and_then(|()| Os.create_new(path))
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<File> {
+        (self.0)(Call::OpenToAppend).and_then(|()| Os.open_to_append(path))
+    }
+
+    fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
+        (self.0)(Call::Reserve).and_then(|()| Os.reserve(file, offset, len))
+    }
+
+    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        if let Err(error) = (self.0)(Call::Append) {
+            // In part, as a full disk does.
+            let bytes = parts.concat();
+            Os.append(file, offset, &[bytes.get(..bytes.len() / 2).unwrap_or_default()])?;
+            return Err(error);
+        }
+        Os.append(file, offset, parts)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        (self.0)(Call::SyncData).and_then(|()| Os.sync_data(file))
     }
 
     fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
@@ -152,5 +209,9 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         (self.0)(Call::Remove).and_then(|()| Os.remove(path))
+    }
+
+    fn appends_reliably(&self, directory: &Path) -> bool {
+        (self.0)(Call::AppendsReliably).is_ok() && Os.appends_reliably(directory)
     }
 }

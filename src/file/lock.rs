@@ -330,6 +330,29 @@ impl Lock {
     }
 }
 
+/// The lock on the store file itself, beside the lock file: a tool may delete the lock file, but nobody else can lock
+/// this file then. On Windows a locked file cannot be read, and an open lock file cannot be deleted: there this locks
+/// nothing.
+pub(super) struct InodeLock<'a>(&'a File);
+
+impl<'a> InodeLock<'a> {
+    pub(super) fn try_new(file: &'a File) -> Result<Self, TryLockError> {
+        if cfg!(unix) {
+            file.try_lock()?;
+        }
+        Ok(Self(file))
+    }
+}
+
+impl Drop for InodeLock<'_> {
+    fn drop(&mut self) {
+        // Explicitly: other handles of the same open file share the lock.
+        if cfg!(unix) {
+            let _ = self.0.unlock();
+        }
+    }
+}
+
 /// Whether the path of a lock file leads to the file that was opened.
 fn leads_to(path: &Path, opened: Option<&FileStamp>) -> bool {
     // Where files have no stamp a lock file cannot be removed while it is open (`access::lock_options`).

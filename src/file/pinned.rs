@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read, Seek},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -44,14 +44,34 @@ impl OpenFile {
         self.read(self.len).map(SecretBytes::new)
     }
 
+    /// The bytes from that place on to the end that the file had when it was opened.
+    pub(crate) fn read_from(&self, offset: u64) -> Result<SecretBytes> {
+        self.read_at(offset, self.len.saturating_sub(offset)).map(SecretBytes::new)
+    }
+
+    /// Whether these bytes stand at that place.
+    pub(crate) fn has_at(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
+        Ok(self.read_at(offset, length(bytes.len()))? == bytes)
+    }
+
+    /// Whether these are the last bytes before that place.
+    pub(crate) fn ends_with(&self, end: u64, bytes: &[u8]) -> Result<bool> {
+        self.has_at(end.saturating_sub(length(bytes.len())), bytes)
+    }
+
     fn read(&self, len: u64) -> Result<Vec<u8>> {
+        self.read_at(0, len)
+    }
+
+    fn read_at(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let reserved = usize::try_from(len)
             .map_err(io::Error::other)
             .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
         let mut file = &self.file;
         reserved
-            .and_then(|()| file.rewind())
+            .and_then(|()| file.seek(SeekFrom::Start(offset)))
+            .map(drop)
             .and_then(|()| file.take(len).read_to_end(&mut bytes))
             .map_err(failed(FileOperation::Read, &self.path))?;
         Ok(bytes)
@@ -90,9 +110,18 @@ impl PinnedFile {
         self.0.as_ref().and_then(OpenFile::stamp)
     }
 
-    /// Whether these still are the first bytes of the file, if it is held.
-    pub(crate) fn starts_with(&self, bytes: &[u8]) -> Result<bool> {
-        self.0.as_ref().map_or(Ok(false), |opened| Ok(opened.read_start(bytes.len())? == bytes))
+    /// Whether these still are the first bytes of the file, and those the last before that place, if the file is held.
+    pub(crate) fn holds(&self, start: &[u8], end: u64, last: &[u8]) -> Result<bool> {
+        let holds = |opened: &OpenFile| Ok(opened.has_at(0, start)? && opened.ends_with(end, last)?);
+        self.0.as_ref().map_or(Ok(false), holds)
+    }
+
+    /// Whether that is the same file, perhaps with other bytes. Where files have no stamp, nobody can tell.
+    pub(crate) fn may_be_same_file(&self, other: &OpenFile) -> bool {
+        match (self.stamp(), other.stamp()) {
+            (Some(one), Some(other)) => one.is_same_file(other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
     }
 
     /// The same file with another handle. A lock that is taken through either handle is held by both.

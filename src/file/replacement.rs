@@ -10,11 +10,17 @@ use std::{
 };
 
 use super::{
-    Durability, Lock, OpenFile, PinnedFile, StoreFile, access, failed,
+    Durability, Lock, OpenFile, PinnedFile, StoreFile, access,
+    append::RESERVE,
+    failed,
+    lock::InodeLock,
     names::{sibling, temporary_suffix},
     resolve_new,
 };
-use crate::error::{Error, FileOperation, Result};
+use crate::{
+    error::{Error, FileOperation, Result},
+    format::length,
+};
 
 /// A file that is complete and synced under a temporary name. It is removed unless it is renamed.
 #[derive(Debug)]
@@ -71,6 +77,11 @@ impl StoreFile {
             // `default_access_control_list_opens_no_file`.
             access::make_private(file, self.access).map_err(failed(FileOperation::Write, path))?;
             self.disk.write_all(file, parts).map_err(failed(FileOperation::Write, path))?;
+            if lock.is_some() {
+                // For the saves to come. A failure costs nothing but time.
+                let len = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(length(part.len())));
+                let _ = self.disk.reserve(file, len, RESERVE);
+            }
             // A file system that gives every file a mode of its own may have given it one that is refused later.
             let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, path))?;
             // Held by `what_is_made_is_what_opening_accepts_or_is_not_made`.
@@ -90,12 +101,11 @@ impl Prepared<'_> {
         let store = self.store;
         // If a tool deletes the lock file, another writer may be as far as this one. Only one of the two can lock the
         // file that is to be replaced; the other one then finds another file at the path.
-        let _replacing = match opened.file().map(|file| (file, file.try_lock())) {
+        let _inode_lock = match opened.file().map(InodeLock::try_new) {
             // Held by `writers_with_different_lock_files_do_not_replace_one_file`: `None`.
-            Some((_, Err(TryLockError::WouldBlock))) => return Err(store.changed_meanwhile()),
-            Some((file, Ok(()))) => Some(Replacing(file)),
+            Some(Err(TryLockError::WouldBlock)) => return Err(store.changed_meanwhile()),
             // Some file systems lock no file that is open for reading only. The lock file is what keeps writers apart.
-            Some((_, Err(TryLockError::Error(_)))) | None => None,
+            inode_lock => inode_lock.and_then(std::result::Result::ok),
         };
         // Held by `deleted_lock_file_stops_the_replacement`.
         check_lock(store, Some(lock))?;
@@ -140,16 +150,6 @@ impl Prepared<'_> {
         // `self.directory.take().map_or(Ok(false), |_| Ok::<_, io::Error>(false))`.
         let synced = self.directory.take().map_or(Ok(false), |directory| store.sync_directory(&directory));
         Replacement { pinned: PinnedFile::new(opened), durability: store.durability(synced) }
-    }
-}
-
-/// The lock on a file that is to be replaced, until it is dropped.
-struct Replacing<'a>(&'a File);
-
-impl Drop for Replacing<'_> {
-    fn drop(&mut self) {
-        // Explicitly: the handle that was loaded shares the lock.
-        let _ = self.0.unlock();
     }
 }
 

@@ -1,13 +1,16 @@
 // Tests that are for Unix only need what other systems lack: files with a stamp, directories that can be synced, lock
 // files that can be deleted while they are open, names that differ by case.
 
+#[cfg(unix)]
+mod append;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use super::{names::sibling, replacement::Replacement, *};
-use crate::error::UnsafePermissions;
+use crate::{error::UnsafePermissions, format::length};
 
 /// A disk whose nth call fails, and a count of the calls.
 fn failing_at(at: usize) -> (Arc<dyn Disk>, Arc<AtomicUsize>) {
@@ -85,8 +88,8 @@ fn a_part_without_a_byte_is_written_as_any_other() {
 
 #[test]
 fn failure_before_the_rename_leaves_the_old_file_only() {
-    // Opening the directory, creating, writing, syncing, renaming.
-    for at in 0..5 {
+    // Opening the directory, creating, writing, syncing, renaming. (A failure to reserve blocks is none.)
+    for at in [0, 1, 2, 4, 5] {
         let directory = tempfile::tempdir().unwrap();
         let path = private_file(directory.path(), b"old");
         let failed = replace(&existing(&path, failing_at(at).0), &[b"new ", b"bytes"]);
@@ -178,7 +181,7 @@ fn no_limit_is_above_four_gib() {
 fn failure_after_the_rename_is_reported_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let path = private_file(directory.path(), b"old");
-    let replacement = replace(&existing(&path, failing_at(5).0), &[b"new ", b"bytes"]).unwrap();
+    let replacement = replace(&existing(&path, failing_at(6).0), &[b"new ", b"bytes"]).unwrap();
     let Durability::Unsynced { path: unsynced, cause: error } = replacement.durability else { panic!("it was synced") };
     assert_eq!((unsynced, error.kind()), (fs::canonicalize(directory.path()).unwrap(), io::ErrorKind::StorageFull));
     assert_eq!(fs::read(&path).unwrap(), b"new bytes");
@@ -186,7 +189,7 @@ fn failure_after_the_rename_is_reported_as_such() {
 
     let (disk, calls) = failing_at(usize::MAX);
     replace(&existing(&path, disk), &[b"new ", b"bytes"]).unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), 7, "the calls counted above are all there are");
+    assert_eq!(calls.load(Ordering::SeqCst), 8, "the calls counted above are all there are");
 }
 
 /// The order that makes a power cut harmless: the bytes are on the disk before their name is, and the name is before
@@ -202,8 +205,16 @@ fn file_is_synced_before_the_rename_and_directory_after() {
         Ok(())
     });
     replace(&existing(&private_file(directory.path(), b"old"), Arc::new(disk)), &[b"new"]).unwrap();
-    let expected =
-        [Call::OpenDirectory, Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory, Call::Look];
+    let expected = [
+        Call::OpenDirectory,
+        Call::Create,
+        Call::Write,
+        Call::Reserve,
+        Call::Sync,
+        Call::Rename,
+        Call::SyncDirectory,
+        Call::Look,
+    ];
     assert_eq!(*calls.lock(), expected);
 }
 

@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    io::Write,
     path::{Path, PathBuf},
     process, thread,
     time::Duration,
@@ -15,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Lock, StoreFile, access, failed,
+    Lock, NextSave, StoreFile, access, failed,
     lock::try_lock,
     names::{CLAIMS, sibling},
 };
@@ -79,15 +78,15 @@ impl Drop for Entry {
 
 impl StoreFile {
     /// The lock of that name, if it is free.
-    pub(crate) fn try_lock_token(&self, name: &str) -> Result<LockAttempt> {
-        Ok(match self.lock_or_wait(name)? {
+    pub(crate) fn try_lock_token(&self, name: &str, next_save: NextSave) -> Result<LockAttempt> {
+        Ok(match self.lock_or_wait(name, next_save)? {
             Ok(lock) => LockAttempt::Locked(Box::new(lock)),
             Err(look_again) => LockAttempt::Held { look_again },
         })
     }
 
     /// The lock of that name; if another holds it, when the caller looks again.
-    fn lock_or_wait(&self, name: &str) -> Result<Result<ClaimLock, Duration>> {
+    fn lock_or_wait(&self, name: &str, next_save: NextSave) -> Result<Result<ClaimLock, Duration>> {
         let directory = sibling(&self.path, CLAIMS);
         let path = directory.join(name);
         let Some(entry) = Entry::make(&path) else { return Ok(Err(WITH_WAKING)) };
@@ -97,7 +96,7 @@ impl StoreFile {
             Some(held) if !try_lock(|| held.file.try_lock(), &path)? => return Ok(Err(watch(held, path))),
             locked => locked,
         };
-        self.check_replaceable(GROWTH, ROOM)?;
+        self.check_savable(next_save, GROWTH, ROOM)?;
         if !has_directory {
             self.make_claims_directory(&directory)?;
         }
@@ -204,7 +203,8 @@ impl TokenLock for ClaimLock {
             return Ok(());
         }
         // Held by `next_holder_knows_of_an_unfinished_request`: `Ok(())`.
-        (&lock.file).write_all(b"1").map_err(failed(FileOperation::Write, &self.entry.path))
+        // A length without a byte takes no room on the disk, so this works on a full disk too.
+        lock.file.set_len(1).map_err(failed(FileOperation::Write, &self.entry.path))
     }
 
     fn was_left_unfinished(&self) -> bool {

@@ -165,9 +165,9 @@ impl Original {
         let time = Millis::new(1).expect("a time");
         let token = Token::builder().user_name(format!("{self:?}")).refresh_token("secret");
         let token = token.id("1").stored(Origin::of("mutated"), time.time(), time.time(), 1).build();
-        let ancestors = vec![Mark { salt: [7; 8], tag: [8; 8] }; header.ancestor_count()];
+        let ancestors = vec![Mark { salt: [7; 8], record_count: 0, tag: [8; 8] }; header.ancestor_count()];
         let tokens = BTreeMap::from([(Box::from(""), vec![token])]);
-        let contents = Contents { next_id: 2, ancestors, tokens };
+        let contents = Contents { next_id: 2, ancestors, record_tags: Vec::new(), tokens };
         let encoding = Encoding::of(header.header_len(), &contents)?;
         let sealed = engine::seal(vault, generation, &encoding)?;
         let file = sealed.parts(vault.bytes()).concat();
@@ -301,7 +301,7 @@ fn is_flaw(error: &Error, is_meant: impl Fn(FileFlaw) -> bool) -> bool {
 fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<(Vault, Contents)> {
     let path = Path::new("mutated");
     let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
-    let Parts { body_header, table, table_bytes, header, body } = Parts::parse(file).map_err(bad)?;
+    let Parts { body_header, table, table_bytes, header, body, journal: _ } = Parts::parse(file).map_err(bad)?;
     let vault = Vault::unlock(path, table, table_bytes, |table| unlock.open_slot(table, path))?;
     let contents = engine::unseal(&vault, &body_header, header, body)?.map_err(bad)?;
     Ok((vault, contents))

@@ -6,6 +6,7 @@ use super::{Keystore, KeystoreOptions};
 use crate::{
     error::Result,
     status::{FileStatus, Status},
+    unlock::Unlock,
 };
 
 impl Keystore {
@@ -99,6 +100,60 @@ impl Keystore {
     /// ```
     pub fn check_writable(&self) -> Result<()> {
         self.0.check_writable()
+    }
+
+    /// Replaces the file by one without a journal. Saves do that by themselves when the journal is long; call this
+    /// method to make the file short, or to remove the old versions of tokens that the journal still has, sealed. Waits
+    /// and writes like a delete.
+    ///
+    /// # Errors
+    ///
+    /// The [common errors](#errors).
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// let store = Keystore::create(directory.path().join("tokens.keep"), &unlock)?;
+    /// store.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
+    /// store.compact()?;
+    /// assert_eq!(store.status()?.journal.records, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact(&self) -> Result<()> {
+        self.0.compact()
+    }
+
+    /// Writes what a damaged file holds before the damage as a new store at `new_path`, and opens that. The damage has
+    /// to be in the journal: a file whose header or body is damaged cannot be recovered. Changes nothing of the damaged
+    /// file. The same unlock methods open the new store. Blocks like [`open`](Self::open) and
+    /// [`backup_to`](Self::backup_to).
+    ///
+    /// The new store lacks every change after the damage, which may be new refresh tokens: look for a backup first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) for the damaged file, and those of [`backup_to`](Self::backup_to) for the new one.
+    ///
+    /// ```
+    /// # use tokenkeep::{KdfParams, Keystore, Passphrase, Token, TokenStore, Unlock};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tokens.keep");
+    /// # let unlock = Unlock::from(Passphrase::new("correct horse battery staple").kdf(KdfParams::MIN));
+    /// # let store = Keystore::create(&path, &unlock)?;
+    /// # store.save_token(&Token::builder().user_name("ada").refresh_token("r").build())?;
+    /// # store.save_token(&Token::builder().user_name("grace").refresh_token("r").build())?;
+    /// // A disk that fails has changed a byte of the last save.
+    /// let mut bytes = std::fs::read(&path)?;
+    /// *bytes.last_mut().unwrap() ^= 1;
+    /// std::fs::write(&path, bytes)?;
+    /// assert!(Keystore::open(&path, &unlock).is_err());
+    /// let recovered = Keystore::recover_before_damage(&path, &unlock, directory.path().join("recovered.keep"))?;
+    /// assert_eq!(recovered.get_tokens()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recover_before_damage(path: impl AsRef<Path>, unlock: &Unlock, new_path: impl AsRef<Path>) -> Result<Self> {
+        KeystoreOptions::new().recover_before_damage(path, unlock, new_path)
     }
 
     /// Writes a verified copy of the file. The same unlock methods open the copy. Reads and writes the whole file,

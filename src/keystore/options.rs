@@ -137,6 +137,22 @@ impl KeystoreOptions {
         engine::set_aside(&self.existing(path.as_ref())?, self.lock_timeout)
     }
 
+    /// See [`Keystore::recover_before_damage`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Keystore::recover_before_damage`].
+    pub fn recover_before_damage(
+        &self,
+        path: impl AsRef<Path>,
+        unlock: &Unlock,
+        new_path: impl AsRef<Path>,
+    ) -> Result<Keystore> {
+        let new_path = new_path.as_ref();
+        engine::recover_before_damage(&self.existing(path.as_ref())?, unlock, new_path)?;
+        self.open(new_path, unlock)
+    }
+
     /// See [`Keystore::verify_file`].
     ///
     /// # Errors

@@ -13,8 +13,11 @@ fn save(store: &Keystore, user: &str) {
 fn damage_that_needs_no_key_to_be_seen_is_seen_without_one() {
     let fixture = Fixture::new();
     save(&fixture.store, "ada");
-    let sound = fixture.bytes();
     let count = derivations();
+    let found = Keystore::verify_file(&fixture.path).unwrap();
+    assert_eq!((found.generation, found.file_len, found.journal.records, found.journal.len), (1, 8192, 1, 4096));
+    fixture.store.compact().unwrap();
+    let sound = fixture.bytes();
     let found = Keystore::verify_file(&fixture.path).unwrap();
     assert_eq!((found.format_version, found.generation, found.file_len), (1, 2, 4096));
 
@@ -144,7 +147,10 @@ fn a_status_tells_how_the_store_is_and_not_what_it_holds() {
     save(&fixture.open(), "grace.hopper");
     let status = fixture.store.status().unwrap();
     assert_eq!(status.path, fixture.path.canonicalize().unwrap());
-    assert_eq!((status.format_version, status.generation, status.tokens), (1, 3, 2));
+    assert_eq!((status.format_version, status.generation, status.tokens), (1, 1, 2));
+    assert_eq!((status.journal.records, status.journal.len, status.journal.is_torn), (2, 8192, false));
+    #[cfg(target_os = "linux")]
+    assert!(status.reserved >= 128 * 1024, "{}", status.reserved);
     assert_eq!(status.file_len, u64::try_from(fixture.bytes().len()).unwrap());
     #[cfg(unix)]
     assert_eq!(status.mode, Some(0o600));
@@ -152,7 +158,7 @@ fn a_status_tells_how_the_store_is_and_not_what_it_holds() {
     assert_eq!(status.not_offered, []);
     let shown = status.to_string();
     let mode = if cfg!(unix) { "mode:        0600" } else { "not offered: syncing a directory" };
-    for line in ["generation:  3", "tokens:      2", mode] {
+    for line in ["generation:  1", "tokens:      2", "journal:     2 records, 8192 bytes", mode] {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(!shown.contains("lovelace") && !shown.contains("hopper"));

@@ -32,7 +32,7 @@ const LAYERS: [(&str, u8, &[&str]); 40] = [
     ("unlock", 2, &["error", "format", "id", "kdf", "unlock_method", "seal", "secret", "slot"]),
     ("file", 2, &["error", "format", "id", "secret", "status", "token_lock", "lock_waiters", "per_process"]),
     ("index", 3, &["codec", "error", "id", "matching", "token"]),
-    ("namespaces", 3, &["codec", "error", "format", "id", "index", "token"]),
+    ("namespaces", 3, &["codec", "error", "format", "id", "index", "matching", "token"]),
     ("changes", 3, &["batch", "error", "id", "index", "matching", "namespaces", "token"]),
     ("overlay", 3, &["batch", "changes", "error", "id", "index", "matching", "namespaces", "token"]),
     ("memory_rows", 3, &["error", "id", "namespaces", "overlay", "transaction_thread", "token_lock"]),

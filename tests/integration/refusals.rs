@@ -61,6 +61,7 @@ fn assert_names(message: &str, path: &Path) {
 fn sound() -> Vec<u8> {
     let fixture = Fixture::new();
     fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
+    fixture.store.compact().unwrap();
     fixture.bytes()
 }
 
@@ -178,8 +179,8 @@ fn a_file_cut_short() {
 
 #[test]
 fn a_file_with_something_after_it() {
-    let (_directory, path) = file_of(&[sound(), vec![0]].concat());
-    assert_refused(&path, 0, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Malformed(_), .. }));
+    let (_directory, path) = file_of(&[sound(), vec![1; 8]].concat());
+    assert_refused(&path, 1, |error| matches!(error, Error::BadFile { flaw: FileFlaw::Tampered, .. }));
 }
 
 /// 4 TiB of memory, more passes than are allowed, both products: nothing is derived.
@@ -532,7 +533,7 @@ const FAILURES: &[(&str, Failure)] = &[
     ("cost out of bounds", |fixture| opened_with(fixture, &with(fixture.bytes(), SLOT + 4, &[0; 4]))),
     ("damaged header", |fixture| opened_with(fixture, &[&fixture.bytes()[..200], &[0; 4000]].concat())),
     ("file cut short", |fixture| opened_with(fixture, &fixture.bytes()[..1000])),
-    ("something after the end", |fixture| opened_with(fixture, &[fixture.bytes(), vec![0]].concat())),
+    ("something after the end", |fixture| opened_with(fixture, &[fixture.bytes(), vec![1; 8]].concat())),
     ("damaged body", |fixture| {
         let mut bytes = fixture.bytes();
         bytes[1000] ^= 1;

@@ -4,7 +4,7 @@
 
 use std::{
     env, fs,
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
     process::Command,
@@ -12,7 +12,8 @@ use std::{
 };
 
 use tokenkeep::{
-    Error, KdfParams, Keystore, KeystoreOptions, Passphrase, Token, TokenStore, Unlock, UnsafePermissions,
+    Error, KdfParams, Keystore, KeystoreOptions, Need, Passphrase, Refresh, Token, TokenStore, TokenStoreExt, Unlock,
+    UnsafePermissions,
 };
 
 use crate::{
@@ -89,12 +90,14 @@ pub(crate) fn work(place: &str, directory: &Path) {
             let before = fs::read(&path).unwrap();
             assert_io(store.check_writable(), ErrorKind::StorageFull);
             assert_eq!(store.status().unwrap().not_writable.unwrap().kind, tokenkeep::ErrorKind::System);
-            assert_io(save(&store, "grace"), ErrorKind::StorageFull);
-            // With room for a part of the file.
+            let of_two_blocks = token().user_name("grace").access_token("a".repeat(5000)).build();
+            let save_two_blocks = || store.save_token(&of_two_blocks).map(drop);
+            assert_io(save_two_blocks(), ErrorKind::StorageFull);
+            // With room for a part of a record, and of a new file.
             let file = fs::File::options().write(true).open(&filler).unwrap();
             file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
             drop(file);
-            assert_io(save(&store, "grace"), ErrorKind::StorageFull);
+            assert_io(save_two_blocks(), ErrorKind::StorageFull);
             assert_io(store.backup_to(directory.join("backup.keep")), ErrorKind::StorageFull);
             assert_eq!(fs::read(&path).unwrap(), before);
             assert_eq!(names_in(directory), ["filler", "tokens.keep", "tokens.keep.lock"]);
@@ -103,6 +106,22 @@ pub(crate) fn work(place: &str, directory: &Path) {
             assert_eq!(store.status().unwrap().not_writable, None);
             save(&store, "grace").unwrap();
             assert_eq!(users(&path), 3);
+        }
+        "reserve of tmpfs" => {
+            mount(&["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", at]);
+            saves_go_on_in_the_reserve(directory);
+        }
+        "reserve of ext4" => {
+            let image = directory.join("image");
+            fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+            let made = Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image).status().unwrap();
+            assert!(made.success());
+            let at = directory.join("ext4");
+            fs::create_dir(&at).unwrap();
+            mount(&["-o", "loop", image.to_str().unwrap(), at.to_str().unwrap()]);
+            set_mode(&at, 0o700);
+            saves_go_on_in_the_reserve(&at);
+            assert!(Command::new("umount").arg(&at).status().unwrap().success());
         }
         "read-only mount" => {
             mount(&["-t", "tmpfs", "-o", "mode=700", "tmpfs", at]);
@@ -144,7 +163,9 @@ pub(crate) fn work(place: &str, directory: &Path) {
         "directory of another user" => {
             drop(Keystore::create(&path, &unlock()).unwrap());
             fs::write(directory.join("tokens.keep.0123456789abcdef.tmp"), b"").unwrap();
-            save(&Keystore::open(&path, &unlock()).unwrap(), "ada").unwrap();
+            let store = Keystore::open(&path, &unlock()).unwrap();
+            save(&store, "ada").unwrap();
+            store.compact().unwrap();
             assert_eq!(names_in(directory), ["tokens.keep", "tokens.keep.lock"]);
         }
         "file of root" => {
@@ -187,8 +208,61 @@ fn behind(command: &[&str], place: &str, directory: &Path) {
     assert!(watched.status().unwrap().success(), "{place}");
 }
 
+/// On a disk without a free block: saves, claims and refreshes succeed while there is a reserve, and then nothing is lost.
+fn saves_go_on_in_the_reserve(directory: &Path) {
+    let path = directory.join("tokens.keep");
+    let store = Keystore::create(&path, &unlock()).unwrap();
+    let refresh = |user: &str| {
+        let user = token().user_name(user).refresh_token("r0").build();
+        store.save_token(&user)?;
+        match store.begin_refresh(&user, Need::default())? {
+            Refresh::Claimed(claim) => {
+                claim.complete(token().access_token("a").refresh_token("r1").build()).unwrap();
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    // The first claim makes a directory.
+    refresh("ada").unwrap();
+    fill(&directory.join("filler"));
+    let reserved = store.status().unwrap().reserved;
+    assert!(reserved >= 128 * 1024, "{reserved}");
+    let mut refreshed = 0;
+    while store.status().unwrap().reserved >= 80 * 1024 {
+        store.check_writable().unwrap();
+        refresh(&refreshed.to_string()).unwrap();
+        refreshed += 1;
+        assert_eq!(users(&path), refreshed + 1);
+    }
+    assert!(refreshed > 5, "{refreshed}");
+    assert_io(store.compact(), ErrorKind::StorageFull);
+    let saved = save_until_full(&store);
+    assert!(saved > 0, "what a claim leaves free for a refresh can be saved into");
+    assert_io(refresh("lost"), ErrorKind::StorageFull);
+    assert_eq!(store.get_tokens().unwrap(), Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap());
+    assert_eq!(users(&path), refreshed + 1 + saved);
+    store.verify().unwrap();
+    assert!(!store.status().unwrap().journal.is_torn);
+    fs::remove_file(directory.join("filler")).unwrap();
+    store.compact().unwrap();
+    refresh("again").unwrap();
+}
+
+/// How many saves there is room for.
+fn save_until_full(store: &Keystore) -> usize {
+    (0..1000).take_while(|n| save(store, &format!("new {n}")).is_ok()).count()
+}
+
+/// Takes all blocks of the disk.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    let _ = file.sync_all();
+}
+
 pub(crate) fn mounts() {
-    for place in ["full disk", "read-only mount", "mounted file"] {
+    for place in ["full disk", "reserve of tmpfs", "reserve of ext4", "read-only mount", "mounted file"] {
         let directory = tempfile::tempdir().unwrap();
         behind(&["unshare", "--mount", "--propagation", "private"], place, directory.path());
     }
@@ -325,6 +399,7 @@ pub(crate) fn names() {
     stray.push(".0123456789abcdef.tmp");
     fs::write(&stray, b"").unwrap();
     save(&store, "ada").unwrap();
+    store.compact().unwrap();
     assert!(!Path::new(&stray).exists());
     assert_eq!(users(&path), 1);
     assert!(store.status().unwrap().to_string().contains("UTF-8.keep"));

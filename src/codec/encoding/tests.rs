@@ -7,7 +7,7 @@ use super::{
 use crate::token::Fields;
 
 fn encoding(contents: &Contents, records_len: u64) -> Encoding<'_> {
-    let prelude = Prelude { next_id: 100, ancestors: &contents.ancestors };
+    let prelude = Prelude { next_id: 100, ancestors: &contents.ancestors, record_tags: &[] };
     let tokens = contents.tokens[""].iter().map(|token| ("", token));
     Encoding::new(HEADER_LEN, prelude, tokens, records_len).unwrap()
 }

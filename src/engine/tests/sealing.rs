@@ -8,7 +8,7 @@ use crate::{
     time::Millis,
 };
 
-const PRELUDE: Prelude<'_> = Prelude { next_id: 2, ancestors: &[] };
+const PRELUDE: Prelude<'_> = Prelude { next_id: 2, ancestors: &[], record_tags: &[] };
 
 fn token(len: usize) -> Token {
     let (time, origin) = (Millis::new(1).unwrap().time(), Origin::of("sealing"));

@@ -203,7 +203,9 @@ fn a_slot_that_would_make_the_file_too_long_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     // As much as leaves no room for another slot in the file's one block.
     let token = Token::builder().access_token("x".repeat(3000)).build();
-    save_token(&create(&directory), &token).unwrap();
+    let engine = create(&directory);
+    save_token(&engine, &token).unwrap();
+    engine.compact().unwrap();
     let len = fs::metadata(at(&directory)).unwrap().len();
     assert_eq!(len, 4096);
     let file = StoreFile::existing(&at(&directory), Access::Checked, len, Arc::new(Os)).unwrap();

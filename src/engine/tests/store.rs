@@ -14,6 +14,10 @@ fn generation(engine: &Engine) -> u64 {
     engine.state.read().header.generation
 }
 
+fn records(engine: &Engine) -> u32 {
+    engine.state.read().journal.record_count()
+}
+
 #[test]
 fn every_function_of_a_path_refuses_an_empty_one() {
     let unlock = unlock();
@@ -35,7 +39,10 @@ fn generation_counts_replacements_and_nothing_else() {
     assert_eq!(generation(&engine), 1);
     save(&engine, "ada").unwrap();
     save(&engine, "grace").unwrap();
-    assert_eq!(generation(&engine), 3);
+    assert_eq!((generation(&engine), records(&engine)), (1, 2));
+    engine.compact().unwrap();
+    assert!(delete(&engine, "1").unwrap());
+    assert_eq!((generation(&engine), records(&engine)), (3, 0));
     let bytes = fs::read(at(&directory)).unwrap();
     assert!(!delete(&engine, "none").unwrap());
     assert!(save_token(&engine, &Token::builder().build()).is_err());
@@ -43,7 +50,7 @@ fn generation_counts_replacements_and_nothing_else() {
 }
 
 #[test]
-fn several_changes_are_one_replacement() {
+fn several_changes_are_one_record() {
     let directory = tempfile::tempdir().unwrap();
     let engine = create(&directory);
     let both = engine.transaction(|changes| {
@@ -52,10 +59,10 @@ fn several_changes_are_one_replacement() {
         Ok([one, other])
     });
     assert_eq!(both.unwrap(), ["1".into(), "2".into()]);
-    assert_eq!(
-        (generation(&engine), users(&open(&directory)).unwrap()),
-        (2, vec!["ada".to_owned(), "grace".to_owned()])
-    );
+    assert_eq!((generation(&engine), records(&engine)), (1, 1));
+    assert_eq!(users(&open(&directory)).unwrap(), ["ada", "grace"]);
+    engine.transaction(|changes| Ok(changes.namespace("").delete(&"1".into()))).unwrap();
+    assert_eq!((generation(&engine), records(&engine)), (2, 0));
 }
 
 #[test]
@@ -71,7 +78,11 @@ fn store_without_other_writers_is_not_read_again() {
     save(&engine, "alan").unwrap();
     assert_eq!(address(&engine), loaded, "nor to write to it");
     // Written by another.
-    save(&open(&directory), "grace").unwrap();
+    let other = open(&directory);
+    save(&other, "grace").unwrap();
+    assert_eq!(users(&engine).unwrap(), ["ada", "alan", "grace"]);
+    assert_eq!(address(&engine), loaded, "only what was appended is read");
+    other.compact().unwrap();
     assert_eq!(users(&engine).unwrap(), ["ada", "alan", "grace"]);
     assert_ne!(address(&engine), loaded);
 }
@@ -149,6 +160,7 @@ fn a_large_file_that_was_replaced_is_closed() {
     for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
         let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
         save_token(&engine, &token).unwrap();
+        engine.compact().unwrap();
     }
     assert!(fs::metadata(at(&directory)).unwrap().len() > length(THREAD_THRESHOLD));
     let replaced = format!("{} (deleted)", directory.path().canonicalize().unwrap().join("store").display());
@@ -318,7 +330,7 @@ fn file_opened_before_a_commit_is_no_rollback() {
     let engine = create(&directory);
     let (baseline, opened) = (engine.state.read().baseline(), engine.file.open().unwrap());
     save(&engine, "ada").unwrap();
-    let mut bytes = read_all(&opened).unwrap();
+    let mut bytes = super::super::freshness::read_all(&opened).unwrap();
     assert_eq!(engine.load(&baseline, opened, &mut bytes).unwrap().header, baseline.header);
     assert_eq!(users(&engine).unwrap(), ["ada"]);
 }

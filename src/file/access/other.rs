@@ -37,6 +37,22 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+pub(crate) fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn reserved(_: &Metadata, _: u64) -> u64 {
+    0
+}
+
+pub(crate) fn appends_reliably(_: &Path) -> bool {
+    true
+}
+
 pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
     Ok(true)
 }
@@ -77,6 +93,12 @@ impl Access {
 
 pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
     Error::Io { operation: FileOperation::Open, path: path.to_owned(), cause }
+}
+
+/// Nobody can tell without an attempt.
+#[expect(clippy::unnecessary_wraps, reason = "other platforms tell")]
+pub(crate) fn check_writable_directory(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Only whether there is such a directory.

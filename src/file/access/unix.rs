@@ -124,14 +124,18 @@ pub(crate) fn not_opened(path: &Path, cause: io::Error) -> Error {
     }
 }
 
+/// That this user may put files into the directory.
+pub(crate) fn check_writable_directory(directory: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, accessat};
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    Ok(accessat(CWD, directory, access, AtFlags::EACCESS)?)
+}
+
 /// That a new file can be put into the directory, as far as the system says so beforehand: it may be written to,
 /// and has room for a file of that length in bytes. Quotas and failing disks are not seen.
 pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
-    use rustix::{
-        fs::{AtFlags, CWD, accessat, statvfs},
-        io::Errno,
-    };
-    accessat(CWD, directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)?;
+    use rustix::{fs::statvfs, io::Errno};
+    check_writable_directory(directory)?;
     let disk = statvfs(directory)?;
     let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
     // File systems without a limit on the number of files say that there are none.
@@ -218,6 +222,47 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
 #[cfg(target_vendor = "apple")]
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     if offers_full_sync(file)? { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+}
+
+/// Brings the bytes and the length of a file to the disk, and not its times.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+#[cfg(target_vendor = "apple")]
+pub(crate) use sync as sync_data;
+
+/// Reserves blocks without changing the length of the file.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How many bytes the file has on the disk from that place on. (A block of `st_blocks` has 512 bytes.)
+pub(crate) fn reserved(metadata: &Metadata, end: u64) -> u64 {
+    metadata.blocks().saturating_mul(512).saturating_sub(end)
+}
+
+/// Whether an append is synced reliably in that directory: not on network file systems, whose clients keep copies of
+/// their own of a file.
+#[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
+pub(crate) fn appends_reliably(directory: &Path) -> bool {
+    // NFS, SMB, CIFS, SMB 2, 9P, AFS, Ceph and FUSE, as statfs(2) names them.
+    const UNRELIABLE: [i64; 8] =
+        [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x0102_1997, 0x5346_414F, 0x00C3_6400, 0x6573_5546];
+    rustix::fs::statfs(directory).is_ok_and(|found| !UNRELIABLE.contains(&i64::from(found.f_type)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn appends_reliably(_: &Path) -> bool {
+    true
 }
 
 #[cfg(not(target_vendor = "apple"))]

@@ -38,7 +38,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn claim(file: &StoreFile) -> Box<ClaimLock> {
-    Box::new(file.lock_or_wait(NAME).unwrap().expect("the lock is free"))
+    Box::new(file.lock_or_wait(NAME, next_save()).unwrap().expect("the lock is free"))
 }
 
 /// As a process does that dies: nothing of ours runs.
@@ -56,8 +56,8 @@ fn lock_file_is_private_and_removed_after_use() {
     assert!(lock.is_held() && !lock.was_left_unfinished());
     let path = lock_file(directory.path());
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    assert!(file.lock_or_wait(NAME).unwrap().is_err());
-    assert!(file.lock_or_wait("4567").unwrap().is_ok(), "another token");
+    assert!(file.lock_or_wait(NAME, next_save()).unwrap().is_err());
+    assert!(file.lock_or_wait("4567", next_save()).unwrap().is_ok(), "another token");
     lock.start().unwrap();
     lock.start().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), 1);
@@ -78,9 +78,9 @@ fn lock_is_the_kernels() {
     let file = store_in(directory.path());
     let lock = claim(&file);
     HELD.get().lock().remove(&lock.entry.path);
-    assert!(file.lock_or_wait(NAME).unwrap().is_err());
+    assert!(file.lock_or_wait(NAME, next_save()).unwrap().is_err());
     lock.finish();
-    assert!(file.lock_or_wait(NAME).unwrap().is_ok());
+    assert!(file.lock_or_wait(NAME, next_save()).unwrap().is_ok());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn one_holds_the_lock_at_a_time() {
             let (inside, turns) = (&inside, &turns);
             scope.spawn(move || {
                 while turns.load(Ordering::SeqCst) < 500 {
-                    let Ok(lock) = file.lock_or_wait(NAME).unwrap() else { continue };
+                    let Ok(lock) = file.lock_or_wait(NAME, next_save()).unwrap() else { continue };
                     // So that the kernel's lock alone keeps the others out.
                     HELD.get().lock().remove(&lock.entry.path);
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
@@ -142,25 +142,30 @@ fn removed_lock_file_ends_the_lock() {
     assert!(newcomer.is_held(), "the lock file of the newcomer stays");
 }
 
+/// A file of that length, which a save may append to.
+fn next_save() -> NextSave {
+    NextSave { compacted_len: 0, may_append: true }
+}
+
 #[test]
 fn anything_but_a_private_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = store_in(directory.path());
     let claims = directory.path().join("store.claims");
     File::create(&claims).unwrap();
-    let error = file.try_lock_token(NAME).unwrap_err();
+    let error = file.try_lock_token(NAME, next_save()).unwrap_err();
     assert!(error.to_string().contains("store.claims: not a directory"), "{error}");
     fs::remove_file(&claims).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), &claims).unwrap();
-    assert!(file.try_lock_token(NAME).is_err());
+    assert!(file.try_lock_token(NAME, next_save()).is_err());
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     fs::remove_file(&claims).unwrap();
 
     fs::create_dir(&claims).unwrap();
     for mode in [0o770, 0o707, 0o1777] {
         fs::set_permissions(&claims, Permissions::from_mode(mode)).unwrap();
-        let error = file.try_lock_token(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME, next_save()).unwrap_err();
         let expected = UnsafePermissions::DirectoryMode { mode };
         assert!(matches!(&error, Error::UnsafePermissions { path, what } if *path == claims && *what == expected));
     }
@@ -168,7 +173,7 @@ fn anything_but_a_private_directory_is_refused() {
     drop(claim(&file));
     if rustix::process::geteuid().is_root() {
         chown(&claims, Some(1000), None).unwrap();
-        let error = file.try_lock_token(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME, next_save()).unwrap_err();
         assert!(matches!(error, Error::UnsafePermissions { what: UnsafePermissions::ForeignLock { owner: 1000 }, .. }));
     }
 }
@@ -180,7 +185,7 @@ fn anything_but_a_private_lock_file_is_refused() {
     drop(claim(&file));
     let path = lock_file(directory.path());
     let refused = |what: &str| {
-        let error = file.try_lock_token(NAME).unwrap_err();
+        let error = file.try_lock_token(NAME, next_save()).unwrap_err();
         assert!(error.to_string().contains(NAME), "{what}: {error}");
         error
     };
@@ -213,13 +218,13 @@ fn anything_but_a_private_lock_file_is_refused() {
 #[test]
 fn lock_is_not_given_if_the_next_save_would_fail() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = store_of(directory.path(), GROWTH - 1).try_lock_token(NAME);
+    let refused = store_of(directory.path(), GROWTH - 1).try_lock_token(NAME, next_save());
     assert!(matches!(refused, Err(Error::FileTooLarge { .. })));
     drop(claim(&store_of(directory.path(), GROWTH)));
     let file = store_in(directory.path());
     fs::set_permissions(directory.path().join("store"), Permissions::from_mode(0o600)).unwrap();
     fs::hard_link(directory.path().join("store"), directory.path().join("other name")).unwrap();
-    assert!(matches!(file.try_lock_token(NAME), Err(Error::UnsafePermissions { .. })));
+    assert!(matches!(file.try_lock_token(NAME, next_save()), Err(Error::UnsafePermissions { .. })));
     assert!(!lock_file(directory.path()).exists());
 }
 
@@ -234,7 +239,7 @@ fn end_of_another_process_lock_wakes_those_who_wait() {
     held.lock().unwrap();
     let moment = lock_waiters::now();
     for _ in 0..3 {
-        assert_eq!(file.lock_or_wait(NAME).unwrap().err(), Some(WITH_WAKING));
+        assert_eq!(file.lock_or_wait(NAME, next_save()).unwrap().err(), Some(WITH_WAKING));
     }
     let is_watched = || WATCHED.get().lock().contains(&path);
     assert!(is_watched());

@@ -1,0 +1,132 @@
+//! A commit that is appended to the file as one record.
+//!
+//! # When a commit is appended
+//!
+//! A commit is appended if it only adds or changes rows, and these hold: the file system syncs an append reliably; no
+//! torn record is at the end of the file; the file would stay within its limit; and what other handles have written
+//! could be synced. The journal may have 1 MiB, or as much as the body if that has more; after that a commit replaces
+//! the file, unless the disk has no room for a new one.
+//!
+//! # When appending fails
+//!
+//! If the record is not in the file as a whole, the file is replaced. If the record could not be synced, others may
+//! have seen it: it counts, and a new file with it is tried at once.
+
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{
+    Engine,
+    next_state::NextState,
+    state::{Baseline, State},
+};
+use crate::{
+    changes::ChangeSet,
+    codec::{encode_change, record_plaintext_len},
+    error::Result,
+    file::{Appended, Deadline, Durability, Lock, PinnedFile},
+    format::{Mark, length},
+    seal::{SealedRecord, record_len, seal_record},
+};
+
+impl Engine {
+    /// The record of a commit, if the commit may be appended. It may if it only puts rows, if all before it is on the
+    /// disk, and if the file stays within its limit.
+    pub(super) fn seal_record(&self, state: &State, next: &NextState<'_>) -> Result<Option<SealedRecord>> {
+        let State { journal, header, vault, .. } = state;
+        let puts = match next.rows.puts() {
+            Some(puts) if !next.must_replace && Arc::ptr_eq(&next.vault, vault) && !puts.is_empty() => puts,
+            _ => return Ok(None),
+        };
+        let puts_len = next.rows.puts_len();
+        let len = record_plaintext_len(puts_len).map_or(usize::MAX, record_len);
+        // Held by `file_at_its_limit_is_replaced_and_not_appended_to`.
+        if self.file.check_len(journal.end().saturating_add(length(len))).is_err() {
+            return Ok(None);
+        }
+        // Held by `where_appending_is_not_reliable_each_save_replaces_the_file`.
+        if !self.file.appends_reliably() {
+            return Ok(None);
+        }
+        // Held by `loaded_state_is_synced_before_anything_is_appended`,
+        // `second_writer_after_a_killed_one_survives_a_power_cut`.
+        if !(state.is_synced || self.sync_loaded(state)) {
+            return Ok(None);
+        }
+        // Held by `directory_that_cannot_be_written_is_read`.
+        self.file.check_may_replace()?;
+        let plaintext = encode_change(next.rows.next_id(), puts.into_iter(), puts_len)?;
+        let context = journal.context(header);
+        seal_record(vault.store_key(), context, journal.next_number(), journal.end(), plaintext).map(Some)
+    }
+
+    /// Brings to the disk what another handle has written, before anything is appended to it. Else a power cut might
+    /// leave the file without its name, or with a record after one that is missing.
+    fn sync_loaded(&self, state: &State) -> bool {
+        self.sync_contents(state) && self.file.sync_name().is_synced()
+    }
+
+    /// Syncs the bytes of the loaded file, unless that has failed before.
+    pub(super) fn sync_contents(&self, state: &State) -> bool {
+        // Held by `file_that_could_not_be_synced_is_never_synced_again`: without
+        // `!self.sync_failed.load(Ordering::SeqCst) &&`.
+        let is_synced = !self.sync_failed.load(Ordering::SeqCst) && self.file.sync_contents(&state.pinned).is_ok();
+        self.sync_failed.store(!is_synced, Ordering::SeqCst);
+        is_synced
+    }
+
+    /// Appends a record to the file, and then puts its rows into memory. If that fails, the file is replaced.
+    pub(super) fn append(
+        &self,
+        record: &SealedRecord,
+        changes: ChangeSet,
+        pinned: &PinnedFile,
+        baseline: &Baseline,
+        lock: &Lock,
+        deadline: &Deadline,
+    ) -> Result<Durability> {
+        let end = baseline.loaded_end();
+        match self.file.append(lock, pinned, end, &record.parts())? {
+            Appended::Synced(appended) => {
+                self.adopt_record(record, changes, appended, true);
+                Ok(Durability::Synced)
+            }
+            Appended::Unsynced { file, cause } => {
+                // Others may see the record, so it counts.
+                self.adopt_record(record, changes, file, false);
+                let replaced = self.replace_with(None, lock, deadline);
+                Ok(replaced.unwrap_or(Durability::Unsynced { path: self.path().to_owned(), cause }))
+            }
+            Appended::Failed => self.replace_with(Some((changes, baseline.mark)), lock, deadline),
+        }
+    }
+
+    /// Puts a record into memory that is in the file.
+    fn adopt_record(&self, record: &SealedRecord, changes: ChangeSet, appended: PinnedFile, is_synced: bool) {
+        let mut state = self.state.write();
+        changes.apply(&mut state.rows);
+        state.push_record(length(record.len()), record.tag);
+        state.is_synced = is_synced;
+        // Held by `nobody_appends_after_a_record_that_could_not_be_synced`.
+        self.sync_failed.store(!is_synced, Ordering::SeqCst);
+        let before = mem::replace(&mut state.pinned, appended);
+        drop((state, before));
+        self.notify_of_commit();
+    }
+
+    /// Replaces the file, with changes that were made on the state in memory.
+    fn replace_with(&self, changes: Option<(ChangeSet, Mark)>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
+        let state = self.state.read();
+        let mut next = NextState::of(&state, self.path())?;
+        if let Some((changes, mark)) = changes {
+            next.adopt(changes, mark, self.path())?;
+        }
+        let (file, changes) = self.seal_file(next)?;
+        let (pinned, baseline) = (state.pinned.duplicate()?, state.baseline());
+        drop(state);
+        let prepared = self.file.prepare(Some(lock), &file.parts())?;
+        self.replace((prepared, file), changes, pinned, &baseline, lock, deadline)
+    }
+}

@@ -1,0 +1,156 @@
+//! Appending to the file: at its exact end, and nowhere else. Nothing that is in the file is ever overwritten or cut.
+
+use std::{
+    fs::{self, File, Metadata, TryLockError},
+    io,
+};
+
+use super::{FileStamp, Lock, OpenFile, PinnedFile, StoreFile, access, failed, lock::InodeLock};
+use crate::{
+    error::{FileOperation, Result},
+    format::length,
+};
+
+/// How many bytes are reserved on the disk beyond the end of the file, so that appending needs no new blocks.
+pub(super) const RESERVE: u64 = 256 * 1024;
+
+/// The end of the file as the caller has loaded it. Only there may something be appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadedEnd<'a> {
+    /// The first bytes of the file.
+    pub(crate) start: &'a [u8],
+    pub(crate) len: u64,
+    /// The last bytes of the file.
+    pub(crate) last: &'a [u8],
+}
+
+/// What became of bytes that were to be appended.
+#[derive(Debug)]
+pub(crate) enum Appended {
+    /// They are on the disk. With the file as it is now.
+    Synced(PinnedFile),
+    /// Others may see them, but they could not be synced. Never sync them again: the system may have dropped them, and
+    /// would call a second try a success.
+    Unsynced { file: PinnedFile, cause: io::Error },
+    /// They are not in the file as a whole, so no reader takes them for a record.
+    Failed,
+}
+
+impl StoreFile {
+    /// Appends the parts, one after the other, and syncs them. The error
+    /// [`ChangedMeanwhile`](crate::Error::ChangedMeanwhile) means that the path does not lead to the file that was
+    /// loaded, or that the file does not end where it ended. The same call may succeed later.
+    pub(crate) fn append(
+        &self,
+        lock: &Lock,
+        pinned: &PinnedFile,
+        end: LoadedEnd<'_>,
+        parts: &[&[u8]],
+    ) -> Result<Appended> {
+        self.check_path()?;
+        let path = &self.path;
+        let mut file = match self.disk.open_to_append(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.changed_meanwhile()),
+            Err(_) => return Ok(Appended::Failed),
+        };
+        let locked = file.try_clone().map_err(failed(FileOperation::Open, path))?;
+        // If a tool deletes the lock file, another writer may be as far as this one.
+        let _inode_lock = match InodeLock::try_new(&locked) {
+            // Held by `two_with_different_lock_files_do_not_append_to_one_file`: `None`.
+            Err(TryLockError::WouldBlock) => return Err(self.changed_meanwhile()),
+            // Some file systems have no such lock. The lock file is what keeps writers apart.
+            inode_lock => inode_lock.ok(),
+        };
+        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`.
+        if !lock.is_at_its_path() || !self.ends_as_loaded(&file, pinned, end)? {
+            return Err(self.changed_meanwhile());
+        }
+        let added = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(length(part.len())));
+        let new_len = end.len.saturating_add(added);
+        // Held by `record_without_blocks_on_a_full_disk_is_not_begun`.
+        if !self.has_blocks_for(&file, end.len, added) {
+            return Ok(Appended::Failed);
+        }
+        if let Err(cause) = self.disk.append(&mut file, end.len, parts) {
+            let is_whole = file.metadata().map_or(true, |metadata| metadata.len() >= new_len);
+            return if is_whole { self.unsynced(file, new_len, cause) } else { Ok(Appended::Failed) };
+        }
+        if let Err(cause) = self.disk.sync_data(&file) {
+            return self.unsynced(file, new_len, cause);
+        }
+        let metadata = self.metadata()?;
+        let pinned = OpenFile::new(file, &metadata, path);
+        // Held by `file_replaced_during_an_append_is_no_success`.
+        if metadata.len() != new_len || !is_same(pinned.stamp(), locked.metadata().ok().as_ref()) {
+            return Err(self.changed_meanwhile());
+        }
+        Ok(Appended::Synced(pinned.pin()))
+    }
+
+    /// Reserves blocks for appends to come, if there are few left. Before the append, because it changes the times of
+    /// the file. `false`: the disk is full, and has no blocks for these bytes. A part of them would be in the way of
+    /// shorter records.
+    fn has_blocks_for(&self, file: &File, end: u64, added: u64) -> bool {
+        let reserved = file.metadata().map_or(0, |metadata| access::reserved(&metadata, end));
+        if reserved >= added.saturating_add(RESERVE / 2) {
+            return true;
+        }
+        let is_full_for = |len| self.disk.reserve(file, end, len).is_err_and(|error| is_full(&error));
+        // A failure of another kind costs nothing but time.
+        !is_full_for(added.saturating_add(RESERVE)) || reserved >= added || !is_full_for(added)
+    }
+
+    /// The file with a record that could not be synced. Another handle would sync the file without an error, although
+    /// the record may be missing on the disk, and append another one after it. So the file gets a byte that is no
+    /// record: whoever finds it replaces the file.
+    fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
+        // Held by `nobody_appends_after_a_record_that_could_not_be_synced`,
+        // `second_writer_after_a_killed_one_survives_a_power_cut`.
+        let _ = self.disk.append(&mut file, len, &[&[0]]);
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
+        Ok(Appended::Unsynced { file: OpenFile::new(file, &metadata, &self.path).pin(), cause })
+    }
+
+    /// Whether the open file is the one that was loaded, is the one at the path, and ends where it ended.
+    fn ends_as_loaded(&self, file: &File, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<bool> {
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
+        let at_path = fs::symlink_metadata(&self.path).ok();
+        if metadata.len() != end.len
+            || !is_same(pinned.stamp(), Some(&metadata))
+            || !is_same(access::stamp_of(&metadata).as_ref(), at_path.as_ref())
+        {
+            return Ok(false);
+        }
+        let opened =
+            OpenFile::new(file.try_clone().map_err(failed(FileOperation::Open, &self.path))?, &metadata, &self.path);
+        Ok(opened.has_at(0, end.start)? && opened.ends_with(end.len, end.last)?)
+    }
+
+    /// How many bytes the file has on the disk beyond its end, for the saves to come.
+    pub(crate) fn reserved(&self) -> Result<u64> {
+        let metadata = self.metadata()?;
+        Ok(access::reserved(&metadata, metadata.len()))
+    }
+
+    /// Whether this file system brings an append to the disk when it says so. Network file systems do not promise that
+    /// to all who have the file open.
+    pub(crate) fn appends_reliably(&self) -> bool {
+        *self.appends_reliably.get_or_init(|| self.disk.appends_reliably(&self.directory))
+    }
+}
+
+/// Whether the disk has no block left, or none for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether both are of one file, where files have a stamp.
+fn is_same(one: Option<&FileStamp>, other: Option<&Metadata>) -> bool {
+    let Some(other) = other else { return false };
+    match (one, access::stamp_of(other)) {
+        (Some(one), Some(other)) => one.is_same_file(&other),
+        (None, None) => true,
+        _ => false,
+    }
+}
