@@ -3,6 +3,7 @@
 //! the document, by their headings.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod journal;
 mod payload;
 
 use std::{collections::HashSet, fmt::Write};
@@ -15,7 +16,7 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-use payload::{LAST_TIME, Payload};
+use payload::{Contents, LAST_TIME, Payload};
 
 /// What opens a slot of one kind.
 pub enum Secret<'a> {
@@ -53,14 +54,17 @@ pub fn read(file: &[u8], secret: &Secret<'_>) -> Option<Value> {
 /// *Reading*, with the class of the refusal.
 pub fn try_read(file: &[u8], secret: &Secret<'_>) -> Result<Value> {
     check_layout(file)?;
-    let (header, body) = split(file);
+    let (header, body, _) = split(file);
     let table = table_of(file);
     ensure(!matches!(secret, Secret::Passphrase("")), WRONG_SECRET)?;
     let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).ok_or(WRONG_SECRET)?;
     let notes = open_notes(table, &store_key)?;
     let payload = open_body(header, body, &store_key)?;
     let mut contents = Payload::of(&payload).contents(u64_at(file, 32)).ok_or(MALFORMED)?;
+    let journal = journal::apply(file, &store_key, &mut contents)?;
+    let mut contents = contents.describe();
 
+    contents["journal"] = journal;
     contents["slots"] = describe_slots(file, notes);
     contents["generation"] = u64_at(file, 32).into();
     contents["store_id"] = hex(&table[16..32]).into();
@@ -134,8 +138,7 @@ fn check_layout(file: &[u8]) -> Result<()> {
     let (content, check) = file[BODY_HEADER..header_len].split_last_chunk::<32>().unwrap();
     ensure(digest(&SHA256, content).as_ref() == check, "damaged")?;
     check_table(table_of(file))?;
-    ensure(u128::try_from(file.len()).unwrap() >= len, "truncated")?;
-    ensure(u128::try_from(file.len()).unwrap() == len, MALFORMED)
+    ensure(u128::try_from(file.len()).unwrap() >= len, "truncated")
 }
 
 const BODY_HEADER: usize = 136;
@@ -192,10 +195,11 @@ fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u16::from_le_bytes(*len).into())
 }
 
-/// *Lineage*: what later generations list for this file.
+/// *Lineage*: what later generations list for this file, which has no torn end.
 pub fn mark(file: &[u8]) -> [u8; 20] {
     let tag = file.len() - 16;
-    [&file[40..48], &[0; 4], &file[tag..tag + 8]].concat().try_into().unwrap()
+    let count = u32::try_from(journal::records(file).len()).unwrap();
+    [&file[40..48], &count.to_le_bytes(), &file[tag..tag + 8]].concat().try_into().unwrap()
 }
 
 /// A key, and what it is called.
@@ -222,10 +226,10 @@ pub const STORE_KEY: &str = "the store key";
 
 /// Every key that the store key gives for a file.
 pub fn body_keys(file: &[u8], store_key: &[u8]) -> Vec<Named> {
-    let (header, _) = split(file);
+    let (header, ..) = split(file);
     let (_, notes_salt, _) = split_table(table_of(file));
     let labelled = |name, label: &str| (name, hkdf(b"", store_key, label.as_bytes(), 32));
-    vec![
+    let mut keys = vec![
         ("the body's PRK", hmac(&header[40..72], store_key)),
         ("the body key", body_hkdf(header, store_key)[..32].to_vec()),
         ("the notes' PRK", hmac(notes_salt, store_key)),
@@ -235,21 +239,27 @@ pub fn body_keys(file: &[u8], store_key: &[u8]) -> Vec<Named> {
         labelled("the salt key of bodies", "tokenkeep v1 body salt\0"),
         labelled("the salt key of slots", "tokenkeep v1 slot salt\0"),
         labelled("the salt key of notes", "tokenkeep v1 notes salt\0"),
+        labelled("the salt key of journal records", "tokenkeep v1 journal record salt\0"),
         labelled("the salt key of rows", "tokenkeep v1 row salt\0"),
         labelled("the key of blind indexes", BLIND_INDEX_KEY),
-    ]
+    ];
+    for record in journal::records(file) {
+        keys.push(("a journal record's PRK", hmac(record.salt, store_key)));
+        keys.push(("a journal record's key", record.key(store_key)));
+    }
+    keys
 }
 
 const MAC_KEY: &str = "tokenkeep v1 key table\0";
 const BLIND_INDEX_KEY: &str = "tokenkeep v1 blind index\0";
 
 /// The file's next generation with another payload, sealed as it should be, with any payload. The closure has the
-/// payload with the mark of the file among the ancestors.
+/// payload of the body, with the mark of the file among the ancestors.
 pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let (header, body) = split(file);
+    let (header, body, _) = split(file);
     let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).unwrap();
     let mut payload = open_body(header, body, &store_key).unwrap();
-    append_ancestor(&mut payload, &mark(file));
+    append_ancestor(&mut payload, &mark(file), &journal::record_tags(file));
     change(&mut payload);
     let mut plaintext = [&u32::try_from(payload.len()).unwrap().to_le_bytes()[..], &payload].concat();
     plaintext.resize(padded_len(header.len(), plaintext.len()), 0);
@@ -269,26 +279,30 @@ pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut V
     [header, plaintext].concat()
 }
 
-/// At most 64 stay, of which it is the last.
-fn append_ancestor(payload: &mut Vec<u8>, mark: &[u8; 20]) {
+/// At most 64 stay, of which it is the last, with these tags of its journal records.
+fn append_ancestor(payload: &mut Vec<u8>, mark: &[u8; 20], record_tags: &[[u8; 8]]) {
     // After the schema and the next id.
     const COUNT: usize = 12;
     const MARKS: usize = COUNT + 8;
     let count = usize::try_from(u64_at(payload, COUNT)).unwrap();
     let end = MARKS + 20 * count;
-    payload.splice(end..end, *mark);
+    let tags_end = end + 8 + 8 * usize::try_from(u64_at(payload, end)).unwrap();
+    let count_of_tags = u64::try_from(record_tags.len()).unwrap().to_le_bytes();
+    payload.splice(end..tags_end, [&mark[..], &count_of_tags, &record_tags.concat()].concat());
     let dropped = (count + 1).saturating_sub(64);
     payload.drain(MARKS..MARKS + 20 * dropped);
     payload[COUNT..MARKS].copy_from_slice(&u64::try_from(count + 1 - dropped).unwrap().to_le_bytes());
 }
 
-/// Header and body.
-fn split(file: &[u8]) -> (&[u8], &[u8]) {
-    file.split_at(BODY_HEADER + usize::try_from(u32_at(file, 12)).unwrap())
+/// Header, body and journal.
+fn split(file: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let (header, rest) = file.split_at(BODY_HEADER + usize::try_from(u32_at(file, 12)).unwrap());
+    let (body, journal) = rest.split_at(usize::try_from(u64_at(file, 16)).unwrap());
+    (header, body, journal)
 }
 
 fn table_of(file: &[u8]) -> &[u8] {
-    &split(file).0[BODY_HEADER..]
+    &file[BODY_HEADER..BODY_HEADER + usize::try_from(u32_at(file, 12)).unwrap()]
 }
 
 /// What is before the notes' salt, that, and the sealed notes.

@@ -9,6 +9,71 @@ use super::hex;
 /// The end of the year 9999.
 pub(super) const LAST_TIME: u64 = 253_402_300_799_999;
 
+/// What a body holds, and then the journal changes.
+pub(super) struct Contents {
+    next_id: u64,
+    ancestors: Vec<Value>,
+    record_tags: Vec<String>,
+    tokens: Vec<Value>,
+}
+
+fn namespace(token: &Value) -> &str {
+    token["namespace"].as_str().unwrap_or_default()
+}
+
+fn is_by_namespace(tokens: &[Value]) -> bool {
+    tokens.is_sorted_by_key(|token| namespace(token))
+}
+
+impl Contents {
+    /// The rules for records beside each other.
+    fn is_right(&self) -> bool {
+        let (mut ids, mut users) = (HashSet::new(), HashSet::new());
+        for token in &self.tokens {
+            let id = token["id"].as_str().unwrap();
+            let is_new = ids.insert((namespace(token), id));
+            let user = |user_name| (namespace(token), user_name, token["client_id"].as_str());
+            let is_new_user = token["user_name"].as_str().is_none_or(|user_name| users.insert(user(user_name)));
+            if !is_new || !is_new_user || chosen_id(id).is_some_and(|number| number >= self.next_id) {
+                return false;
+            }
+        }
+        (1..=1 << 63).contains(&self.next_id) && is_by_namespace(&self.tokens)
+    }
+
+    /// *Contents of a journal record*; `None` if it breaks a rule.
+    pub(super) fn put(&mut self, next_id: u64, records: Vec<Value>) -> Option<()> {
+        let ids: HashSet<_> = records.iter().map(|record| (namespace(record), record["id"].as_str())).collect();
+        if next_id < self.next_id || ids.len() < records.len() || !is_by_namespace(&records) {
+            return None;
+        }
+        self.next_id = next_id;
+        for record in records {
+            let is_it = |token: &&mut Value| namespace(token) == namespace(&record) && token["id"] == record["id"];
+            match self.tokens.iter_mut().find(is_it) {
+                Some(token) => {
+                    let [before, after] = [&*token, &record].map(|record| record["revision"].as_u64().unwrap());
+                    if after <= before && after < u64::MAX {
+                        return None;
+                    }
+                    *token = record;
+                }
+                None => {
+                    let end = self.tokens.partition_point(|token| namespace(token) <= namespace(&record));
+                    self.tokens.insert(end, record);
+                }
+            }
+        }
+        self.is_right().then_some(())
+    }
+
+    /// As the JSON files have it.
+    pub(super) fn describe(self) -> Value {
+        let Self { next_id, ancestors, record_tags, tokens } = self;
+        json!({"next_id": next_id, "ancestors": ancestors, "record_tags": record_tags, "tokens": tokens})
+    }
+}
+
 /// Read off the front. Each function gives `None` for what breaks a rule.
 pub(super) struct Payload<'a> {
     rest: &'a [u8],
@@ -21,30 +86,28 @@ impl<'a> Payload<'a> {
         Self { rest: bytes, texts_len: 0 }
     }
 
-    /// What the JSON files have of it.
-    pub(super) fn contents(mut self, generation: u64) -> Option<Value> {
+    /// The payload of a body.
+    pub(super) fn contents(mut self, generation: u64) -> Option<Contents> {
         let (schema, next_id) = (self.u32()?, self.u64()?);
         let ancestors = self.list(Self::ancestor)?;
-        let record_tags = self.u64()?;
+        let record_tags = self.list(|payload| Some(hex(payload.take(8)?)))?;
         let tokens = self.list(Self::record)?;
-        let shape = schema == 1 && (1..=1 << 63).contains(&next_id) && record_tags == 0 && self.rest.is_empty();
         let count = u64::try_from(ancestors.len()).unwrap();
-        if !shape || count != (generation - 1).min(64) {
+        if schema != 1 || !self.rest.is_empty() || count != (generation - 1).min(64) {
             return None;
         }
-        let namespace = |token: &Value| token["namespace"].as_str().unwrap_or_default().to_owned();
-        let (mut ids, mut users) = (HashSet::new(), HashSet::new());
-        for token in &tokens {
-            let id = token["id"].as_str().unwrap();
-            let is_new = ids.insert((namespace(token), id));
-            let user = |user_name| (namespace(token), user_name, token["client_id"].as_str());
-            let is_new_user = token["user_name"].as_str().is_none_or(|user_name| users.insert(user(user_name)));
-            if !is_new || !is_new_user || chosen_id(id).is_some_and(|number| number >= next_id) {
-                return None;
-            }
-        }
-        let is_in_order = tokens.is_sorted_by_key(namespace);
-        is_in_order.then(|| json!({"next_id": next_id, "ancestors": ancestors, "tokens": tokens}))
+        let last = ancestors.last();
+        let count = last.map_or(0, |ancestor| ancestor["record_count"].as_u64().unwrap()).min(256);
+        let tags_are_right = u64::try_from(record_tags.len()).unwrap() == count
+            && record_tags.last().is_none_or(|tag| last.is_some_and(|ancestor| ancestor["tag"] == tag[..]));
+        let contents = Contents { next_id, ancestors, record_tags, tokens };
+        (tags_are_right && contents.is_right()).then_some(contents)
+    }
+
+    /// The payload of a journal record: next_id and the records.
+    pub(super) fn changed(mut self) -> Option<(u64, Vec<Value>)> {
+        let (next_id, records) = (self.u64()?, self.list(Self::record)?);
+        (self.rest.is_empty() && !records.is_empty()).then_some((next_id, records))
     }
 
     /// A record, and nothing after it.
@@ -98,7 +161,7 @@ impl<'a> Payload<'a> {
 
     fn ancestor(&mut self) -> Option<Value> {
         let (salt, record_count, tag) = (self.take(8)?, self.u32()?, self.take(8)?);
-        (record_count == 0).then(|| json!({"salt": hex(salt), "record_count": record_count, "tag": hex(tag)}))
+        Some(json!({"salt": hex(salt), "record_count": record_count, "tag": hex(tag)}))
     }
 
     fn record(&mut self) -> Option<Value> {

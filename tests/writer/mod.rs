@@ -2,6 +2,7 @@
 //! asked to, sound or not, and the same bytes each time: what should be random is made of what it is for. Its steps are
 //! those of the document, by their headings.
 
+mod journal;
 mod payload;
 mod row;
 mod table;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use crate::reader::{hex, hkdf};
 
 pub(crate) use self::{
+    journal::{JournalRecord, with_heads},
     payload::{Ancestor, Payload, Record, TEXTS_AFTER_TIMES, TEXTS_BEFORE_TIMES, TIMES},
     row::{RowDraft, blind_index},
     table::{Note, Slot, Table, external_data},
@@ -45,6 +47,7 @@ pub(crate) struct Draft {
     pub(crate) payload: Payload,
     /// Has the padded plaintext before it is sealed.
     pub(crate) alter_plaintext: Alter,
+    pub(crate) journal: Vec<JournalRecord>,
 }
 
 pub(crate) type Alter = Box<dyn Fn(&mut Vec<u8>)>;
@@ -75,6 +78,7 @@ impl Draft {
             body_store_key: None,
             payload,
             alter_plaintext: unaltered(),
+            journal: Vec::new(),
         }
     }
 
@@ -82,7 +86,8 @@ impl Draft {
         self.seal_with_values().0
     }
 
-    /// *Salts*: the order of writing a file. The values are the `values` of *Samples*.
+    /// *Salts*: the order of writing a file. The values are the `values` of *Samples*, with the `journal_records` of a
+    /// file that has some.
     pub(crate) fn seal_with_values(&self) -> (Vec<u8>, Value) {
         let (table, mut values) = self.table.seal();
         let plaintext = self.plaintext(table.len());
@@ -115,19 +120,22 @@ impl Draft {
         values["body_key"] = hex(&derived[..32]).into();
         values["body_commitment"] = hex(&commitment).into();
         values["plaintext_hash"] = hex(plaintext_hash.as_ref()).into();
-        ([header, body].concat(), values)
+        let mut file = [header, body].concat();
+        let mut of_records = Vec::new();
+        for (number, record) in (1..).zip(&self.journal) {
+            let (bytes, values) = record.seal(&self.table.store_key, &commitment, &file, number);
+            file.extend(bytes);
+            of_records.push(values);
+        }
+        if !of_records.is_empty() {
+            values["journal_records"] = of_records.into();
+        }
+        (file, values)
     }
 
     /// *Body*: the length, the payload, the padding.
     fn plaintext(&self, table_len: usize) -> Vec<u8> {
-        let mut plaintext = with_length(&self.payload.bytes());
-        // The header before it and the tag after it.
-        let around = BODY_HEADER + table_len + 16;
-        let mut n = padme(plaintext.len());
-        while !(around + n).is_multiple_of(4096) {
-            n += 1;
-        }
-        plaintext.resize(n, 0);
+        let mut plaintext = padded(&self.payload, BODY_HEADER + table_len);
         (self.alter_plaintext)(&mut plaintext);
         plaintext
     }
@@ -139,6 +147,17 @@ impl Draft {
         let l = 4 + self.payload.len();
         blocks(padme(l)) > blocks(l)
     }
+}
+
+/// The length, the payload, the padding, after so many bytes and before a tag.
+fn padded(payload: &Payload, before: usize) -> Vec<u8> {
+    let mut plaintext = with_length(&payload.bytes());
+    let mut n = padme(plaintext.len());
+    while !(before + n + 16).is_multiple_of(4096) {
+        n += 1;
+    }
+    plaintext.resize(n, 0);
+    plaintext
 }
 
 /// The smallest multiple of 2^(E - S) that is not less than L.
@@ -160,6 +179,7 @@ pub(crate) fn recompute_checks(file: &mut [u8]) {
 }
 
 pub(crate) const BODY_SALT: &str = "tokenkeep v1 body salt\0";
+pub(crate) const JOURNAL_SALT: &str = "tokenkeep v1 journal record salt\0";
 pub(crate) const SLOT_SALT: &str = "tokenkeep v1 slot salt\0";
 pub(crate) const NOTES_SALT: &str = "tokenkeep v1 notes salt\0";
 pub(crate) const ROW_SALT: &str = "tokenkeep v1 row salt\0";

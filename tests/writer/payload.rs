@@ -75,6 +75,16 @@ pub(crate) const TEXTS_AFTER_TIMES: [&str; 3] = ["redirect_url", "api_domain", "
 
 impl Payload {
     pub(crate) fn new(next_id: u64, ancestors: &[Ancestor], records: &[Record<'_>]) -> Self {
+        Self::with_tags(next_id, ancestors, &[], records)
+    }
+
+    /// With the tags of the last journal records of the last ancestor.
+    pub(crate) fn with_tags(
+        next_id: u64,
+        ancestors: &[Ancestor],
+        record_tags: &[[u8; 8]],
+        records: &[Record<'_>],
+    ) -> Self {
         let mut payload = Self(Vec::new());
         payload.push("schema", 1_u32.to_le_bytes());
         payload.number("next_id", next_id);
@@ -84,12 +94,27 @@ impl Payload {
             payload.push(format!("ancestor {n} record_count"), ancestor.record_count.to_le_bytes());
             payload.push(format!("ancestor {n} tag"), ancestor.tag);
         }
-        payload.number("record_tags", 0);
-        payload.number("records", length(records.len()));
-        for (n, record) in records.iter().enumerate() {
-            payload.record(&format!("record {n}"), record);
+        payload.number("record_tags", length(record_tags.len()));
+        for (n, tag) in record_tags.iter().enumerate() {
+            payload.push(format!("record_tag {n}"), tag);
         }
+        payload.records(records);
         payload
+    }
+
+    /// The payload of a journal record.
+    pub(crate) fn of_journal(next_id: u64, records: &[Record<'_>]) -> Self {
+        let mut payload = Self(Vec::new());
+        payload.number("next_id", next_id);
+        payload.records(records);
+        payload
+    }
+
+    fn records(&mut self, records: &[Record<'_>]) {
+        self.number("records", length(records.len()));
+        for (n, record) in records.iter().enumerate() {
+            self.record(&format!("record {n}"), record);
+        }
     }
 
     /// The record of a row, whose pieces have the names of a payload's first record.

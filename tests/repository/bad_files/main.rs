@@ -52,6 +52,8 @@ fn main() {
         trial("no_two_files_have_one_name_or_one_content", directory::no_two_are_the_same),
         trial("sound_file_opens_in_every_way_and_replaces_an_earlier_one", the_sound_file_is_sound),
         trial("one_user_name_under_other_client_ids_is_accepted", near_one_user_and_client),
+        trial("sound_journal_of_another_writer_opens", the_sound_journal_is_sound),
+        trial("torn_end_of_a_journal_is_an_older_state", torn_ends),
         trial("passphrases_at_the_highest_cost_cost_other_methods_nothing", costly_but_sound),
     ];
     trials.extend(
@@ -309,6 +311,47 @@ fn near_one_user_and_client() {
     }
 }
 
+/// A torn end opens to what is before it. A store that has seen more says so.
+fn torn_ends() {
+    let (before, whole) = samples::torn_and_whole();
+    let place = Place::with(&before);
+    let tokens_before = Keystore::open(&place.path, &recovery_key()).unwrap().get_tokens().unwrap();
+    for (name, file) in samples::torn() {
+        place.put(&whole);
+        let open = Keystore::open(&place.path, &recovery_key()).unwrap();
+        assert_ne!(open.get_tokens().unwrap(), tokens_before);
+        place.put(&file);
+        assert!(matches!(open.get_tokens(), Err(Error::RolledBack { .. })), "{name}");
+        let is_alone = name == "torn-alone";
+        let store = Keystore::open(&place.path, &recovery_key()).unwrap();
+        assert_eq!(store.get_tokens().unwrap().len(), if is_alone { 1 } else { 2 }, "{name}");
+        assert_eq!(store.get_tokens().unwrap() == tokens_before, !is_alone, "{name}");
+        let journal = store.status().unwrap().journal;
+        assert_eq!((journal.records, journal.is_torn), (u32::from(!is_alone), true), "{name}");
+        store.verify().unwrap();
+        assert_eq!(fs::read(&place.path).unwrap(), file, "{name} was changed by a reader");
+        // A writer does not append to it.
+        let saved = store.save_token(&token().user_name("one more").access_token("a").build()).unwrap();
+        assert_eq!(saved.as_str(), if is_alone { "3" } else { "4" }, "{name}");
+        assert_eq!(Keystore::verify_file(&place.path).unwrap().generation, 5, "{name}");
+        assert_eq!(store.status().unwrap().journal.records, 0, "{name}");
+    }
+}
+
+/// The journal that the bad files have is sound.
+fn the_sound_journal_is_sound() {
+    let file = catalogue::with_journal();
+    let place = Place::with(&file);
+    let store = Keystore::open(&place.path, &recovery_key()).unwrap();
+    let users: Vec<_> = store.get_tokens().unwrap();
+    let users: Vec<_> = users.iter().map(|token| token.user_name().unwrap()).collect();
+    assert_eq!(users, ["ada", "grace", "lin"]);
+    assert_eq!(store.namespace("n").unwrap().get_tokens().unwrap().len(), 1);
+    assert_eq!(store.status().unwrap().journal.records, 3);
+    assert_eq!(Keystore::verify_file(&place.path).unwrap().journal.records, 3);
+    reader::read(&file, &reader::Secret::RecoveryKey(RECOVERY_KEY)).unwrap();
+}
+
 /// Who has another way in is not made to pay for the passphrases of others.
 fn costly_but_sound() {
     let place = Place::with(&catalogue::passphrases(4, [1 << 20, 2, 16]).seal());
@@ -319,7 +362,7 @@ fn costly_but_sound() {
     assert_eq!(store.get_tokens().unwrap().len(), 2);
     store.verify().unwrap();
     store.save_token(&token().user_name("lin").access_token("a").build()).unwrap();
-    assert_eq!(Keystore::verify_file(&place.path).unwrap().generation, 8);
+    assert_eq!(Keystore::verify_file(&place.path).unwrap().journal.records, 1);
     assert!(MEMORY.peak_usage() - memory_before < 1024 * 1024);
     assert_eq!(derivations(), before);
 }

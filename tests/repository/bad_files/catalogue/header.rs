@@ -2,7 +2,9 @@
 
 use super::{
     BODY, CHECK, LEN, MAC, NOTE, NOTES, NOTES_SALT, PASSPHRASE_SLOT, PLAINTEXT, PROVIDER, PUBLIC_DATA,
-    Refusal::{self, DamagedHeader, Malformed, NotAKeystore, Truncated, UnsupportedFeature, UnsupportedVersion},
+    Refusal::{
+        self, DamagedHeader, Malformed, NotAKeystore, Tampered, Truncated, UnsupportedFeature, UnsupportedVersion,
+    },
     Row, SLOT, SLOTS, STORE_ID, TABLE, damaged, flipped, forged, key_from, of_generation, put, sealed, sound,
     sound_slots, sound_with, unlocked, unread,
 };
@@ -72,8 +74,6 @@ fn lengths() -> Vec<Row> {
         unread("cut-in-body", Truncated { expected: len }, cut(2500)),
         unread("cut-before-tag", Truncated { expected: len }, cut(LEN - 16)),
         unread("cut-by-one-byte", Truncated { expected: len }, cut(LEN - 1)),
-        unread("one-byte-after-the-end", Malformed("after its end"), damaged(|file| file.push(0))),
-        unread("a-block-after-the-end", Malformed("after its end"), damaged(|file| file.resize(LEN + 4096, 0))),
     ];
     // With the body as long as it is in the file after that.
     for (name, stated, refusal) in [
@@ -116,11 +116,13 @@ fn lengths() -> Vec<Row> {
     ] {
         rows.push(unread(format!("body-len-{name}"), refusal, sealed(|draft| draft.body_len = Some(stated))));
     }
+    // The rest of the body is where a journal would begin.
     let two_blocks = move |draft: &mut Draft| {
         draft.alter_plaintext = Box::new(|plaintext| plaintext.resize(PLAINTEXT + 4096, 0));
         draft.body_len = Some(body_len);
     };
-    rows.push(unread("body-len-a-block-too-small", Malformed("after its end"), sealed(two_blocks)));
+    let row = unlocked("body-len-a-block-too-small", Tampered, sealed(two_blocks));
+    rows.push(Row { verify: Some(Tampered), ..row });
     let without_blocks = |draft: &mut Draft| {
         let len = padme(4 + draft.payload.len());
         draft.alter_plaintext = Box::new(move |plaintext| plaintext.truncate(len));

@@ -2,6 +2,7 @@
 //! and what it is refused as. And the sound files that are made in the same way.
 
 mod header;
+mod journal;
 mod payload;
 mod table;
 mod tampered;
@@ -10,6 +11,7 @@ use std::sync::LazyLock;
 
 use tokenkeep::KdfCost;
 
+pub(crate) use self::journal::with_journal;
 use crate::writer::{Ancestor, Draft, Payload, Record, Slot, Table, external_data, recompute_checks};
 
 pub(crate) const PASSPHRASE: &str = "canary passphrase";
@@ -329,8 +331,11 @@ const LEN: usize = 4096;
 const PLAINTEXT: usize = LEN - BODY - 16;
 
 pub(crate) fn catalogue() -> Vec<Row> {
-    [header::rows(), table::rows(), tampered::rows(), payload::rows()].into_iter().flatten().collect()
+    [header::rows(), table::rows(), tampered::rows(), payload::rows(), journal::rows()].into_iter().flatten().collect()
 }
+
+const NOT_BINCODE: &str = "not what bincode writes";
+const ONE_USER: &str = "two tokens have one user name and client id";
 
 fn recovery_keys(count: u8) -> Vec<Slot> {
     (0..count).map(|n| Slot::recovery_key(n, key_from(0))).collect()

@@ -1,8 +1,8 @@
 //! What is wrong with the plaintext of an authentic body.
 
 use super::{
-    AFTER_9999, Malformed, PLAINTEXT, Row, STORE_ID, dashed, in_payload, in_plaintext, long_in_bytes_alone,
-    of_generation, sealed, sound_slots, unlocked,
+    AFTER_9999, Malformed, NOT_BINCODE, ONE_USER, PLAINTEXT, Row, STORE_ID, dashed, in_payload, in_plaintext,
+    long_in_bytes_alone, of_generation, sealed, sound_slots, unlocked,
 };
 use crate::writer::{Ancestor, Payload, TEXTS_AFTER_TIMES, TEXTS_BEFORE_TIMES, TIMES};
 
@@ -93,8 +93,6 @@ fn length_of_payload(plaintext: &[u8]) -> u32 {
 fn put_length(plaintext: &mut [u8], len: u32) {
     plaintext[..4].copy_from_slice(&len.to_le_bytes());
 }
-
-const NOT_BINCODE: &str = "not what bincode writes";
 
 fn shapes_of_the_payload() -> Vec<Row> {
     let mut rows = vec![
@@ -200,14 +198,10 @@ fn ends_of_texts_and_lists() -> Vec<Row> {
     rows
 }
 
-const ONE_USER: &str = "two tokens have one user name and client id";
-
 fn namespaces_and_lineage() -> Vec<Row> {
     let out_of_order = "its records are not in the order of their namespaces";
     let wrong_number = "its ancestors do not fit its generation";
     let too_long = "a token's namespace is longer than 256 bytes";
-    let of_a_journal = "an ancestor has records of a journal";
-    let tags = "it has tags of a journal's records";
     let namespaces = |payload: &mut Payload, first: &str, second: &str| {
         payload.set_text("record 0 namespace", first);
         payload.set_text("record 1 namespace", second);
@@ -252,15 +246,6 @@ fn namespaces_and_lineage() -> Vec<Row> {
         }),
         unlocked("ancestors-of-the-first-generation", Malformed(wrong_number), {
             of_generation(1, &Ancestor::made_up(&STORE_ID, 2), sound_slots()).seal()
-        }),
-        in_payload("ancestor-with-a-record", of_a_journal, |payload| {
-            payload.set("ancestor 0 record_count", 1_u32.to_le_bytes());
-        }),
-        in_payload("last-ancestor-with-a-record", of_a_journal, |payload| {
-            payload.set("ancestor 5 record_count", (1_u32 << 31).to_le_bytes());
-        }),
-        in_payload("record-tags-one", tags, |payload| {
-            payload.set("record_tags", [&1_u64.to_le_bytes()[..], b"the tag."].concat());
         }),
     ]
 }

@@ -1,6 +1,7 @@
 //! The sample files (`tests/vectors/`), all of them made by the writer, and what is written beside them.
 
 mod contents;
+mod journals;
 mod values;
 
 use std::sync::LazyLock;
@@ -14,7 +15,10 @@ use crate::{
     writer::{Ancestor, Draft, Note, Payload, Record, Slot, TIMES, Table, external_data},
 };
 
-pub(crate) use self::values::values;
+pub(crate) use self::{
+    journals::{torn, torn_and_whole},
+    values::values,
+};
 
 /// A sample with what is beside it.
 pub(crate) struct Sample {
@@ -81,6 +85,7 @@ pub(crate) fn samples() -> Vec<Sample> {
             }),
         ),
     ];
+    samples.extend(journals::samples());
     samples.extend(OF_CONTENTS.map(contents::of_contents));
     samples
 }

@@ -9,7 +9,9 @@ use super::store_key;
 use crate::{
     catalogue::{RECOVERY_KEY, key_from},
     reader::{self, hex},
-    writer::{BODY_SALT, NOTES_SALT, ROW_SALT, SLOT_SALT, blind_index, in_place_of_random_bytes, padme, salt},
+    writer::{
+        BODY_SALT, JOURNAL_SALT, NOTES_SALT, ROW_SALT, SLOT_SALT, blind_index, in_place_of_random_bytes, padme, salt,
+    },
 };
 
 /// `values.json`.
@@ -20,6 +22,7 @@ pub(crate) fn values() -> Value {
         "recovery_keys": recovery_keys(),
         "blind_indexes": blind_indexes(),
         "rows": rows::rows(),
+        "journal_records": super::journals::values(),
         "key_tables": key_tables::key_tables(),
     })
 }
@@ -59,6 +62,8 @@ fn salts() -> Vec<Value> {
         with(SLOT_SALT, &store_key[1], &random[1], u64::MAX, &slot_id),
         with(NOTES_SALT, &store_key[0], &random[0], 1, &plaintext_hash),
         with(ROW_SALT, &store_key[0], &random[0], 1, &plaintext_hash),
+        with(JOURNAL_SALT, &store_key[0], &random[0], 1, &plaintext_hash),
+        with(JOURNAL_SALT, &store_key[0], &random[0], 2, &plaintext_hash),
     ]
 }
 
