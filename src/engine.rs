@@ -25,6 +25,8 @@ mod group;
 mod inspect;
 mod journal;
 mod next_state;
+#[cfg(feature = "__fuzzing")]
+mod replayed;
 mod sealing;
 mod slots;
 mod state;
@@ -57,6 +59,8 @@ use freshness::read_twice;
 use group::Writers;
 pub(crate) use inspect::{recover_before_damage, set_aside, verify_file};
 use journal::{AtDamage, Journal};
+#[cfg(feature = "__fuzzing")]
+pub(crate) use replayed::{Replayed, replay};
 #[cfg(feature = "__fuzzing")]
 pub(crate) use sealing::sealed as seal;
 use sealing::sealed;

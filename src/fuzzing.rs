@@ -9,6 +9,7 @@
     reason = "it is a test, and fails by panicking"
 )]
 
+mod journal;
 pub mod model;
 mod mutated;
 mod operations;
@@ -50,13 +51,14 @@ pub fn header(bytes: &[u8]) {
 
 fn assert_reads_back(file: &mut [u8]) {
     let file_len = length(file.len());
-    let Ok(Parts { body_header, table, header, body, .. }) = Parts::parse(file) else { return };
+    let Ok(Parts { body_header, table, header, body, journal, table_bytes: _ }) = Parts::parse(file) else { return };
     let (start, table_bytes) = header.split_at(BODY_HEADER_LEN);
     assert_eq!(body_header.encode(), start);
     tables::assert_reads_back(&table, table_bytes);
     assert_eq!(body_header.table_len, table_bytes.len());
     assert_eq!(body_header.body_len, length(body.len()));
-    assert!(body.len() > 16 && file_len.is_multiple_of(4096));
+    assert!(body.len() > 16 && body_header.body_end().is_multiple_of(4096));
+    assert_eq!(body_header.body_end() + length(journal.len()), file_len);
     assert!(body_header.generation >= 1);
 }
 
@@ -134,6 +136,12 @@ fn assert_encodes_back(plaintext: &[u8], header: &BodyHeader) {
     }
 }
 
+/// The rows of a journal's record, with and without their padding: what is decoded is encoded as the same bytes again,
+/// and is put beside other rows or refused.
+pub fn journal_record(bytes: &[u8]) {
+    journal::check(bytes);
+}
+
 /// The record of a sealed row, with and without its padding: what is decoded is encoded as the same bytes again, and
 /// comes back out of a row that it is sealed into.
 pub fn record(bytes: &[u8]) {
@@ -147,7 +155,8 @@ pub fn open_row(bytes: &[u8]) {
     }
 }
 
-/// A file that is changed field by field, with its checks computed again: it opens only as one that was written so.
+/// A file that is changed field by field, with its checks computed again: it opens only as one that was written so, or as
+/// what one was before records that the change has torn.
 pub fn open_mutated(bytes: &[u8]) {
     if let Some(change) = input(bytes) {
         mutated::check(&change);

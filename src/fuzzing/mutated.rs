@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, num::NonZeroU8, path::Path, sync::OnceLock};
 
 use arbitrary::Arbitrary;
 
-use draft::{Draft, Field, FieldOfSlot, Number};
+use draft::{Draft, DraftRecord, Field, FieldOfSlot, Number, PartOfRecord};
+use ring::digest::{SHA256, digest};
 
 use super::{
     recheck, table_of,
@@ -15,9 +16,11 @@ use super::{
 };
 use crate::{
     Error, External, ExternalError, ExternalKey, ExternalSlot, FileFlaw, Origin, Token, Unlock,
-    codec::{Contents, Encoding},
-    engine,
-    format::{BodyHeader, Mark, Parts},
+    codec::{self, Contents, Encoding},
+    engine::{self, Replayed},
+    format::{BLOCK, BodyHeader, Mark, Parts, length},
+    namespaces::Namespaces,
+    seal::{self, RecordContext},
     time::Millis,
     vault::Vault,
 };
@@ -57,6 +60,12 @@ enum Original {
     Kin,
     /// Another store that the same ways open.
     Stranger,
+    /// The first one with a journal.
+    Long,
+    /// The same body with another journal, which begins as that does.
+    LongFork,
+    /// The later one with a journal.
+    LaterLong,
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -117,6 +126,51 @@ enum Mutation {
         byte: u8,
         count: u8,
     },
+    /// A journal's record as it is in another file.
+    Record {
+        at: u8,
+        of: Original,
+        from: u8,
+    },
+    PartOfRecord {
+        part: PartOfRecord,
+        at: u8,
+        of: Original,
+        from: u8,
+    },
+    SwapRecords {
+        one: u8,
+        other: u8,
+    },
+    InsertRecord {
+        at: u8,
+        of: Original,
+        from: u8,
+    },
+    RemoveRecord {
+        at: u8,
+    },
+    LenOfRecord {
+        at: u8,
+        len: u32,
+    },
+    BlocksOfRecord {
+        at: u8,
+        len: u32,
+    },
+    /// Once all else is done, from the end of the file.
+    ZeroSectors {
+        from_end: u8,
+        count: u8,
+    },
+    /// Once all else is done.
+    AppendZeros {
+        blocks: u8,
+    },
+    /// Once all else is done.
+    CutFromEnd {
+        len: u16,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -135,15 +189,26 @@ struct Sample {
     draft: Draft,
     file: Vec<u8>,
     vault: Vault,
-    contents: Contents,
+    /// What the body holds, and then what there is after each record of the journal, with the place where that is.
+    states: Vec<(usize, Contents)>,
 }
 
 impl Original {
-    const ALL: [Self; 7] =
-        [Self::First, Self::Later, Self::Fork, Self::Slotted, Self::Rekeyed, Self::Kin, Self::Stranger];
+    const ALL: [Self; 10] = [
+        Self::First,
+        Self::Later,
+        Self::Fork,
+        Self::Slotted,
+        Self::Rekeyed,
+        Self::Kin,
+        Self::Stranger,
+        Self::Long,
+        Self::LongFork,
+        Self::LaterLong,
+    ];
 
     fn sample(self) -> &'static Sample {
-        static SAMPLES: OnceLock<[Sample; 7]> = OnceLock::new();
+        static SAMPLES: OnceLock<[Sample; 10]> = OnceLock::new();
         let samples = SAMPLES.get_or_init(|| {
             let vaults = Vaults::new();
             Self::ALL.map(|original| original.make(&vaults).expect("an original"))
@@ -153,6 +218,16 @@ impl Original {
     }
 
     fn make(self, vaults: &Vaults) -> crate::Result<Sample> {
+        match self {
+            Self::First | Self::Later => self.sealed_once(vaults),
+            Self::Long | Self::LongFork => Self::First.with_journal(vaults, self),
+            Self::LaterLong => Self::Later.with_journal(vaults, self),
+            _ => self.seal(vaults),
+        }
+    }
+
+    /// Without a journal.
+    fn seal(self, vaults: &Vaults) -> crate::Result<Sample> {
         let (vault, generation) = match self {
             Self::First => (&vaults.first, 1),
             Self::Later | Self::Fork => (&vaults.first, 2),
@@ -160,6 +235,7 @@ impl Original {
             Self::Rekeyed => (&vaults.rekeyed, 2),
             Self::Kin => (&vaults.kin, 1),
             Self::Stranger => (&vaults.stranger, 1),
+            Self::Long | Self::LongFork | Self::LaterLong => panic!("{self:?} has a journal"),
         };
         let header = BodyHeader::without_body(generation, vault.bytes().len());
         let time = Millis::new(1).expect("a time");
@@ -171,7 +247,55 @@ impl Original {
         let encoding = Encoding::of(header.header_len(), &contents)?;
         let sealed = engine::seal(vault, generation, &encoding)?;
         let file = sealed.parts(vault.bytes()).concat();
-        Ok(Sample { draft: Draft::of(&file), file, vault: vault.clone(), contents })
+        let states = vec![(file.len(), contents)];
+        Ok(Sample { draft: Draft::of(&file), file, vault: vault.clone(), states })
+    }
+
+    /// With three records, of which the second has two blocks.
+    fn with_journal(self, vaults: &Vaults, name: Self) -> crate::Result<Sample> {
+        let Sample { mut file, vault, mut states, .. } = self.sealed_once(vaults)?;
+        let time = Millis::new(1).expect("a time").time();
+        for number in 1..=3_u32 {
+            let secret = match (number, name) {
+                (2, Self::LongFork) => "another secret ".repeat(300),
+                (2, _) => "a secret ".repeat(500),
+                _ => format!("the secret {number}"),
+            };
+            let (id, revision) = if number == 3 { ("2", 1) } else { ("1", u64::from(number) + 1) };
+            let token = Token::builder().id(id).user_name(id).refresh_token(secret);
+            let token = token.stored(Origin::of("mutated"), time, time, revision).build();
+            let next_id = u64::from(number.max(2));
+            let header = BodyHeader::parse(&file[..136]).expect("a body header");
+            let tag_before = file.last_chunk().expect("a tag");
+            let context = RecordContext { body_commitment: &header.body_commitment, tag_before };
+            let plaintext =
+                codec::encode_change(next_id, [("", &token)].into_iter(), codec::records_len("", [&token]))?;
+            let sealed = seal::seal_record(vault.store_key(), context, number, length(file.len()), plaintext)?;
+            file.extend(sealed.parts().concat());
+            let mut after = states.last().expect("the body's").1.clone();
+            let known = after.tokens.get_mut("").expect("the rows");
+            match known.iter_mut().find(|known| known.id() == token.id()) {
+                Some(known) => *known = token,
+                None => known.push(token),
+            }
+            after.next_id = next_id;
+            states.push((file.len(), after));
+        }
+        Ok(Sample { draft: Draft::of(&file), file, vault, states })
+    }
+
+    /// The very file that others have been made of, for each body is sealed with a salt of its own.
+    fn sealed_once(self, vaults: &Vaults) -> crate::Result<Sample> {
+        static SEALED: OnceLock<[Sample; 2]> = OnceLock::new();
+        let sealed = SEALED
+            .get_or_init(|| [Self::First, Self::Later].map(|original| original.seal(vaults).expect("an original")));
+        let Sample { draft, file, vault, states } = &sealed[usize::from(self == Self::Later)];
+        Ok(Sample { draft: draft.clone(), file: file.clone(), vault: vault.clone(), states: states.clone() })
+    }
+
+    fn record(self, number: u8) -> Option<&'static DraftRecord> {
+        let records = &self.sample().draft.journal;
+        records.get(usize::from(number) % records.len().max(1))
     }
 
     fn slot(self, number: u8) -> &'static [u8] {
@@ -257,20 +381,53 @@ pub(super) fn check(change: &Change) {
     if let Some(table) = table_of(&changed) {
         check_table(change, &changed[table], &unlock);
     }
-    let original = Original::ALL.into_iter().find(|original| original.sample().file == changed);
+    let expected = expected(&changed);
     match open(&mut changed.clone(), &unlock) {
-        // Every byte of a file is authenticated, and only whole files have been.
-        Ok((vault, contents)) => {
-            let original = original.unwrap_or_else(|| panic!("opened though none was written so: {change:?}"));
-            assert_eq!(contents, original.sample().contents);
-            assert_eq!(vault.slots(), original.sample().vault.slots());
+        // Every byte of a file is authenticated, and only whole files and records have been.
+        Ok(Opened { vault, contents, records, is_torn }) => {
+            let (sample, count, has_more) =
+                expected.unwrap_or_else(|| panic!("opened though none was written so: {change:?}"));
+            assert_eq!((records, is_torn), (count, has_more), "{change:?}");
+            assert_eq!(contents, sample.states[count].1);
+            assert_eq!(vault.slots(), sample.vault.slots());
         }
         Err(error) => {
-            assert!(is_refusal(&error) && original.is_none(), "{change:?}: {error:?}");
+            assert!(is_refusal(&error) && expected.is_none(), "{change:?}: {error:?}");
             // Who has no key writes nothing that gets past its tag.
             let is_parsed = Parts::parse(&mut changed.clone()).is_ok();
             assert!(!is_parsed || !is_flaw(&error, |flaw| flaw != FileFlaw::Tampered), "{change:?}: {error:?}");
         }
+    }
+}
+
+/// What the file is, if it has to open: how many records of which original, and whether a torn one follows.
+fn expected(file: &[u8]) -> Option<(&'static Sample, usize, bool)> {
+    let whole = Original::ALL.into_iter().map(Original::sample).filter_map(|sample| {
+        let is_there = |(end, _): &&(usize, Contents)| file.get(..*end) == sample.file.get(..*end);
+        Some((sample, sample.states.iter().rposition(|state| is_there(&state))?))
+    });
+    let (sample, count) = whole.max_by_key(|(_, count)| *count)?;
+    let end = sample.states[count].0;
+    let is_torn = file.len() > end;
+    (!is_torn || is_torn_at(file, end)).then_some((sample, count, is_torn))
+}
+
+/// *Reading the journal*, of `docs/format.md`.
+fn is_torn_at(file: &[u8], at: usize) -> bool {
+    let head_len = |at: usize| {
+        let (len, check) = file.get(at..at + 8)?.split_first_chunk::<4>()?;
+        let hash = digest(&SHA256, &[&len[..], &length(at).to_le_bytes()].concat());
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        (hash.as_ref().starts_with(check) && len > 0 && len % BLOCK == 0).then_some(len)
+    };
+    if (at + BLOCK..file.len()).step_by(BLOCK).any(|later| head_len(later).is_some()) {
+        return false;
+    }
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    match (file.get(at..at + 8), head_len(at)) {
+        (None, _) => true,
+        (Some(head), None) => is_zero(head),
+        (Some(_), Some(len)) => file.get(at..at + len).is_none_or(|record| record.chunks(512).any(is_zero)),
     }
 }
 
@@ -297,14 +454,31 @@ fn is_flaw(error: &Error, is_meant: impl Fn(FileFlaw) -> bool) -> bool {
     matches!(error, Error::BadFile { flaw, .. } if is_meant(*flaw))
 }
 
+struct Opened {
+    vault: Vault,
+    contents: Contents,
+    records: usize,
+    is_torn: bool,
+}
+
 /// As opening a store does it.
-fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<(Vault, Contents)> {
+fn open(file: &mut [u8], unlock: &Unlock) -> crate::Result<Opened> {
     let path = Path::new("mutated");
     let bad = |flaw: FileFlaw| Error::BadFile { path: path.to_owned(), flaw };
-    let Parts { body_header, table, table_bytes, header, body, journal: _ } = Parts::parse(file).map_err(bad)?;
+    let Parts { body_header, table, table_bytes, header, body, journal } = Parts::parse(file).map_err(bad)?;
     let vault = Vault::unlock(path, table, table_bytes, |table| unlock.open_slot(table, path))?;
+    let body_tag = *body.last_chunk().expect("a tag");
     let contents = engine::unseal(&vault, &body_header, header, body)?.map_err(bad)?;
-    Ok((vault, contents))
+    let (ancestors, record_tags) = (contents.ancestors.clone(), contents.record_tags.clone());
+    let replayed = engine::replay(&vault, &body_header, body_tag, contents, journal)?.map_err(bad)?;
+    let Replayed { rows, records, is_torn } = replayed;
+    let contents = Contents { next_id: rows.next_id(), ancestors, record_tags, tokens: tokens_of(&rows) };
+    Ok(Opened { vault, contents, records: usize::try_from(records).expect("few records"), is_torn })
+}
+
+fn tokens_of(rows: &Namespaces) -> BTreeMap<Box<str>, Vec<Token>> {
+    let tokens = rows.iter().map(|(name, index)| (name, index.iter().map(|(_, token)| token.clone()).collect()));
+    tokens.map(|(name, tokens)| (Box::from(name), tokens)).collect()
 }
 
 impl Mutation {
@@ -361,7 +535,49 @@ impl Mutation {
                 }
             }
             Self::Body { len } => draft.body.resize(len.into(), 0),
-            Self::Byte { .. } | Self::Cut { .. } | Self::Append { .. } => {}
+            Self::Record { at, of, from } => {
+                if let (Some(record), Some(from)) = (record_of(draft, at), of.record(from)) {
+                    record.clone_from(from);
+                }
+            }
+            Self::PartOfRecord { part, at, of, from } => {
+                if let (Some(record), Some(from)) = (record_of(draft, at), of.record(from)) {
+                    let range = part.range(record.bytes.len());
+                    record.bytes.splice(range, from.bytes[part.range(from.bytes.len())].iter().copied());
+                }
+            }
+            Self::SwapRecords { one, other } => {
+                let (one, other) = (usize::from(one), usize::from(other));
+                if one.max(other) < draft.journal.len() {
+                    draft.journal.swap(one, other);
+                }
+            }
+            Self::InsertRecord { at, of, from } => {
+                if let Some(from) = of.record(from).filter(|_| draft.journal.len() < 9) {
+                    draft.journal.insert(usize::from(at) % (draft.journal.len() + 1), from.clone());
+                }
+            }
+            Self::RemoveRecord { at } => {
+                if usize::from(at) < draft.journal.len() {
+                    draft.journal.remove(at.into());
+                }
+            }
+            Self::LenOfRecord { at, len } => {
+                if let Some(record) = record_of(draft, at) {
+                    record.stated_len = Some(len);
+                }
+            }
+            Self::BlocksOfRecord { at, len } => {
+                if let Some(record) = record_of(draft, at) {
+                    record.stated_len = Some(len.saturating_mul(4096));
+                }
+            }
+            Self::Byte { .. }
+            | Self::Cut { .. }
+            | Self::Append { .. }
+            | Self::ZeroSectors { .. }
+            | Self::AppendZeros { .. }
+            | Self::CutFromEnd { .. } => {}
         }
     }
 
@@ -375,9 +591,20 @@ impl Mutation {
             }
             Self::Cut { len } => file.truncate(len.into()),
             Self::Append { byte, count } => file.resize(file.len() + usize::from(count), byte),
+            Self::ZeroSectors { from_end, count } => {
+                let sectors = file.len() / 512;
+                let start = sectors.saturating_sub(usize::from(from_end) + 1);
+                file[start * 512..(start + usize::from(count)).min(sectors) * 512].fill(0);
+            }
+            Self::AppendZeros { blocks } => file.resize(file.len() + BLOCK * usize::from(blocks % 8), 0),
+            Self::CutFromEnd { len } => file.truncate(file.len().saturating_sub(len.into())),
             _ => {}
         }
     }
+}
+
+fn record_of(draft: &mut Draft, number: u8) -> Option<&mut DraftRecord> {
+    draft.journal.get_mut(usize::from(number))
 }
 
 fn slot_of(draft: &mut Draft, number: u8) -> Option<&mut Vec<u8>> {

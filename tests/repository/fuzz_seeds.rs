@@ -39,6 +39,11 @@ fn records() {
 }
 
 #[test]
+fn records_of_journals() {
+    run("journal_record", 10, fuzzing::journal_record);
+}
+
+#[test]
 fn payloads() {
     run("payload", 10, fuzzing::payload);
 }
@@ -73,8 +78,17 @@ fn each_target_has_seeds_and_is_run_here() {
         names.sort();
         names
     };
-    let targets =
-        ["header", "key_table", "open_mutated", "open_row", "operations", "payload", "record", "recovery_key"];
+    let targets = [
+        "header",
+        "journal_record",
+        "key_table",
+        "open_mutated",
+        "open_row",
+        "operations",
+        "payload",
+        "record",
+        "recovery_key",
+    ];
     assert_eq!(names(seeds()), targets);
     assert_eq!(names(seeds().join("../fuzz_targets")), targets);
 }

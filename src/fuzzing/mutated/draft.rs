@@ -3,7 +3,7 @@
 use arbitrary::Arbitrary;
 
 use crate::{
-    format::{BLOCK, BODY_HEADER_LEN, TAG_LEN},
+    format::{BLOCK, BODY_HEADER_LEN, RecordHead, TAG_LEN, length},
     fuzzing::{
         table_of,
         tables::{self, NOTE_LEN, SLOT_LEN, START_LEN},
@@ -39,6 +39,7 @@ pub(super) enum Field {
     BodyHeader,
     KeyTable,
     Body,
+    Journal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
@@ -65,6 +66,52 @@ pub(super) struct Draft {
     pub(super) mac: Vec<u8>,
     pub(super) check: Vec<u8>,
     pub(super) body: Vec<u8>,
+    pub(super) journal: Vec<DraftRecord>,
+}
+
+/// A journal's record.
+#[derive(Clone)]
+pub(super) struct DraftRecord {
+    /// The length that its head is to state, if not that of the bytes.
+    pub(super) stated_len: Option<u32>,
+    pub(super) bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Arbitrary)]
+pub(super) enum PartOfRecord {
+    Head,
+    Salt,
+    Sealed,
+    Tag,
+}
+
+impl PartOfRecord {
+    /// Where it is in a record of that length.
+    pub(super) fn range(self, len: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Head => 0..8,
+            Self::Salt => 8..40,
+            Self::Sealed => 40..len,
+            Self::Tag => len - TAG_LEN..len,
+        }
+    }
+}
+
+/// Where the body of a sound file ends.
+pub(super) fn body_end(file: &[u8]) -> usize {
+    let body_len = u64::from_le_bytes(*file[16..24].first_chunk().expect("8 bytes"));
+    table_of(file).expect("a key table").end + usize::try_from(body_len).expect("a short body")
+}
+
+/// The records of a sound file.
+fn records(file: &[u8]) -> Vec<DraftRecord> {
+    let (mut rest, mut records) = (&file[body_end(file)..], Vec::new());
+    while let Some(len) = rest.first_chunk() {
+        let (record, after) = rest.split_at(usize::try_from(u32::from_le_bytes(*len)).expect("a short record"));
+        records.push(DraftRecord { stated_len: None, bytes: record.to_vec() });
+        rest = after;
+    }
+    records
 }
 
 impl Draft {
@@ -86,7 +133,8 @@ impl Draft {
             mac: take(32),
             check: take(32),
             slots: slots.into_iter().map(|slot| table[slot].to_vec()).collect(),
-            body: file[range.end..].to_vec(),
+            body: file[range.end..body_end(file)].to_vec(),
+            journal: records(file),
         }
     }
 
@@ -96,10 +144,11 @@ impl Draft {
     }
 
     pub(super) fn file(&self) -> Vec<u8> {
-        [&self.header[..], &self.table(), &self.body].concat()
+        let journal: Vec<_> = self.journal.iter().flat_map(|record| &record.bytes).copied().collect();
+        [&self.header[..], &self.table(), &self.body, &journal].concat()
     }
 
-    /// The counts and lengths that the slots and the body ask for.
+    /// The counts and lengths that the slots and the body ask for, and the heads of the journal's records.
     pub(super) fn fit(&mut self) {
         for slot in &mut self.slots {
             let data_len = u16::try_from(slot.len() - SLOT_LEN).expect("little data");
@@ -114,6 +163,12 @@ impl Draft {
         let file_len = (header_len + self.body.len()).next_multiple_of(BLOCK);
         self.body.resize(file_len - header_len, 0);
         self.header[16..24].copy_from_slice(&u64::try_from(self.body.len()).expect("a short file").to_le_bytes());
+        let mut offset = length(file_len);
+        for DraftRecord { stated_len, bytes } in &mut self.journal {
+            let len = stated_len.unwrap_or_else(|| u32::try_from(bytes.len()).expect("a short record"));
+            bytes[..8].copy_from_slice(RecordHead::new(len, offset).bytes());
+            offset += length(bytes.len());
+        }
     }
 }
 
@@ -150,11 +205,12 @@ impl Field {
             Self::Mac => return to.mac.clone_from(&from.mac),
             Self::BodyHeader => return to.header.clone_from(&from.header),
             Self::KeyTable => {
-                let (header, body) = (to.header.clone(), to.body.clone());
-                *to = Draft { header, body, ..from.clone() };
+                let (header, body, journal) = (to.header.clone(), to.body.clone(), to.journal.clone());
+                *to = Draft { header, body, journal, ..from.clone() };
                 return;
             }
             Self::Body => return to.body.clone_from(&from.body),
+            Self::Journal => return to.journal.clone_from(&from.journal),
         };
         to[range.clone()].copy_from_slice(&from[range]);
     }

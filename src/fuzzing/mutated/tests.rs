@@ -24,10 +24,12 @@ const FIELDS_OF_SLOT: [FieldOfSlot; 7] = [
     FieldOfSlot::All,
 ];
 
+const WITHOUT_JOURNAL: [Original; 7] = *Original::ALL.first_chunk().unwrap();
+
 /// Every part of every file in the place of every part of its kind.
 fn splices() -> Vec<Mutation> {
     let mut splices = Vec::new();
-    for of in Original::ALL {
+    for of in WITHOUT_JOURNAL {
         splices.extend(FIELDS.map(|field| Mutation::Field { field, of }));
         // The third slot is like the first.
         for from in [0, 1, 3] {
@@ -204,11 +206,61 @@ fn the_originals_open_and_are_all_there_is() {
         for way in [Way::First, Way::Second, Way::External] {
             let change = Change { of, mutations: Vec::new(), fits: true, way };
             check(&change);
-            assert_eq!(open(&mut change.file(), &way.unlock()).unwrap().1, of.sample().contents);
+            let opened = open(&mut change.file(), &way.unlock()).unwrap();
+            assert_eq!(opened.contents, of.sample().states.last().unwrap().1);
+            assert_eq!(opened.records, if WITHOUT_JOURNAL.contains(&of) { 0 } else { 3 });
         }
         // A whole file in the place of another is that file.
-        let mutations = [Field::BodyHeader, Field::KeyTable, Field::Body].map(|part| field(part, of)).to_vec();
+        let parts = [Field::BodyHeader, Field::KeyTable, Field::Body, Field::Journal];
+        let mutations = parts.map(|part| field(part, of)).to_vec();
         let change = Change { of: Original::First, mutations, fits: true, way: Way::First };
         assert_eq!(change.file(), of.sample().file);
+    }
+}
+
+const JOURNALS: [Original; 3] = [Original::Long, Original::LongFork, Original::LaterLong];
+
+/// What can be done to a journal by who has all three, but no key.
+fn changes_of_journals() -> Vec<Mutation> {
+    let mut changes = Vec::new();
+    for of in JOURNALS {
+        for from in 0..3 {
+            changes.extend((0..3).map(|at| Mutation::Record { at, of, from }));
+            changes.extend((0..4).map(|at| Mutation::InsertRecord { at, of, from }));
+            for part in [PartOfRecord::Head, PartOfRecord::Salt, PartOfRecord::Sealed, PartOfRecord::Tag] {
+                changes.extend((0..3).map(|at| Mutation::PartOfRecord { part, at, of, from }));
+            }
+        }
+        changes.push(field(Field::Journal, of));
+    }
+    changes.push(field(Field::Journal, Original::First));
+    changes.extend((0..3).map(|at| Mutation::RemoveRecord { at }));
+    changes.extend([(0, 1), (0, 2), (1, 2)].map(|(one, other)| Mutation::SwapRecords { one, other }));
+    for at in 0..3 {
+        changes.extend([0, 1, 2, 3, 4, 1 << 19].map(|len| Mutation::BlocksOfRecord { at, len }));
+        changes.extend([1, 4095, 4097, u32::MAX].map(|len| Mutation::LenOfRecord { at, len }));
+    }
+    changes.extend((0..32).map(|from_end| Mutation::ZeroSectors { from_end, count: 1 }));
+    changes.extend((7..32).step_by(8).map(|from_end| Mutation::ZeroSectors { from_end, count: 8 }));
+    changes.extend((0..3).map(|blocks| Mutation::AppendZeros { blocks }));
+    changes.extend([1, 7, 8, 40, 511, 512, 4095, 4096, 4097, 16_383, 16_384].map(|len| Mutation::CutFromEnd { len }));
+    changes.extend([(1, 7), (1, 8), (0, 1), (7, 255)].map(|(byte, count)| Mutation::Append { byte, count }));
+    changes
+}
+
+#[test]
+fn no_two_changes_of_journals_open_as_what_was_never_written() {
+    let changes = changes_of_journals();
+    for (number, one) in changes.iter().enumerate() {
+        for fits in [false, true] {
+            for of in JOURNALS {
+                check(&Change { of, mutations: vec![*one], fits, way: Way::First });
+            }
+        }
+        for (distance, other) in changes[..number].iter().rev().enumerate().step_by(13) {
+            for mutations in [vec![*one, *other], vec![*other, *one]] {
+                check(&Change { of: Original::Long, mutations, fits: distance % 2 == 0, way: Way::Second });
+            }
+        }
     }
 }
