@@ -22,7 +22,7 @@ fn namespace(token: &Value) -> &str {
 }
 
 fn is_by_namespace(tokens: &[Value]) -> bool {
-    tokens.is_sorted_by_key(|token| namespace(token))
+    tokens.is_sorted_by_key(namespace)
 }
 
 impl Contents {
