@@ -47,15 +47,16 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::{
     codec::{Encoding, Prelude},
-    error::{Error, Result},
-    file::{Deadline, Durability, Replacement, StoreFile},
+    error::{Error, FileFlaw, Result},
+    file::{Deadline, Durability, OpenFile, Replacement, StoreFile},
     format::{KeyTable, Parts, file_len, header_len},
     namespaces::Namespaces,
+    secret::SecretBytes,
     transaction_thread::TransactionThread,
     unlock::{self, Unlock, Unlocked},
     vault::{Vault, VaultChange},
 };
-use freshness::read_twice;
+use freshness::read_once;
 use group::Writers;
 pub(crate) use inspect::{recover_before_damage, set_aside, verify_file};
 use journal::{AtDamage, Journal};
@@ -207,9 +208,8 @@ fn unlock_state(
     unlock: impl Fn(&KeyTable, &Path) -> Result<Unlocked>,
     at_damage: AtDamage,
 ) -> Result<State> {
-    // A second look need not derive the key again.
     let unlocked: RefCell<Option<Arc<Vault>>> = RefCell::default();
-    read_twice(file, |opened, bytes| {
+    let load = |opened: OpenFile, bytes: &mut SecretBytes| {
         let parts = Parts::parse(bytes).map_err(|flaw| opened.bad(flaw))?;
         let known = unlocked.borrow().clone().filter(|vault| vault.bytes() == parts.table_bytes);
         let vault = match known {
@@ -224,7 +224,12 @@ fn unlock_state(
             }
         };
         State::load(vault, opened, parts, at_damage)
-    })
+    };
+    match read_once(file, &load) {
+        // A second read, as `read_twice` makes it, but never a second derivation for a key table that is refused.
+        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) if unlocked.borrow().is_some() => read_once(file, &load),
+        loaded => loaded,
+    }
 }
 
 #[cfg(test)]

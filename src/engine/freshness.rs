@@ -158,15 +158,16 @@ impl Engine {
 /// Reads a file and loads what it holds. A file that looks damaged is read once more: a writer may have been in the
 /// middle of an append.
 pub(super) fn read_twice<T>(file: &StoreFile, load: impl Fn(OpenFile, &mut SecretBytes) -> Result<T>) -> Result<T> {
-    let read = || {
-        let opened = file.open()?;
-        let mut bytes = read_all(&opened)?;
-        load(opened, &mut bytes)
-    };
-    match read() {
-        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) => read(),
+    match read_once(file, &load) {
+        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) => read_once(file, &load),
         loaded => loaded,
     }
+}
+
+pub(super) fn read_once<T>(file: &StoreFile, load: impl Fn(OpenFile, &mut SecretBytes) -> Result<T>) -> Result<T> {
+    let opened = file.open()?;
+    let mut bytes = read_all(&opened)?;
+    load(opened, &mut bytes)
 }
 
 /// All of a file, unless its first bytes are none of a keystore's: then no more is read.

@@ -131,7 +131,7 @@ impl Baseline {
             1 => found.lineage.record_tag(own),
             _ => None,
         };
-        tag.is_some_and(|tag| own > 0 && tag != self.mark.tag).then_some(Refused::Diverged)
+        tag.is_some_and(|tag| tag != self.mark.tag).then_some(Refused::Diverged)
     }
 }
 

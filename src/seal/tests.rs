@@ -500,5 +500,8 @@ fn salts_are_those_of_another_writer() {
         assert_eq!(salt[..], bytes("salt"), "{label}");
         labels.insert(label.as_bytes().to_vec());
     }
-    assert_eq!(labels, [BODY_SALT, SLOT_SALT, table::NOTES_SALT, row::ROW_SALT].map(<[u8]>::to_vec).into());
+    assert_eq!(
+        labels,
+        [BODY_SALT, SLOT_SALT, table::NOTES_SALT, row::ROW_SALT, record::RECORD_SALT].map(<[u8]>::to_vec).into()
+    );
 }

@@ -49,7 +49,7 @@ fn samples() -> Vec<Sample> {
     let left_out = ["boundaries", "costs", "many-records", "more-passphrases", "wrong-tags"];
     let samples = samples.filter(|path| !left_out.iter().any(|name| path.ends_with(format!("{name}.keep"))));
     let samples: Vec<_> = samples.map(|path| sample(&path)).collect();
-    assert_eq!(samples.len(), 21);
+    assert_eq!(samples.len(), 38);
     samples
 }
 
