@@ -78,8 +78,8 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: usize, time: Durat
         if let Some(status) = running.ended()? {
             return Ok(Answer { status, output, errors });
         }
-        // A program that closes its output is waited for. Held by
-        // `a_program_that_hangs_is_killed_with_what_it_started`.
+        // A program that closes its output is waited for.
+        // Held by `a_program_that_hangs_is_killed_with_what_it_started`.
         if left().is_zero() {
             return Err(Failure::TimedOut);
         }

@@ -225,9 +225,9 @@ fn unlock_state(
         };
         State::load(vault, opened, parts, at_damage)
     };
-    match read_once(file, &load) {
+    match read_once(file, load) {
         // A second read, as `read_twice` makes it, but never a second derivation for a key table that is refused.
-        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) if unlocked.borrow().is_some() => read_once(file, &load),
+        Err(Error::BadFile { flaw: FileFlaw::Tampered, .. }) if unlocked.borrow().is_some() => read_once(file, load),
         loaded => loaded,
     }
 }

@@ -77,8 +77,8 @@ impl Journal {
                 }
             }
         };
-        // Held by `flipped_bit_of_a_journal_is_refused`, `record_at_another_place_is_refused`: `&& false`. Held by
-        // `recovery_takes_the_records_before_the_damage`: `unverified == Unverified::Damaged`.
+        // Held by `flipped_bit_of_a_journal_is_refused`, `record_at_another_place_is_refused`: `&& false`.
+        // Held by `recovery_takes_the_records_before_the_damage`: `unverified == Unverified::Damaged`.
         if unverified == Unverified::Damaged && at_damage == AtDamage::Refuse {
             return Ok(Err(FileFlaw::Tampered));
         }

@@ -138,7 +138,8 @@ pub(crate) fn check_without_key(mut bytes: &mut [u8], mut offset: u64) -> super:
     loop {
         match NextRecord::parse(bytes, offset) {
             NextRecord::End => return Ok(layout),
-            // With a sector of zeros it does not verify. Held by `file_without_a_key_shows_what_is_torn`.
+            // With a sector of zeros it does not verify.
+            // Held by `file_without_a_key_shows_what_is_torn`.
             NextRecord::Record { otherwise: Unverified::Torn, .. } => {
                 return Ok(JournalLayout { is_torn: true, ..layout });
             }

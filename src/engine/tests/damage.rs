@@ -48,8 +48,9 @@ fn samples() -> Vec<Sample> {
     // These are built as the others are, and take long: they are large, cost much to unlock, or have slots of no use.
     let left_out = ["boundaries", "costs", "many-records", "more-passphrases", "wrong-tags"];
     let samples = samples.filter(|path| !left_out.iter().any(|name| path.ends_with(format!("{name}.keep"))));
-    let samples: Vec<_> = samples.map(|path| sample(&path)).collect();
-    assert_eq!(samples.len(), 38);
+    // What may follow the body is the subject of `journal_damage`.
+    let samples: Vec<_> = samples.map(|path| sample(&path)).filter(Sample::has_no_journal).collect();
+    assert_eq!(samples.len(), 22);
     samples
 }
 
@@ -164,6 +165,12 @@ enum OfSlot {
 }
 
 impl Sample {
+    fn has_no_journal(&self) -> bool {
+        let (header, _) = self.file.split_at(BODY_HEADER_LEN);
+        let body_len = u64::from_le_bytes(*header[16..].first_chunk().unwrap());
+        length(self.file.len()) == length(self.header_len) + body_len
+    }
+
     fn place(&self, at: usize) -> Place {
         let Some(mut at) = at.checked_sub(BODY_HEADER_LEN) else {
             return if at < BODY_HEADER_LEN - 32 { Place::OfBodyHeader(at) } else { Place::Check };
