@@ -25,7 +25,6 @@ use super::*;
 use crate::{
     Token,
     file::{Access, Disk, Os},
-    index::Index,
     kdf::KdfParams,
     unlock::{Passphrase, RecoveryKey},
 };
@@ -319,37 +318,56 @@ fn another() -> Passphrase {
 /// Which of the ways open a store, and what it holds; `None` where there is none.
 type Stored = Option<(Vec<usize>, Vec<Token>)>;
 
-fn stored_at(directory: &TempDir) -> Result<Stored> {
-    let mut stored = (Vec::new(), Err(Error::LastSlot));
-    for (n, way) in WAYS.iter().enumerate() {
-        let file = StoreFile::existing(&at(directory), Access::Checked, 1 << 20, Arc::new(Os))?;
-        match Engine::open(file, way, Duration::ZERO) {
-            Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
-            opened => {
-                let engine = opened?;
-                let mut tokens = engine.read("", Index::tokens)?;
-                for name in engine.namespaces()? {
-                    tokens.extend(engine.read(&name, Index::tokens)?);
+/// Which of the ways open a key table, and the vault of it. They are tried once for each, because each try derives keys.
+#[derive(Default)]
+struct KeyTables(BTreeMap<Vec<u8>, (Vec<usize>, Arc<Vault>)>);
+
+impl KeyTables {
+    fn stored_at(&mut self, directory: &TempDir) -> Stored {
+        self.stored_in(&Some(fs::read(at(directory)).unwrap())).unwrap()
+    }
+
+    fn stored_in(&mut self, found: &Found) -> std::result::Result<Stored, String> {
+        let Some(bytes) = found else { return Ok(None) };
+        let table = Parts::parse(&mut bytes.clone()).map(|parts| parts.table_bytes.to_vec());
+        let table = table.map_err(|flaw| format!("{flaw:?}"))?;
+        if !self.0.contains_key(&table) {
+            let opened = Self::open(bytes).map_err(|error| error.to_string())?;
+            self.0.insert(table.clone(), opened);
+        }
+        let (ways, vault) = &self.0[&table];
+        let tokens = tokens_in(vault, bytes.clone()).map_err(|flaw| format!("{flaw:?}"))?;
+        Ok(Some((ways.clone(), tokens)))
+    }
+
+    /// Which of the ways open a file.
+    fn open(bytes: &[u8]) -> Result<(Vec<usize>, Arc<Vault>)> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = Os.create_new(&at(&directory)).unwrap();
+        Os.write_all(&mut { file }, &[bytes]).unwrap();
+        let (mut ways, mut vault) = (Vec::new(), Err(Error::LastSlot));
+        for (n, way) in WAYS.iter().enumerate() {
+            let file = StoreFile::existing(&at(&directory), Access::Checked, 1 << 20, Arc::new(Os))?;
+            match Engine::open(file, way, Duration::ZERO) {
+                Err(Error::WrongPassphrase { .. } | Error::WrongRecoveryKey { .. } | Error::NoSlotFor { .. }) => {}
+                opened => {
+                    vault = Ok(opened?.state.read().vault.clone());
+                    ways.push(n);
                 }
-                stored.1 = Ok(tokens);
-                stored.0.push(n);
             }
         }
+        Ok((ways, vault?))
     }
-    Ok(Some((stored.0, stored.1?)))
-}
-
-fn stored_in(found: &Found) -> Result<Stored> {
-    let Some(bytes) = found else { return Ok(None) };
-    let directory = tempfile::tempdir().unwrap();
-    let file = Os.create_new(&at(&directory)).unwrap();
-    Os.write_all(&mut { file }, &[bytes]).unwrap();
-    stored_at(&directory)
 }
 
 /// Plays what was recorded, with a cut after each step and before the first. Returns how many states were found, or the
 /// first one that is neither before nor after, or that is not after although the operation had returned.
-fn cut_everywhere(start: &Model, log: &[Asked], before: &Stored, after: &Stored) -> std::result::Result<usize, String> {
+fn cut_everywhere(
+    tables: &mut KeyTables,
+    start: &Model,
+    log: &[Asked],
+    (before, after): (&Stored, &Stored),
+) -> std::result::Result<usize, String> {
     let mut model = start.clone();
     let mut states = 0;
     // Many steps leave the same states.
@@ -358,7 +376,7 @@ fn cut_everywhere(start: &Model, log: &[Asked], before: &Stored, after: &Stored)
         for found in model.after_a_cut() {
             states += 1;
             let stored = opened.entry(found);
-            let stored = stored.or_insert_with_key(|found| stored_in(found).map_err(|error| error.to_string()));
+            let stored = stored.or_insert_with_key(|found| tables.stored_in(found));
             let returned = step == log.len();
             match stored {
                 Ok(stored) if stored == after || (stored == before && !returned) => {}
@@ -381,7 +399,7 @@ struct Recorded {
 }
 
 /// Each operation that replaces the file, as the disk saw it.
-fn recordings() -> Vec<Recorded> {
+fn recordings(tables: &mut KeyTables) -> Vec<Recorded> {
     type Run = fn(&Engine);
     let operations: [(&'static str, Run); 13] = [
         ("save", |engine| {
@@ -438,7 +456,7 @@ fn recordings() -> Vec<Recorded> {
             engine.rekey(&[&WAYS[1]]).unwrap();
         }),
     ];
-    let mut recorded = vec![recorded_create()];
+    let mut recorded = vec![recorded_create(tables)];
     for (operation, run) in operations {
         let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(Recording::default());
@@ -447,20 +465,20 @@ fn recordings() -> Vec<Recorded> {
         engine.add_slot(&WAYS[1]).unwrap();
         save(&engine, "alan").unwrap();
         let start = Model::holding(&at(&directory));
-        let before = stored_at(&directory).unwrap();
+        let before = tables.stored_at(&directory);
         run(&open_with(&directory, disk.clone()));
-        let (log, after) = (disk.take(), stored_at(&directory).unwrap());
+        let (log, after) = (disk.take(), tables.stored_at(&directory));
         assert_ne!(before, after, "{operation}");
         recorded.push(Recorded { operation, start, log, before, after });
     }
     recorded
 }
 
-fn recorded_create() -> Recorded {
+fn recorded_create(tables: &mut KeyTables) -> Recorded {
     let directory: TempDir = tempfile::tempdir().unwrap();
     let disk = Arc::new(Recording::default());
     create_with(&directory, disk.clone());
-    let after = stored_at(&directory).unwrap();
+    let after = tables.stored_at(&directory);
     let log = disk.take();
     Recorded { operation: "create", start: Model::default(), log, before: None, after }
 }
@@ -474,13 +492,15 @@ impl Recorded {
 
 #[test]
 fn power_cut_at_any_moment_leaves_before_or_after() {
-    let recordings = recordings();
+    let mut tables = KeyTables::default();
+    let recordings = recordings(&mut tables);
     assert_eq!(recordings.iter().filter(|recorded| recorded.is_append()).count(), 4);
     for recorded in recordings {
         let is_append = recorded.is_append();
         let Recorded { operation, start, log, before, after } = recorded;
         assert!(matches!(log.last(), Some(Asked::SyncDirectory)) != is_append, "{operation}");
-        let states = cut_everywhere(&start, &log, &before, &after).unwrap_or_else(|bad| panic!("{operation}: {bad}"));
+        let states = cut_everywhere(&mut tables, &start, &log, (&before, &after))
+            .unwrap_or_else(|bad| panic!("{operation}: {bad}"));
         assert!(states > log.len(), "{operation}: only {states} states were looked at");
         println!("{operation}: {states} states");
     }
@@ -489,12 +509,13 @@ fn power_cut_at_any_moment_leaves_before_or_after() {
 /// The model notices what it is there to notice.
 #[test]
 fn without_either_sync_a_power_cut_does_harm() {
-    for recorded in recordings() {
+    let mut tables = KeyTables::default();
+    for recorded in recordings(&mut tables) {
         let is_append = recorded.is_append();
         let Recorded { operation, start, log, before, after } = recorded;
-        let without = |dropped: fn(&Asked) -> bool| {
+        let mut without = |dropped: fn(&Asked) -> bool| {
             let log: Vec<_> = log.iter().filter(|asked| !dropped(asked)).cloned().collect();
-            cut_everywhere(&start, &log, &before, &after)
+            cut_everywhere(&mut tables, &start, &log, (&before, &after))
         };
         let torn = without(|asked| matches!(asked, Asked::Sync(_)));
         assert!(torn.is_err(), "{operation} does not need the file to be synced: {torn:?}");
