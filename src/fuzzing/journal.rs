@@ -75,8 +75,7 @@ fn assert_put(before: &Namespaces, after: &Namespaces, put: &Rows) {
 }
 
 fn contents_of(rows: &Namespaces) -> Contents {
-    let rows_of = |index: &crate::index::Index| index.iter().map(|(_, token)| token.clone()).collect();
-    let tokens = rows.iter().map(|(name, index)| (Box::from(name), rows_of(index))).collect();
+    let tokens = rows.iter().map(|(name, index)| (Box::from(name), index.tokens())).collect();
     Contents { next_id: rows.next_id(), ancestors: Vec::new(), record_tags: Vec::new(), tokens }
 }
 

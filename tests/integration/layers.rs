@@ -123,7 +123,11 @@ const LAYERS: [(&str, u8, &[&str]); 40] = [
     ("memory", 5, &["error", "matching", "memory_rows", "namespace", "namespaces", "store", "transaction"]),
     ("import", 6, &["batch", "error", "file", "id", "memory", "secret", "store", "token"]),
     ("testing", 6, &["kdf", "lib"]),
-    ("fuzzing", 6, &["codec", "engine", "file", "format", "lib", "seal", "secret", "time", "unlock", "vault"]),
+    (
+        "fuzzing",
+        6,
+        &["codec", "engine", "file", "format", "lib", "namespaces", "seal", "secret", "time", "unlock", "vault"],
+    ),
     ("lib", 7, &[]),
 ];
 

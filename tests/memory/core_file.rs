@@ -40,7 +40,8 @@ const STORE: &str = "tokens.keep";
 
 /// What ring and argon2 leave in the processor's vector registers, until something else is computed there: the key that
 /// was used for one plaintext, and some words of the last block. No code without `unsafe` empties a register.
-const IN_REGISTERS: [&str; 3] = ["the body key", "a slot's wrapping key", "the end of Argon2's memory"];
+const IN_REGISTERS: [&str; 4] =
+    ["the body key", "a journal record's key", "a slot's wrapping key", "the end of Argon2's memory"];
 
 /// The names of the secrets that are in a core file.
 struct Found {

@@ -48,10 +48,18 @@ pub(crate) fn refused_bodies() {
     for number in 0..TOKENS {
         store.save_token(&canary(number).build()).unwrap();
     }
+    store.compact().unwrap();
     stage.keep_file();
     let sound = fs::read(&stage.path).unwrap();
     let after = |change: fn(&mut Vec<u8>)| {
         let file = reader::with_payload(&sound, &reader::Secret::Passphrase(text("passphrase", 0)), change);
+        stage.keep_bytes(file.clone());
+        file
+    };
+    store.save_token(&canary(0).build()).unwrap();
+    let with_record = fs::read(&stage.path).unwrap();
+    let of_record = |change: fn(&mut Vec<u8>)| {
+        let file = reader::with_last_record(&with_record, &reader::Secret::Passphrase(text("passphrase", 0)), change);
         stage.keep_bytes(file.clone());
         file
     };
@@ -75,6 +83,11 @@ pub(crate) fn refused_bodies() {
         after(|payload| payload.truncate(payload.len() - 1)),
         // The next id is one of theirs.
         after(|payload| payload[4] = 1),
+        of_record(|payload| payload.truncate(payload.len() - 1)),
+        of_record(|payload| {
+            let revision = payload.len() - 8;
+            payload[revision..].fill(0);
+        }),
     ];
 
     stage.leaves_nothing(|stage| {
@@ -117,13 +130,15 @@ pub(crate) fn failing_saves() {
         let long = stage.directory.path().join("x".repeat(240));
         fs::rename(&stage.path, &long).unwrap();
         let store = Keystore::open(&long, &passphrase("passphrase")).unwrap();
-        assert!(matches!(store.save_token(&canary(1).build()), Err(Error::Io { .. })));
+        assert!(matches!(store.compact(), Err(Error::Io { .. })));
         assert!(matches!(store.rekey([&passphrase("passphrase")]), Err(Error::Io { .. })));
         let created = Keystore::create(stage.directory.path().join("y".repeat(240)), &passphrase("new passphrase"));
         assert!(matches!(created, Err(Error::Io { .. })));
         drop(store);
         fs::rename(&long, &stage.path).unwrap();
 
+        Keystore::open(&stage.path, &passphrase("passphrase")).unwrap().compact().unwrap();
+        stage.keep_file();
         let small = KeystoreOptions::new().max_file_len(fs::metadata(&stage.path).unwrap().len());
         let store = small.open(&stage.path, &passphrase("passphrase")).unwrap();
         assert!(matches!(store.save_token(&canary(1).build()), Err(Error::FileTooLarge { .. })));

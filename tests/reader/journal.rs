@@ -3,7 +3,9 @@
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::{Contents, MALFORMED, Payload, Result, TAMPERED, ensure, hkdf, padded_len, split, u32_at, unpad, unseal};
+use super::{
+    Contents, MALFORMED, Payload, Result, TAMPERED, ensure, hkdf, padded_len, seal, split, u32_at, unpad, unseal,
+};
 
 const BLOCK: usize = 4096;
 const SECTOR: usize = 512;
@@ -54,13 +56,30 @@ fn record_at<'a>(file: &'a [u8], offset: usize, tag_before: &'a [u8]) -> Option<
 /// All whole journal records, as their heads say.
 pub(super) fn records(file: &[u8]) -> Vec<JournalRecord<'_>> {
     let (header, body, _) = split(file);
-    let (mut offset, mut tag_before, mut records) = (header.len() + body.len(), &body[body.len() - 16..], Vec::new());
+    // A key table without a body has none.
+    let Some(mut tag_before) = body.last_chunk::<16>().map(|tag| &tag[..]) else { return Vec::new() };
+    let (mut offset, mut records) = (header.len() + body.len(), Vec::new());
     while let Some(record) = record_at(file, offset, tag_before) {
         offset += START + record.sealed.len();
         tag_before = &file[offset - 16..offset];
         records.push(record);
     }
     records
+}
+
+/// The file with another payload in its last journal record.
+pub(super) fn with_last_record(file: &[u8], store_key: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let records = records(file);
+    let last = records.last().unwrap();
+    let mut plaintext = last.open(store_key).unwrap();
+    let padded_len = plaintext.len();
+    let mut payload = unpad(&plaintext, |_| padded_len).unwrap();
+    change(&mut payload);
+    plaintext = [&u32::try_from(payload.len()).unwrap().to_le_bytes()[..], &payload].concat();
+    assert!(plaintext.len() <= padded_len);
+    plaintext.resize(padded_len, 0);
+    seal(&last.key(store_key), last.head, &mut plaintext);
+    [&file[..file.len() - last.sealed.len()], &plaintext].concat()
 }
 
 /// *Lineage*: the starts of the tags of the last journal records.

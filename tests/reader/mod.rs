@@ -273,10 +273,20 @@ pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut V
     let check = digest(&SHA256, &header[..104]);
     header[104..136].copy_from_slice(check.as_ref());
 
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &derived[..32]).unwrap());
-    let nonce = Nonce::assume_unique_for_key([0; 12]);
-    key.seal_in_place_append_tag(nonce, Aad::from(&header), &mut plaintext).unwrap();
+    seal(&derived[..32], &header, &mut plaintext);
     [header, plaintext].concat()
+}
+
+fn seal(key: &[u8], associated: &[u8], plaintext: &mut Vec<u8>) {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+    let nonce = Nonce::assume_unique_for_key([0; 12]);
+    key.seal_in_place_append_tag(nonce, Aad::from(associated), plaintext).unwrap();
+}
+
+/// The file with another payload in its last journal record, of any content and at most as long, sealed as it should be.
+pub fn with_last_record(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).unwrap();
+    journal::with_last_record(file, &store_key, change)
 }
 
 /// At most 64 stay, of which it is the last, with these tags of its journal records.
