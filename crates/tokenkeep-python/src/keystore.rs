@@ -25,7 +25,7 @@ use crate::{
 /// first one that fits. `with` closes the store at the end of the block. A store that was opened before a fork raises
 /// ReopenError in the child.
 ///
-/// `create`, `open` and `open_or_create` have these options: lock_timeout, for how many seconds a change waits for
+/// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many seconds a change waits for
 /// other threads and processes; max_file_len, in bytes; permission_checks=False, for a file that others may read, and
 /// any_owner=True, for a directory of another user, both of which are on the application's own risk.
 #[pyclass(frozen, extends = TokenStore, module = "tokenkeep")]
@@ -63,7 +63,7 @@ impl Keystore {
     }
 }
 
-/// The keyword arguments of `create`, `open` and `open_or_create`.
+/// The keyword arguments of what opens a store.
 fn options_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<KeystoreOptions> {
     let mut options = KeystoreOptions::new();
     for (name, value) in given.into_iter().flatten() {
@@ -151,6 +151,22 @@ impl Keystore {
     #[staticmethod]
     fn set_aside(py: Python<'_>, path: PathBuf) -> PyResult<PathBuf> {
         wait(py, move || tokenkeep::Keystore::set_aside(path))?.or_raise(py)
+    }
+
+    /// Writes what a file holds before damage in its journal to a new store, and opens that. Look for a backup first:
+    /// the new store lacks every save after the damage. Changes nothing of the damaged file.
+    #[classmethod]
+    #[pyo3(signature = (path, unlock, new_path, **options))]
+    fn recover_before_damage(
+        kind: &Bound<'_, PyType>,
+        path: PathBuf,
+        unlock: &Bound<'_, PyAny>,
+        new_path: PathBuf,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> Made {
+        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
+        let options = options_of(options)?;
+        Self::make(py, wait(py, move || options.recover_before_damage(path, &unlock, new_path))?.or_raise(py)?)
     }
 
     /// The path of the file, with symbolic links resolved.
@@ -243,6 +259,12 @@ impl Keystore {
     /// Writes a verified copy to a path where nothing is yet.
     fn backup_to(this: PyRef<'_, Self>, path: PathBuf) -> PyResult<()> {
         Self::with(&this, move |store| store.backup_to(path))
+    }
+
+    /// Replaces the file by one without a journal, which has no old versions of tokens. Saves do that by themselves
+    /// when the journal is long.
+    fn compact(this: PyRef<'_, Self>) -> PyResult<()> {
+        Self::with(&this, |store| store.compact())
     }
 
     /// What a support page would show.

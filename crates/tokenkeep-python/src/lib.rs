@@ -34,7 +34,7 @@ mod _native {
         keystore::Keystore,
         memory::MemoryStore,
         refresh::{Answer, Fresh, Need, SignInAgain, Stale},
-        status::{FileStatus, KeySlot, Status, Version},
+        status::{FileStatus, JournalStatus, KeySlot, Status, Version},
         store::{Namespace, TokenStore},
         token::Token,
         transaction::Transaction,

@@ -46,6 +46,32 @@ impl KeySlot {
     }
 }
 
+/// The saves that were appended to a file since it was replaced.
+#[pyclass(frozen, eq, get_all, module = "tokenkeep")]
+#[derive(Clone, PartialEq)]
+pub(crate) struct JournalStatus {
+    records: u32,
+    /// In bytes.
+    len: u64,
+    /// Whether a save follows that was not finished. It is ignored, and the next save replaces the file.
+    is_torn: bool,
+}
+
+impl From<tokenkeep::JournalStatus> for JournalStatus {
+    fn from(status: tokenkeep::JournalStatus) -> Self {
+        let tokenkeep::JournalStatus { records, len, is_torn, .. } = status;
+        Self { records, len, is_torn }
+    }
+}
+
+#[pymethods]
+impl JournalStatus {
+    fn __repr__(&self) -> String {
+        let Self { records, len, is_torn } = self;
+        format!("JournalStatus(records={records}, len={len}, is_torn={})", if *is_torn { "True" } else { "False" })
+    }
+}
+
 /// The state of a store. str() is fit for a support page.
 #[pyclass(frozen, get_all, module = "tokenkeep")]
 pub(crate) struct Status {
@@ -55,6 +81,9 @@ pub(crate) struct Status {
     tokens: usize,
     opened_by: Option<KeySlot>,
     file_len: u64,
+    journal: JournalStatus,
+    /// How many bytes the file has on the disk beyond its end.
+    reserved: u64,
     mode: Option<u32>,
     /// What the file system does not offer to make a change durable.
     not_offered: Vec<String>,
@@ -73,6 +102,8 @@ impl From<tokenkeep::Status> for Status {
             tokens,
             opened_by,
             file_len,
+            journal,
+            reserved,
             mode,
             not_offered,
             not_writable,
@@ -85,6 +116,8 @@ impl From<tokenkeep::Status> for Status {
             tokens,
             opened_by: opened_by.map(Into::into),
             file_len,
+            journal: journal.into(),
+            reserved,
             mode,
             not_offered: not_offered.iter().map(ToString::to_string).collect(),
             not_writable: not_writable.map(|why| why.message),
@@ -111,19 +144,20 @@ pub(crate) struct FileStatus {
     format_version: u16,
     generation: u64,
     file_len: u64,
+    journal: JournalStatus,
 }
 
 impl From<tokenkeep::FileStatus> for FileStatus {
     fn from(status: tokenkeep::FileStatus) -> Self {
-        let tokenkeep::FileStatus { format_version, generation, file_len, .. } = status;
-        Self { format_version, generation, file_len }
+        let tokenkeep::FileStatus { format_version, generation, file_len, journal, .. } = status;
+        Self { format_version, generation, file_len, journal: journal.into() }
     }
 }
 
 #[pymethods]
 impl FileStatus {
     fn __repr__(&self) -> String {
-        let Self { format_version, generation, file_len } = self;
+        let Self { format_version, generation, file_len, .. } = self;
         format!("FileStatus(format_version={format_version}, generation={generation}, file_len={file_len})")
     }
 }

@@ -236,9 +236,25 @@ def test_care_of_a_store(keystore: Keystore, tmp_path: Path) -> None:
     status = keystore.status()
     assert (status.tokens, status.path, status.not_writable) == (1, str(keystore.path), None)
     assert "tokens:      1" in str(status)
+    assert (status.journal.records, status.journal.is_torn) == (1, False) and status.journal.len == 4096
+    keystore.compact()
+    assert keystore.status().journal == Keystore.verify_file(tmp_path / "backup.keep").journal
     with pytest.raises(FileExistsError):
         keystore.backup_to(tmp_path / "backup.keep")
     assert Keystore.set_aside(tmp_path / "backup.keep").exists()
+
+
+def test_saves_before_damage_are_recovered(keystore: Keystore, path: Path, tmp_path: Path) -> None:
+    for user in ("ada", "grace"):
+        keystore.save_token(Token(user_name=user, access_token="a"))
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(tokenkeep.DamagedError):
+        Keystore.open(path, passphrase())
+    with Keystore.recover_before_damage(path, passphrase(), tmp_path / "recovered.keep") as recovered:
+        assert [token.user_name for token in recovered.get_tokens()] == ["ada"]
+    assert path.read_bytes() == damaged
 
 
 def test_prune_deletes_what_cannot_be_refreshed(store: TokenStore) -> None:
