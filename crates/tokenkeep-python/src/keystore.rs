@@ -27,7 +27,7 @@ use crate::{
 ///
 /// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many seconds a change waits for
 /// other threads and processes; max_file_len, in bytes; permission_checks=False, for a file that others may read, and
-/// any_owner=True, for a directory of another user, both of which are on the application's own risk.
+/// any_owner=True, to create a store in a directory of another user, both of which are on the application's own risk.
 #[pyclass(frozen, extends = TokenStore, module = "tokenkeep")]
 pub(crate) struct Keystore {
     path: PathBuf,

@@ -220,11 +220,10 @@ def test_options_of_a_store(path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a directory away")
 def test_a_directory_of_another_user_is_an_option(path: Path) -> None:
-    Keystore.create(path, passphrase()).close()
     os.chown(path.parent, 12345, 12345)
     with pytest.raises(PermissionError):
-        Keystore.open(path, passphrase(), any_owner=False)
-    Keystore.open(path, passphrase(), any_owner=True).close()
+        Keystore.create(path, passphrase(), any_owner=False)
+    Keystore.create(path, passphrase(), any_owner=True).close()
 
 
 def test_care_of_a_store(keystore: Keystore, tmp_path: Path) -> None:
