@@ -20,12 +20,14 @@ use crate::{
     seconds::Seconds,
     store::TokenStore,
     token::{Token, no_copy},
-    waiting::wait,
+    waiting::{drop_detached, wait},
 };
 
-/// What holds a claim, until it is used up or closed. The lock is only taken with the interpreter lock held, and no
-/// Python code runs while it is held: that could pass the interpreter lock to a thread which waits for this one.
-type Held<T> = Arc<Mutex<Option<T>>>;
+/// What holds a claim, until it is used up or closed.
+///
+/// A method may ask a database while it has the lock. So nobody waits for the lock with the interpreter lock held, and
+/// no Python code runs while the lock is held: each of them could wait for the other.
+struct Held<T: Send + 'static>(Arc<Mutex<Option<T>>>);
 
 /// Every value that holds a claim.
 static LIVE: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
@@ -35,19 +37,11 @@ trait Close: Send + Sync {
 }
 
 impl<T: Send> Close for Mutex<Option<T>> {
+    /// In a forked child. A lock that is held there is one of a thread that exists in the parent only.
     fn close(&self) {
-        let taken = lock(self).take();
+        let taken = self.try_lock().ok().and_then(|mut held| held.take());
         drop(taken); // an exception in it may run Python code
     }
-}
-
-fn hold<T: Send + 'static>(value: T) -> Held<T> {
-    let held = Arc::new(Mutex::new(Some(value)));
-    let as_close: Arc<dyn Close> = held.clone();
-    let mut live = lock(&LIVE);
-    live.retain(|held| held.strong_count() > 0);
-    live.push(Arc::downgrade(&as_close));
-    held
 }
 
 /// Closes all claims of this process. The package calls it in a forked child.
@@ -56,6 +50,52 @@ pub(crate) fn close_claims() {
     let live = std::mem::take(&mut *lock(&LIVE));
     for held in live.iter().filter_map(Weak::upgrade) {
         held.close();
+    }
+}
+
+impl<T: Send + 'static> Held<T> {
+    fn new(value: T) -> Self {
+        let held = Arc::new(Mutex::new(Some(value)));
+        let as_close: Arc<dyn Close> = held.clone();
+        let mut live = lock(&LIVE);
+        live.retain(|held| held.strong_count() > 0);
+        live.push(Arc::downgrade(&as_close));
+        Self(held)
+    }
+
+    /// Looks at the value, which asks nobody.
+    fn look<R: Send>(&self, py: Python<'_>, look: impl FnOnce(Option<&T>) -> R + Send) -> R {
+        py.detach(|| look(lock(&self.0).as_ref()))
+    }
+
+    /// Does something with the value that may wait.
+    fn with<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Option<&mut T>) -> R + Send + 'static,
+    ) -> PyResult<R> {
+        let held = self.0.clone();
+        wait(py, move || work(lock(&held).as_mut()))
+    }
+
+    fn take(&self, py: Python<'_>) -> Option<T> {
+        py.detach(|| lock(&self.0).take())
+    }
+
+    /// Gives the value up, which may wait.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.take(py) {
+            Some(value) => wait(py, move || drop(value)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Held<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.try_lock().ok().and_then(|mut held| held.take()) {
+            drop_detached(value);
+        }
     }
 }
 
@@ -68,12 +108,11 @@ pub(crate) struct Claim(Held<tokenkeep::Claim>);
 
 impl Claim {
     pub(crate) fn new(claim: tokenkeep::Claim) -> Self {
-        Self(hold(claim))
+        Self(Held::new(claim))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<tokenkeep::Claim> {
-        let taken = lock(&self.0).take();
-        taken.ok_or(Error::ClaimEnded).or_raise(py)
+        self.0.take(py).ok_or(Error::ClaimEnded).or_raise(py)
     }
 
     fn end<'py>(
@@ -96,7 +135,7 @@ impl Claim {
         match answer {
             Ok(answer) => self.end(py, move |claim| claim.finish(answer)),
             Err(raised) => {
-                self.close();
+                self.close(py)?;
                 Err(raised)
             }
         }
@@ -107,32 +146,25 @@ impl Claim {
 impl Claim {
     /// The stored token, for a request that is sent now. Raises ConflictError if the claim has ended.
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
-        let token = match &*lock(&self.0) {
-            Some(claim) => claim.token().cloned(),
-            None => Err(Error::ClaimEnded),
-        };
-        token.or_raise(py).map(Token)
+        let token = |claim: Option<&mut tokenkeep::Claim>| claim.ok_or(Error::ClaimEnded)?.token().cloned();
+        self.0.with(py, token)?.or_raise(py).map(Token)
     }
 
     /// Until when the claim is trusted; None once it has ended.
     #[getter]
-    fn trusted_until(&self) -> Option<SystemTime> {
-        lock(&self.0).as_ref().map(tokenkeep::Claim::trusted_until)
+    fn trusted_until(&self, py: Python<'_>) -> Option<SystemTime> {
+        self.0.look(py, |claim| claim.map(tokenkeep::Claim::trusted_until))
     }
 
     /// Whether an earlier holder may have sent a request whose answer was never saved.
     #[getter]
-    fn was_left_unfinished(&self) -> bool {
-        lock(&self.0).as_ref().is_some_and(tokenkeep::Claim::was_left_unfinished)
+    fn was_left_unfinished(&self, py: Python<'_>) -> bool {
+        self.0.look(py, |claim| claim.is_some_and(tokenkeep::Claim::was_left_unfinished))
     }
 
     /// Begins the time again for which the claim is trusted.
     fn renew(&self, py: Python<'_>) -> PyResult<()> {
-        let renewed = match &mut *lock(&self.0) {
-            Some(claim) => claim.renew(),
-            None => Err(Error::ClaimEnded),
-        };
-        renewed.or_raise(py)
+        self.0.with(py, |claim| claim.ok_or(Error::ClaimEnded)?.renew())?.or_raise(py)
     }
 
     /// Ends the claim with the server's answer: Fresh, Stale or SignInAgain.
@@ -159,8 +191,8 @@ impl Claim {
     }
 
     /// Gives the claim up. Closing twice is no error.
-    fn close(&self) {
-        Close::close(&*self.0);
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.close(py)
     }
 
     fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -168,12 +200,12 @@ impl Claim {
     }
 
     #[pyo3(signature = (*_raised))]
-    fn __exit__(&self, _raised: &Bound<'_, PyTuple>) {
-        self.close();
+    fn __exit__(&self, py: Python<'_>, _raised: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py)
     }
 
-    fn __repr__(&self) -> &'static str {
-        if lock(&self.0).is_some() { "Claim()" } else { "Claim(ended)" }
+    fn __repr__(&self, py: Python<'_>) -> &'static str {
+        if self.0.look(py, |claim| claim.is_some()) { "Claim()" } else { "Claim(ended)" }
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -198,12 +230,11 @@ pub(crate) struct UnsavedToken(Held<RefreshError>);
 
 impl UnsavedToken {
     pub(crate) fn new(error: RefreshError) -> Self {
-        Self(hold(error))
+        Self(Held::new(error))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<RefreshError> {
-        let taken = lock(&self.0).take();
-        taken.ok_or_else(|| raise(py, "InvalidError", "the new token was saved, or given up, before"))
+        self.0.take(py).ok_or_else(|| raise(py, "InvalidError", "the new token was saved, or given up, before"))
     }
 }
 
@@ -211,8 +242,8 @@ impl UnsavedToken {
 impl UnsavedToken {
     /// The new token; None once it was saved or given up.
     #[getter]
-    fn token(&self) -> Option<Token> {
-        lock(&self.0).as_ref().and_then(RefreshError::token).map(Token)
+    fn token(&self, py: Python<'_>) -> Option<Token> {
+        self.0.look(py, |error| error.and_then(RefreshError::token)).map(Token)
     }
 
     /// Tries again to save the token: in the same store, or in one that was opened again.
@@ -228,8 +259,8 @@ impl UnsavedToken {
     }
 
     /// Gives the new token up, and the claim with it.
-    fn close(&self) {
-        Close::close(&*self.0);
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.close(py)
     }
 
     fn __repr__(&self) -> &'static str {

@@ -118,11 +118,12 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("tokenkeep._errors")?.getattr(name)
 }
 
-/// The class of the error's kind; for what is not found, one for files and one for what is inside of them.
+/// The class of the error's kind; for what is not found, one for files, one for what is inside of them, and one for databases.
 fn class_of(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => match error {
             Error::NoSuchToken | Error::NoSuchSlot { .. } | Error::NotAnOrphan { .. } => "NoSuchItemError",
+            Error::Store { .. } => "NotFoundError",
             _ => "NoSuchFileError",
         },
         ErrorKind::AlreadyExists => "AlreadyExistsError",

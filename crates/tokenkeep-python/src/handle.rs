@@ -6,9 +6,12 @@ use std::{
 };
 
 use pyo3::prelude::*;
-use tokenkeep::{Error, TokenStore};
+use tokenkeep::{Error, Result, TokenStore};
 
-use crate::errors::{OrRaise, raise};
+use crate::{
+    errors::{OrRaise, raise},
+    waiting::{drop_detached, wait},
+};
 
 /// A store, or none once it is closed. The locks are only taken with the interpreter lock held, and no Python code runs
 /// while they are held. So no thread waits for them with the interpreter lock, and a forked child finds them free.
@@ -21,7 +24,42 @@ pub(crate) struct Handle {
 #[derive(Clone)]
 pub(crate) enum Backing {
     File(tokenkeep::Keystore),
+    Sql(tokenkeep_sql::SqlStore),
     Memory(tokenkeep::MemoryStore),
+}
+
+/// Does the same with a store of any kind: their operations have the same names.
+macro_rules! on_each {
+    ($backing:expr, $store:ident => $work:expr) => {
+        match $backing {
+            $crate::handle::Backing::File($store) => $work,
+            $crate::handle::Backing::Sql($store) => $work,
+            $crate::handle::Backing::Memory($store) => $work,
+        }
+    };
+}
+pub(crate) use on_each;
+
+impl Backing {
+    /// The tokens of a namespace; without a name those of the store itself.
+    pub(crate) fn tokens(self, namespace: Option<&str>) -> Result<Arc<dyn TokenStore>> {
+        Ok(on_each!(self, store => match namespace {
+            None => Arc::new(store),
+            Some(name) => Arc::new(store.namespace(name)?),
+        }))
+    }
+
+    /// Does something that takes some microseconds, and in a database as long as that takes.
+    pub(crate) fn look<R: Send + 'static>(
+        self,
+        py: Python<'_>,
+        look: impl FnOnce(Self) -> R + Send + 'static,
+    ) -> PyResult<R> {
+        match self {
+            Self::Sql(_) => wait(py, move || look(self)),
+            Self::File(_) | Self::Memory(_) => Ok(py.detach(|| look(self))),
+        }
+    }
 }
 
 impl Handle {
@@ -38,27 +76,9 @@ impl Handle {
         backing.ok_or_else(|| raise(py, "ReopenError", "the store was closed: open it again"))
     }
 
-    /// The keystore. Only the class `Keystore` asks for it.
-    pub(crate) fn keystore(&self, py: Python<'_>) -> PyResult<tokenkeep::Keystore> {
-        match self.get(py)? {
-            Backing::File(store) => Ok(store),
-            Backing::Memory(_) => Err(raise(py, "InternalError", "a store in memory is no keystore")),
-        }
-    }
-
-    /// The tokens of a namespace; without a name those of the store itself.
-    pub(crate) fn tokens(&self, py: Python<'_>, namespace: Option<&str>) -> PyResult<Arc<dyn TokenStore>> {
-        Ok(match (self.get(py)?, namespace) {
-            (Backing::File(store), None) => Arc::new(store),
-            (Backing::Memory(store), None) => Arc::new(store),
-            (Backing::File(store), Some(name)) => Arc::new(store.namespace(name).or_raise(py)?),
-            (Backing::Memory(store), Some(name)) => Arc::new(store.namespace(name).or_raise(py)?),
-        })
-    }
-
     pub(crate) fn close(&self) {
         let closed = lock(&self.backing).take();
-        drop(closed);
+        drop_detached(closed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -68,6 +88,12 @@ impl Handle {
     /// Notes that this thread is in a transaction, or that none is.
     pub(crate) fn set_in_transaction(&self, is_in: Option<ThreadId>) {
         *lock(&self.transaction_of) = is_in;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -5,30 +5,30 @@ use std::path::PathBuf;
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
-    types::{PyDict, PyString, PyTuple, PyType},
+    types::{PyDict, PyString, PyType},
 };
-use tokenkeep::{KeystoreOptions, SlotId, Unlock};
+use tokenkeep::KeystoreOptions;
 
 use crate::{
     errors::{OrRaise, raise},
-    handle::{Backing, Handle},
+    handle::Backing,
+    options::with_option,
+    sealed::{SealedStore, slot_id},
     seconds::Seconds,
-    status::{FileStatus, KeySlot, Status, Version},
-    store::TokenStore,
-    unlock::{Keychain, Passphrase, unlock_of, unlocks_of},
+    status::{FileStatus, Status},
+    unlock::{Keychain, unlock_of, unlocks_of},
     waiting::wait,
 };
 
 /// Tokens in one encrypted file. Any number of threads and processes may have one file open.
 ///
 /// unlock is a Passphrase, a Keychain or a RecoveryKey. `open` also takes a list of them, and opens the store with the
-/// first one that fits. `with` closes the store at the end of the block. A store that was opened before a fork raises
-/// ReopenError in the child.
+/// first one that fits.
 ///
 /// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many seconds a change waits for
 /// other threads and processes; max_file_len, in bytes; permission_checks=False, for a file that others may read, and
 /// any_owner=True, to create a store in a directory of another user, both of which are on the application's own risk.
-#[pyclass(frozen, extends = TokenStore, module = "tokenkeep")]
+#[pyclass(frozen, extends = SealedStore, module = "tokenkeep")]
 pub(crate) struct Keystore {
     path: PathBuf,
 }
@@ -38,8 +38,7 @@ type Made = PyResult<Py<Keystore>>;
 impl Keystore {
     fn make(py: Python<'_>, store: tokenkeep::Keystore) -> Made {
         let path = store.path().to_owned();
-        let base = TokenStore::new(Handle::new(Backing::File(store)));
-        Py::new(py, PyClassInitializer::from(base).add_subclass(Self { path }))
+        Py::new(py, SealedStore::over(Backing::File(store)).add_subclass(Self { path }))
     }
 
     /// Does something that may wait with the open store.
@@ -48,18 +47,10 @@ impl Keystore {
         work: impl FnOnce(tokenkeep::Keystore) -> tokenkeep::Result<R> + Send + 'static,
     ) -> PyResult<R> {
         let py = this.py();
-        let store = this.as_super().handle.keystore(py)?;
+        let Backing::File(store) = this.as_super().as_super().handle.get(py)? else {
+            return Err(raise(py, "InternalError", "the store is no keystore"));
+        };
         wait(py, move || work(store))?.or_raise(py)
-    }
-
-    /// Does something that takes as long as a find.
-    fn look<R: Send>(
-        this: &PyRef<'_, Self>,
-        look: impl FnOnce(tokenkeep::Keystore) -> tokenkeep::Result<R> + Send,
-    ) -> PyResult<R> {
-        let py = this.py();
-        let store = this.as_super().handle.keystore(py)?;
-        py.detach(|| look(store)).or_raise(py)
     }
 }
 
@@ -68,14 +59,8 @@ fn options_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<KeystoreOptions> {
     let mut options = KeystoreOptions::new();
     for (name, value) in given.into_iter().flatten() {
         options = match name.cast::<PyString>()?.to_str()? {
-            "lock_timeout" => match value.extract()? {
-                Some(Seconds(timeout)) => options.lock_timeout(timeout),
-                None => options,
-            },
-            "max_file_len" => match value.extract()? {
-                Some(bytes) => options.max_file_len(bytes),
-                None => options,
-            },
+            "lock_timeout" => with_option(options, &value, |options, Seconds(at_most)| options.lock_timeout(at_most))?,
+            "max_file_len" => with_option(options, &value, KeystoreOptions::max_file_len)?,
             "permission_checks" if value.extract()? => options,
             "permission_checks" => options.without_permission_checks(),
             "any_owner" if value.extract()? => options.in_directory_of_another_user(),
@@ -84,10 +69,6 @@ fn options_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<KeystoreOptions> {
         };
     }
     Ok(options)
-}
-
-fn slot_id(py: Python<'_>, id: &str) -> PyResult<SlotId> {
-    id.parse().map_err(|error: tokenkeep::ParseSlotIdError| raise(py, "InvalidError", &error.to_string()))
 }
 
 #[pymethods]
@@ -175,53 +156,6 @@ impl Keystore {
         self.path.clone()
     }
 
-    /// The key slots.
-    fn slots(this: PyRef<'_, Self>) -> PyResult<Vec<KeySlot>> {
-        Ok(Self::look(&this, |store| store.slots())?.into_iter().map(Into::into).collect())
-    }
-
-    /// The key slot that opened this handle; None once it was removed or replaced.
-    fn opened_by(this: PyRef<'_, Self>) -> PyResult<Option<KeySlot>> {
-        Ok(Self::look(&this, |store| store.opened_by())?.map(Into::into))
-    }
-
-    /// The key slot that the unlock method opens now. Changes nothing.
-    fn try_unlock(this: PyRef<'_, Self>, unlock: &Bound<'_, PyAny>) -> PyResult<KeySlot> {
-        let unlock = unlock_of(unlock)?;
-        Self::with(&this, move |store| store.try_unlock(&unlock)).map(Into::into)
-    }
-
-    /// Adds a key slot that the unlock method opens; returns its id.
-    fn add_slot(this: PyRef<'_, Self>, unlock: &Bound<'_, PyAny>) -> PyResult<String> {
-        let unlock = unlock_of(unlock)?;
-        Self::with(&this, move |store| store.add_slot(&unlock)).map(|id| id.to_string())
-    }
-
-    /// Removes a key slot. Removal is not revocation: see rekey.
-    fn remove_slot(this: PyRef<'_, Self>, id: &str) -> PyResult<()> {
-        let id = slot_id(this.py(), id)?;
-        Self::with(&this, move |store| store.remove_slot(id))
-    }
-
-    /// Replaces a key slot with one that the unlock method opens; returns its id.
-    fn replace_slot(this: PyRef<'_, Self>, id: &str, unlock: &Bound<'_, PyAny>) -> PyResult<String> {
-        let (id, unlock) = (slot_id(this.py(), id)?, unlock_of(unlock)?);
-        Self::with(&this, move |store| store.replace_slot(id, &unlock)).map(|id| id.to_string())
-    }
-
-    /// Changes the passphrase `current` to `new`; returns the id of the new slot.
-    fn change_passphrase(this: PyRef<'_, Self>, current: &Passphrase, new: &Passphrase) -> PyResult<String> {
-        let (current, new) = (current.get(), new.get());
-        Self::with(&this, move |store| store.change_passphrase(&current, &new)).map(|id| id.to_string())
-    }
-
-    /// Gives the store a new key, and keeps only the key slots of the given unlock methods.
-    #[pyo3(signature = (*kept))]
-    fn rekey(this: PyRef<'_, Self>, kept: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let kept = kept.iter().map(|unlock| unlock_of(&unlock)).collect::<PyResult<Vec<Unlock>>>()?;
-        Self::with(&this, move |store| store.rekey(&kept))
-    }
-
     /// The ids of keys in the keychain that belong to this store and to none of its key slots.
     fn keychain_orphans(this: PyRef<'_, Self>, keychain: &Keychain) -> PyResult<Vec<String>> {
         let keychain = keychain.get();
@@ -233,17 +167,6 @@ impl Keystore {
     fn remove_keychain_orphan(this: PyRef<'_, Self>, keychain: &Keychain, id: &str) -> PyResult<()> {
         let (keychain, id) = (keychain.get(), slot_id(this.py(), id)?);
         Self::with(&this, move |store| store.remove_keychain_orphan(&keychain, id))
-    }
-
-    /// The state of the store, to be compared with another one. As cheap as a find.
-    fn version(this: PyRef<'_, Self>) -> PyResult<Version> {
-        Self::look(&this, |store| store.version()).map(Version)
-    }
-
-    /// The new version once any handle or process has committed a change; None after the timeout in seconds.
-    fn wait_for_change(this: PyRef<'_, Self>, version: Version, timeout: Seconds) -> PyResult<Option<Version>> {
-        let changed = Self::with(&this, move |store| store.wait_for_change(&version.0, timeout.0))?;
-        Ok(changed.map(Version))
     }
 
     /// Reads the whole file again and checks every byte.
@@ -270,27 +193,6 @@ impl Keystore {
     /// What a support page would show.
     fn status(this: PyRef<'_, Self>) -> PyResult<Status> {
         Self::with(&this, |store| store.status()).map(Into::into)
-    }
-
-    /// Closes the store and its namespaces. Its key and its tokens are wiped once nothing in here uses them any more:
-    /// a claim, or a call that has not ended. Closing twice is no error.
-    fn close(this: PyRef<'_, Self>) {
-        this.as_super().handle.close();
-    }
-
-    #[getter]
-    fn closed(this: PyRef<'_, Self>) -> bool {
-        this.as_super().handle.is_closed()
-    }
-
-    fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
-        this.as_super().handle.get(this.py())?;
-        Ok(this)
-    }
-
-    #[pyo3(signature = (*_raised))]
-    fn __exit__(this: PyRef<'_, Self>, _raised: &Bound<'_, PyTuple>) {
-        this.as_super().handle.close();
     }
 
     fn __repr__(&self) -> String {

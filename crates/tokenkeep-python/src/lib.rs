@@ -12,8 +12,11 @@ mod handle;
 mod import;
 mod keystore;
 mod memory;
+mod options;
 mod refresh;
+mod sealed;
 mod seconds;
+mod sql;
 mod status;
 mod store;
 mod token;
@@ -34,6 +37,8 @@ mod _native {
         keystore::Keystore,
         memory::MemoryStore,
         refresh::{Answer, Fresh, Need, SignInAgain, Stale},
+        sealed::SealedStore,
+        sql::SqlStore,
         status::{FileStatus, JournalStatus, KeySlot, Status, Version},
         store::{Namespace, TokenStore},
         token::Token,

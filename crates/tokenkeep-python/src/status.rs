@@ -165,11 +165,32 @@ impl FileStatus {
 /// A state of a store. Two are equal if nothing was committed between them.
 #[pyclass(frozen, eq, hash, module = "tokenkeep", from_py_object)]
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Version(pub(crate) tokenkeep::Version);
+pub(crate) struct Version(pub(crate) AnyVersion);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum AnyVersion {
+    File(tokenkeep::Version),
+    Sql(tokenkeep_sql::Version),
+}
+
+impl From<tokenkeep::Version> for AnyVersion {
+    fn from(version: tokenkeep::Version) -> Self {
+        Self::File(version)
+    }
+}
+
+impl From<tokenkeep_sql::Version> for AnyVersion {
+    fn from(version: tokenkeep_sql::Version) -> Self {
+        Self::Sql(version)
+    }
+}
 
 #[pymethods]
 impl Version {
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        match &self.0 {
+            AnyVersion::File(version) => format!("{version:?}"),
+            AnyVersion::Sql(version) => format!("{version:?}"),
+        }
     }
 }

@@ -1,22 +1,22 @@
-//! What every store can do: the base class of `Keystore`, `MemoryStore` and `Namespace`.
+//! What every store can do: the base class of all stores and of `Namespace`.
 
 use std::sync::Arc;
 
 use pyo3::{prelude::*, types::PyString};
-use tokenkeep::{Error, Prune, TokenId, TokenStoreExt};
+use tokenkeep::{Error, Prune, Result, TokenId, TokenStoreExt};
 
 use crate::{
     claim::Claim,
     errors::OrRaise,
-    handle::{Backing, Handle},
+    handle::{Backing, Handle, on_each},
     refresh::{Need, begun},
     token::{Token, no_copy},
     transaction::Transaction,
     waiting::wait,
 };
 
-/// The operations that every store has. A find takes some microseconds. Everything else may wait: then other Python
-/// threads run, and Ctrl-C ends the wait, but not the work, which may still take effect.
+/// The operations that every store has. A find takes some microseconds, except in a database. Everything else may wait:
+/// then other Python threads run, and Ctrl-C ends the wait, but not the work, which may still take effect.
 #[pyclass(frozen, subclass, module = "tokenkeep")]
 pub(crate) struct TokenStore {
     pub(crate) handle: Arc<Handle>,
@@ -34,7 +34,17 @@ impl TokenStore {
 
     /// The tokens, for a call of this thread.
     pub(crate) fn tokens(&self, py: Python<'_>) -> PyResult<Arc<dyn tokenkeep::TokenStore>> {
-        self.handle.tokens(py, self.namespace.as_deref())
+        self.handle.get(py)?.tokens(self.namespace.as_deref()).or_raise(py)
+    }
+
+    /// Looks something up in the tokens.
+    fn look<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&Arc<dyn tokenkeep::TokenStore>) -> Result<R> + Send + 'static,
+    ) -> PyResult<Result<R>> {
+        let name = self.namespace.clone();
+        self.handle.get(py)?.look(py, move |backing| look(&backing.tokens(name.as_deref())?))
     }
 }
 
@@ -48,27 +58,25 @@ impl TokenStore {
     }
 
     /// Finds the stored token that the query means, with the fields that the query sets in place of the stored ones.
-    fn find_token(&self, py: Python<'_>, query: &Token) -> PyResult<Option<Token>> {
-        let tokens = self.tokens(py)?;
-        Ok(py.detach(|| tokens.find_token(&query.0)).or_raise(py)?.map(Token))
+    fn find_token(&self, py: Python<'_>, query: Token) -> PyResult<Option<Token>> {
+        Ok(self.look(py, move |tokens| tokens.find_token(&query.0))?.or_raise(py)?.map(Token))
     }
 
     /// The stored token that the query means, as it is stored.
-    fn find_stored(&self, py: Python<'_>, query: &Token) -> PyResult<Option<Token>> {
-        let tokens = self.tokens(py)?;
-        Ok(py.detach(|| tokens.find_stored(&query.0)).or_raise(py)?.map(Token))
+    fn find_stored(&self, py: Python<'_>, query: Token) -> PyResult<Option<Token>> {
+        Ok(self.look(py, move |tokens| tokens.find_stored(&query.0))?.or_raise(py)?.map(Token))
     }
 
     /// The stored token of that id.
     fn find_token_by_id(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<Option<Token>> {
-        let (tokens, id) = (self.tokens(py)?, TokenId::from(id.to_str()?));
-        Ok(py.detach(|| tokens.find_token_by_id(&id)).or_raise(py)?.map(Token))
+        let id = TokenId::from(id.to_str()?);
+        Ok(self.look(py, move |tokens| tokens.find_token_by_id(&id))?.or_raise(py)?.map(Token))
     }
 
     /// All stored tokens, in the order first saved.
     fn get_tokens(&self, py: Python<'_>) -> PyResult<Vec<Token>> {
-        let tokens = self.tokens(py)?;
-        Ok(py.detach(|| tokens.get_tokens()).or_raise(py)?.into_iter().map(Token).collect())
+        let tokens = self.look(py, |tokens| tokens.get_tokens())?.or_raise(py)?;
+        Ok(tokens.into_iter().map(Token).collect())
     }
 
     /// Deletes the stored token of that id; False if there was none.
@@ -101,11 +109,11 @@ impl TokenStore {
     fn prune(&self, py: Python<'_>, rejected: bool) -> PyResult<usize> {
         let which = if rejected { Prune::ExpiredOrRejected } else { Prune::Expired };
         let (backing, name) = (self.handle.get(py)?, self.namespace.clone());
-        let prune = move || match (backing, name) {
-            (Backing::File(store), None) => store.prune(which),
-            (Backing::Memory(store), None) => store.prune(which),
-            (Backing::File(store), Some(name)) => store.namespace(&name)?.prune(which),
-            (Backing::Memory(store), Some(name)) => store.namespace(&name)?.prune(which),
+        let prune = move || {
+            on_each!(backing, store => match name {
+                None => store.prune(which),
+                Some(name) => store.namespace(&name)?.prune(which),
+            })
         };
         wait(py, prune)?.or_raise(py)
     }
@@ -120,10 +128,12 @@ impl TokenStore {
         need: Option<Need>,
         wait: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (tokens, need) = (self.tokens(py)?, need.map(|need| need.0).unwrap_or_default());
+        let need = need.map(|need| need.0).unwrap_or_default();
+        let (looked_for, needed) = (query.clone(), need.clone());
         // Most tokens are good, and then no thread is needed.
-        let mut answer = py.detach(|| tokens.try_begin_refresh(&query.0, need.clone()));
+        let mut answer = self.look(py, move |tokens| tokens.try_begin_refresh(&looked_for.0, needed))?;
         if wait && matches!(answer, Err(Error::Refreshing { .. })) {
+            let tokens = self.tokens(py)?;
             answer = crate::waiting::wait(py, move || tokens.begin_refresh(&query.0, need))?;
         }
         begun(py, answer.or_raise(py)?)
@@ -159,7 +169,7 @@ impl TokenStore {
 
     /// A namespace: a store of its own within this one. Its name is a full name.
     fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Py<Namespace>> {
-        self.handle.tokens(py, Some(name))?; // a name that is too long is refused here
+        self.handle.get(py)?.tokens(Some(name)).or_raise(py)?; // a name that is too long is refused here
         let name = Arc::<str>::from(name);
         let base = Self { handle: self.handle.clone(), namespace: Some(name.clone()) };
         Py::new(py, PyClassInitializer::from(base).add_subclass(Namespace(name)))
@@ -167,17 +177,19 @@ impl TokenStore {
 
     /// The names of the namespaces that have tokens.
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let backing = self.handle.get(py)?;
-        let names = py.detach(|| match backing {
-            Backing::File(store) => store.namespaces(),
-            Backing::Memory(store) => store.namespaces(),
-        });
-        names.or_raise(py)
+        let look = |backing| on_each!(backing, store => store.namespaces());
+        self.handle.get(py)?.look(py, look)?.or_raise(py)
     }
 
     /// Several operations as one: `with store.transaction() as transaction`. An exception in the block undoes all.
     fn transaction(&self) -> Transaction {
         Transaction::new(self.handle.clone(), self.namespace.as_deref())
+    }
+
+    /// Whether a find asks a database, and so may wait.
+    #[getter(_asks_database)]
+    fn asks_database(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(matches!(self.handle.get(py)?, Backing::Sql(_)))
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -23,10 +23,27 @@ use crate::{
     waiting::receive,
 };
 
-type Inner<'t, 's> = tokenkeep::Transaction<'t, 's>;
+/// A transaction of the library, in one namespace.
+enum Inner<'t, 's> {
+    Rows(tokenkeep::Transaction<'t, 's>),
+    Sql(tokenkeep_sql::SqlTransaction<'t, 's>),
+}
+
+/// Does the same in a transaction of either kind: their operations have the same names.
+macro_rules! on_either {
+    ($inner:expr, $transaction:ident => $work:expr) => {
+        match $inner {
+            Inner::Rows($transaction) => $work,
+            Inner::Sql($transaction) => $work,
+        }
+    };
+}
+
+type Operation = Box<dyn FnOnce(Result<Inner<'_, '_>>) + Send>;
 
 enum Message {
-    Do(Box<dyn FnOnce(&mut Inner<'_, '_>) + Send>),
+    /// What to do in which namespace.
+    Do(Arc<str>, Operation),
     Commit,
 }
 
@@ -67,14 +84,15 @@ impl Drop for Inside {
 #[pyclass(frozen, module = "tokenkeep")]
 pub(crate) struct Transaction {
     handle: Arc<Handle>,
-    namespace: Option<Arc<str>>,
+    /// Empty for the default one.
+    namespace: Arc<str>,
     /// Shared with the namespaces of the transaction.
     running: Arc<Mutex<Option<Running>>>,
 }
 
 impl Transaction {
     pub(crate) fn new(handle: Arc<Handle>, namespace: Option<&str>) -> Self {
-        Self { handle, namespace: namespace.map(Arc::from), running: Arc::default() }
+        Self { handle, namespace: namespace.unwrap_or_default().into(), running: Arc::default() }
     }
 
     /// What the worker returns for an operation.
@@ -84,15 +102,10 @@ impl Transaction {
         operation: impl FnOnce(&mut Inner<'_, '_>) -> Result<R> + Send + 'static,
     ) -> PyResult<R> {
         let (reply, replied) = sync_channel(1);
-        let name = self.namespace.clone();
-        let command = move |transaction: &mut Inner<'_, '_>| {
-            let done = match name {
-                Some(name) => transaction.namespace(&name).and_then(|mut namespace| operation(&mut namespace)),
-                None => operation(transaction),
-            };
-            let _ = reply.send(done);
+        let command = move |transaction: Result<Inner<'_, '_>>| {
+            let _ = reply.send(transaction.and_then(|mut transaction| operation(&mut transaction)));
         };
-        let message = Message::Do(Box::new(command));
+        let message = Message::Do(self.namespace.clone(), Box::new(command));
         let is_sent = match &*lock(&self.running) {
             Some(running) => running.process == process::id() && running.messages.send(message).is_ok(),
             None => false,
@@ -105,23 +118,36 @@ impl Transaction {
     }
 }
 
-/// The worker: everything that is sent until a commit. It gives no result if the sender goes first.
+/// The worker. It gives no result if the sender goes first.
 fn run(backing: Backing, messages: &Receiver<Message>, events: &SyncSender<Event>) -> Result<()> {
-    let body = |transaction: &mut Inner<'_, '_>| {
-        if events.send(Event::Begun).is_ok() {
-            for message in messages {
-                match message {
-                    Message::Do(operation) => operation(transaction),
-                    Message::Commit => return Ok(()),
-                }
+    match backing {
+        Backing::File(store) => {
+            store.transaction(|all| serve(messages, events, |name, work| work(all.namespace(name).map(Inner::Rows))))
+        }
+        Backing::Memory(store) => {
+            store.transaction(|all| serve(messages, events, |name, work| work(all.namespace(name).map(Inner::Rows))))
+        }
+        Backing::Sql(store) => {
+            store.transaction(|all| serve(messages, events, |name, work| work(all.namespace(name).map(Inner::Sql))))
+        }
+    }
+}
+
+/// Does everything that is sent until a commit.
+fn serve(
+    messages: &Receiver<Message>,
+    events: &SyncSender<Event>,
+    mut work: impl FnMut(&str, Operation),
+) -> Result<()> {
+    if events.send(Event::Begun).is_ok() {
+        for message in messages {
+            match message {
+                Message::Do(namespace, operation) => work(&namespace, operation),
+                Message::Commit => return Ok(()),
             }
         }
-        Err(Error::other("undone"))
-    };
-    match backing {
-        Backing::File(store) => store.transaction(body),
-        Backing::Memory(store) => store.transaction(body),
     }
+    Err(Error::other("undone"))
 }
 
 #[pymethods]
@@ -177,52 +203,73 @@ impl Transaction {
 
     /// See TokenStore.save_token.
     fn save_token(&self, py: Python<'_>, token: Token) -> PyResult<String> {
-        Ok(self.call(py, move |transaction| transaction.save_token(&token.0))?.as_str().to_owned())
+        Ok(self
+            .call(py, move |transaction| on_either!(transaction, inner => inner.save_token(&token.0)))?
+            .as_str()
+            .to_owned())
     }
 
     /// See TokenStore.find_token.
     fn find_token(&self, py: Python<'_>, query: Token) -> PyResult<Option<Token>> {
-        Ok(self.call(py, move |transaction| transaction.find_token(&query.0))?.map(Token))
+        Ok(self.call(py, move |transaction| on_either!(transaction, inner => inner.find_token(&query.0)))?.map(Token))
     }
 
     /// See TokenStore.find_stored.
     fn find_stored(&self, py: Python<'_>, query: Token) -> PyResult<Option<Token>> {
-        Ok(self.call(py, move |transaction| transaction.find_stored(&query.0))?.map(Token))
+        Ok(self.call(py, move |transaction| on_either!(transaction, inner => inner.find_stored(&query.0)))?.map(Token))
     }
 
     /// See TokenStore.find_token_by_id.
     fn find_token_by_id(&self, py: Python<'_>, id: String) -> PyResult<Option<Token>> {
-        Ok(self.call(py, move |transaction| Ok(transaction.find_token_by_id(&id.into())))?.map(Token))
+        Ok(self
+            .call(py, move |transaction| match transaction {
+                Inner::Rows(rows) => Ok(rows.find_token_by_id(&id.into())),
+                Inner::Sql(sql) => sql.find_token_by_id(&id.into()),
+            })?
+            .map(Token))
     }
 
     /// See TokenStore.get_tokens.
     fn get_tokens(&self, py: Python<'_>) -> PyResult<Vec<Token>> {
-        Ok(self.call(py, |transaction| Ok(transaction.get_tokens()))?.into_iter().map(Token).collect())
+        Ok(self
+            .call(py, |transaction| match transaction {
+                Inner::Rows(rows) => Ok(rows.get_tokens()),
+                Inner::Sql(sql) => sql.get_tokens(),
+            })?
+            .into_iter()
+            .map(Token)
+            .collect())
     }
 
     /// See TokenStore.delete_token.
     fn delete_token(&self, py: Python<'_>, id: String) -> PyResult<bool> {
-        self.call(py, move |transaction| Ok(transaction.delete_token(&id.into())))
+        self.call(py, move |transaction| match transaction {
+            Inner::Rows(rows) => Ok(rows.delete_token(&id.into())),
+            Inner::Sql(sql) => sql.delete_token(&id.into()),
+        })
     }
 
     /// See TokenStore.delete_tokens.
     fn delete_tokens(&self, py: Python<'_>) -> PyResult<usize> {
-        self.call(py, |transaction| Ok(transaction.delete_tokens()))
+        self.call(py, |transaction| match transaction {
+            Inner::Rows(rows) => Ok(rows.delete_tokens()),
+            Inner::Sql(sql) => sql.delete_tokens(),
+        })
     }
 
     /// See TokenStore.replace_token.
     fn replace_token(&self, py: Python<'_>, token: Token) -> PyResult<Token> {
-        self.call(py, move |transaction| transaction.replace_token(&token.0)).map(Token)
+        self.call(py, move |transaction| on_either!(transaction, inner => inner.replace_token(&token.0))).map(Token)
     }
 
     /// See TokenStore.delete_token_if.
     fn delete_token_if(&self, py: Python<'_>, id: String, revision: u64) -> PyResult<bool> {
-        self.call(py, move |transaction| transaction.delete_token_if(&id.into(), revision))
+        self.call(py, move |transaction| on_either!(transaction, inner => inner.delete_token_if(&id.into(), revision)))
     }
 
     /// A namespace in the same transaction. Its name is a full name.
     fn namespace(&self, name: &str) -> Self {
-        Self { handle: self.handle.clone(), namespace: Some(name.into()), running: self.running.clone() }
+        Self { handle: self.handle.clone(), namespace: name.into(), running: self.running.clone() }
     }
 
     fn __repr__(&self) -> &'static str {

@@ -77,13 +77,13 @@ impl Passphrase {
         signature = (passphrase, *, kdf = None, label = String::new()),
         text_signature = "(passphrase, *, kdf=None, label='')"
     )]
-    fn new(passphrase: &Bound<'_, PyAny>, kdf: Option<KdfParams>, label: String) -> PyResult<Self> {
-        let passphrase = tokenkeep::Passphrase::new(secret(passphrase)?);
+    fn new(passphrase: Text, kdf: Option<KdfParams>, label: String) -> Self {
+        let passphrase = tokenkeep::Passphrase::new(passphrase.0);
         let passphrase = match kdf {
             Some(KdfParams(kdf)) => passphrase.kdf(kdf),
             None => passphrase,
         };
-        Ok(Self { passphrase, label })
+        Self { passphrase, label }
     }
 
     fn __repr__(&self) -> &'static str {
@@ -102,22 +102,28 @@ impl Passphrase {
 }
 
 /// Text from a str, bytes or bytearray, copied once, into a buffer that is wiped.
-fn secret(given: &Bound<'_, PyAny>) -> PyResult<Secret> {
-    if let Ok(given) = given.cast::<PyString>() {
-        return text(given).map(Secret::from);
+pub(crate) struct Text(pub(crate) Secret);
+
+impl FromPyObject<'_, '_> for Text {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(given) = given.cast::<PyString>() {
+            return text(&given).map(|text| Self(text.into()));
+        }
+        let bytes = if let Ok(bytes) = given.cast::<PyByteArray>() {
+            bytes.to_vec()
+        } else if let Ok(bytes) = given.cast::<PyBytes>() {
+            bytes.as_bytes().to_vec()
+        } else {
+            return Err(PyTypeError::new_err("expected a bytearray, a str or bytes"));
+        };
+        String::from_utf8(bytes).map(|text| Self(text.into())).map_err(|error| {
+            let (at, _) = (error.utf8_error().valid_up_to(), Zeroizing::new(error.into_bytes()));
+            // Without the bytes themselves.
+            PyUnicodeDecodeError::new_err(("utf-8", &b""[..], 0, 0, format!("byte {at} is not UTF-8")))
+        })
     }
-    let bytes = if let Ok(bytes) = given.cast::<PyByteArray>() {
-        bytes.to_vec()
-    } else if let Ok(bytes) = given.cast::<PyBytes>() {
-        bytes.as_bytes().to_vec()
-    } else {
-        return Err(PyTypeError::new_err("expected a bytearray, a str or bytes"));
-    };
-    String::from_utf8(bytes).map(Secret::from).map_err(|error| {
-        let (at, _) = (error.utf8_error().valid_up_to(), Zeroizing::new(error.into_bytes()));
-        // Without the bytes themselves.
-        PyUnicodeDecodeError::new_err(("utf-8", &b""[..], 0, 0, format!("byte {at} is not UTF-8")))
-    })
 }
 
 /// A key in the operating system's keychain as an unlock method, under the name of the application's service.
@@ -170,9 +176,8 @@ pub(crate) struct RecoveryKey {
 impl RecoveryKey {
     #[new]
     #[pyo3(signature = (typed, *, label = String::new()), text_signature = "(typed, *, label='')")]
-    fn new(py: Python<'_>, typed: &Bound<'_, PyAny>, label: String) -> PyResult<Self> {
-        let typed = secret(typed)?;
-        let key = typed.expose_secret().parse::<tokenkeep::RecoveryKey>().or_raise(py)?;
+    fn new(py: Python<'_>, typed: Text, label: String) -> PyResult<Self> {
+        let key = typed.0.expose_secret().parse::<tokenkeep::RecoveryKey>().or_raise(py)?;
         Ok(Self { key, label })
     }
 

@@ -59,6 +59,12 @@ pub(crate) fn receive<R: Send>(py: Python<'_>, mut receiver: Receiver<R>) -> PyR
     }
 }
 
+/// Drops a value whose end may wait, such as a claim in a database, without the interpreter lock.
+pub(crate) fn drop_detached<T: Send>(value: T) {
+    // At the end of the interpreter there is nobody to wait for the lock, and the closure drops the value.
+    Python::try_attach(|py| py.detach(|| drop(value)));
+}
+
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     static THREADING: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
     let [main_thread, get_ident] = THREADING.get_or_try_init(py, || {

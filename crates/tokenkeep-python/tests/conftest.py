@@ -6,15 +6,31 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any, TypeAlias
 
 import pytest
 from fake import Fake
 
 import tokenkeep
-from tokenkeep import Claim, KdfParams, Keystore, MemoryStore, Need, Passphrase, Token, TokenStore
+from tokenkeep import (
+    Claim,
+    KdfParams,
+    Keystore,
+    MemoryStore,
+    Need,
+    Keychain,
+    Passphrase,
+    RecoveryKey,
+    SealedStore,
+    SqlStore,
+    Token,
+    TokenStore,
+)
 
 HERE = Path(__file__).parent
 #: Tests of the SDK are for environments that have one.
@@ -23,6 +39,12 @@ collect_ignore = [] if importlib.util.find_spec("zohocrmsdk") else [path.name fo
 
 ADA = Token(user_name="ada", client_id="c")
 
+Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey
+
+#: The kinds of stores that several processes can open. A database server is one of them if the environment names it.
+SERVERS = {"mysql": "MYSQL_URL", "postgres": "POSTGRES_URL"}
+SEALED = ["file"] + [name for name in SqlStore.DATABASES if os.environ.get(SERVERS.get(name, "PATH"))]
+
 
 def pytest_report_header() -> str:
     return f"tokenkeep of {Path(tokenkeep.__file__).parent}, Python {sys.version.split()[0]}"
@@ -30,6 +52,32 @@ def pytest_report_header() -> str:
 
 def passphrase(text: str = "correct horse battery staple") -> Passphrase:
     return Passphrase(text, kdf=KdfParams.MIN)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store is that several processes can open: a file or a database. Each path means another store."""
+
+    kind: str
+    path: Path | str
+
+    def create(self, unlock: Unlock | None = None, **options: Any) -> SealedStore:
+        return self._call("create", unlock, options)
+
+    def open(self, unlock: Unlock | Sequence[Unlock] | None = None, **options: Any) -> SealedStore:
+        return self._call("open", unlock, options)
+
+    def open_or_create(self, unlock: Unlock | None = None, **options: Any) -> SealedStore:
+        return self._call("open_or_create", unlock, options)
+
+    def _call(self, name: str, unlock: object, options: dict[str, Any]) -> SealedStore:
+        unlock = passphrase() if unlock is None else unlock
+        kind, place = (Keystore, str(self.path)) if self.kind == "file" else (SqlStore, f"sqlite://{self.path}")
+        if self.kind in SERVERS:
+            place = os.environ[SERVERS[self.kind]]
+            options["tables"] = f"t{zlib.crc32(str(self.path).encode()):08x}"
+        opened: SealedStore = getattr(kind, name)(place, unlock, **options)
+        return opened
 
 
 def claimed(store: TokenStore, need: Need | None = None) -> Claim:
@@ -58,12 +106,27 @@ def keystore(path: Path) -> Iterator[Keystore]:
         yield store
 
 
-@pytest.fixture(params=["file", "memory", "namespace"])
-def store(request: pytest.FixtureRequest) -> TokenStore:
+@pytest.fixture(params=SEALED)
+def place(request: pytest.FixtureRequest, path: Path) -> Place:
+    """A place of each kind, where no store is yet."""
+    return Place(request.param, path)
+
+
+@pytest.fixture
+def sealed(place: Place) -> Iterator[SealedStore]:
+    """A new store at a place of each kind."""
+    with place.create() as store:
+        yield store
+
+
+@pytest.fixture(params=["memory", *SEALED, *(f"namespace of {kind}" for kind in SEALED)])
+def store(request: pytest.FixtureRequest, path: Path) -> Iterator[TokenStore]:
+    """A new store of each kind."""
     if request.param == "memory":
-        return MemoryStore()
-    keystore: Keystore = request.getfixturevalue("keystore")
-    return keystore if request.param == "file" else keystore.namespace("google")
+        yield MemoryStore()
+        return
+    with Place(request.param.split()[-1], path).create() as store:
+        yield store.namespace("google") if request.param.startswith("namespace") else store
 
 
 @pytest.fixture

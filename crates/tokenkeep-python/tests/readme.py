@@ -41,7 +41,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def main(readme: str) -> None:
     programs = re.findall(r"```python\n(.*?)```", Path(readme).read_text(), re.S)
-    assert len(programs) == 4
+    assert len(programs) == 5
     for program in programs:
         with Fake() as fake, tempfile.TemporaryDirectory() as directory:
             # The only change: the local server in place of the vendor's.

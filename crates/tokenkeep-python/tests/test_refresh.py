@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import ADA, claimed, passphrase, until
+from conftest import ADA, Place, claimed, passphrase, until
 
 import tokenkeep
 from tokenkeep import (
@@ -24,6 +24,7 @@ from tokenkeep import (
     MemoryStore,
     Need,
     RefreshError,
+    SealedStore,
     SignInAgain,
     Stale,
     Token,
@@ -227,16 +228,16 @@ def test_a_failed_request_of_a_task(expired: TokenStore) -> None:
         asyncio.run(aio.refresh_with(expired, ADA, request, timeout=0.1))
 
 
-def test_an_unfinished_refresh_is_noticed(keystore: Keystore, path: Path, python: Callable[..., Any]) -> None:
-    keystore.save_token(ADA.replace(access_token="old", refresh_token="r1", expires_in=0))
+def test_an_unfinished_refresh_is_noticed(sealed: SealedStore, place: Place, python: Callable[..., Any]) -> None:
+    sealed.save_token(ADA.replace(access_token="old", refresh_token="r1", expires_in=0))
     program = """
 import os, sys
-from conftest import ADA, claimed, passphrase, until
-from tokenkeep import Keystore, Token
-claim = Keystore.open(sys.argv[1], passphrase()).begin_refresh(Token(user_name="ada", client_id="c"))
+from conftest import Place, claimed
+options = {} if sys.argv[1] == "file" else {"lease": 1}
+claim = claimed(Place(*sys.argv[1:]).open(**options))
 claim.token()
 os.kill(os.getpid(), 9)
 """
-    assert python(program, path).wait() == -9
-    with claimed(keystore) as claim:
+    assert python(program, place.kind, place.path).wait() == -9
+    with claimed(sealed) as claim:
         assert claim.was_left_unfinished

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from conftest import ADA, passphrase
+from conftest import ADA, Place, passphrase
 
 import tokenkeep
 from tokenkeep import (
@@ -20,6 +20,7 @@ from tokenkeep import (
     MemoryStore,
     Passphrase,
     RecoveryKey,
+    SealedStore,
     Token,
     TokenStore,
 )
@@ -141,13 +142,13 @@ def test_a_transaction_is_all_or_nothing(store: TokenStore) -> None:
     assert store.namespace("other").get_tokens() != [] and store.get_tokens() == []
 
 
-def test_a_transaction_that_nobody_ends_is_undone(keystore: Keystore) -> None:
-    transaction = keystore.transaction()
+def test_a_transaction_that_nobody_ends_is_undone(sealed: SealedStore) -> None:
+    transaction = sealed.transaction()
     transaction.__enter__().save_token(ADA.replace(access_token="a"))
     del transaction
-    assert keystore.get_tokens() == []
+    assert sealed.get_tokens() == []
     with pytest.raises(tokenkeep.InvalidError):
-        keystore.transaction().__enter__().__enter__()
+        sealed.transaction().__enter__().__enter__()
 
 
 def test_endless_waits_are_accepted(path: Path) -> None:
@@ -160,16 +161,19 @@ def test_endless_waits_are_accepted(path: Path) -> None:
         assert not isinstance(store.begin_refresh(ADA, need), tokenkeep.SignInAgain)
 
 
-def test_namespaces_do_not_meet(keystore: Keystore) -> None:
-    google = keystore.namespace("google")
+def test_namespaces_do_not_meet(sealed: SealedStore) -> None:
+    google = sealed.namespace("google")
     google.save_token(ADA.replace(access_token="a"))
-    assert keystore.get_tokens() == [] and keystore.namespaces() == ["google"] and google.name == "google"
+    assert sealed.get_tokens() == [] and sealed.namespaces() == ["google"] and google.name == "google"
     with pytest.raises(tokenkeep.InvalidError):
-        keystore.namespace("x" * 257)
+        sealed.namespace("x" * 257)
+    with sealed.transaction() as transaction:
+        with pytest.raises(tokenkeep.InvalidError):
+            transaction.namespace("x" * 257).get_tokens()
 
 
-def test_a_closed_store_says_so(path: Path) -> None:
-    store = Keystore.create(path, passphrase())
+def test_a_closed_store_says_so(place: Place) -> None:
+    store = place.create()
     namespace = store.namespace("n")
     with store:
         assert not store.closed
@@ -180,9 +184,9 @@ def test_a_closed_store_says_so(path: Path) -> None:
             call()
 
 
-def test_a_store_opens_with_what_it_has_a_slot_for(path: Path) -> None:
+def test_a_store_opens_with_what_it_has_a_slot_for(place: Place) -> None:
     paper = RecoveryKey.generate(label="paper")
-    with Keystore.create(path, passphrase()) as store:
+    with place.create() as store:
         slot = store.add_slot(paper)
         assert [(slot.kind, slot.label) for slot in store.slots()] == [("passphrase", ""), ("recovery_key", "paper")]
         opened_by = store.opened_by()
@@ -190,12 +194,12 @@ def test_a_store_opens_with_what_it_has_a_slot_for(path: Path) -> None:
         assert store.try_unlock(paper).id == slot
     typed = RecoveryKey(bytearray(paper.expose_secret().lower().encode()))
     with pytest.raises(tokenkeep.WrongSecretError) as error:
-        Keystore.open(path, [passphrase("wrong"), RecoveryKey.generate()])
+        place.open([passphrase("wrong"), RecoveryKey.generate()])
     assert [(method, type(why)) for method, why in error.value.failures] == [
         ("passphrase", tokenkeep.WrongSecretError),
         ("recovery key", tokenkeep.WrongSecretError),
     ]
-    with Keystore.open(path, (passphrase("wrong"), typed)) as store:
+    with place.open((passphrase("wrong"), typed)) as store:
         replaced = store.replace_slot(slot, RecoveryKey.generate())
         store.change_passphrase(passphrase(), passphrase("new"))
         store.remove_slot(replaced)
@@ -205,8 +209,8 @@ def test_a_store_opens_with_what_it_has_a_slot_for(path: Path) -> None:
         with pytest.raises(tokenkeep.InvalidError):
             store.remove_slot("x")
     with pytest.raises(tokenkeep.NoKeySlotError):
-        Keystore.open(path, typed)
-    Keystore.open_or_create(path, Passphrase(bytearray(b"new"))).close()
+        place.open(typed)
+    place.open_or_create(Passphrase(bytearray(b"new"))).close()
 
 
 def test_options_of_a_store(path: Path) -> None:
@@ -261,13 +265,13 @@ def test_prune_deletes_what_cannot_be_refreshed(store: TokenStore) -> None:
     assert store.prune() == 1 and store.prune(rejected=True) == 0
 
 
-def test_a_change_is_waited_for(keystore: Keystore, path: Path) -> None:
-    version = keystore.version()
-    assert keystore.wait_for_change(version, 0.01) is None
-    with Keystore.open(path, passphrase()) as other:
+def test_a_change_is_waited_for(sealed: SealedStore, place: Place) -> None:
+    version = sealed.version()
+    assert sealed.wait_for_change(version, 0.01) is None
+    with place.open() as other:
         other.save_token(ADA.replace(access_token="a"))
-    changed = keystore.wait_for_change(version, timedelta(seconds=10))
-    assert changed is not None and changed != version and hash(changed) == hash(keystore.version())
+    changed = sealed.wait_for_change(version, timedelta(seconds=10))
+    assert changed is not None and changed != version and hash(changed) == hash(sealed.version())
 
 
 def test_import_of_a_token_file_and_of_rows(store: TokenStore, tmp_path: Path) -> None:

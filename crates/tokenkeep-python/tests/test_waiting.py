@@ -12,16 +12,16 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import Place, passphrase
 
 import tokenkeep
-from tokenkeep import Claim, Keystore, MemoryStore, Need, Token
+from tokenkeep import Claim, Keystore, MemoryStore, Need, SealedStore, Token
 
 ADA = Token(user_name="ada", client_id="c")
 Python = Callable[..., Any]
 
 
-def claimed(store: Keystore) -> Claim:
+def claimed(store: SealedStore) -> Claim:
     claim = store.begin_refresh(ADA, wait=False)
     assert isinstance(claim, Claim)
     return claim
@@ -42,36 +42,37 @@ def interrupted(wait: Callable[[], object]) -> float:
     return monotonic() - sent
 
 
-def test_ctrl_c_ends_every_kind_of_wait(keystore: Keystore, path: Path) -> None:
-    keystore.save_token(ADA.replace(access_token="a", refresh_token="r", expires_in=0))
-    other = Keystore.open(path, passphrase())
-    version = keystore.version()
-    with claimed(keystore) as claim:
-        assert interrupted(lambda: keystore.begin_refresh(ADA)) < 0.1
-        assert interrupted(lambda: keystore.wait_for_change(version, 60)) < 0.1
+def test_ctrl_c_ends_every_kind_of_wait(sealed: SealedStore, place: Place) -> None:
+    sealed.save_token(ADA.replace(access_token="a", refresh_token="r", expires_in=0))
+    other = place.open()
+    version = sealed.version()
+    with claimed(sealed) as claim:
+        assert interrupted(lambda: sealed.begin_refresh(ADA)) < 0.1
+        assert interrupted(lambda: sealed.wait_for_change(version, 60)) < 0.1
         claim.token()
-    with keystore.transaction():
+    with sealed.transaction():
         assert interrupted(lambda: other.save_token(ADA.replace(access_token="b"))) < 0.1
         assert interrupted(lambda: other.transaction().__enter__()) < 0.1
     deadline = monotonic() + 10
-    while keystore.find_stored(ADA).access_token != "b":  # type: ignore[union-attr]
+    while sealed.find_stored(ADA).access_token != "b":  # type: ignore[union-attr]
         assert monotonic() < deadline, "the save was to go on"
         sleep(0.01)
     other.save_token(ADA.replace(access_token="c"))
+    other.close()
 
 
-def test_ctrl_c_in_a_transaction_undoes_it(keystore: Keystore) -> None:
+def test_ctrl_c_in_a_transaction_undoes_it(sealed: SealedStore) -> None:
     def body() -> None:
-        with keystore.transaction() as transaction:
+        with sealed.transaction() as transaction:
             transaction.save_token(ADA.replace(access_token="a"))
             sleep(10)
 
     interrupted(body)
-    assert keystore.get_tokens() == []
+    assert sealed.get_tokens() == []
 
 
-def test_other_threads_run_during_a_wait(keystore: Keystore) -> None:
-    keystore.save_token(ADA.replace(access_token="a", refresh_token="r", expires_in=0))
+def test_other_threads_run_during_a_wait(sealed: SealedStore) -> None:
+    sealed.save_token(ADA.replace(access_token="a", refresh_token="r", expires_in=0))
     ticks = 0
     ended = threading.Event()
 
@@ -84,9 +85,9 @@ def test_other_threads_run_during_a_wait(keystore: Keystore) -> None:
 
     def wait_a_while() -> None:
         with pytest.raises(TimeoutError):
-            keystore.begin_refresh(ADA, Need(timeout=0.3))
+            sealed.begin_refresh(ADA, Need(timeout=0.3))
 
-    with claimed(keystore):
+    with claimed(sealed):
         wait_a_while()
         assert ticks > 10
         ticks = 0
@@ -97,12 +98,12 @@ def test_other_threads_run_during_a_wait(keystore: Keystore) -> None:
     ended.set()
 
 
-def test_the_program_ends_cleanly_with_running_threads(path: Path, python: Python) -> None:
+def test_the_program_ends_cleanly_with_running_threads(sealed: SealedStore, place: Place, python: Python) -> None:
     program = """
 import sys, threading, time
-from conftest import passphrase
-from tokenkeep import Keystore, Need, Token
-store = Keystore.create(sys.argv[1], passphrase())
+from conftest import Place
+from tokenkeep import Need, Token
+store = Place(*sys.argv[1:]).open()
 ada = Token(user_name="ada", refresh_token="r")
 store.save_token(ada)
 claim = store.begin_refresh(ada)
@@ -125,24 +126,27 @@ transaction.__enter__()
 print("end")
 """
     for _ in range(5):
-        path.unlink(missing_ok=True)
-        running = python(program, path)
+        sealed.delete_tokens()  # with the claims of the run before
+        running = python(program, place.kind, place.path)
         started = monotonic()
         out, err = running.communicate(timeout=30)
         assert (running.returncode, out, err) == (0, "end\n", "") and monotonic() - started < 10
-        Keystore.open(path, passphrase()).verify()
+        assert len(sealed.get_tokens()) == 1
+        if isinstance(sealed, Keystore):
+            sealed.verify()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_has_to_open_the_store(path: Path, python: Python) -> None:
+def test_a_forked_child_has_to_open_the_store(place: Place, python: Python) -> None:
     program = """
 import os, sys, time, warnings
-from conftest import passphrase
-from tokenkeep import Claim, Keystore, MemoryStore, ReopenError, ConflictError, Token
+from conftest import Place
+from tokenkeep import Claim, MemoryStore, ReopenError, ConflictError, Token
 warnings.simplefilter("ignore", DeprecationWarning)  # a worker thread may be about to end
 ada = Token(user_name="ada", refresh_token="r")
-store = Keystore.create(sys.argv[1], passphrase())
+place = Place(*sys.argv[1:])
+store = place.create()
 memory = MemoryStore()
 memory.save_token(ada)
 store.save_token(ada)
@@ -162,7 +166,7 @@ if os.fork() == 0:
     refused(lambda: store.version(), ReopenError)
     refused(lambda: store.transaction().__enter__(), ReopenError)
     refused(claim.token, ConflictError)
-    with Keystore.open(sys.argv[1], passphrase()) as again:
+    with place.open() as again:
         refused(lambda: again.begin_refresh(ada, wait=False), TimeoutError)
         again.save_token(ada.replace(access_token="of the child", expires_in=None))
     if len(memory.get_tokens()) != 1:
@@ -180,7 +184,7 @@ other = store.begin_refresh(ada, __import__("tokenkeep").Need.now(), wait=False)
 print(type(other).__name__, flush=True)
 os._exit(0)
 """
-    running = python(program, path)
+    running = python(program, place.kind, place.path)
     out, err = running.communicate(timeout=30)
     assert (out, err) == ("child\nof the child\nClaim\n", "")
 
@@ -235,12 +239,12 @@ def test_hardening_is_for_the_whole_process(python: Python) -> None:
         assert python(program).communicate()[0] == "(0, 0)\n"
 
 
-def test_a_store_is_used_by_many_threads(keystore: Keystore) -> None:
+def test_a_store_is_used_by_many_threads(sealed: SealedStore) -> None:
     def work(number: int) -> None:
         mine = Token(user_name=f"user-{number}", client_id="c")
         for turn in range(5):
-            keystore.save_token(mine.replace(access_token=f"{number}-{turn}"))
-            found = keystore.find_stored(mine)
+            sealed.save_token(mine.replace(access_token=f"{number}-{turn}"))
+            found = sealed.find_stored(mine)
             assert found is not None and found.access_token == f"{number}-{turn}"
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -248,5 +252,5 @@ def test_a_store_is_used_by_many_threads(keystore: Keystore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(keystore.get_tokens()) == 8
+    assert len(sealed.get_tokens()) == 8
     assert tokenkeep.MemoryStore is MemoryStore

@@ -10,17 +10,17 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import SEALED, Place
 from fake import Fake
 from sdk import CLIENT, FileStore, OAuthToken, SDKException, UserSignature, call_api, initialize
 
-from tokenkeep import Keystore, MemoryStore, Token, TokenStore
+from tokenkeep import MemoryStore, SealedStore, Token, TokenStore
 from tokenkeep.zoho import TokenkeepStore
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["memory", *SEALED])
 def store(request: pytest.FixtureRequest, path: Path) -> TokenStore:
-    return MemoryStore() if request.param == "memory" else Keystore.create(path, passphrase())
+    return MemoryStore() if request.param == "memory" else Place(request.param, path).create()
 
 
 def save_expired(store: TokenStore, user: str = "ada") -> str:
@@ -126,10 +126,10 @@ def test_another_thread_takes_over_after_the_wait(store: TokenStore, fake: Fake,
     assert 0.3 < monotonic() - started < 5
 
 
-def test_after_the_wait_nothing_is_asked(path: Path, fake: Fake, tmp_path: Path) -> None:
-    with Keystore.create(path, passphrase()) as store, Keystore.open(path, passphrase()) as other:
-        saved = save_expired(store)
-        initialize(fake, OAuthToken(id=save_valid(store)), TokenkeepStore(store, refresh_wait=0.5), tmp_path)
+def test_after_the_wait_nothing_is_asked(sealed: SealedStore, place: Place, fake: Fake, tmp_path: Path) -> None:
+    with place.open() as other:
+        saved = save_expired(sealed)
+        initialize(fake, OAuthToken(id=save_valid(sealed)), TokenkeepStore(sealed, refresh_wait=0.5), tmp_path)
         with other.begin_refresh(Token(id=saved)):  # type: ignore[union-attr]
             with pytest.raises(SDKException, match="refreshing"):
                 OAuthToken(id=saved).get_token()
@@ -157,12 +157,12 @@ def test_remove_during_a_refresh_is_not_undone(store: TokenStore, fake: Fake, tm
 PROCESS = """
 import sys
 from pathlib import Path
-from conftest import passphrase
+from conftest import Place
 from sdk import OAuthToken, initialize
-from tokenkeep import Keystore
 from tokenkeep.zoho import TokenkeepStore
-url, path, saved, valid, directory = sys.argv[1:]
-store = TokenkeepStore(Keystore.open(path, passphrase()))
+url, kind, path, saved, valid, directory = sys.argv[1:]
+options = {} if kind == "file" else {"lease": 2}
+store = TokenkeepStore(Place(kind, path).open(**options))
 initialize(url, OAuthToken(id=valid), store, Path(directory))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -170,11 +170,11 @@ print(OAuthToken(id=saved).get_token(), flush=True)
 """
 
 
-def test_four_processes_make_one_refresh(path: Path, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
-    with Keystore.create(path, passphrase()) as store:
+def test_four_processes_make_one_refresh(place: Place, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
+    with place.create() as store:
         saved, valid = save_expired(store), save_valid(store)
     fake.delay, fake.rotate = 0.3, True
-    processes = [python(PROCESS, fake.url, path, saved, valid, tmp_path) for _ in range(4)]
+    processes = [python(PROCESS, fake.url, place.kind, place.path, saved, valid, tmp_path) for _ in range(4)]
     for process in processes:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
     for process in processes:
@@ -186,9 +186,9 @@ def test_four_processes_make_one_refresh(path: Path, fake: Fake, tmp_path: Path,
 
 
 def test_a_process_that_is_killed_in_a_refresh_frees_the_token(
-    path: Path, fake: Fake, tmp_path: Path, python: Callable[..., Any]
+    place: Place, fake: Fake, tmp_path: Path, python: Callable[..., Any]
 ) -> None:
-    with Keystore.create(path, passphrase()) as store:
+    with place.create() as store:
         saved, valid = save_expired(store), save_valid(store)
     asked = threading.Event()
 
@@ -197,7 +197,7 @@ def test_a_process_that_is_killed_in_a_refresh_frees_the_token(
         sleep(1)
 
     fake.during = hang
-    process = python(PROCESS, fake.url, path, saved, valid, tmp_path)
+    process = python(PROCESS, fake.url, place.kind, place.path, saved, valid, tmp_path)
     assert process.stdout.readline() == "ready\n"
     process.stdin.write("\n")
     process.stdin.flush()
@@ -205,9 +205,11 @@ def test_a_process_that_is_killed_in_a_refresh_frees_the_token(
     process.kill()
     process.wait()
     fake.during = lambda: None
-    with Keystore.open(path, passphrase()) as store:
+    with place.open() as store:
         initialize(fake, OAuthToken(id=valid), TokenkeepStore(store), tmp_path)
         started = monotonic()
-        assert OAuthToken(id=saved).get_token().startswith("access-") and monotonic() - started < 1
+        # A file frees it at once, a database once the lease is over.
+        longest = 1 if place.kind == "file" else 4
+        assert OAuthToken(id=saved).get_token().startswith("access-") and monotonic() - started < longest
         found = store.find_token_by_id(saved)
         assert found is not None and found.access_token != "old"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import Place, passphrase
 from fake import Fake
 from sdk import CLIENT, FileStore, OAuthToken, SDKException, UserSignature, call_api, initialize, shown, sign_in
 
-from tokenkeep import Keystore, MemoryStore
+from tokenkeep import Keystore, MemoryStore, SqlStore
 from tokenkeep.zoho import TokenkeepStore
 
 #: What the file store does, and what TokenkeepStore does. Each has a test of that name.
@@ -37,6 +37,10 @@ def open_file(directory: Path) -> Any:
 
 def open_keystore(directory: Path) -> Any:
     return TokenkeepStore(Keystore.open_or_create(directory / "tokens.keep", passphrase()))
+
+
+def open_sqlite(directory: Path) -> Any:
+    return TokenkeepStore(Place("sqlite", directory / "tokens.db").open_or_create())
 
 
 def open_namespace(directory: Path) -> Any:
@@ -169,7 +173,10 @@ def odd_arguments(fake: Fake, directory: Path, open_store: Open) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("open_store", [open_keystore, open_memory, open_namespace])
+OPEN = [open_keystore, open_memory, open_namespace] + [open_sqlite] * ("sqlite" in SqlStore.DATABASES)
+
+
+@pytest.mark.parametrize("open_store", OPEN)
 @pytest.mark.parametrize(
     "scenario",
     [

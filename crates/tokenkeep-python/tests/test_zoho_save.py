@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import passphrase
+from conftest import Place, passphrase
 from fake import Fake
 from sdk import CLIENT, OAuthToken, SDKException, UserSignature, initialize, shown, sign_in
 from test_zoho_once import save_expired, save_valid
@@ -154,13 +154,12 @@ def test_the_sdk_own_stores_are_moved_in(tmp_path: Path) -> None:
 FORK = """
 import os, sys
 from pathlib import Path
-from conftest import passphrase
+from conftest import Place
 from sdk import OAuthToken, SDKException, initialize
-from tokenkeep import Keystore
 from tokenkeep.zoho import TokenkeepStore
-url, path, saved, how, directory = sys.argv[1:]
-keystore = Keystore.open(path, passphrase())
-adapter = TokenkeepStore(keystore if how == "store" else lambda: Keystore.open(path, passphrase()))
+url, kind, path, saved, how, directory = sys.argv[1:]
+place = Place(kind, path)
+adapter = TokenkeepStore(place.open() if how == "store" else place.open)
 initialize(url, OAuthToken(id=saved), adapter, Path(directory))
 OAuthToken(id=saved).get_token()
 children = []
@@ -184,10 +183,10 @@ print(OAuthToken(id=saved).get_token())
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("how", ["store", "function"])
-def test_forked_children(how: str, path: Path, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
-    with Keystore.create(path, passphrase()) as store:
+def test_forked_children(how: str, place: Place, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
+    with place.create() as store:
         saved = save_expired(store)
-    out, err = python(FORK, fake.url, path, saved, how, tmp_path).communicate(timeout=60)
+    out, err = python(FORK, fake.url, place.kind, place.path, saved, how, tmp_path).communicate(timeout=60)
     child = "forked\n" if how == "store" else "token\n"
     assert (out, fake.refreshes) == (3 * child + "access-1\n", 1), err
 
@@ -195,12 +194,11 @@ def test_forked_children(how: str, path: Path, fake: Fake, tmp_path: Path, pytho
 KILLED = """
 import sys
 from pathlib import Path
-from conftest import passphrase
+from conftest import Place
 from sdk import initialize, sign_in
-from tokenkeep import Keystore
 from tokenkeep.zoho import TokenkeepStore
-url, path, name, directory = sys.argv[1:]
-adapter = TokenkeepStore(Keystore.open_or_create(path, passphrase()))
+url, kind, path, name, directory = sys.argv[1:]
+adapter = TokenkeepStore(Place(kind, path).open_or_create())
 for number in range(10_000):
     token = sign_in(f"{name}-{number}")
     initialize(url, token, adapter, Path(directory))
@@ -209,18 +207,19 @@ for number in range(10_000):
 """
 
 
-def test_kills_lose_no_sign_in(path: Path, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
+def test_kills_lose_no_sign_in(place: Place, fake: Fake, tmp_path: Path, python: Callable[..., Any]) -> None:
     acknowledged = set()
     for run in range(6):
-        process = python(KILLED, fake.url, path, run, tmp_path)
+        process = python(KILLED, fake.url, place.kind, place.path, run, tmp_path)
         for _ in range(4):
             acknowledged.add(process.stdout.readline().strip())
         sleep(run * 0.0031)
         process.kill()
         acknowledged |= {line for line in process.stdout.read().split("\n")[:-1]}
         process.wait()
-    with Keystore.open(path, passphrase()) as store:
-        store.verify()
+    with place.open() as store:
+        if isinstance(store, Keystore):
+            store.verify()
         users = {token.user_name for token in store.get_tokens()}
         assert acknowledged <= users and len(acknowledged) >= 24
         assert len(users) <= len(acknowledged) + 6

@@ -1,12 +1,12 @@
-"""OAuth tokens encrypted in one file, which threads and processes share, and refresh once.
+"""OAuth tokens encrypted in one file or an SQL database, which threads and processes share, and refresh once.
 
 >>> store = Keystore.open_or_create("tokens.keep", Passphrase(bytearray(b"...")))
 >>> store.save_token(Token(user_name="ada", client_id="1000.ABC", refresh_token="1000.refresh"))
 >>> store.find_stored(Token(user_name="ada", client_id="1000.ABC"))
 
-A find takes some microseconds. Every other call may wait: other threads run meanwhile, and Ctrl-C ends the wait. The
-call itself then goes on in a thread of its own, and may still take effect. In asyncio code call finds directly, every
-other call with asyncio.to_thread, and tokenkeep.aio.refresh_with for a refresh.
+A find takes some microseconds, except in an SqlStore. Every other call may wait: other threads run meanwhile, and
+Ctrl-C ends the wait. The call itself then goes on in a thread of its own, and may still take effect. In asyncio code
+call finds directly, every other call with asyncio.to_thread, and tokenkeep.aio.refresh_with for a refresh.
 """
 
 import os as _os
@@ -51,8 +51,10 @@ from ._native import (
     Need,
     Passphrase,
     RecoveryKey,
+    SealedStore,
     SignInAgain,
     SkippedRow,
+    SqlStore,
     Stale,
     Status,
     Token,
@@ -105,8 +107,10 @@ __all__ = [
     "RecoveryKey",
     "RefreshError",
     "ReopenError",
+    "SealedStore",
     "SignInAgain",
     "SkippedRow",
+    "SqlStore",
     "Stale",
     "Status",
     "Token",

@@ -25,7 +25,7 @@ class TokenkeepError(Exception):
 
 
 class NotFoundError(TokenkeepError):
-    """There is no such file, directory, token or key slot."""
+    """There is no such file, directory, token or key slot; or no such database, or no store in it."""
 
     kind = "not_found"
 

@@ -42,10 +42,10 @@ COLUMNS = (
 
 
 class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
-    """A token store for the SDK, over a Keystore, a MemoryStore or a Namespace.
+    """A token store for the SDK, over a Keystore, an SqlStore, a MemoryStore or a Namespace.
 
     store: the store, or a function that opens it. A function is called once, at the first use, and again in each forked
-    process: a Keystore that was opened before a fork cannot be used in the child.
+    process: a Keystore or an SqlStore that was opened before a fork cannot be used in the child.
 
     refresh_wait: for how many seconds a call waits while another thread or process refreshes the same token. After
     that it raises SDKException, and asks the server nothing.
