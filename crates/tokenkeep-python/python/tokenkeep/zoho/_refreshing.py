@@ -1,17 +1,21 @@
-"""One refresh for all threads and processes, although the SDK refreshes by itself between a find and a save.
+"""One request for all threads and processes, although the SDK asks the server by itself between a find and a save.
 
-The object that a find returns carries the claim: if the SDK's request fails, the object goes, and the claim with it.
+The object that a find returns, or completes, carries the claim: if the SDK's request fails, the object goes, and the
+claim with it. A claim is on a stored token. Before a sign-in there is none, so the claim is on a mark that stands for
+it, in a namespace of its own.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import suppress
+from hashlib import sha256
 from time import monotonic
 from typing import Any
 
-from .._errors import BusyError
-from .._native import Claim, Need, Token, TokenStore
+from .._errors import BusyError, NoSuchItemError, TokenkeepError
+from .._native import Claim, Fresh, Namespace, Need, SignInAgain, Stale, Token, TokenStore
 
 #: The SDK refreshes a token that expires within 5 seconds. One second more, so that it never does so without a claim.
 _MARGIN = 6.0
@@ -19,6 +23,25 @@ _MARGIN = 6.0
 _SLICE = 2.0
 #: The attribute of the SDK's objects. Its name has none of the words by which the SDK merges objects.
 _ATTRIBUTE = "_tokenkeep_claim"
+#: The namespace of the marks.
+_SIGN_INS = "tokenkeep.zoho sign-ins"
+#: After so many seconds a mark that nobody has removed is of no use any more.
+_MARK_LIFETIME = 3600.0
+
+
+class SignIn:
+    """The claim on a sign-in."""
+
+    def __init__(self, marks: TokenStore, mark: str, claim: Claim) -> None:
+        self._marks = marks
+        self._mark = mark
+        self._claim = claim
+
+    def close(self) -> None:
+        """The sign-in was saved, or others may try."""
+        with suppress(TokenkeepError), self._claim:
+            self._marks.delete_token(self._mark)
+            self._marks.prune()
 
 
 class Refreshing:
@@ -52,10 +75,51 @@ class Refreshing:
             self._given[row.id] = (weakref.ref(begun), threading.get_ident(), monotonic())
             return token
 
-    def take(self, holder: Any) -> Claim | None:
+    def sign_in(self, store: TokenStore, query: Token, holder: Any) -> Token | None:
+        """The token that another caller has got meanwhile. If there is none, `holder` has the claim on the sign-in,
+        unless the store gives no claims now, or another caller had it for too long."""
+        try:
+            return self._sign_in(store, query, holder)
+        except TokenkeepError:
+            return None  # if the store is broken, the save of what the SDK gets will tell
+
+    def _sign_in(self, store: TokenStore, query: Token, holder: Any) -> Token | None:
+        marks, mark = store.namespace(_SIGN_INS), _mark(store, query)
+        self.give_up(mark, by_thread=threading.get_ident())
+        deadline = monotonic() + self._wait
+        while True:
+            left = max(deadline - monotonic(), 0.0)
+            try:
+                begun = marks.begin_refresh(Token(id=mark), Need.now(timeout=min(_SLICE, left)))
+            except NoSuchItemError:
+                begun = None
+            except BusyError:
+                if left <= 0:
+                    raise
+                self._give_up_overdue(mark)
+                continue
+            row = store.find_stored(query)
+            if isinstance(begun, Claim):
+                claim = SignIn(marks, mark, begun)
+                if row is None:
+                    setattr(holder, _ATTRIBUTE, claim)
+                    self._given[mark] = (weakref.ref(begun), threading.get_ident(), monotonic())
+                else:
+                    claim.close()
+                return row
+            if row is not None or left <= 0 or isinstance(begun, Fresh | Stale):
+                return row
+            if isinstance(begun, SignInAgain):
+                marks.delete_token(mark)  # it is older than its lifetime
+            # A mark can be claimed, and is pruned after its lifetime.
+            marks.save_token(
+                Token(id=mark, access_token=mark, refresh_token=mark, expires_in=0, refresh_expires_in=_MARK_LIFETIME)
+            )
+
+    def take(self, holder: Any) -> Claim | SignIn | None:
         """The claim of an object that is about to be saved."""
         claim = getattr(holder, _ATTRIBUTE, None)
-        if not isinstance(claim, Claim):
+        if not isinstance(claim, Claim | SignIn):
             return None
         delattr(holder, _ATTRIBUTE)
         return claim
@@ -72,6 +136,19 @@ class Refreshing:
         given = self._given.get(token_id)
         if given is not None and monotonic() - given[2] >= self._wait:
             self.give_up(token_id)
+
+
+def is_sign_in(query: Token) -> bool:
+    """Whether the SDK will ask the server if there is no such token."""
+    can_ask = query.grant_token is not None or query.refresh_token is not None
+    return query.id is None and query.access_token is None and can_ask
+
+
+def _mark(store: TokenStore, query: Token) -> str:
+    """The id of the mark: the same for all callers that would send the same grant or refresh token for the same user."""
+    namespace = store.name if isinstance(store, Namespace) else ""
+    parts = (namespace, query.user_name, query.client_id, query.grant_token, query.refresh_token)
+    return sha256(repr(parts).encode()).hexdigest()
 
 
 def _is_due(row: Token) -> bool:

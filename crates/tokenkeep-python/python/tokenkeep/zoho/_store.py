@@ -18,7 +18,7 @@ from zohocrmsdk.src.com.zoho.crm.api.util.constants import Constants
 from .._errors import TokenkeepError
 from .._native import Claim, ImportReport, Token, TokenStore, import_zoho_csv, import_zoho_rows
 from ._convert import complete, new_object, token_of
-from ._refreshing import Refreshing
+from ._refreshing import Refreshing, is_sign_in
 from ._unsaved import Unsaved, is_for_good
 
 _LOG = logging.getLogger("tokenkeep.zoho")
@@ -48,7 +48,8 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
     process: a Keystore or an SqlStore that was opened before a fork cannot be used in the child.
 
     refresh_wait: for how many seconds a call waits while another thread or process refreshes the same token. After
-    that it raises SDKException, and asks the server nothing.
+    that it raises SDKException, and asks the server nothing. A first sign-in waits as long for one with the same grant
+    token or refresh token, and then goes on.
 
     on_save_error: called with the error when a token could not be saved. The SDK itself only logs that. The token is
     kept in memory, and saved at a later call, unless the store refuses it for good. `last_save_error` has the last
@@ -134,7 +135,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         try:
             store = self.store
             self._save_earlier(store)
-            stored = _save(store, given, claim)
+            stored = _save(store, given, claim if isinstance(claim, Claim) else None)
         except TokenkeepError as error:
             self._unsaved.add(given, error)
             self._report(error)
@@ -184,6 +185,8 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
             if kept is not None:
                 return kept
         row = find(store)
+        if row is None and isinstance(query, Token) and is_sign_in(query):
+            row = self._refreshing.sign_in(store, query, holder)
         return None if row is None else self._refreshing.settle(store, row, holder)
 
     def _save_earlier(self, store: TokenStore, *, now: bool = False) -> None:
