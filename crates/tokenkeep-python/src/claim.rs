@@ -2,6 +2,7 @@
 //! lock.
 
 use std::{
+    process,
     sync::{Arc, Mutex, Weak},
     time::SystemTime,
 };
@@ -26,8 +27,12 @@ use crate::{
 /// What holds a claim, until it is used up or closed.
 ///
 /// A method may ask a database while it has the lock. So nobody waits for the lock with the interpreter lock held, and
-/// no Python code runs while the lock is held: each of them could wait for the other.
-struct Held<T: Send + 'static>(Arc<Mutex<Option<T>>>);
+/// no Python code runs while the lock is held: each of them could wait for the other. A forked child, which may find the
+/// lock taken, leaves it alone.
+struct Held<T: Send + 'static> {
+    value: Arc<Mutex<Option<T>>>,
+    process: u32,
+}
 
 /// Every value that holds a claim.
 static LIVE: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
@@ -37,7 +42,7 @@ trait Close: Send + Sync {
 }
 
 impl<T: Send> Close for Mutex<Option<T>> {
-    /// In a forked child. A lock that is held there is one of a thread that exists in the parent only.
+    /// In a forked child. If the lock is taken there, it is by a thread that exists in the parent only.
     fn close(&self) {
         let taken = self.try_lock().ok().and_then(|mut held| held.take());
         drop(taken); // an exception in it may run Python code
@@ -55,17 +60,21 @@ pub(crate) fn close_claims() {
 
 impl<T: Send + 'static> Held<T> {
     fn new(value: T) -> Self {
-        let held = Arc::new(Mutex::new(Some(value)));
-        let as_close: Arc<dyn Close> = held.clone();
+        let value = Arc::new(Mutex::new(Some(value)));
+        let as_close: Arc<dyn Close> = value.clone();
         let mut live = lock(&LIVE);
         live.retain(|held| held.strong_count() > 0);
         live.push(Arc::downgrade(&as_close));
-        Self(held)
+        Self { value, process: process::id() }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.process == process::id()
     }
 
     /// Looks at the value, which asks nobody.
     fn look<R: Send>(&self, py: Python<'_>, look: impl FnOnce(Option<&T>) -> R + Send) -> R {
-        py.detach(|| look(lock(&self.0).as_ref()))
+        if self.is_ours() { py.detach(|| look(lock(&self.value).as_ref())) } else { look(None) }
     }
 
     /// Does something with the value that may wait.
@@ -74,12 +83,15 @@ impl<T: Send + 'static> Held<T> {
         py: Python<'_>,
         work: impl FnOnce(Option<&mut T>) -> R + Send + 'static,
     ) -> PyResult<R> {
-        let held = self.0.clone();
-        wait(py, move || work(lock(&held).as_mut()))
+        if !self.is_ours() {
+            return Ok(work(None));
+        }
+        let value = self.value.clone();
+        wait(py, move || work(lock(&value).as_mut()))
     }
 
     fn take(&self, py: Python<'_>) -> Option<T> {
-        py.detach(|| lock(&self.0).take())
+        if self.is_ours() { py.detach(|| lock(&self.value).take()) } else { None }
     }
 
     /// Gives the value up, which may wait.
@@ -93,7 +105,7 @@ impl<T: Send + 'static> Held<T> {
 
 impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
-        if let Some(value) = self.0.try_lock().ok().and_then(|mut held| held.take()) {
+        if let Some(value) = self.value.try_lock().ok().and_then(|mut held| held.take()) {
             drop_detached(value);
         }
     }

@@ -118,7 +118,8 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("tokenkeep._errors")?.getattr(name)
 }
 
-/// The class of the error's kind; for what is not found, one for files, one for what is inside of them, and one for databases.
+/// The class of the error's kind; for what is not found, one for files, one for what is inside of them, and one for
+/// databases.
 fn class_of(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => match error {

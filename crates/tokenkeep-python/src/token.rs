@@ -15,8 +15,8 @@ use crate::seconds::Seconds;
 ///
 /// Frozen. Its repr shows neither secrets nor the user name, and it cannot be pickled or copied. Its keyword arguments
 /// are its fields, and expires_in and refresh_expires_in: seconds from now. A field that is left out, or None, is unset.
-/// expires_at=None and expires_in=None say that nobody knows when the access token expires: a save then clears the stored
-/// expiry, which it would otherwise keep.
+/// expires_at=None and expires_in=None say that nobody knows when the access token expires: a save then clears the
+/// stored expiry, which it would otherwise keep.
 #[pyclass(frozen, eq, module = "tokenkeep", from_py_object)]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Token(pub(crate) tokenkeep::Token);

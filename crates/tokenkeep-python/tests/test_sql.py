@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -113,6 +115,40 @@ def test_no_call_keeps_other_threads_from_running(place: Place) -> None:
             thread.join()
             # It was given up, although the store was busy.
             claimed(other).close()
+
+
+@in_database
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_wait_for_a_claim_that_the_parent_uses(place: Place, python: Callable[..., Any]) -> None:
+    program = """
+import os, sys, threading, time, warnings
+from conftest import ADA, Place, claimed
+from tokenkeep import ConflictError
+warnings.simplefilter("ignore", DeprecationWarning)  # threads are running
+place = Place(*sys.argv[1:])
+store, other = place.create(), place.open()
+store.save_token(ADA.replace(refresh_token="r"))
+claim = claimed(store)
+with other.transaction() as transaction:
+    transaction.get_tokens()
+    using = threading.Thread(target=claim.token)
+    using.start()
+    time.sleep(0.3)
+    if os.fork() == 0:
+        try:
+            claim.token()
+        except ConflictError:
+            os.write(1, b"ended " + repr(claim).encode())
+        os._exit(0)
+    os.wait()
+using.join()
+claim.token()
+"""
+    running = python(program, place.kind, place.path)
+    try:
+        assert running.communicate(timeout=30) == ("ended Claim(ended)", "")
+    finally:
+        running.kill()
 
 
 @in_database
