@@ -22,7 +22,7 @@ use crate::{
 
 /// Tokens in one encrypted file. Any number of threads and processes may have one file open.
 ///
-/// unlock is a Passphrase, a Keychain or a RecoveryKey. `open` also takes a list of them, and opens the store with the
+/// unlock is a Passphrase, a Keychain, a RecoveryKey or an External. `open` also takes a list of them, and opens the store with the
 /// first one that fits.
 ///
 /// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many seconds a change waits for

@@ -8,6 +8,7 @@
 
 mod claim;
 mod errors;
+mod external;
 mod handle;
 mod import;
 mod keystore;
@@ -32,6 +33,7 @@ mod _native {
     #[pymodule_export]
     use super::{
         claim::{Claim, UnsavedToken, close_claims},
+        external::{External, ExternalSlot},
         harden_process,
         import::{ImportReport, ImportedRow, SkippedRow, import_zoho_csv, import_zoho_rows},
         keystore::Keystore,

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     errors::OrRaise,
+    external::External,
     seconds::Seconds,
     token::{no_copy, text},
     waiting::wait,
@@ -216,7 +217,10 @@ pub(crate) fn unlock_of(given: &Bound<'_, PyAny>) -> PyResult<Unlock> {
         let RecoveryKey { key, label } = given.get();
         return Ok(Unlock::from(key.clone()).label(label));
     }
-    Err(PyTypeError::new_err("expected a Passphrase, a Keychain or a RecoveryKey"))
+    if let Ok(given) = given.cast::<External>() {
+        return Ok(given.get().unlock());
+    }
+    Err(PyTypeError::new_err("expected a Passphrase, a Keychain, a RecoveryKey or an External"))
 }
 
 /// The unlock methods of a list or tuple; `None` for a single method.

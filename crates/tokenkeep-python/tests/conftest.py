@@ -19,6 +19,7 @@ from fake import Fake
 import tokenkeep
 from tokenkeep import (
     Claim,
+    External,
     KdfParams,
     Keystore,
     MemoryStore,
@@ -39,7 +40,7 @@ collect_ignore = [] if importlib.util.find_spec("zohocrmsdk") else [path.name fo
 
 ADA = Token(user_name="ada", client_id="c")
 
-Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey
+Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey | External
 
 #: The kinds of stores that several processes can open. A database server is one of them if the environment names it.
 SERVERS = {"mysql": "MYSQL_URL", "postgres": "POSTGRES_URL"}

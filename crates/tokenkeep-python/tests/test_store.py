@@ -14,6 +14,7 @@ from conftest import ADA, Place, passphrase
 
 import tokenkeep
 from tokenkeep import (
+    External,
     KdfParams,
     Keychain,
     Keystore,
@@ -115,7 +116,8 @@ def test_repr_shows_no_secret_and_no_user(store: TokenStore, path: Path) -> None
 def test_nothing_with_a_secret_is_pickled_or_copied(store: TokenStore) -> None:
     store.save_token(ADA.replace(access_token="a", refresh_token="r"))
     claim = store.begin_refresh(ADA, tokenkeep.Need.now())
-    kinds = (ADA, store, Passphrase("x"), Keychain("s"), RecoveryKey.generate(), claim, store.transaction())
+    external = External("x", create=lambda slot, key: b"", open=lambda slot, data, key: None)
+    kinds = (ADA, store, Passphrase("x"), Keychain("s"), RecoveryKey.generate(), external, claim, store.transaction())
     for value in kinds:
         for refused in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError):

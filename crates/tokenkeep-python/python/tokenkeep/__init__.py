@@ -37,6 +37,8 @@ from ._errors import (
 from ._native import (
     Answer,
     Claim,
+    External,
+    ExternalSlot,
     FileStatus,
     Fresh,
     ImportedRow,
@@ -79,7 +81,9 @@ __all__ = [
     "Claim",
     "ConflictError",
     "DamagedError",
+    "External",
     "ExternalKeyError",
+    "ExternalSlot",
     "FileStatus",
     "Fresh",
     "ImportReport",

@@ -72,7 +72,7 @@ class KeychainError(TokenkeepError):
 
 
 class ExternalKeyError(TokenkeepError):
-    """An external provider did not give or take the key."""
+    """A function of an External did not give or take the key: see its `last_error`."""
 
     kind = "external"
     failures: list[tuple[str, TokenkeepError]]

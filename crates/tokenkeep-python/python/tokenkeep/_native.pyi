@@ -12,12 +12,14 @@ from typing_extensions import Self, TypedDict, Unpack, disjoint_base
 
 _Seconds: TypeAlias = float | timedelta
 _Path: TypeAlias = str | PathLike[str]
-_Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey
+_Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey | External
 _Refreshed: TypeAlias = Fresh | Stale | SignInAgain
 
 __all__ = [
     "Answer",
     "Claim",
+    "External",
+    "ExternalSlot",
     "FileStatus",
     "Fresh",
     "ImportReport",
@@ -201,6 +203,30 @@ class RecoveryKey(_NotCopied):
     @staticmethod
     def generate(*, label: str = "") -> RecoveryKey: ...
     def expose_secret(self) -> str: ...
+
+@final
+class External(_NotCopied):
+    def __new__(
+        cls,
+        provider: str,
+        *,
+        create: Callable[[ExternalSlot, bytearray], bytes],
+        open: Callable[[ExternalSlot, bytes, bytearray], object],
+        forget: Callable[[ExternalSlot, bytes], object] | None = None,
+        deadline: _Seconds | None = None,
+        label: str = "",
+    ) -> Self: ...
+    @property
+    def last_error(self) -> BaseException | None: ...
+
+@final
+class ExternalSlot:
+    @property
+    def store_id(self) -> bytes: ...
+    @property
+    def slot_id(self) -> str: ...
+    @property
+    def remaining(self) -> float: ...
 
 @disjoint_base
 class TokenStore(_Operations):
