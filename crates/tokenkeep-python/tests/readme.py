@@ -41,7 +41,12 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def main(readme: str) -> None:
     programs = re.findall(r"```python\n(.*?)```", Path(readme).read_text(), re.S)
-    assert len(programs) == 5
+    assert len(programs) == 6
+    with_sdk, in_database = (at for at, program in enumerate(programs) if "def open_store() -> TokenStore" in program)
+    # It is the other program with another function.
+    other = programs[in_database] + "\n\n"
+    programs[in_database] = re.sub(r"def open_store.*?\n\n\n", lambda _: other, programs[with_sdk], flags=re.S)
+    assert "SqlStore.open" in programs[in_database]
     for program in programs:
         with Fake() as fake, tempfile.TemporaryDirectory() as directory:
             # The only change: the local server in place of the vendor's.
