@@ -163,7 +163,8 @@ pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
     }
     #[inline(never)]
     fn overwrite() {
-        [0_u64; TRACE_LEN].zeroize();
+        // As a slice: an array is overwritten one number at a time.
+        [0_u64; TRACE_LEN].as_mut_slice().zeroize();
     }
     let computed = below(compute);
     // Held by `core_file_of_a_closed_store_has_no_secrets`.

@@ -18,6 +18,8 @@ pub(super) const BLIND_INDEX: &[u8] = b"tokenkeep v1 blind index\0";
 const VERSION: u16 = 1;
 const SALT_AT: usize = 10;
 const COMMITMENT_AT: usize = 42;
+/// What a row is bound to, if it has all columns.
+const CONTEXT_LEN: usize = 278;
 /// A row before its ciphertext.
 const START_LEN: usize = 74;
 
@@ -39,11 +41,15 @@ pub(crate) struct RowContext<'a> {
 impl RowContext<'_> {
     fn bytes(&self) -> Vec<u8> {
         let Self { store_id, table_id, place, revision, namespace, columns } = self;
-        let mut bytes = [&store_id[..], &table_id[..], &place.to_le_bytes(), &revision.to_le_bytes()].concat();
-        bytes.extend(namespace);
+        let mut bytes = Vec::with_capacity(CONTEXT_LEN);
+        bytes.extend_from_slice(&store_id[..]);
+        bytes.extend_from_slice(&table_id[..]);
+        bytes.extend_from_slice(&place.to_le_bytes());
+        bytes.extend_from_slice(&revision.to_le_bytes());
+        bytes.extend_from_slice(namespace);
         for column in columns {
             bytes.push(column.is_some().into());
-            bytes.extend(column.iter().flatten());
+            bytes.extend_from_slice(column.as_ref().map_or(&[], |index| &index[..]));
         }
         bytes
     }
