@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::{Connection, EachRow, Engine, Failure, FailureKind, Parameter};
+use crate::engine::{Connection, EachRow, Engine, Failure, FailureKind, First, Parameter};
 
 /// Connections that are kept for the next operation, and no more of them at a time than the limit.
 pub(crate) struct Pool {
@@ -103,8 +103,9 @@ impl Pooled<'_> {
 
     #[expect(clippy::expect_used, reason = "it has a connection until it is dropped")]
     fn checked<T>(&mut self, run: impl FnOnce(&mut dyn Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        // Only in a transaction does code of the application run while a connection is in use.
         // Held by `forked_child_leaves_the_connections_to_its_parent`.
-        if self.pool.is_forked() {
+        if self.is_in_transaction && self.pool.is_forked() {
             let message = "the process was forked during the transaction".to_owned();
             return Err(Failure { kind: FailureKind::Forked, message });
         }
@@ -134,6 +135,12 @@ impl Connection for Pooled<'_> {
         self.checked(|connection| connection.begin(timeout))?;
         self.is_in_transaction = true;
         Ok(())
+    }
+
+    fn begin_with(&mut self, timeout: Duration, first: &First<'_>, each: EachRow<'_>) -> Result<u64, Failure> {
+        // Also if it fails: then some of it may have been done.
+        self.is_in_transaction = true;
+        self.checked(|connection| connection.begin_with(timeout, first, each))
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
@@ -166,7 +173,7 @@ impl Drop for Pooled<'_> {
         let Some(mut connection) = self.connection.take() else { return };
         // The parent's transaction would be undone.
         // Held by `forked_child_leaves_the_connections_to_its_parent`.
-        if self.pool.is_forked() {
+        if self.is_in_transaction && self.pool.is_forked() {
             std::mem::forget(connection);
             return;
         }

@@ -1,6 +1,6 @@
 //! The rows of a namespace, read and opened.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
+use std::{cmp::Ordering, collections::BTreeSet, ops::ControlFlow};
 
 use tokenkeep::{
     Origin, Result, Token, TokenId,
@@ -120,7 +120,7 @@ impl<'a> Rows<'a> {
     ) -> Result<Vec<Opened>> {
         let (store, vault) = (self.store, self.vault);
         let expected = key_columns(vault);
-        let (mut opened, mut has_other_key) = (BTreeMap::new(), false);
+        let (mut opened, mut places, mut has_other_key) = (Vec::new(), BTreeSet::new(), false);
         let mut open = |row: &dyn Row| -> Result<()> {
             let malformed = |flaw| store.malformed(flaw);
             // Held by `other_handles_follow_changed_slots_and_report_a_rekey`.
@@ -134,12 +134,12 @@ impl<'a> Rows<'a> {
                 return Err(store.problem(Problem::RowOfOtherKey { place: sealed.place }));
             }
             // Held by `query_that_finds_other_rows_is_refused`, `row_that_a_view_repeats_ends_the_query`.
-            if !is_asked_for(&sealed.columns) || opened.contains_key(&sealed.place) {
+            if !is_asked_for(&sealed.columns) || !places.insert(sealed.place) {
                 return Err(malformed("a query returned a row that it did not ask for"));
             }
             let (namespace, token) = vault.open_row_of_any_namespace(store.table_id, &sealed)?;
             let place = Place { number: sealed.place, columns: sealed.columns };
-            opened.insert(place.number, Opened { place, namespace, token });
+            opened.push(Opened { place, namespace, token });
             Ok(())
         };
         let mut last = None;
@@ -151,11 +151,10 @@ impl<'a> Rows<'a> {
         });
         queried.map_err(|failure| store.failed(failure))?;
         self.has_other_key |= has_other_key;
-        match last {
-            Some(ended) => ended.map(|()| opened.into_values().collect()),
-            // The store's own row comes with each answer.
-            None => Err(store.problem(Problem::NoStore)),
-        }
+        // The store's own row comes with each answer.
+        last.unwrap_or_else(|| Err(store.problem(Problem::NoStore)))?;
+        opened.sort_unstable_by_key(|row| row.place.number);
+        Ok(opened)
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokenkeep::{Error, Result, vault::Vault};
 
 use crate::{
-    cells::{KeyColumns, StoreRow},
+    cells::{Flaw, KeyColumns, StoreRow},
     engine::{Connection, Failure},
     error::{DatabaseError, Problem, is_contention},
     inside,
@@ -184,6 +184,11 @@ pub(crate) fn read_store_row(name: &str, connection: &mut dyn Connection, statem
         ControlFlow::Break(())
     });
     queried.map_err(|failure| Error::from(DatabaseError::failed(name, failure, Duration::ZERO)))?;
+    checked_store_row(name, read)
+}
+
+/// The row that the query `store` has found, if it has found one.
+pub(crate) fn checked_store_row(name: &str, read: Option<std::result::Result<StoreRow, Flaw>>) -> Result<StoreRow> {
     match read {
         Some(Ok(row)) => Ok(row),
         Some(Err(flaw)) => Err(DatabaseError::new(name, Problem::Malformed(flaw)).into()),

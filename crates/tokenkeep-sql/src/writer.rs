@@ -1,6 +1,7 @@
 //! A transaction that writes, and the changes that are made in it.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -13,12 +14,13 @@ use tokenkeep::{
 };
 
 use crate::{
-    engine::{Connection, FailureKind, Parameter},
-    error::{DatabaseError, Problem, is_contention},
+    cells::StoreRow,
+    engine::{Connection, FailureKind, First, Parameter},
+    error::{DatabaseError, Problem},
     pool::Pooled,
     rows::{Place, Rows},
     schema::Changed,
-    shared::Shared,
+    shared::{Shared, checked_store_row},
 };
 
 /// The last number that a database has. As the next id it means that none is left.
@@ -69,12 +71,18 @@ impl Shared {
             let turn = self.turn.try_lock_until(deadline).ok_or_else(busy)?;
             let vault = self.vault();
             let mut connection = self.connection(deadline)?;
-            let begun = connection.begin(deadline.saturating_duration_since(Instant::now()));
             let count = match subject {
                 Subject::Tokens => &self.statements.count,
                 Subject::Leases => &self.statements.count_lease,
             };
-            match begun.and_then(|()| connection.execute(count, &[])) {
+            let first = First { statement: count, query: &self.statements.store };
+            let mut stored = None;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let begun = connection.begin_with(left, &first, &mut |row| {
+                stored = Some(StoreRow::read(row));
+                ControlFlow::Break(())
+            });
+            match begun {
                 Ok(1) => {}
                 Ok(_) => return Err(self.problem(Problem::NoStore)),
                 Err(failure) if failure.kind == FailureKind::Contention => {
@@ -86,10 +94,7 @@ impl Shared {
                 Err(_) if connection.was_stale() => continue,
                 Err(failure) => return Err(self.failed(failure)),
             }
-            let stored = match self.store_row(&mut connection) {
-                Err(error) if is_contention(&error) && Instant::now() < deadline => continue,
-                stored => stored?,
-            };
+            let stored = checked_store_row(&self.name, stored)?;
             if stored.key_table == vault.bytes() {
                 self.check_key_columns(&stored, &vault)?;
                 let writer = Writer {

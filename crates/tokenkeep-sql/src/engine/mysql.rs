@@ -6,7 +6,9 @@ use mysql::{
     Conn, DriverError, Error, OptsBuilder, Params, SslOpts, Value, consts::CapabilityFlags, prelude::Queryable,
 };
 
-use super::{Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row};
+use super::{
+    Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, First, Indexes, Parameter, Row,
+};
 use crate::server::{IDLE_IN_TRANSACTION, MAX_ROW_LEN, Server, use_ring};
 
 /// A database on a MySQL or MariaDB server.
@@ -20,6 +22,7 @@ impl Mysql {
     }
 }
 
+const BEGIN: &str = "START TRANSACTION READ WRITE";
 /// As many as there are statements.
 const CACHED_STATEMENTS: usize = 64;
 /// The collation of columns that have none.
@@ -146,12 +149,32 @@ impl MysqlConnection {
             });
         }
         self.text("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-        self.text(&format!("SET SESSION {}", settings.join(", SESSION ")))
+        self.text(&format!("SET SESSION {}", settings.join(", SESSION "))).map(drop)
     }
 
-    fn text(&mut self, statement: &str) -> Result<(), Failure> {
-        let done = self.connection.query_drop(statement);
-        done.map_err(|error| self.failed(error))
+    /// Executes statements that return no rows, and returns how many rows the last one has changed.
+    fn text(&mut self, statements: &str) -> Result<u64, Failure> {
+        let mut execute = || {
+            let mut answers = self.connection.query_iter(statements)?;
+            let mut changed = 0;
+            while let Some(mut answer) = answers.iter() {
+                changed = answer.affected_rows();
+                // An error is that of the next statement.
+                answer.try_for_each(|row| row.map(drop))?;
+            }
+            Ok(changed)
+        };
+        execute().map_err(|error| self.failed(error))
+    }
+
+    /// Sets how long the session waits for locks.
+    fn wait_at_most(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let wanted = seconds(timeout);
+        if wanted != self.lock_timeout {
+            self.text(&format!("SET SESSION innodb_lock_wait_timeout = {wanted}"))?;
+            self.lock_timeout = wanted;
+        }
+        Ok(())
     }
 
     fn failed(&mut self, error: Error) -> Failure {
@@ -189,20 +212,23 @@ impl Connection for MysqlConnection {
     }
 
     fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
-        let wanted = seconds(timeout);
-        if wanted != self.lock_timeout {
-            self.text(&format!("SET SESSION innodb_lock_wait_timeout = {wanted}"))?;
-            self.lock_timeout = wanted;
-        }
-        self.text("START TRANSACTION READ WRITE")
+        self.wait_at_most(timeout)?;
+        self.text(BEGIN).map(drop)
+    }
+
+    fn begin_with(&mut self, timeout: Duration, first: &First<'_>, each: EachRow<'_>) -> Result<u64, Failure> {
+        self.wait_at_most(timeout)?;
+        let changed = self.text(&format!("{BEGIN}; {}", first.statement))?;
+        self.query(first.query, &[], each)?;
+        Ok(changed)
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
-        self.text("COMMIT")
+        self.text("COMMIT").map(drop)
     }
 
     fn roll_back(&mut self) -> Result<(), Failure> {
-        self.text("ROLLBACK")
+        self.text("ROLLBACK").map(drop)
     }
 
     fn is_lost(&self) -> bool {

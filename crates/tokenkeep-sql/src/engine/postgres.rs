@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{BufMut, BytesMut};
-use futures_core::Stream;
+use futures_util::{TryStreamExt, future::join3};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tokio_postgres::{
     Client, Config, Error, NoTls, Statement,
@@ -23,7 +23,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row,
+    Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, First, Indexes, Parameter, Row,
     wire::{self, Socket, Wire},
 };
 use crate::server::{IDLE_IN_TRANSACTION, Server};
@@ -106,7 +106,6 @@ impl Postgres {
             statements: HashMap::new(),
             timeout: server.answer_timeout(),
             lock_timeout: timeout,
-            longest_lock_timeout: timeout,
             is_lost: false,
         };
         // An acknowledged commit is on the disk, also if the server has a laxer default; stricter settings stay.
@@ -176,9 +175,7 @@ struct PostgresConnection {
     wire: Wire,
     statements: HashMap<String, Statement>,
     timeout: Duration,
-    /// The one that the server has now.
     lock_timeout: Duration,
-    longest_lock_timeout: Duration,
     is_lost: bool,
 }
 
@@ -216,6 +213,16 @@ impl PostgresConnection {
     fn batch(&mut self, statements: &str) -> Result<(), Failure> {
         self.run(async |client, _| client.batch_execute(statements).await)
     }
+
+    /// What begins a transaction that waits for locks at most for the timeout.
+    fn beginning(&self, timeout: Duration) -> String {
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        // One more statement only if the wait is shorter than usual.
+        if timeout > self.lock_timeout.mul_f32(0.8) {
+            return begin.to_owned();
+        }
+        format!("{begin}; SET LOCAL lock_timeout = {}", millis(timeout))
+    }
 }
 
 type Prepared = HashMap<String, Statement>;
@@ -229,46 +236,62 @@ async fn prepared(client: &Client, statements: &mut Prepared, text: &str) -> Res
     Ok(statement)
 }
 
-fn values<'p>(parameters: &'p [Parameter<'p>]) -> impl ExactSizeIterator<Item = &'p (dyn ToSql + Sync)> {
-    parameters.iter().map(|parameter| -> &(dyn ToSql + Sync) { parameter })
+async fn read(
+    client: &Client,
+    wire: &Wire,
+    query: &Statement,
+    values: &[Parameter<'_>],
+    each: EachRow<'_>,
+) -> Result<(), Error> {
+    let mut rows = pin!(client.query_raw(query, parameters(values)).await?);
+    while let Some(row) = rows.try_next().await? {
+        wire.has_row();
+        if let ControlFlow::Break(()) = each(&PostgresRow(row)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn parameters<'p>(values: &'p [Parameter<'p>]) -> impl ExactSizeIterator<Item = &'p (dyn ToSql + Sync)> {
+    values.iter().map(|parameter| -> &(dyn ToSql + Sync) { parameter })
 }
 
 impl Connection for PostgresConnection {
-    fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
+    fn execute(&mut self, statement: &str, values: &[Parameter<'_>]) -> Result<u64, Failure> {
         self.run(async |client, statements| {
             let statement = prepared(client, statements, statement).await?;
-            client.execute_raw(&statement, values(parameters)).await
+            client.execute_raw(&statement, parameters(values)).await
         })
     }
 
-    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
+    fn query(&mut self, statement: &str, values: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
         let wire = self.wire.clone();
         self.run(async |client, statements| {
-            let statement = prepared(client, statements, statement).await?;
-            let mut rows = pin!(client.query_raw(&statement, values(parameters)).await?);
-            while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
-                let row = row?;
-                wire.has_row();
-                if let ControlFlow::Break(()) = each(&PostgresRow(row)) {
-                    break;
-                }
-            }
-            Ok(())
+            let query = prepared(client, statements, statement).await?;
+            read(client, &wire, &query, values, each).await
         })
     }
 
     fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
-        // One more statement only if the wait is much shorter than usual.
-        let rounded = timeout.max(self.longest_lock_timeout.mul_f32(0.125)).max(Duration::from_millis(1));
-        let is_usual = timeout > self.longest_lock_timeout.mul_f32(0.8);
-        let wanted = if is_usual { self.longest_lock_timeout } else { rounded };
-        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-        if wanted == self.lock_timeout {
-            return self.batch(begin);
-        }
-        self.batch(&format!("SET lock_timeout = {}; {begin}", millis(wanted)))?;
-        self.lock_timeout = wanted;
-        Ok(())
+        self.batch(&self.beginning(timeout))
+    }
+
+    /// Sends all of it before the first answer comes.
+    fn begin_with(&mut self, timeout: Duration, first: &First<'_>, each: EachRow<'_>) -> Result<u64, Failure> {
+        let (begin, wire) = (self.beginning(timeout), self.wire.clone());
+        self.run(async |client, statements| {
+            let statement = prepared(client, statements, first.statement).await?;
+            let query = prepared(client, statements, first.query).await?;
+            let (begun, changed, read) = join3(
+                client.batch_execute(&begin),
+                client.execute_raw(&statement, parameters(&[])),
+                read(client, &wire, &query, &[], each),
+            )
+            .await;
+            // The first error is the cause of those after it.
+            begun.and(changed).and_then(|changed| read.map(|()| changed))
+        })
     }
 
     fn commit(&mut self) -> Result<(), Failure> {

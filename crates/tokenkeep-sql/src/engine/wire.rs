@@ -8,6 +8,7 @@ use std::{
     future::Future,
     io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs},
+    ops::Range,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -28,9 +29,9 @@ pub(crate) struct Wire(Arc<Mutex<Inner>>);
 
 struct Inner {
     socket: Socket,
-    received: Vec<u8>,
-    /// How much of `received` was taken.
-    taken: usize,
+    buffer: Box<[u8]>,
+    /// What was received last, and not taken yet: a part of the buffer.
+    received: Range<usize>,
     is_ended: bool,
     /// How much was received since the last row.
     since_row: usize,
@@ -76,7 +77,8 @@ impl Socket {
 
 impl Wire {
     pub(crate) fn new(socket: Socket) -> Self {
-        let inner = Inner { socket, received: Vec::new(), taken: 0, is_ended: false, since_row: 0, timeouts: None };
+        let buffer = vec![0; LENGTH].into();
+        let inner = Inner { socket, buffer, received: 0..0, is_ended: false, since_row: 0, timeouts: None };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -128,10 +130,8 @@ impl Inner {
         if left < timeout.mul_f32(0.9) {
             self.set_timeouts(left, timeout)?;
         }
-        self.received.resize(LENGTH, 0);
-        self.taken = 0;
         let length = loop {
-            match self.socket.read(&mut self.received) {
+            match self.socket.read(&mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -140,8 +140,8 @@ impl Inner {
             io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
             _ => error,
         });
-        self.received.truncate(*length.as_ref().unwrap_or(&0));
         let length = length?;
+        self.received = 0..length;
         self.is_ended = length == 0;
         self.since_row = self.since_row.saturating_add(length);
         // The driver keeps a message until it has all of it.
@@ -165,14 +165,14 @@ impl Wake for Woken {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.lock();
-        let taken = inner.taken;
-        let rest = inner.received.get(taken..).unwrap_or_default();
+        let rest = inner.buffer.get(inner.received.clone()).unwrap_or_default();
         let rest = rest.get(..buffer.remaining()).unwrap_or(rest);
         if rest.is_empty() {
             return if inner.is_ended { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         buffer.put_slice(rest);
-        inner.taken = taken.saturating_add(rest.len());
+        let length = rest.len();
+        inner.received.start = inner.received.start.saturating_add(length);
         Poll::Ready(Ok(()))
     }
 }
