@@ -1,9 +1,11 @@
 //! Finds and saves on MariaDB and PostgreSQL beside the same work in plain SQL with the same driver, interleaved in one
-//! run: `bash .ci/with-servers cargo bench -p tokenkeep-sql --bench servers`. `postgres` stands for tokio-postgres, which
-//! needs a runtime otherwise.
+//! run: `bash .ci/with-servers cargo bench -p tokenkeep-sql --bench servers`. Sizes are arguments: `-- 100000`.
+//! `postgres` stands for tokio-postgres, which needs a runtime otherwise.
 
 use std::{
-    env, thread,
+    env,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,182 +13,173 @@ use mysql::prelude::Queryable;
 use tokenkeep::{RecoveryKey, Token, TokenStore};
 use tokenkeep_sql::{SqlOptions, SqlStore};
 
-const TOKENS: usize = 1_000;
-const ROUNDS: usize = 301;
-const CONNECTIONS: usize = 16;
+// Each benchmark uses a part of it.
+#[allow(dead_code)]
+mod common;
 
-/// Six columns of text, as an application would write the table.
-const TABLE: &str = "CREATE TABLE plain (id BIGINT PRIMARY KEY, user_name VARCHAR(255), client_id VARCHAR(255), \
-                     refresh_token VARCHAR(255), access_token VARCHAR(255), client_secret VARCHAR(255), counter BIGINT, \
+use common::{CLIENT, EXPIRY, Pairs, Plan, Report, Target, number, query, read, texts, token, user};
+
+const CONNECTIONS: usize = 16;
+/// How often a throughput is measured.
+const PERIODS: usize = 9;
+
+const TABLE: &str = "CREATE TABLE plain (id BIGINT PRIMARY KEY, expiry_time BIGINT, user_name VARCHAR(255), \
+                     client_id VARCHAR(255), client_secret VARCHAR(255), refresh_token VARCHAR(255), \
+                     access_token VARCHAR(255), redirect_url VARCHAR(255), api_domain VARCHAR(255), \
                      UNIQUE (user_name, client_id))";
-const FIND: &str =
-    "SELECT id, refresh_token, access_token, client_secret FROM plain WHERE user_name = $1 AND client_id = $2";
+/// A save counts in a row of its own first, so that two of them exclude each other.
+const COUNTER: &str = "CREATE TABLE counter (id BIGINT PRIMARY KEY, n BIGINT)";
+const FIRST: &str = "INSERT INTO counter VALUES (1, 0)";
+const INDEXES: [&str; 2] =
+    ["CREATE INDEX by_access ON plain (access_token)", "CREATE INDEX by_refresh ON plain (refresh_token)"];
+const INSERT: &str = "INSERT INTO plain VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const FIND: &str = "SELECT * FROM plain WHERE user_name = $1 AND client_id = $2";
 const COUNT: &str = "UPDATE counter SET n = n + 1 WHERE id = 1";
-const SAVE: &str = "UPDATE plain SET refresh_token = $1, access_token = $2 WHERE id = $3";
-const INSERT: &str = "INSERT INTO plain VALUES ($1, $2, $3, $4, $5, $6, 0)";
-const CLIENT: &str = "1000.CLIENT";
+const SAVE: &str = "UPDATE plain SET refresh_token = $1, access_token = $2, expiry_time = $3 WHERE id = $4";
 
 fn main() {
-    let is_test = !env::args().any(|argument| argument == "--bench");
-    let urls = [env::var("MYSQL_URL"), env::var("POSTGRES_URL")];
-    let [Ok(mysql), Ok(postgres)] = urls else {
+    let plan = Plan::of_command_line(&[100, 10_000]);
+    let [Ok(mysql), Ok(postgres)] = [env::var("MYSQL_URL"), env::var("POSTGRES_URL")] else {
         println!("NOT MEASURED: MYSQL_URL and POSTGRES_URL are not set, see .ci/with-servers");
         return;
     };
-    println!("| server | operation | plain SQL | sealed | ratio |\n|---|---|---|---|---|");
-    let rounds = if is_test { 3 } else { ROUNDS };
-    measure("MariaDB", &mysql, rounds, || {
-        Box::new(Mysql(mysql::Conn::new(mysql::Opts::from_url(&mysql).unwrap()).unwrap()))
-    });
-    measure("PostgreSQL", &postgres, rounds, || Box::new(Postgres::new(&postgres)));
+    let mut report = Report::begin("µs or rounds a second");
+    measure(&mut report, &plan, "MariaDB", &mysql, || Box::new(Mysql::new(&mysql)));
+    measure(&mut report, &plan, "PostgreSQL", &postgres, || Box::new(Postgres::new(&postgres)));
+    report.end();
 }
 
-fn measure(name: &str, url: &str, rounds: usize, connect: impl Fn() -> Box<dyn Plain>) {
-    let tables = format!("bench_{}", std::process::id());
-    let options = SqlOptions::new().tables(&tables).connections(CONNECTIONS);
-    let sealed = options.create(url, &RecoveryKey::generate().unwrap().into()).unwrap();
-    sealed.transaction(|tx| (1..=TOKENS).try_for_each(|number| tx.save_token(&token(number, 0)).map(drop))).unwrap();
-    let mut plain = connect();
-    plain.prepare();
-    let show = |operation: &str, [plain, sealed]: [f64; 2], unit: &str, ratio: f64| {
-        println!("| {name} | {operation} | {plain:.0} {unit} | {sealed:.0} {unit} | {ratio:.2} |");
-    };
-    let find = |store: &SqlStore, number| assert!(store.find_stored(&query(number)).unwrap().is_some());
-    let save = |store: &SqlStore, number, round| drop(store.save_token(&token(number, round)).unwrap());
-    let mut compare = |work: &mut dyn FnMut(&mut dyn Plain, usize), sealed: &dyn Fn(usize)| {
-        let mut times = [Vec::new(), Vec::new()];
-        for round in 0..rounds {
-            let started = Instant::now();
-            work(&mut *plain, round);
-            times[0].push(started.elapsed());
-            let started = Instant::now();
-            sealed(round);
-            times[1].push(started.elapsed());
-        }
-        times.map(|mut times| {
-            times.sort_unstable();
-            times[times.len() / 2].as_secs_f64() * 1e6
-        })
-    };
-    let found = compare(&mut |plain, round| plain.find(number(round)), &|round| find(&sealed, number(round)));
-    show("find by user and client", found, "µs", found[1] / found[0]);
-    let saved =
-        compare(&mut |plain, round| plain.save(number(round), round), &|round| save(&sealed, number(round), round + 1));
-    show("save", saved, "µs", saved[1] / saved[0]);
-    // Throughput: one save and three finds each, all at once.
-    let total = Duration::from_millis(if rounds < 10 { 50 } else { 4_000 });
-    let mut rates = [0.0; 2];
-    for _ in 0..2 {
+fn measure(report: &mut Report, plan: &Plan, name: &str, url: &str, connect: impl Fn() -> Box<dyn Plain>) {
+    for &size in &plan.sizes {
+        let place = format!("{name}, {size} tokens");
+        let tables = format!("bench_{}_{size}", std::process::id());
+        let options = SqlOptions::new().tables(&tables).connections(CONNECTIONS);
+        let sealed = options.create(url, &RecoveryKey::generate().unwrap().into()).unwrap();
+        let fill = |first| {
+            let numbers = first..=size.min(first + 999);
+            sealed
+                .transaction(|tx| numbers.into_iter().try_for_each(|number| tx.save_token(&token(number, 0)).map(drop)))
+        };
+        (1..=size).step_by(1_000).for_each(|first| fill(first).unwrap());
+        let mut plain = connect();
+        plain.fill(size);
+
+        let find = Pairs::of_times(
+            plan.rounds,
+            1,
+            |round| plain.find(number(round, size)),
+            |round| find(&sealed, number(round, size)),
+        );
+        report.row(&place, "find by user and client", &find, Target::AtMost(1.2));
+        let save = Pairs::of_times(
+            plan.rounds,
+            1,
+            |round| plain.save(&token(number(round, size), round + 1)),
+            |round| save(&sealed, &token(number(round, size), round + 1)),
+        );
+        report.row(&place, "save", &save, Target::AtMost(1.5));
+
         let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
-        let plain = together(
-            total,
-            connections.iter_mut().map(|plain| {
-                move |round| {
-                    (0..3).for_each(|more| plain.find(number(round + more)));
-                    plain.save(number(round), round);
-                }
-            }),
+        // No two saves are of the same access token.
+        let turns = AtomicUsize::new(plan.rounds);
+        let together = Pairs::new(
+            PERIODS.min(plan.rounds),
+            [
+                &mut |_| {
+                    let worker = |plain: &mut Box<dyn Plain>, turn| {
+                        (0..3).for_each(|more| plain.find(number(turn + more, size)));
+                        plain.save(&token(number(turn, size), turn));
+                    };
+                    rate(plan.period, &turns, connections.iter_mut().map(|plain| move |turn| worker(plain, turn)))
+                },
+                &mut |_| {
+                    let worker = |turn| {
+                        (0..3).for_each(|more| self::find(&sealed, number(turn + more, size)));
+                        self::save(&sealed, &token(number(turn, size), turn));
+                    };
+                    rate(plan.period, &turns, (0..CONNECTIONS).map(|_| worker))
+                },
+            ],
         );
-        let sealed = together(
-            total,
-            (0..CONNECTIONS).map(|_| {
-                |round| {
-                    (0..3).for_each(|more| find(&sealed, number(round + more)));
-                    save(&sealed, number(round), round + 7);
-                }
-            }),
-        );
-        rates = [rates[0] + plain, rates[1] + sealed];
+        report.row(&place, "16 connections: rounds of 3 finds and 1 save", &together, Target::AtLeast(0.8));
     }
-    show("16 connections, 3 finds and 1 save each", rates.map(|rate| rate / 2.0), "/s", rates[1] / rates[0]);
 }
 
-/// How many rounds a second all of them make.
-fn together<W: FnMut(usize) + Send>(total: Duration, workers: impl Iterator<Item = W>) -> f64 {
-    let started = Instant::now();
-    let rounds: usize = thread::scope(|scope| {
-        let workers: Vec<_> = workers
-            .enumerate()
-            .map(|(worker, mut work)| {
-                scope.spawn(move || {
-                    let mut count = 0;
-                    while started.elapsed() < total {
-                        work(worker * 61 + count * 17);
-                        count += 1;
-                    }
-                    count
-                })
-            })
-            .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+fn find(store: &SqlStore, number: usize) {
+    assert!(store.find_stored(&query(number)).unwrap().is_some());
+}
+
+fn save(store: &SqlStore, token: &Token) {
+    store.save_token(token).unwrap();
+}
+
+/// How many rounds a second all workers make, each on a thread of its own. Each round has a number.
+fn rate<W: FnMut(usize) + Send>(period: Duration, turns: &AtomicUsize, workers: impl Iterator<Item = W>) -> f64 {
+    let (started, before) = (Instant::now(), turns.load(Ordering::Relaxed));
+    thread::scope(|scope| {
+        for mut work in workers {
+            scope.spawn(move || {
+                while started.elapsed() < period {
+                    work(turns.fetch_add(1, Ordering::Relaxed));
+                }
+            });
+        }
     });
-    rounds as f64 / started.elapsed().as_secs_f64()
+    (turns.load(Ordering::Relaxed) - before) as f64 / started.elapsed().as_secs_f64()
 }
 
-fn number(round: usize) -> usize {
-    1 + round.wrapping_mul(7_919) % TOKENS
-}
-
-fn user(number: usize) -> String {
-    format!("user{number}@example.com")
-}
-
-fn secret(what: &str, number: usize, round: usize) -> String {
-    format!("1000.{what}{number:0>32}{round:0>32}")
-}
-
-fn query(number: usize) -> Token {
-    Token::builder().user_name(user(number)).client_id(CLIENT).build()
-}
-
-fn token(number: usize, round: usize) -> Token {
-    let token = query(number).to_builder().client_secret("0123456789abcdef0123456789abcdef0123456789");
-    token.refresh_token(secret("r", number, round)).access_token(secret("a", number, round)).build()
-}
-
-/// The same work without sealing. A save counts in a row of its own first, so that two of them exclude each other, reads
-/// the row, and writes it, in one transaction.
+/// The same work without sealing, through one connection. A save counts, reads the row, and writes it, in one
+/// transaction.
 trait Plain: Send {
-    fn prepare(&mut self);
+    fn fill(&mut self, size: usize);
     fn find(&mut self, number: usize);
-    fn save(&mut self, number: usize, round: usize);
+    fn save(&mut self, token: &Token);
 }
 
 struct Mysql(mysql::Conn);
 
+impl Mysql {
+    fn new(url: &str) -> Self {
+        Self(mysql::Conn::new(mysql::Opts::from_url(url).unwrap()).unwrap())
+    }
+
+    fn find_token(&mut self, user_name: &str) -> Token {
+        let row: mysql::Row = self.0.exec_first(question_marks(FIND), (user_name, CLIENT)).unwrap().unwrap();
+        let text = |column: usize| row.get::<String, _>(column).unwrap();
+        read(row.get(0).unwrap(), row.get(1).unwrap(), [2, 3, 4, 5, 6, 7, 8].map(text))
+    }
+}
+
 impl Plain for Mysql {
-    fn prepare(&mut self) {
-        self.0.query_drop("DROP TABLE IF EXISTS plain, counter").unwrap();
-        self.0.query_drop(TABLE).unwrap();
-        self.0.query_drop("CREATE TABLE counter (id BIGINT PRIMARY KEY, n BIGINT)").unwrap();
-        self.0.query_drop("INSERT INTO counter VALUES (1, 0)").unwrap();
+    fn fill(&mut self, size: usize) {
+        for statement in ["DROP TABLE IF EXISTS plain, counter", TABLE, COUNTER, FIRST, INDEXES[0], INDEXES[1]] {
+            self.0.query_drop(statement).unwrap();
+        }
         self.0.query_drop("START TRANSACTION").unwrap();
-        for number in 1..=TOKENS {
-            let values =
-                (number, user(number), CLIENT, secret("r", number, 0), secret("a", number, 0), "0123456789abcdef");
-            self.0.exec_drop(question_marks(INSERT), values).unwrap();
+        for number in 1..=size {
+            let [a, b, c, d, e, f, g] = texts(&token(number, 0));
+            self.0.exec_drop(question_marks(INSERT), (number, EXPIRY, a, b, c, d, e, f, g)).unwrap();
         }
         self.0.query_drop("COMMIT").unwrap();
     }
 
     fn find(&mut self, number: usize) {
-        let found: Option<(i64, String, String, String)> =
-            self.0.exec_first(question_marks(FIND), (user(number), CLIENT)).unwrap();
-        assert!(found.is_some());
+        self.find_token(&user(number));
     }
 
-    fn save(&mut self, number: usize, round: usize) {
+    fn save(&mut self, token: &Token) {
         self.0.query_drop("START TRANSACTION").unwrap();
         self.0.exec_drop(COUNT, ()).unwrap();
-        self.find(number);
-        let values = (secret("r", number, round), secret("a", number, round), number);
+        let [user_name, _, _, refresh_token, access_token, ..] = texts(token);
+        let row = self.find_token(&user_name);
+        let values = (refresh_token, access_token, EXPIRY, row.id().unwrap().as_str());
         self.0.exec_drop(question_marks(SAVE), values).unwrap();
         self.0.query_drop("COMMIT").unwrap();
     }
 }
 
 fn question_marks(statement: &str) -> String {
-    (1..=6).rev().fold(statement.to_owned(), |statement, number| statement.replace(&format!("${number}"), "?"))
+    (1..=9).fold(statement.to_owned(), |statement, number| statement.replace(&format!("${number}"), "?"))
 }
 
 struct Postgres {
@@ -204,38 +197,39 @@ impl Postgres {
         let prepare = || [FIND, COUNT, SAVE].map(|statement| client.prepare(statement).unwrap());
         self.statements.get_or_insert_with(prepare)[which].clone()
     }
+
+    fn find_token(&mut self, user_name: &str) -> Token {
+        let statement = self.statement(0);
+        let row = self.client.query_one(&statement, &[&user_name, &CLIENT]).unwrap();
+        read(row.get(0), row.get(1), [2, 3, 4, 5, 6, 7, 8].map(|column: usize| row.get(column)))
+    }
 }
 
 impl Plain for Postgres {
-    fn prepare(&mut self) {
-        self.client.batch_execute("DROP TABLE IF EXISTS plain, counter").unwrap();
-        self.client.batch_execute(TABLE).unwrap();
-        self.client
-            .batch_execute("CREATE TABLE counter (id BIGINT PRIMARY KEY, n BIGINT); INSERT INTO counter VALUES (1, 0)")
-            .unwrap();
+    fn fill(&mut self, size: usize) {
+        for statement in ["DROP TABLE IF EXISTS plain, counter", TABLE, COUNTER, FIRST, INDEXES[0], INDEXES[1]] {
+            self.client.batch_execute(statement).unwrap();
+        }
         let mut transaction = self.client.transaction().unwrap();
-        for number in 1..=TOKENS {
-            let (refresh, access) = (secret("r", number, 0), secret("a", number, 0));
-            let values: [&(dyn postgres::types::ToSql + Sync); 6] =
-                [&(number as i64), &user(number), &CLIENT, &refresh, &access, &"0123456789abcdef"];
-            transaction.execute(INSERT, &values).unwrap();
+        let insert = transaction.prepare(INSERT).unwrap();
+        for number in 1..=size {
+            let [a, b, c, d, e, f, g] = texts(&token(number, 0));
+            transaction.execute(&insert, &[&(number as i64), &EXPIRY, &a, &b, &c, &d, &e, &f, &g]).unwrap();
         }
         transaction.commit().unwrap();
     }
 
     fn find(&mut self, number: usize) {
-        let statement = self.statement(0);
-        let row = self.client.query_one(&statement, &[&user(number), &CLIENT]).unwrap();
-        let _: (i64, String, String, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
+        self.find_token(&user(number));
     }
 
-    fn save(&mut self, number: usize, round: usize) {
+    fn save(&mut self, token: &Token) {
         let [count, save] = [1, 2].map(|which| self.statement(which));
         self.client.batch_execute("BEGIN").unwrap();
         self.client.execute(&count, &[]).unwrap();
-        self.find(number);
-        let (refresh, access) = (secret("r", number, round), secret("a", number, round));
-        self.client.execute(&save, &[&refresh, &access, &(number as i64)]).unwrap();
+        let [user_name, _, _, refresh_token, access_token, ..] = texts(token);
+        let id: i64 = self.find_token(&user_name).id().unwrap().as_str().parse().unwrap();
+        self.client.execute(&save, &[&refresh_token, &access_token, &EXPIRY, &id]).unwrap();
         self.client.batch_execute("COMMIT").unwrap();
     }
 }

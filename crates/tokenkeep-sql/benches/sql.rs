@@ -1,196 +1,193 @@
-//! A find and a save beside the same work in plain SQL, with the same driver, interleaved in one run:
-//! `cargo bench -p tokenkeep-sql`. Sizes are arguments: `cargo bench -p tokenkeep-sql -- 1000000`.
+//! Finds and saves in SQLite beside the same work in plain SQL with the same driver, interleaved in one run:
+//! `cargo bench -p tokenkeep-sql --bench sql`. Sizes are arguments: `-- 100000`.
 
-use std::{
-    env,
-    hint::black_box,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, path::Path, time::SystemTime};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 use tempfile::TempDir;
-use tokenkeep::{RecoveryKey, Token, TokenStore};
+use tokenkeep::{
+    RecoveryKey, Token, TokenStore, Unlock,
+    vault::{IndexedValue, RowTable, SealedRow, Vault},
+};
 use tokenkeep_sql::SqlStore;
 
-const SIZES: [usize; 2] = [100, 10_000];
-/// How often each operation is measured, and how many of them one measurement of a find has.
-const ROUNDS: usize = 301;
+// Each benchmark uses a part of it.
+#[allow(dead_code)]
+mod common;
+
+use common::{CLIENT, EXPIRY, Pairs, Plan, Report, Target, number, query, read, texts, token, user};
+
+/// How many finds one measurement has.
 const FINDS: usize = 50;
+/// How many rows are kept beside the database, for what cryptography takes alone.
+const KEPT: usize = 100;
 
 fn main() {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    // `cargo test` runs each benchmark once.
-    let is_test = !arguments.iter().any(|argument| argument == "--bench");
-    let mut sizes: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
-    if sizes.is_empty() {
-        sizes = SIZES.to_vec();
-    }
-    if is_test {
-        sizes = vec![10];
-    }
-    println!("| tokens | operation | plain SQL, µs | sealed, µs | ratio |\n|---|---|---|---|---|");
+    let Plan { sizes, rounds, .. } = Plan::of_command_line(&[100, 10_000, 100_000, 1_000_000]);
+    let mut report = Report::begin("µs");
     for size in sizes {
         // On the disk that the project is on: other temporary directories may be in memory.
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let (plain, sealed) = (Plain::new(directory.path(), size), sealed(directory.path(), size));
-        let rounds = if is_test { 1 } else { ROUNDS };
-        let find = compare(
+        let (plain, sealed) = (Plain::new(directory.path(), size), Sealed::new(directory.path(), size));
+        let place = format!("{size} tokens");
+        let find = Pairs::of_times(
             rounds,
             FINDS,
             |round| assert!(black_box(plain.find(number(round, size))).is_some()),
-            |round| assert!(black_box(sealed.find_stored(&query(number(round, size))).unwrap()).is_some()),
+            |round| assert!(black_box(sealed.store.find_stored(&query(number(round, size))).unwrap()).is_some()),
         );
-        show(size, "find by user and client", find);
-        let by_id = compare(
+        report.row(&place, "find by user and client", &find, Target::AtMost(2.0));
+        let by_id = Pairs::of_times(
             rounds,
             FINDS,
             |round| assert!(black_box(plain.find_by_id(number(round, size))).is_some()),
             |round| {
                 let id = number(round, size).to_string().as_str().into();
-                assert!(black_box(sealed.find_token_by_id(&id).unwrap()).is_some());
+                assert!(black_box(sealed.store.find_token_by_id(&id).unwrap()).is_some());
             },
         );
-        show(size, "find by id", by_id);
-        let save = compare(
+        report.row(&place, "find by id", &by_id, Target::AtMost(2.0));
+        report.part(&place, "of which opening the row, and its blind index", rounds, |round| sealed.open(round));
+        let save = Pairs::of_times(
             rounds,
             1,
-            |round| plain.save(&token(number(round, size), round)),
-            |round| drop(sealed.save_token(&token(number(round, size), round)).unwrap()),
+            |round| plain.save(&token(number(round, size), round + 1)),
+            |round| drop(sealed.store.save_token(&token(number(round, size), round + 1)).unwrap()),
         );
-        show(size, "save", save);
+        report.row(&place, "save", &save, Target::AtMost(1.3));
+    }
+    report.end();
+}
+
+/// A sealed store, and some of its rows for what can be done without a database.
+struct Sealed {
+    store: SqlStore,
+    vault: Vault,
+    table_id: [u8; 16],
+    kept: Vec<SealedRow>,
+}
+
+impl Sealed {
+    /// Fills the tables as docs/database.md describes them: the store itself would look at the rows before each save.
+    fn new(directory: &Path, size: usize) -> Self {
+        let path = directory.join("sealed.db");
+        let unlock = Unlock::from(RecoveryKey::generate().unwrap());
+        let store = SqlStore::create(&format!("sqlite://{}", path.display()), &unlock).unwrap();
+        let database = Connection::open(path).unwrap();
+        let ids = "SELECT table_id, key_table FROM tokenkeep_store";
+        let (table_id, key_table): ([u8; 16], Vec<u8>) =
+            database.query_row(ids, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let vault = Vault::open("bench", &key_table, &unlock).unwrap();
+        let (table, now) = (RowTable { id: table_id, namespace: "" }, SystemTime::now());
+        let seal = |number: usize| {
+            let token = token(number, 0).to_builder().id(number.to_string());
+            let token = token.stored(vault.row_origin(table), now, now, 1).build();
+            vault.seal_row(table, number as u64 - 1, &token).unwrap()
+        };
+
+        let indexes = "SELECT name, sql FROM sqlite_schema WHERE tbl_name = 'tokenkeep_tokens' AND type = 'index' \
+                       AND sql IS NOT NULL";
+        let indexes: Vec<(String, String)> = database
+            .prepare(indexes)
+            .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+            .unwrap();
+        let drop: String = indexes.iter().map(|(name, _)| format!("DROP INDEX {name};")).collect();
+        let create: String = indexes.iter().map(|(_, statement)| format!("{statement};")).collect();
+        let insert = "INSERT INTO tokenkeep_tokens (place, revision, key_id, namespace_index, id_index, \
+                      user_name_index, user_and_client_index, access_token_index, grant_token_index, \
+                      refresh_token_index, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        database.execute_batch(&format!("PRAGMA synchronous = OFF; {drop}")).unwrap();
+        fill(&database, insert, size, |number| {
+            let SealedRow { place, revision, columns, bytes } = seal(number);
+            let blob = |index: Option<[u8; 32]>| index.map_or(Value::Null, |index| Value::Blob(index.to_vec()));
+            let indexes = [Some(columns.namespace), Some(columns.id), columns.user_name, columns.user_and_client];
+            let tokens = [columns.access_token, columns.grant_token, columns.refresh_token];
+            let numbers = [place, revision].map(|number| Value::Integer(number as i64)).into_iter();
+            let key_id = Value::Blob(vault.key_id().to_vec());
+            let indexes = indexes.into_iter().chain(tokens).map(blob);
+            numbers.chain([key_id]).chain(indexes).chain([Value::Blob(bytes)]).collect()
+        });
+        let next = format!("UPDATE tokenkeep_store SET next_id = {}, next_place = {size};", size + 1);
+        database.execute_batch(&format!("{create} {next} PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+        let kept = (1..=KEPT).map(seal).collect();
+        Self { store, vault, table_id, kept }
+    }
+
+    /// What a find by user does beside its query.
+    fn open(&self, round: usize) {
+        let row = &self.kept[round % KEPT];
+        black_box(self.vault.blind_index("", IndexedValue::UserName(&user(round % KEPT))).unwrap());
+        black_box(self.vault.open_row_of_any_namespace(self.table_id, row).unwrap());
     }
 }
 
-/// Another row each round, all over the table.
-fn number(round: usize, size: usize) -> usize {
-    1 + round.wrapping_mul(7_919) % size
-}
+const FIND: &str = "SELECT * FROM tokens WHERE user_name = ? AND client_id = ?";
 
-fn query(number: usize) -> Token {
-    Token::builder().user_name(format!("user{number}@example.com")).client_id("1000.CLIENT").build()
-}
-
-/// Some 440 bytes, as the vendor's columns have them.
-fn token(number: usize, round: usize) -> Token {
-    let secret = |what: &str| format!("1000.{what}{number:0>32}{round:0>32}");
-    query(number)
-        .to_builder()
-        .client_secret("0123456789abcdef0123456789abcdef0123456789")
-        .refresh_token(secret("r"))
-        .access_token(secret("a"))
-        .expires_in(Duration::from_secs(3600))
-        .redirect_url("https://www.example.com/oauth/callback")
-        .api_domain("https://www.example.com")
-        .build()
-}
-
-fn sealed(directory: &Path, size: usize) -> SqlStore {
-    let url = format!("sqlite://{}", directory.join("sealed.db").display());
-    let store = SqlStore::create(&url, &RecoveryKey::generate().unwrap().into()).unwrap();
-    let save = |numbers: std::ops::Range<usize>| {
-        store.transaction(|tx| numbers.into_iter().try_for_each(|number| tx.save_token(&token(number, 0)).map(drop)))
-    };
-    (1..=size).step_by(10_000).for_each(|first| save(first..(first + 10_000).min(size + 1)).unwrap());
-    store
-}
-
-/// The same table, not sealed: as an application would write it.
+/// The same table, not sealed, as an application would write it.
 struct Plain(Connection);
 
 impl Plain {
     fn new(directory: &Path, size: usize) -> Self {
-        let mut database = Connection::open(directory.join("plain.db")).unwrap();
+        let database = Connection::open(directory.join("plain.db")).unwrap();
         database
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                 CREATE TABLE tokens (id INTEGER PRIMARY KEY, user_name TEXT, client_id TEXT, client_secret TEXT, \
-                 refresh_token TEXT, access_token TEXT, expiry_time INTEGER, redirect_url TEXT, api_domain TEXT, \
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; \
+                 CREATE TABLE tokens (id INTEGER PRIMARY KEY, expiry_time INTEGER, user_name TEXT, client_id TEXT, \
+                 client_secret TEXT, refresh_token TEXT, access_token TEXT, redirect_url TEXT, api_domain TEXT, \
                  UNIQUE (user_name, client_id)); CREATE INDEX by_access ON tokens (access_token); \
                  CREATE INDEX by_refresh ON tokens (refresh_token)",
             )
             .unwrap();
-        let transaction = database.transaction().unwrap();
-        for number in 1..=size {
-            insert(&transaction, number);
-        }
-        transaction.commit().unwrap();
+        fill(&database, "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", size, |number| {
+            let numbers = [number as i64, EXPIRY].map(Value::Integer).into_iter();
+            numbers.chain(texts(&token(number, 0)).map(Value::Text)).collect()
+        });
+        database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA synchronous = FULL").unwrap();
         Self(database)
     }
 
     fn find(&self, number: usize) -> Option<Token> {
-        let mut statement =
-            self.0.prepare_cached("SELECT * FROM tokens WHERE user_name = ? AND client_id = ?").unwrap();
-        statement.query_row(params![format!("user{number}@example.com"), "1000.CLIENT"], read).optional().unwrap()
+        self.query(FIND, [Value::Text(user(number)), Value::Text(CLIENT.into())])
     }
 
     fn find_by_id(&self, number: usize) -> Option<Token> {
-        let mut statement = self.0.prepare_cached("SELECT * FROM tokens WHERE id = ?").unwrap();
-        statement.query_row([number as i64], read).optional().unwrap()
+        self.query("SELECT * FROM tokens WHERE id = ?", [Value::Integer(number as i64)])
+    }
+
+    fn query<const N: usize>(&self, statement: &str, values: [Value; N]) -> Option<Token> {
+        let mut statement = self.0.prepare_cached(statement).unwrap();
+        statement.query_row(params_from_iter(values), token_of).optional().unwrap()
     }
 
     /// Reads the row, and writes it with the new tokens, in one transaction.
     fn save(&self, token: &Token) {
-        let execute = |sql: &str| self.0.prepare_cached(sql).unwrap().execute([]).unwrap();
-        execute("BEGIN IMMEDIATE");
-        let mut find = self.0.prepare_cached("SELECT * FROM tokens WHERE user_name = ? AND client_id = ?").unwrap();
-        let row = find.query_row([token.user_name(), token.client_id()], read).unwrap();
-        let mut update = self
-            .0
-            .prepare_cached("UPDATE tokens SET refresh_token = ?, access_token = ?, expiry_time = ? WHERE id = ?")
-            .unwrap();
-        let id: i64 = row.id().unwrap().as_str().parse().unwrap();
-        let text = |secret: Option<&tokenkeep::Secret>| secret.unwrap().expose_secret().to_owned();
-        let changed = update.execute(params![text(token.refresh_token()), text(token.access_token()), id, id]).unwrap();
-        assert_eq!(changed, 1);
-        execute("COMMIT");
+        let execute = |statement: &str, values: &[Value]| {
+            self.0.prepare_cached(statement).unwrap().execute(params_from_iter(values)).unwrap()
+        };
+        let [user_name, client_id, _, refresh_token, access_token, ..] = texts(token).map(Value::Text);
+        execute("BEGIN IMMEDIATE", &[]);
+        let row = self.query(FIND, [user_name, client_id]).unwrap();
+        let id = Value::Integer(row.id().unwrap().as_str().parse().unwrap());
+        let save = "UPDATE tokens SET refresh_token = ?, access_token = ?, expiry_time = ? WHERE id = ?";
+        assert_eq!(execute(save, &[refresh_token, access_token, Value::Integer(EXPIRY), id]), 1);
+        execute("COMMIT", &[]);
     }
 }
 
-fn insert(database: &Connection, number: usize) {
-    let token = token(number, 0);
-    let text = |secret: Option<&tokenkeep::Secret>| secret.unwrap().expose_secret().to_owned();
-    let mut statement = database.prepare_cached("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)").unwrap();
-    let values = params![
-        number as i64,
-        token.user_name(),
-        token.client_id(),
-        text(token.client_secret()),
-        text(token.refresh_token()),
-        text(token.access_token()),
-        1_795_000_000_000_i64,
-        token.redirect_url(),
-        token.api_domain(),
-    ];
-    statement.execute(values).unwrap();
-}
-
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Token> {
-    let text = |column: usize| row.get::<_, String>(column);
-    let token = Token::builder().id(row.get::<_, i64>(0)?.to_string()).user_name(text(1)?).client_id(text(2)?);
-    let token = token.client_secret(text(3)?).refresh_token(text(4)?).access_token(text(5)?);
-    let expiry = std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(row.get::<_, i64>(6)? as u64);
-    Ok(token.expires_at(expiry).redirect_url(text(7)?).api_domain(text(8)?).build())
-}
-
-/// The medians of both, one after the other in each round.
-fn compare(rounds: usize, count: usize, plain: impl Fn(usize), sealed: impl Fn(usize)) -> [Duration; 2] {
-    let mut times = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
-        for (times, run) in times.iter_mut().zip([&plain as &dyn Fn(usize), &sealed]) {
-            let started = Instant::now();
-            (0..count).for_each(|number| run(round * count + number));
-            times.push(started.elapsed() / count as u32);
+/// Inserts that many rows, some at a time.
+fn fill(database: &Connection, insert: &str, size: usize, values: impl Fn(usize) -> Vec<Value>) {
+    let mut insert = database.prepare(insert).unwrap();
+    for first in (1..=size).step_by(10_000) {
+        database.execute_batch("BEGIN").unwrap();
+        for number in first..=size.min(first + 9_999) {
+            insert.execute(params_from_iter(values(number))).unwrap();
         }
+        database.execute_batch("COMMIT").unwrap();
     }
-    times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    })
 }
 
-fn show(size: usize, operation: &str, [plain, sealed]: [Duration; 2]) {
-    let micros = |time: Duration| time.as_secs_f64() * 1e6;
-    let (plain, sealed) = (micros(plain), micros(sealed));
-    println!("| {size} | {operation} | {plain:.1} | {sealed:.1} | {:.2} |", sealed / plain);
+fn token_of(row: &Row<'_>) -> rusqlite::Result<Token> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let texts = [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?, text(7)?, text(8)?];
+    Ok(read(row.get(0)?, row.get(1)?, texts))
 }
