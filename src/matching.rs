@@ -127,15 +127,12 @@ pub fn select<R: Rows + ?Sized>(rows: &mut R, query: &Token) -> Result<Option<(R
     // A user name's answer is final.
     // Held by `rule_2_takes_the_row_of_user_and_client`: `&& !rows.rows(Criterion::UserName(name))?.is_empty()`.
     if let Some(name) = query.user_name() {
-        let of_user = rows.rows(Criterion::UserName(name))?;
         return match query.client_id() {
             // A token of another store finds its user by the client too.
             // Held by `copying_keeps_rows_that_rules_would_merge`: `if false &&` instead of `if`.
-            client if query.is_of_other_store(rows.origin()) => {
-                Ok(of_user.into_iter().find(|(_, row)| row.client_id() == client))
-            }
-            Some(client) => Ok(of_user_and_client(of_user, client)),
-            None => only(of_user),
+            client if query.is_of_other_store(rows.origin()) => rows.row_of_user_and_client(name, client),
+            Some(client) => of_user_and_client(rows, name, client),
+            None => only(rows.rows(Criterion::UserName(name))?),
         };
     }
     // A token of another store is found by nothing else.
@@ -184,22 +181,18 @@ fn check_client(token: &Token, row: &Token) -> Result<()> {
     }
 }
 
-/// The row of that client among the rows of one user; else the row without a client, which adopts it.
-fn of_user_and_client<P>(of_user: Vec<(P, Token)>, client: &str) -> Found<P> {
-    let mut without_client = None;
-    for (place, row) in of_user {
-        match row.client_id() {
-            // Held by `rule_2_takes_the_row_of_user_and_client`: without `if row_client == client`.
-            Some(row_client) if row_client == client => return Some((place, row)),
-            // A row with a client secret adopts no client.
-            // Held by `rule_2_lets_a_row_without_client_adopt_one`: without `if row.client_secret().is_none()`.
-            // The client's own row comes before one that adopts it.
-            // Held by `rule_2_lets_a_row_without_client_adopt_one`: `return Some((place, row))`.
-            None if row.client_secret().is_none() => without_client = Some((place, row)),
-            _ => {}
-        }
+/// The row of that user and client; else the user's row without a client, which adopts it.
+fn of_user_and_client<R: Rows + ?Sized>(rows: &mut R, name: &str, client: &str) -> Result<Found<R::Place>> {
+    // The client's own row comes before one that adopts it.
+    // Held by `rule_2_takes_the_row_of_user_and_client`, `rule_2_lets_a_row_without_client_adopt_one`: `None`.
+    let own = rows.row_of_user_and_client(name, Some(client))?;
+    if own.is_some() {
+        return Ok(own);
     }
-    without_client
+    let without_client = rows.row_of_user_and_client(name, None)?;
+    // A row with a client secret adopts no client.
+    // Held by `rule_2_lets_a_row_without_client_adopt_one`: `without_client`.
+    Ok(without_client.filter(|(_, row)| row.client_secret().is_none()))
 }
 
 /// The only row of a user.
@@ -330,14 +323,12 @@ fn row_write<R: Rows + ?Sized>(
 
     token.check_storable()?;
     if let Some(name) = token.user_name() {
-        let of_user = rows.rows(Criterion::UserName(name))?;
-        // A row is not in its own way.
-        // Held by `user_and_client_are_unique`: `Some(other).is_some()` instead of `place.as_ref() != Some(other)`.
-        let mut others = of_user.iter().filter(|(other, _)| place.as_ref() != Some(other));
-        // Held by `user_and_client_are_unique`.
         // A user may have several clients.
-        // Held by `user_and_client_are_unique`: `true`.
-        if others.any(|(_, other)| other.client_id() == token.client_id()) {
+        let taken = rows.row_of_user_and_client(name, token.client_id())?;
+        // A row is not in its own way.
+        // Held by `user_and_client_are_unique`.
+        // Held by `user_and_client_are_unique`: `taken.is_some()`.
+        if taken.is_some_and(|(other, _)| place.as_ref() != Some(&other)) {
             return Err(Error::Unstorable { why: Unstorable::UserAndClientTaken });
         }
     }

@@ -24,6 +24,18 @@ pub trait Rows {
     ///
     /// The store's own errors.
     fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Self::Place, Token)>>;
+
+    /// The row of that user name and client id, where a missing client id counts as a value. At most one.
+    ///
+    /// A store with a unique index of both finds it there. Others need not implement it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rows`](Self::rows).
+    fn row_of_user_and_client(&mut self, name: &str, client: Option<&str>) -> Result<Option<(Self::Place, Token)>> {
+        // Held by `rule_2_takes_the_row_of_user_and_client`: `.next()` instead of `.find`.
+        Ok(self.rows(Criterion::UserName(name))?.into_iter().find(|(_, row)| row.client_id() == client))
+    }
 }
 
 /// One field with one value, by which rows are looked up. In a database each field is a column with an index. A store

@@ -16,6 +16,9 @@ pub(crate) struct Pool {
     limit: usize,
     connections: Mutex<Connections>,
     returned: Condvar,
+    /// How many writers may begin. The others wait here in turn, and not in the database with a connection each.
+    turns: Mutex<usize>,
+    turn_ended: Condvar,
     /// The process that has opened the connections. None of them works in a forked child.
     process: u32,
 }
@@ -36,10 +39,15 @@ pub(crate) struct Pooled<'p> {
     is_kept: bool,
 }
 
+/// The turn of a writer, until it is dropped.
+pub(crate) struct Turn<'p>(&'p Pool);
+
 impl Pool {
     pub(crate) fn new(engine: Box<dyn Engine>, first: Box<dyn Connection>, timeout: Duration, limit: usize) -> Self {
         let connections = Mutex::new(Connections { idle: vec![first], open: 1 });
-        Self { engine, timeout, limit, connections, returned: Condvar::new(), process: process::id() }
+        let turns = Mutex::new(engine.writers(limit));
+        let (returned, turn_ended) = (Condvar::new(), Condvar::new());
+        Self { engine, timeout, limit, connections, returned, turns, turn_ended, process: process::id() }
     }
 
     pub(crate) fn is_forked(&self) -> bool {
@@ -71,6 +79,18 @@ impl Pool {
         };
         let (connection, is_kept) = connection;
         Ok(Pooled { pool: self, connection: Some(connection), is_in_transaction: false, has_failed: false, is_kept })
+    }
+
+    /// A writer's turn. Waits for it at most until the deadline.
+    pub(crate) fn turn(&self, deadline: Instant) -> Option<Turn<'_>> {
+        let mut turns = self.turns.lock();
+        while *turns == 0 {
+            if self.turn_ended.wait_until(&mut turns, deadline).timed_out() {
+                return None;
+            }
+        }
+        *turns = turns.saturating_sub(1);
+        Some(Turn(self))
     }
 
     /// Closes the connections that nobody uses: a server that ended one has ended them all.
@@ -185,6 +205,18 @@ impl Drop for Pooled<'_> {
         }
         self.pool.connections.lock().idle.push(connection);
         self.pool.returned.notify_one();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // In a forked child another thread of the parent may hold the lock for ever.
+        if !self.0.is_forked() {
+            let mut turns = self.0.turns.lock();
+            *turns = turns.saturating_add(1);
+            drop(turns);
+            self.0.turn_ended.notify_one();
+        }
     }
 }
 

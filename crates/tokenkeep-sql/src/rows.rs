@@ -22,7 +22,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) namespace: &'a str,
     has_other_key: bool,
-    /// What was found by which index: a save asks twice by the user name. Nothing is written while these rows are in use.
+    /// What was found by which index: a save asks twice for the row of its user and client. Nothing is written while these rows are in use.
     found: Vec<(BlindIndex, Vec<(Place, Token)>)>,
 }
 
@@ -110,6 +110,24 @@ impl<'a> Rows<'a> {
         self.open_each(&self.store.statements.after, &[Parameter::Integer(after)], |_| true)
     }
 
+    /// The rows that have the value in that column.
+    fn rows_by(
+        &mut self,
+        value: IndexedValue<'_>,
+        statement: &str,
+        column: impl Fn(&BlindIndexes) -> Option<BlindIndex>,
+    ) -> Result<Vec<(Place, Token)>> {
+        let index = self.index(value)?;
+        if let Some((_, found)) = self.found.iter().find(|(known, _)| *known == index) {
+            return Ok(found.clone());
+        }
+        let opened =
+            self.open_each(statement, &[Parameter::Bytes(&index)], |columns| column(columns) == Some(index))?;
+        let found: Vec<_> = opened.into_iter().map(|row| (row.place, row.token)).collect();
+        self.found.push((index, found.clone()));
+        Ok(found)
+    }
+
     /// Opens each row as it comes, so that a bad one ends the query: a view in the place of the table may have no end.
     /// Returns them in the order of their places.
     fn open_each(
@@ -166,15 +184,13 @@ impl matching::Rows for Rows<'_> {
     }
 
     fn rows(&mut self, criterion: Criterion<'_>) -> Result<Vec<(Place, Token)>> {
-        let index = self.index(criterion.into())?;
-        if let Some((_, found)) = self.found.iter().find(|(known, _)| *known == index) {
-            return Ok(found.clone());
-        }
         let statement = self.store.statements.by(criterion);
-        let is_asked_for = |columns: &BlindIndexes| columns.get(criterion) == Some(index);
-        let opened = self.open_each(statement, &[Parameter::Bytes(&index)], is_asked_for)?;
-        let found: Vec<_> = opened.into_iter().map(|row| (row.place, row.token)).collect();
-        self.found.push((index, found.clone()));
-        Ok(found)
+        self.rows_by(criterion.into(), statement, |columns| columns.get(criterion))
+    }
+
+    /// By the unique index: on a server that takes less than by the user name, and a user may have many clients.
+    fn row_of_user_and_client(&mut self, name: &str, client: Option<&str>) -> Result<Option<(Place, Token)>> {
+        let (value, statement) = (IndexedValue::UserAndClient(name, client), &self.store.statements.by_user_and_client);
+        Ok(self.rows_by(value, statement, |columns| columns.user_and_client)?.into_iter().next())
     }
 }

@@ -42,8 +42,6 @@ pub(crate) struct Shared {
     vault: RwLock<Arc<Vault>>,
     /// Held while the vault is exchanged, and from before the commit that makes it necessary.
     pub(crate) exchange: Mutex<()>,
-    /// The writers of this process wait here in turn, and not in the database.
-    pub(crate) turn: Mutex<()>,
 }
 
 /// How often an operation begins again because the key table was changed under it.
@@ -59,8 +57,8 @@ impl Shared {
         vault: Vault,
     ) -> Self {
         let vault = RwLock::new(Arc::new(vault));
-        let (exchange, turn) = (Mutex::new(()), Mutex::new(()));
-        Self { name, table_id, statements, settings, pool, default_namespace: "".into(), vault, exchange, turn }
+        let (default_namespace, exchange) = ("".into(), Mutex::new(()));
+        Self { name, table_id, statements, settings, pool, default_namespace, vault, exchange }
     }
 
     /// The vault as this handle knows it.

@@ -6,7 +6,6 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use parking_lot::MutexGuard;
 use tokenkeep::{
     Error, Prune, Result, Token, TokenId,
     matching::{self, RowWrite},
@@ -17,7 +16,7 @@ use crate::{
     cells::StoreRow,
     engine::{Connection, FailureKind, First, Parameter},
     error::{DatabaseError, Problem},
-    pool::Pooled,
+    pool::{Pooled, Turn},
     rows::{Place, Rows},
     schema::Changed,
     shared::{Shared, checked_store_row},
@@ -63,12 +62,12 @@ impl Shared {
 
     /// Begins a transaction that writes. Waits at most until the deadline: for the other writers of this process, then
     /// for those of others.
-    pub(crate) fn begin(&self, subject: Subject, deadline: Instant) -> Result<(MutexGuard<'_, ()>, Writer<'_>)> {
+    pub(crate) fn begin(&self, subject: Subject, deadline: Instant) -> Result<(Turn<'_>, Writer<'_>)> {
         self.check_caller()?;
         let started = Instant::now();
         let busy = || self.problem(Problem::Busy { waited: started.elapsed() });
         loop {
-            let turn = self.turn.try_lock_until(deadline).ok_or_else(busy)?;
+            let turn = self.pool.turn(deadline).ok_or_else(busy)?;
             let vault = self.vault();
             let mut connection = self.connection(deadline)?;
             let count = match subject {

@@ -120,6 +120,11 @@ impl Engine for Sqlite {
     fn dialect(&self) -> &'static Dialect {
         &DIALECT
     }
+
+    /// A writer that waits looks again and again, and each commit is on the disk before the next one.
+    fn writers(&self, _: usize) -> usize {
+        1
+    }
 }
 
 impl Sqlite {
