@@ -71,6 +71,9 @@ fn measure(report: &mut Report, plan: &Plan, name: &str, url: &str, connect: imp
             |round| find(&sealed, number(round, size)),
         );
         report.row(&place, "find by user and client", &find, Target::AtMost(1.2));
+        let mut statement = plain.sealed_find(&tables);
+        report.part(&place, "of which its statement, and nothing opened", plan.rounds, |_| statement());
+        drop(statement);
         let save = Pairs::of_times(
             plan.rounds,
             1,
@@ -105,6 +108,21 @@ fn measure(report: &mut Report, plan: &Plan, name: &str, url: &str, connect: imp
     }
 }
 
+/// The statement of a find by user and client in a sealed store.
+fn of_sealed_find(tables: &str) -> String {
+    format!(
+        "SELECT s.key_id, s.key_table_revision, t.place, t.revision, t.key_id, t.namespace_index, t.id_index, \
+         t.user_name_index, t.user_and_client_index, t.access_token_index, t.grant_token_index, \
+         t.refresh_token_index, t.sealed FROM {tables}_store s LEFT JOIN {tables}_tokens t \
+         ON t.user_and_client_index = $1 WHERE s.singleton = 1"
+    )
+}
+
+/// What the first row of a sealed store is found by.
+fn of_first_index(tables: &str) -> String {
+    format!("SELECT user_and_client_index FROM {tables}_tokens WHERE place = 0")
+}
+
 fn find(store: &SqlStore, number: usize) {
     assert!(store.find_stored(&query(number)).unwrap().is_some());
 }
@@ -134,6 +152,8 @@ trait Plain: Send {
     fn fill(&mut self, size: usize);
     fn find(&mut self, number: usize);
     fn save(&mut self, token: &Token);
+    /// The statement of a find in a sealed store, which always finds the first row.
+    fn sealed_find<'c>(&'c mut self, tables: &str) -> Box<dyn FnMut() + 'c>;
 }
 
 struct Mysql(mysql::Conn);
@@ -175,6 +195,15 @@ impl Plain for Mysql {
         let values = (refresh_token, access_token, EXPIRY, row.id().unwrap().as_str());
         self.0.exec_drop(question_marks(SAVE), values).unwrap();
         self.0.query_drop("COMMIT").unwrap();
+    }
+
+    fn sealed_find<'c>(&'c mut self, tables: &str) -> Box<dyn FnMut() + 'c> {
+        let index: Vec<u8> = self.0.query_first(of_first_index(tables)).unwrap().unwrap();
+        let find = self.0.prep(question_marks(&of_sealed_find(tables))).unwrap();
+        Box::new(move || {
+            let row: Option<mysql::Row> = self.0.exec_first(&find, (&index,)).unwrap();
+            assert!(row.is_some());
+        })
     }
 }
 
@@ -231,5 +260,11 @@ impl Plain for Postgres {
         let id: i64 = self.find_token(&user_name).id().unwrap().as_str().parse().unwrap();
         self.client.execute(&save, &[&refresh_token, &access_token, &EXPIRY, &id]).unwrap();
         self.client.batch_execute("COMMIT").unwrap();
+    }
+
+    fn sealed_find<'c>(&'c mut self, tables: &str) -> Box<dyn FnMut() + 'c> {
+        let index: Vec<u8> = self.client.query_one(&of_first_index(tables), &[]).unwrap().get(0);
+        let find = self.client.prepare(&of_sealed_find(tables)).unwrap();
+        Box::new(move || drop(self.client.query_one(&find, &[&index]).unwrap()))
     }
 }
