@@ -111,6 +111,9 @@ impl SqlOptions {
             Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
             Err(failure) => return Err(failed(failure)),
         }
+        // The other table may be one of another program.
+        // Held by `tables_of_another_program_are_left_alone`.
+        refuse_other_columns(&mut *connection, &statements).map_err(failed)?;
         let mut table_id = [0; 16];
         getrandom::fill(&mut table_id).map_err(|_| tokenkeep::Error::Random)?;
         let change = Vault::create(&name, unlock)?;
@@ -232,16 +235,30 @@ fn schema_version(connection: &mut dyn Connection, statements: &Statements) -> R
     Ok(version)
 }
 
+/// The key id and the place of the first row, if the table has one.
+fn first_row(connection: &mut dyn Connection, statements: &Statements) -> Result<Option<FirstRow>, Failure> {
+    let mut first = None;
+    connection.query(&statements.first_row, &[], &mut |row| {
+        first = Some(cells::bytes(row, 2).and_then(|key_id| Ok((key_id, cells::number(row, 0)?))));
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
+
+type FirstRow = Result<([u8; 8], u64), cells::Flaw>;
+
+fn refuse_other_columns(connection: &mut dyn Connection, statements: &Statements) -> Result<(), Failure> {
+    match first_row(connection, statements) {
+        Ok(_) | Err(Failure { kind: FailureKind::NoTable, .. }) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Refuses a key table that is not the one of the rows. Its blind indexes would find none of them, and the store would
 /// look empty.
 fn check_first_row(name: &str, connection: &mut dyn Connection, statements: &Statements, vault: &Vault) -> Result<()> {
-    let mut first = None;
-    let queried = connection.query(&statements.first_key, &[], &mut |row| {
-        first = Some(cells::bytes(row, 0).and_then(|key_id| Ok((key_id, cells::number(row, 1)?))));
-        ControlFlow::Break(())
-    });
-    queried.map_err(|failure| DatabaseError::failed(name, failure, Duration::ZERO))?;
-    let problem = match first {
+    let first = first_row(connection, statements);
+    let problem = match first.map_err(|failure| DatabaseError::failed(name, failure, Duration::ZERO))? {
         None => return Ok(()),
         Some(Ok((key_id, _))) if key_id == vault.key_id() => return Ok(()),
         Some(Ok((_, place))) => Problem::RowOfOtherKey { place },

@@ -110,7 +110,7 @@ pub(crate) struct Statements {
     pub(crate) of_namespace: String,
     pub(crate) first_of_namespaces: String,
     pub(crate) after: String,
-    pub(crate) first_key: String,
+    pub(crate) first_row: String,
     pub(crate) insert: String,
     updates: Vec<String>,
     pub(crate) seal_again: String,
@@ -177,7 +177,11 @@ impl Statements {
             after: text(select(&format!(
                 "(SELECT * FROM {tokens} WHERE place > ? ORDER BY place LIMIT 256) t ON t.place >= 0"
             ))),
-            first_key: text(format!("SELECT key_id, place FROM {tokens} ORDER BY place LIMIT 1")),
+            // All columns by their names, so that the table of another program is noticed.
+            first_row: text(format!(
+                "SELECT {} FROM {tokens} ORDER BY place LIMIT 1",
+                TOKENS.map(|(column, ..)| column).join(", ")
+            )),
             insert: text(format!("INSERT INTO {tokens} ({}) VALUES ({values})", columns(""))),
             updates: Changed::all().map(|changed| text(update(changed))).collect(),
             seal_again: text(format!("UPDATE {tokens} SET {} WHERE place = ?", set(&TOKEN_COLUMNS[1..]))),

@@ -22,7 +22,9 @@ impl Mysql {
     }
 }
 
-const BEGIN: &str = "START TRANSACTION READ WRITE";
+// `READ WRITE` would overrule an administrator.
+// Held by `read_only_server_is_read_and_keeps_what_it_has`: `TRANSACTION READ WRITE` instead of `TRANSACTION`.
+const BEGIN: &str = "START TRANSACTION";
 /// As many as there are statements.
 const CACHED_STATEMENTS: usize = 64;
 /// The collation of columns that have none.

@@ -216,7 +216,9 @@ impl PostgresConnection {
 
     /// What begins a transaction that waits for locks at most for the timeout.
     fn beginning(&self, timeout: Duration) -> String {
-        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        // A standby refuses `READ WRITE` in words of its own, and it would overrule an administrator.
+        // Held by `hot_standby_is_read_until_it_is_promoted`: `COMMITTED READ WRITE` instead of `COMMITTED`.
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
         // One more statement only if the wait is shorter than usual.
         if timeout > self.lock_timeout.mul_f32(0.8) {
             return begin.to_owned();

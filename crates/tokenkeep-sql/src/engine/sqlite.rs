@@ -104,13 +104,7 @@ impl Engine for Sqlite {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                let kind = match error.kind() {
-                    io::ErrorKind::NotFound => FailureKind::NoDatabase,
-                    io::ErrorKind::PermissionDenied => FailureKind::Permission,
-                    io::ErrorKind::ReadOnlyFilesystem => FailureKind::ReadOnly,
-                    io::ErrorKind::StorageFull => FailureKind::Full,
-                    _ => FailureKind::Other,
-                };
+                let kind = of_path(error.kind()).unwrap_or(FailureKind::Other);
                 Err(Failure { kind, message: error.to_string() })
             }
             _ => Ok(()),
@@ -130,16 +124,24 @@ impl Engine for Sqlite {
 impl Sqlite {
     /// SQLite says "unable to open database file" for each reason.
     fn opening(&self, error: Error) -> Failure {
+        // After other errors it stays closed: to close it ends the locks that this process has on it.
+        let is_unopened = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
         let failure = failure(error);
-        match fs::File::open(&self.path) {
-            Err(found) if found.kind() == io::ErrorKind::NotFound => {
-                Failure { kind: FailureKind::NoDatabase, ..failure }
-            }
-            Err(found) if found.kind() == io::ErrorKind::PermissionDenied => {
-                Failure { kind: FailureKind::Permission, ..failure }
-            }
-            _ => failure,
-        }
+        let open = || fs::OpenOptions::new().read(true).write(true).open(&self.path).err();
+        let kind = is_unopened.then(open).flatten().and_then(|error| of_path(error.kind()));
+        Failure { kind: kind.unwrap_or(failure.kind), ..failure }
+    }
+}
+
+/// What it means that the file cannot be opened.
+fn of_path(kind: io::ErrorKind) -> Option<FailureKind> {
+    match kind {
+        io::ErrorKind::NotFound => Some(FailureKind::NoDatabase),
+        io::ErrorKind::PermissionDenied => Some(FailureKind::Permission),
+        // Held by `read_only_disk_is_read_or_refused_with_the_reason`.
+        io::ErrorKind::ReadOnlyFilesystem => Some(FailureKind::ReadOnly),
+        io::ErrorKind::StorageFull => Some(FailureKind::Full),
+        _ => None,
     }
 }
 

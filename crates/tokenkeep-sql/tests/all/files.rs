@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tokenkeep::{ErrorKind, Need, RecoveryKey, Refresh, TokenStore, TokenStoreExt, Unlock};
+use tokenkeep::{ErrorKind, RecoveryKey, TokenStore, Unlock};
 use tokenkeep_sql::{Problem, SqlStore};
 
 use crate::{
@@ -142,19 +142,6 @@ fn missing_database_directory_and_tables_are_not_found() {
 }
 
 #[test]
-fn tables_of_another_program_are_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("app.db");
-    let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute_batch("CREATE TABLE tokenkeep_store (a); INSERT INTO tokenkeep_store VALUES (1)").unwrap();
-    for refused in [SqlStore::open(&url(&path), &paper()), SqlStore::create(&url(&path), &paper())] {
-        assert_eq!(problem(refused), Problem::OtherSchema { found: None });
-    }
-    let kept: i64 = database.query_row("SELECT a FROM tokenkeep_store", [], |row| row.get(0)).unwrap();
-    assert_eq!(kept, 1);
-}
-
-#[test]
 fn file_that_is_no_database_is_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notes.txt");
@@ -165,32 +152,6 @@ fn file_that_is_no_database_is_refused_and_kept() {
     }
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(SqlStore::open(&url(directory.path()), &paper()).is_err());
-}
-
-#[cfg(unix)]
-#[test]
-fn database_that_may_only_be_read_is_read() {
-    use std::os::unix::fs::PermissionsExt;
-    // Root may write everywhere.
-    if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-        return read_only_as_root();
-    }
-    let fixture = Fixture::new();
-    fs::set_permissions(&fixture.place.path, fs::Permissions::from_mode(0o400)).unwrap();
-    let refused = fixture.open().save_token(&token().refresh_token("r").build());
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Permission);
-}
-
-#[cfg(unix)]
-fn read_only_as_root() {
-    let fixture = Fixture::new();
-    let id = fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
-    // SQLite's own way to refuse writes, as a read-only replica does.
-    fixture.execute("CREATE TRIGGER no BEFORE UPDATE ON tokenkeep_store BEGIN SELECT RAISE(ABORT, 'read only'); END");
-    assert!(fixture.open().delete_token(&id).is_err());
-    assert!(fixture.open().find_token_by_id(&id).unwrap().is_some());
-    let begun = fixture.store.begin_refresh(&token().user_name("ada").build(), Need::now());
-    assert!(!matches!(begun, Ok(Refresh::Claimed(_))), "no claim without a save: {begun:?}");
 }
 
 #[cfg(unix)]

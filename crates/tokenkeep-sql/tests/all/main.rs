@@ -7,6 +7,8 @@ mod database;
 #[allow(unreachable_pub, reason = "other programs use it too")]
 mod reader;
 
+#[cfg(target_os = "linux")]
+mod disks;
 mod document;
 mod files;
 mod import;

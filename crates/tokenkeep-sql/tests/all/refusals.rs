@@ -10,7 +10,7 @@ use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
 
 use crate::{
     common::{Fixture, paper, passphrase, problem, token},
-    database::{Place, SCHEME},
+    database::{Place, SCHEME, columns},
 };
 
 #[test]
@@ -65,6 +65,36 @@ fn other_schema_version_is_not_read() {
     assert_eq!(problem(refused), Problem::OtherSchema { found: Some(2) });
     let error = SqlStore::open_or_create(&fixture.url, &paper()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// Each of the two names may be taken.
+#[test]
+fn tables_of_another_program_are_left_alone() {
+    for (table, column) in [("store", "a"), ("tokens", "a"), ("tokens", "place"), ("tokens", "key_id")] {
+        let fixture = Fixture::with(&SqlOptions::new().tables("other"));
+        let table = format!("tokenkeep_{table}");
+        fixture.execute(&format!("CREATE TABLE {table} ({column} BIGINT); INSERT INTO {table} VALUES (1)"));
+        let created = SqlStore::create(&fixture.url, &paper());
+        assert_eq!(problem(created), Problem::OtherSchema { found: None }, "{table} ({column})");
+        assert_eq!(fixture.number(&format!("SELECT {column} FROM {table}")), 1);
+        let other = if table.ends_with("store") { "tokenkeep_tokens" } else { "tokenkeep_store" };
+        let found = fixture.place.admin().rows(&columns(other));
+        assert!(found.is_empty(), "{table} ({column}) alone makes no store: {found:?}");
+        let opened = problem(SqlStore::open(&fixture.url, &paper()));
+        assert!(matches!(opened, Problem::OtherSchema { found: None } | Problem::NoStore), "{table}: {opened:?}");
+        fixture.store.save_token(&token().refresh_token("r").build()).unwrap();
+    }
+}
+
+/// Somebody has removed a column since.
+#[test]
+fn table_that_lacks_a_column_does_not_open() {
+    for column in ["lease_until", "sealed"] {
+        let fixture = Fixture::new();
+        fixture.store.save_token(&token().refresh_token("r").build()).unwrap();
+        fixture.execute(&format!("ALTER TABLE tokenkeep_tokens DROP COLUMN {column}"));
+        assert_eq!(problem(SqlStore::open(&fixture.url, &paper())), Problem::OtherSchema { found: None }, "{column}");
+    }
 }
 
 #[test]

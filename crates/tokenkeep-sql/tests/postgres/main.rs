@@ -3,8 +3,10 @@
 
 #[path = "../servers/postgres.rs"]
 mod database;
+mod schemas;
 #[path = "../servers/suite.rs"]
 mod servers;
+mod standby;
 #[path = "../all/suite.rs"]
 mod suite;
 

@@ -36,6 +36,8 @@ pub(crate) fn start(flags: &[&str]) -> Server {
     let mut root = server.wait_for(|| connect(&server, "mysql"));
     root.query_drop("CREATE USER app@'%' IDENTIFIED BY 'hunter2'").unwrap();
     root.query_drop("GRANT ALL ON *.* TO app@'%'").unwrap();
+    // An application that may write to a replica would not notice that it is one.
+    root.query_drop("REVOKE READ_ONLY ADMIN ON *.* FROM app@'%'").unwrap();
     server
 }
 
@@ -121,6 +123,21 @@ pub(crate) const TRUNCATIONS: &[&str] = &[
 
 /// A value of 8 MiB.
 pub(crate) const LONG_VALUE: &str = "UPDATE tokenkeep_tokens SET sealed = REPEAT('x', 8 * 1024 * 1024)";
+
+/// Keeps others from reading the tokens.
+pub(crate) const LOCK_TOKENS: &str = "LOCK TABLES tokenkeep_tokens WRITE";
+pub(crate) const UNLOCK_TOKENS: &str = "UNLOCK TABLES";
+
+/// Makes the server refuse all changes, as a replica does or for maintenance, and take them again.
+pub(crate) const READ_ONLY: &[[&str; 2]] = &[
+    ["SET GLOBAL read_only = ON", "SET GLOBAL read_only = OFF"],
+    ["SET GLOBAL tx_read_only = ON", "SET GLOBAL tx_read_only = OFF"],
+];
+
+/// A server that has room for a few megabytes.
+pub(crate) fn start_small() -> Server {
+    start(&["--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:14M"])
+}
 
 /// A server that can encrypt, with the certificates of a directory.
 pub(crate) fn start_encrypted(certificates: &Path) -> Server {

@@ -14,27 +14,49 @@ pub(crate) use crate::server::Place;
 
 pub(crate) const SCHEME: &str = "postgres://";
 
-/// As README.md starts one, on a port of its own.
-pub(crate) const PREPARE: &str = r#"
+/// As README.md starts one, on a port of its own, with data that a command makes.
+fn prepare(make_data: &str) -> String {
+    format!(
+        r#"
 dir=$(mktemp -d /var/tmp/tokenkeep-postgres.XXXXXX)
 chown postgres "$dir"
 bin=/usr/lib/postgresql/15/bin
 as='setpriv --reuid=postgres --regid=postgres --init-groups'
 touch "$dir/log"
+cd "$dir"
+{make_data}
+SERVER="$as $bin/postgres -D $dir/data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir"
+"#
+    )
+}
+
+const NEW_DATA: &str = r#"
 echo hunter2 > "$dir/password"
 chown postgres "$dir/password"
-cd "$dir"
 $as $bin/initdb -D "$dir/data" -U app --auth-local=trust --auth-host=scram-sha-256 --pwfile="$dir/password" -N \
     >> "$dir/log" 2>&1
-SERVER="$as $bin/postgres -D $dir/data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir"
 "#;
 
 pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| start(&["-c", "fsync=off", "-c", "max_connections=300"]));
 
 /// A server with the user `app` whose password is `hunter2`.
 pub(crate) fn start(flags: &[&str]) -> Server {
+    start_with(&prepare(NEW_DATA), flags)
+}
+
+/// A server that repeats what another one does, and can be read.
+pub(crate) fn start_standby(primary: &Server) -> Server {
+    let copy = format!(
+        "$as $bin/pg_basebackup -D \"$dir/data\" -R -X stream -c fast -U app -h '{}' -p {} >> \"$dir/log\" 2>&1",
+        primary.directory.display(),
+        primary.port
+    );
+    start_with(&prepare(&copy), &[])
+}
+
+fn start_with(prepare: &str, flags: &[&str]) -> Server {
     require("initdb", "postgresql");
-    let server = Server::start(PREPARE, flags);
+    let server = Server::start(prepare, flags);
     drop(server.wait_for(|| connect(&server, "postgres")));
     server
 }
@@ -82,10 +104,13 @@ impl Place {
 pub(crate) struct Admin(pub(crate) Client);
 
 impl Admin {
+    /// One after the other, because some do not work in the transaction that several of them make.
     pub(crate) fn try_execute(&mut self, statements: &str) -> Result<(), String> {
-        self.0
-            .batch_execute(statements)
-            .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))
+        statements.split("; ").try_for_each(|statement| {
+            self.0
+                .batch_execute(statement)
+                .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))
+        })
     }
 
     pub(crate) fn rows(&mut self, query: &str) -> Vec<Vec<Value>> {
@@ -124,6 +149,37 @@ pub(crate) const TRUNCATIONS: &[&str] = &[
 
 /// A value of 8 MiB.
 pub(crate) const LONG_VALUE: &str = "UPDATE tokenkeep_tokens SET sealed = decode(repeat('78', 8 * 1024 * 1024), 'hex')";
+
+/// Keeps others from reading the tokens.
+pub(crate) const LOCK_TOKENS: &str = "BEGIN; LOCK TABLE tokenkeep_tokens IN ACCESS EXCLUSIVE MODE";
+pub(crate) const UNLOCK_TOKENS: &str = "COMMIT";
+
+/// Makes the server refuse all changes, as hosting companies do when the disk is nearly full, and take them again.
+pub(crate) const READ_ONLY: &[[&str; 2]] = &[[
+    "ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()",
+    "ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf()",
+]];
+
+/// A server that has room for a few megabytes of tables.
+pub(crate) fn start_small() -> Server {
+    let server = start_with(&(prepare(NEW_DATA) + SMALL_DISK), &[]);
+    let small = format!("CREATE TABLESPACE small LOCATION '{}'", server.directory.join("small").display());
+    let mut admin = connect(&server, "postgres").unwrap();
+    admin.batch_execute(&small).unwrap();
+    admin.batch_execute("ALTER SYSTEM SET default_tablespace = small").unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").unwrap();
+    server
+}
+
+/// The mount is the server's own, and goes with it.
+const SMALL_DISK: &str = r#"
+mkdir "$dir/small"
+cat > "$dir/start" <<END
+mount -t tmpfs -o size=1m,mode=700,uid=$(id -u postgres) none "$dir/small"
+exec $SERVER "\$@"
+END
+SERVER="unshare --mount --propagation private bash $dir/start"
+"#;
 
 /// A server that can encrypt, with the certificates of a directory.
 pub(crate) fn start_encrypted(certificates: &Path) -> Server {

@@ -67,12 +67,19 @@ fn statement_that_takes_too_long_is_ended() {
     let options = SqlOptions::new().timeout(Duration::from_millis(900));
     let store = options.open(&database, &paper()).unwrap();
     let mut other = fixture.place.admin();
+    let timed_out = |answer: tokenkeep::Result<()>, started: Instant| {
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        let error = answer.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        assert_eq!(problem::<()>(Err(error)), Problem::TimedOut);
+    };
     other.try_execute("BEGIN; UPDATE tokenkeep_store SET lease_counter = lease_counter + 1").unwrap();
-    let started = Instant::now();
-    let error = store.delete_token(&id).unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert!(error.is_retryable(), "{error}");
+    timed_out(store.delete_token(&id).map(drop), Instant::now());
     other.try_execute("COMMIT").unwrap();
+    other.try_execute(database::LOCK_TOKENS).unwrap();
+    timed_out(store.find_token_by_id(&id).map(drop), Instant::now());
+    other.try_execute(database::UNLOCK_TOKENS).unwrap();
+    assert!(store.find_token_by_id(&id).unwrap().is_some());
     assert!(store.delete_token(&id).unwrap());
 }
 
@@ -91,19 +98,6 @@ fn user_that_may_only_read_finds_and_claims_nothing() {
     let created = SqlOptions::new().tables("mine").create(&reader, &paper());
     assert_eq!(created.unwrap_err().kind(), ErrorKind::Permission);
     assert_eq!(fixture.store.get_tokens().unwrap().len(), 1);
-}
-
-#[test]
-fn tables_of_another_program_are_left_alone() {
-    let place = Place::new();
-    place
-        .admin()
-        .try_execute("CREATE TABLE tokenkeep_store (a BIGINT); INSERT INTO tokenkeep_store VALUES (1)")
-        .unwrap();
-    for refused in [SqlStore::open(&place.url(), &paper()), SqlStore::create(&place.url(), &paper())] {
-        assert_eq!(problem(refused), Problem::OtherSchema { found: None });
-    }
-    assert_eq!(place.admin().rows("SELECT * FROM tokenkeep_store").len(), 1);
 }
 
 /// What somebody in between, or an administrator, may have cut.

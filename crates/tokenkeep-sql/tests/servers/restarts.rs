@@ -1,28 +1,23 @@
 //! A server that is killed and started again, and connections that end.
 
 use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokenkeep::{ErrorKind, TokenStore};
-use tokenkeep_sql::{Problem, SqlOptions};
+use tokenkeep_sql::{Database, Problem, SqlOptions};
 
 use crate::{
     common::{Fixture, paper, problem, token},
     database::{self, Place},
     processes,
     server::Server,
+    servers::proxy::{Proxy, Way},
 };
 
 /// A server of the test's own, for as long as the process lasts.
-fn own_server() -> &'static Server {
+pub(crate) fn own_server() -> &'static Server {
     Box::leak(Box::new(database::start(&[])))
 }
 
@@ -78,51 +73,48 @@ fn connections_of_before_a_restart_are_replaced() {
     store.transaction(|transaction| transaction.delete_token(&id)).unwrap();
 }
 
-/// What a text ends with is its statement, with a zero after it in the protocol of PostgreSQL.
-fn is_commit(sent: &[u8]) -> bool {
-    sent.strip_suffix(b"\0").unwrap_or(sent).ends_with(b"COMMIT")
-}
-
-/// Between the store and the server: forwards, until it is told to lose the next answer to a commit.
 #[test]
 fn connection_lost_at_a_commit_is_an_unknown_outcome() {
     let fixture = Fixture::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (own, port) = (listener.local_addr().unwrap().port(), fixture.place.server.port);
-    let is_cutting = Arc::new(AtomicBool::new(false));
-    thread::spawn({
-        let is_cutting = is_cutting.clone();
-        move || {
-            for client in listener.incoming() {
-                let (mut client, mut server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
-                let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
-                let is_cutting = is_cutting.clone();
-                thread::spawn(move || {
-                    let mut bytes = [0; 4096];
-                    while let Ok(length @ 1..) = client.read(&mut bytes) {
-                        if is_cutting.load(Ordering::Relaxed) && is_commit(&bytes[..length]) {
-                            // The server gets it; its answer goes nowhere.
-                            let _ = client.shutdown(std::net::Shutdown::Both);
-                        }
-                        let _ = server.write_all(&bytes[..length]);
-                    }
-                });
-            }
-        }
-    });
-    let url = fixture.url.replace(&format!(":{port}/"), &format!(":{own}/"));
-    let store = SqlOptions::new().open(&url, &paper()).unwrap();
+    let proxy = Proxy::to(fixture.place.server);
+    let store = SqlOptions::new().open(&proxy.url(&fixture.url), &paper()).unwrap();
     store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
-    is_cutting.store(true, Ordering::Relaxed);
+    proxy.set(Way::CutAtCommit);
     let save = token().user_name("grace").refresh_token("r").build();
     let error = store.save_token(&save).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
     assert_eq!(problem::<()>(Err(error)), Problem::UnknownOutcome);
-    is_cutting.store(false, Ordering::Relaxed);
+    proxy.set(Way::Open);
     thread::sleep(Duration::from_millis(300));
     // It was made, this time; saying it again does no harm.
     assert!(store.find_stored(&save).unwrap().is_some());
     store.save_token(&save).unwrap();
     assert_eq!(store.get_tokens().unwrap().len(), 2);
+}
+
+/// As a server that was stopped, or a firewall that forgot the connection.
+#[test]
+fn connection_that_hangs_ends_at_the_deadline() {
+    let fixture = Fixture::new();
+    let proxy = Proxy::to(fixture.place.server);
+    let limit = Duration::from_millis(200);
+    let database = Database::url(&proxy.url(&fixture.url)).connect_timeout(limit).statement_timeout(limit);
+    let store = SqlOptions::new().timeout(limit).open(&database, &paper()).unwrap();
+    let ada = token().user_name("ada").client_id("c").refresh_token("r").build();
+    store.save_token(&ada).unwrap();
+    for (way, expected) in [(Way::Silent, Problem::NoConnection), (Way::SilentAtCommit, Problem::UnknownOutcome)] {
+        proxy.set(way);
+        let started = Instant::now();
+        let refused = store.save_token(&ada.to_builder().access_token("a").build()).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(10), "{way:?}: {:?}", started.elapsed());
+        assert_eq!(problem::<()>(Err(refused)), expected, "{way:?}");
+        if way == Way::Silent {
+            assert_eq!(problem(store.find_stored(&ada)), Problem::NoConnection);
+        }
+        proxy.set(Way::Open);
+        // No answer of before is taken for a later one.
+        let found = store.find_stored(&ada).unwrap().unwrap();
+        assert_eq!(found.refresh_token().unwrap().expose_secret(), "r", "{way:?}");
+        store.save_token(&ada).unwrap();
+    }
 }
