@@ -5,13 +5,14 @@ use std::{
     env,
     fs::{self, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::Child,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
 use tokenkeep::{Error, ErrorKind, Need, Refreshed, TokenStore, TokenStoreExt};
 use tokenkeep_sql::{SqlOptions, SqlStore};
 
@@ -232,17 +233,31 @@ fn killed_processes_lose_no_acknowledged_save() {
 
 /// Kills processes all the time. The others may use other servers of the same database. The function may do more, and
 /// returns how many servers it has killed.
-pub(crate) fn torture(fixture: &Fixture, others: &[String], mut disturb: impl FnMut(usize) -> usize) {
+pub(crate) fn torture(fixture: &Fixture, others: &[String], disturb: impl FnMut(usize) -> usize) {
+    let urls: Vec<_> = [&fixture.url].into_iter().chain(others).map(String::as_str).collect();
+    work_and_kill(&urls, disturb).check(fixture);
+}
+
+/// What the processes have written down, and how often something was killed.
+pub(crate) struct Work {
+    _directory: TempDir,
+    log: PathBuf,
+    killed: usize,
+    servers_killed: usize,
+}
+
+/// Starts processes on the servers of one store, and kills one after the other.
+pub(crate) fn work_and_kill(urls: &[&str], mut disturb: impl FnMut(usize) -> usize) -> Work {
     let seconds = env::var("TOKENKEEP_TORTURE_SECONDS").map_or(10, |seconds| seconds.parse().unwrap());
     let duration = Duration::from_secs(seconds);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     fs::create_dir(&log).unwrap();
-    let urls: Vec<_> = [&fixture.url].into_iter().chain(others).collect();
     let url_of = |process: usize| urls[process % urls.len()];
     let shared = |user: &str| token().user_name(user).client_id("c").access_token("0").refresh_token("0").build();
-    fixture.store.save_token(&shared("all")).unwrap();
-    fixture.store.save_token(&shared("refreshed")).unwrap();
+    let store = open(urls[0]);
+    store.save_token(&shared("all")).unwrap();
+    store.save_token(&shared("refreshed")).unwrap();
 
     let started = Instant::now();
     let mut children: Vec<_> = (0..PROCESSES).map(|process| start(url_of(process), &log, process, duration)).collect();
@@ -262,50 +277,57 @@ pub(crate) fn torture(fixture: &Fixture, others: &[String], mut disturb: impl Fn
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }
+    Work { _directory: directory, log, killed, servers_killed }
+}
 
-    let store = open(&fixture.url);
-    let all = acknowledged(&log);
-    let stored = store.get_tokens().unwrap();
-    let mut users: Vec<_> = stored.iter().map(|token| (token.user_name(), token.client_id())).collect();
-    users.sort_unstable();
-    let count = users.len();
-    users.dedup();
-    assert_eq!(users.len(), count, "user name and client are unique");
-    for (user, saved) in &all.counts {
-        let row = store.find_stored(&token().user_name(user).client_id("c").build()).unwrap();
-        let found = row.map(|row| row.access_token().unwrap().expose_secret().parse::<u64>().unwrap());
-        let may_be_open = all.open.get(user).is_some_and(|open| open.contains(&found));
-        assert!(found == *saved || may_be_open, "{user}: {found:?} is stored, and {saved:?} was acknowledged");
+impl Work {
+    /// What was acknowledged is stored, once, under one key.
+    pub(crate) fn check(self, fixture: &Fixture) {
+        let Self { log, killed, servers_killed, _directory } = self;
+        let store = open(&fixture.url);
+        let all = acknowledged(&log);
+        let stored = store.get_tokens().unwrap();
+        let mut users: Vec<_> = stored.iter().map(|token| (token.user_name(), token.client_id())).collect();
+        users.sort_unstable();
+        let count = users.len();
+        users.dedup();
+        assert_eq!(users.len(), count, "user name and client are unique");
+        for (user, saved) in &all.counts {
+            let row = store.find_stored(&token().user_name(user).client_id("c").build()).unwrap();
+            let found = row.map(|row| row.access_token().unwrap().expose_secret().parse::<u64>().unwrap());
+            let may_be_open = all.open.get(user).is_some_and(|open| open.contains(&found));
+            assert!(found == *saved || may_be_open, "{user}: {found:?} is stored, and {saved:?} was acknowledged");
+        }
+        let of = |user: &str| store.find_stored(&token().user_name(user).client_id("c").build()).unwrap().unwrap();
+        let mut counted = all.counted;
+        counted.sort_unstable();
+        let before = counted.len();
+        counted.dedup();
+        assert_eq!(counted.len(), before, "no update was lost");
+        let total: u64 = of("all").access_token().unwrap().expose_secret().parse().unwrap();
+        assert!(counted.last().is_none_or(|last| *last <= total));
+        let refreshed = of("refreshed");
+        let last: u64 = refreshed.refresh_token().unwrap().expose_secret().parse().unwrap();
+        // A process that was killed after it had sent a token, and before the save, leaves the next one to send it again.
+        let mut sent = all.sent;
+        sent.sort_unstable();
+        let twice = sent.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        // A server that is away for longer than a lease lets each of the others send it once more.
+        let most = killed + servers_killed * PROCESSES;
+        assert!(twice <= most, "{twice} refresh tokens were sent twice, and {killed} processes were killed");
+        assert!(sent.last().is_none_or(|sent| *sent <= last), "the newest refresh token is stored");
+        let commits = fixture.number("SELECT counter FROM tokenkeep_store");
+        println!(
+            "{commits} commits, {before} counts, {} requests, {twice} sent twice, {last} refreshes, {killed} processes and \
+             {servers_killed} servers killed",
+            sent.len()
+        );
+        // A slow machine that also restarts a server gets little done.
+        assert!(killed >= 3 && before >= 5 && last >= 2, "{killed} kills, {before} counts, {last} refreshes");
+        let keys = "SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM tokenkeep_store";
+        assert_eq!(fixture.place.admin().rows(keys).len(), 1, "no row is left under an old key");
+        fixture.place.check();
     }
-    let of = |user: &str| store.find_stored(&token().user_name(user).client_id("c").build()).unwrap().unwrap();
-    let mut counted = all.counted;
-    counted.sort_unstable();
-    let before = counted.len();
-    counted.dedup();
-    assert_eq!(counted.len(), before, "no update was lost");
-    let total: u64 = of("all").access_token().unwrap().expose_secret().parse().unwrap();
-    assert!(counted.last().is_none_or(|last| *last <= total));
-    let refreshed = of("refreshed");
-    let last: u64 = refreshed.refresh_token().unwrap().expose_secret().parse().unwrap();
-    // A process that was killed after it had sent a token, and before the save, leaves the next one to send it again.
-    let mut sent = all.sent;
-    sent.sort_unstable();
-    let twice = sent.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    // A server that is away for longer than a lease lets each of the others send it once more.
-    let most = killed + servers_killed * PROCESSES;
-    assert!(twice <= most, "{twice} refresh tokens were sent twice, and {killed} processes were killed");
-    assert!(sent.last().is_none_or(|sent| *sent <= last), "the newest refresh token is stored");
-    let commits = fixture.number("SELECT counter FROM tokenkeep_store");
-    println!(
-        "{commits} commits, {before} counts, {} requests, {twice} sent twice, {last} refreshes, {killed} processes and \
-         {servers_killed} servers killed",
-        sent.len()
-    );
-    // A slow machine that also restarts a server gets little done.
-    assert!(killed >= 3 && before >= 5 && last >= 2, "{killed} kills, {before} counts, {last} refreshes");
-    let keys = "SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM tokenkeep_store";
-    assert_eq!(fixture.place.admin().rows(keys).len(), 1, "no row is left under an old key");
-    fixture.place.check();
 }
 
 /// A killed process may have written half a line.
