@@ -1,11 +1,17 @@
 //! The database of this test program: SQLite.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    ffi::{CStr, c_char, c_int, c_uint, c_void},
+    path::PathBuf,
+    sync::{LazyLock, Mutex, Once},
+    time::Duration,
+};
 
-use rusqlite::{Connection, types};
+use rusqlite::{Connection, ffi, types};
 use tempfile::TempDir;
 
-use crate::common::{Value, hex};
+use crate::common::{Fixture, Value, hex};
 
 /// What the names of databases begin with.
 pub(crate) const SCHEME: &str = "sqlite:///";
@@ -63,6 +69,48 @@ fn value(value: types::Value) -> Value {
         types::Value::Text(text) => Value::Text(text),
         types::Value::Blob(bytes) => Value::Bytes(bytes),
     }
+}
+
+/// Counts the statements that this process executes on the database of a store.
+pub(crate) struct Counter {
+    path: String,
+}
+
+/// How many, on each database that was opened since somebody counts.
+static STATEMENTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+
+impl Counter {
+    /// For handles that are opened from now on, with the URL.
+    pub(crate) fn counting(fixture: &Fixture) -> (Self, String) {
+        static ONCE: Once = Once::new();
+        // SAFETY: the function does what SQLite expects of it, and opens no database.
+        ONCE.call_once(|| unsafe { rusqlite::auto_extension::register_auto_extension(count_statements).unwrap() });
+        let path = fixture.place.path.canonicalize().unwrap().to_str().unwrap().to_owned();
+        (Self { path }, fixture.url.clone())
+    }
+
+    pub(crate) fn count(&self, work: impl FnOnce()) -> usize {
+        let count = || STATEMENTS.lock().unwrap().get(&self.path).copied().unwrap_or_default();
+        let before = count();
+        work();
+        count() - before
+    }
+}
+
+/// SQLite calls this for each new connection.
+unsafe extern "C" fn count_statements(
+    database: *mut ffi::sqlite3,
+    _: *mut *mut c_char,
+    _: *const ffi::sqlite3_api_routines,
+) -> c_int {
+    unsafe extern "C" fn traced(_: c_uint, database: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
+        // SAFETY: the connection exists while it executes a statement, and its path is a text that ends with a zero.
+        let path = unsafe { CStr::from_ptr(ffi::sqlite3_db_filename(database.cast(), c"main".as_ptr())) };
+        *STATEMENTS.lock().unwrap().entry(path.to_str().unwrap().to_owned()).or_default() += 1;
+        0
+    }
+    // SAFETY: the connection is new, and is handed to the function only while it exists.
+    unsafe { ffi::sqlite3_trace_v2(database, ffi::SQLITE_TRACE_STMT as c_uint, Some(traced), database.cast()) }
 }
 
 /// Bytes as a part of a statement.

@@ -16,4 +16,5 @@ mod forked;
 pub(crate) mod processes;
 mod refusals;
 mod sharing;
+mod statements;
 mod tables;

@@ -10,7 +10,7 @@ use crate::{
     server::{Server, require},
 };
 
-pub(crate) use crate::server::Place;
+pub(crate) use crate::{server::Place, servers::proxy::Proxy as Counter};
 
 pub(crate) const SCHEME: &str = "mysql://";
 

@@ -3,13 +3,16 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use parking_lot::Mutex;
 
-use crate::server::Server;
+use crate::{common::Fixture, server::Server};
 
 /// A port that forwards to a server, for as long as the process lasts.
 pub(crate) struct Proxy {
@@ -17,6 +20,7 @@ pub(crate) struct Proxy {
     /// Where new connections go.
     pub(crate) server_port: Arc<Mutex<u16>>,
     way: Arc<Mutex<Way>>,
+    requests: Arc<AtomicUsize>,
 }
 
 /// What becomes of the client's bytes.
@@ -35,18 +39,33 @@ impl Proxy {
     pub(crate) fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self { port, server_port: Arc::new(Mutex::new(server.port)), way: Arc::new(Mutex::new(Way::Open)) };
-        let (server_port, way) = (proxy.server_port.clone(), proxy.way.clone());
+        let (server_port, way) = (Arc::new(Mutex::new(server.port)), Arc::new(Mutex::new(Way::Open)));
+        let proxy = Self { port, server_port, way, requests: Arc::default() };
+        let (server_port, way, requests) = (proxy.server_port.clone(), proxy.way.clone(), proxy.requests.clone());
         thread::spawn(move || {
             for client in listener.incoming() {
                 // A server that is away takes no connection.
                 let port = *server_port.lock();
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-                let way = way.clone();
-                thread::spawn(move || forward(client.unwrap(), server, &way));
+                let (way, requests) = (way.clone(), requests.clone());
+                thread::spawn(move || forward(client.unwrap(), server, &way, &requests));
             }
         });
         proxy
+    }
+
+    /// How often a client waits for the server in some work.
+    pub(crate) fn count(&self, work: impl FnOnce()) -> usize {
+        let before = self.requests.load(Ordering::SeqCst);
+        work();
+        self.requests.load(Ordering::SeqCst) - before
+    }
+
+    /// In front of the server of a test's store.
+    pub(crate) fn counting(fixture: &Fixture) -> (Self, String) {
+        let proxy = Self::to(fixture.place.server);
+        let url = proxy.url(&fixture.url);
+        (proxy, url)
     }
 
     pub(crate) fn set(&self, way: Way) {
@@ -59,15 +78,16 @@ impl Proxy {
     }
 }
 
-fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>) {
+fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>, requests: &AtomicUsize) {
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    let is_silent = Arc::new(Mutex::new(false));
+    let (is_silent, is_answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
     thread::spawn({
-        let is_silent = is_silent.clone();
+        let (is_silent, is_answered) = (is_silent.clone(), is_answered.clone());
         move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = answers.read(&mut bytes) {
-                if !*is_silent.lock() && to_client.write_all(&bytes[..length]).is_err() {
+                is_answered.store(true, Ordering::SeqCst);
+                if !is_silent.load(Ordering::SeqCst) && to_client.write_all(&bytes[..length]).is_err() {
                     break;
                 }
             }
@@ -77,10 +97,13 @@ fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>) {
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = client.read(&mut bytes) {
         let sent = &bytes[..length];
+        if is_answered.swap(false, Ordering::SeqCst) {
+            requests.fetch_add(1, Ordering::SeqCst);
+        }
         match *way.lock() {
-            Way::Silent => *is_silent.lock() = true,
+            Way::Silent => is_silent.store(true, Ordering::SeqCst),
             Way::CutAtCommit if is_commit(sent) => drop(client.shutdown(Shutdown::Both)),
-            Way::SilentAtCommit if is_commit(sent) => *is_silent.lock() = true,
+            Way::SilentAtCommit if is_commit(sent) => is_silent.store(true, Ordering::SeqCst),
             _ => {}
         }
         if *way.lock() != Way::Silent && server.write_all(sent).is_err() {
