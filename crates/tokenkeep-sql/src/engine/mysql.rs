@@ -1,9 +1,10 @@
 //! MySQL and MariaDB, through the crate of that name.
 
-use std::{io, sync::mpsc, thread, time::Duration};
+use std::{collections::HashMap, io, sync::mpsc, thread, time::Duration};
 
 use mysql::{
-    Conn, DriverError, Error, OptsBuilder, Params, SslOpts, Value, consts::CapabilityFlags, prelude::Queryable,
+    Conn, DriverError, Error, OptsBuilder, Params, SslOpts, Statement, Value, consts::CapabilityFlags,
+    prelude::Queryable,
 };
 
 use super::{
@@ -27,6 +28,7 @@ impl Mysql {
 const BEGIN: &str = "START TRANSACTION";
 /// As many as there are statements.
 const CACHED_STATEMENTS: usize = 64;
+const ISOLATION_LEVEL: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 /// The collation of columns that have none.
 const BINARY: u16 = 63;
 
@@ -95,8 +97,14 @@ impl Mysql {
             options = options.ssl_opts(SslOpts::default().with_root_cert_path(server.authority.clone()));
         }
         let connection = within(server.connect_timeout, move || Conn::new(options))?;
-        let mut connection =
-            MysqlConnection { connection, lock_timeout: seconds(timeout), is_lost: false, is_node: false };
+        let mut connection = MysqlConnection {
+            connection,
+            statements: HashMap::new(),
+            lock_timeout: seconds(timeout),
+            is_in_transaction: false,
+            is_lost: false,
+            is_node: false,
+        };
         connection.prepare_session(server, timeout)?;
         Ok(connection)
     }
@@ -117,8 +125,10 @@ fn within(timeout: Duration, connect: impl FnOnce() -> mysql::Result<Conn> + Sen
 
 struct MysqlConnection {
     connection: Conn,
+    statements: HashMap<String, Statement>,
     /// The one that the session has now, in seconds.
     lock_timeout: u64,
+    is_in_transaction: bool,
     is_lost: bool,
     /// Whether the server is a node of a Galera cluster.
     is_node: bool,
@@ -150,7 +160,7 @@ impl MysqlConnection {
                 _ => continue,
             });
         }
-        self.text("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+        self.text(&ISOLATION_LEVEL.replace("SET ", "SET SESSION "))?;
         self.text(&format!("SET SESSION {}", settings.join(", SESSION "))).map(drop)
     }
 
@@ -179,6 +189,32 @@ impl MysqlConnection {
         Ok(())
     }
 
+    fn prepared(&mut self, text: &str) -> Result<Statement, Failure> {
+        if let Some(statement) = self.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.connection.prep(text).map_err(|error| self.failed(error))?;
+        self.statements.insert(text.to_owned(), statement.clone());
+        // A node of a cluster that undoes the transaction for another node while it prepares a statement does not say so.
+        // Each statement that follows would be a transaction of its own.
+        // Held by `transaction_that_ends_at_a_new_statement_changes_nothing`.
+        if self.is_in_transaction && !self.has_transaction()? {
+            let message = "the server has undone the transaction".to_owned();
+            return Err(Failure { kind: FailureKind::Contention, message });
+        }
+        Ok(statement)
+    }
+
+    /// Asks the server. Within a transaction it refuses to change what the next one is like.
+    fn has_transaction(&mut self) -> Result<bool, Failure> {
+        const IN_TRANSACTION: u16 = 1568;
+        match self.connection.query_drop(ISOLATION_LEVEL) {
+            Ok(()) => Ok(false),
+            Err(Error::MySqlError(refused)) if refused.code == IN_TRANSACTION => Ok(true),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     fn failed(&mut self, error: Error) -> Failure {
         let is_unread = matches!(error, Error::CodecError(_));
         let mut failure = failure(error);
@@ -194,19 +230,23 @@ impl MysqlConnection {
 
 impl Connection for MysqlConnection {
     fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
-        match self.connection.exec_drop(statement, values(parameters)) {
+        let prepared = self.prepared(statement)?;
+        // The server commits before and after it creates a table.
+        self.is_in_transaction &= !statement.starts_with("CREATE");
+        match self.connection.exec_drop(prepared, values(parameters)) {
             Ok(()) => Ok(self.connection.affected_rows()),
             Err(error) => Err(self.failed(error)),
         }
     }
 
     fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure> {
-        let mut query = || {
-            // What is left of the answer is read when the result is dropped.
+        let statement = self.prepared(statement)?;
+        let query = || {
+            let mut is_over = false;
+            // To its end, also if no more rows are wanted: there may be an error that undoes the transaction.
             for row in self.connection.exec_iter(statement, values(parameters))? {
-                if each(&MysqlRow(row?)).is_break() {
-                    break;
-                }
+                let row = row?;
+                is_over = is_over || each(&MysqlRow(row)).is_break();
             }
             Ok(())
         };
@@ -215,22 +255,30 @@ impl Connection for MysqlConnection {
 
     fn begin(&mut self, timeout: Duration) -> Result<(), Failure> {
         self.wait_at_most(timeout)?;
-        self.text(BEGIN).map(drop)
+        self.text(BEGIN)?;
+        self.is_in_transaction = true;
+        Ok(())
     }
 
     fn begin_with(&mut self, timeout: Duration, first: &First<'_>, each: EachRow<'_>) -> Result<u64, Failure> {
         self.wait_at_most(timeout)?;
+        // Also if only the second statement fails.
+        self.is_in_transaction = true;
         let changed = self.text(&format!("{BEGIN}; {}", first.statement))?;
         self.query(first.query, &[], each)?;
         Ok(changed)
     }
 
     fn commit(&mut self) -> Result<(), Failure> {
-        self.text("COMMIT").map(drop)
+        self.text("COMMIT")?;
+        self.is_in_transaction = false;
+        Ok(())
     }
 
     fn roll_back(&mut self) -> Result<(), Failure> {
-        self.text("ROLLBACK").map(drop)
+        self.text("ROLLBACK")?;
+        self.is_in_transaction = false;
+        Ok(())
     }
 
     fn is_lost(&self) -> bool {

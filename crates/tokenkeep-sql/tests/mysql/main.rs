@@ -9,6 +9,7 @@ mod import;
 mod servers;
 #[path = "../all/suite.rs"]
 mod suite;
+mod undone;
 
 use servers::server;
 use suite::{attacks, common, processes, recorded, steps};

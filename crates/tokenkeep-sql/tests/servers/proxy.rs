@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -21,7 +22,11 @@ pub(crate) struct Proxy {
     pub(crate) server_port: Arc<Mutex<u16>>,
     way: Arc<Mutex<Way>>,
     requests: Arc<AtomicUsize>,
+    /// Given what a client sends: what the server gets before it, without the client's knowing.
+    pub(crate) inject: Arc<Mutex<Inject>>,
 }
+
+pub(crate) type Inject = fn(&[u8]) -> Option<&'static [u8]>;
 
 /// What becomes of the client's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +45,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (server_port, way) = (Arc::new(Mutex::new(server.port)), Arc::new(Mutex::new(Way::Open)));
-        let proxy = Self { port, server_port, way, requests: Arc::default() };
-        let (server_port, way, requests) = (proxy.server_port.clone(), proxy.way.clone(), proxy.requests.clone());
+        let proxy = Self {
+            port,
+            server_port,
+            way: way.clone(),
+            requests: Arc::default(),
+            inject: Arc::new(Mutex::new(|_| None)),
+        };
+        let (server_port, requests, inject) = (proxy.server_port.clone(), proxy.requests.clone(), proxy.inject.clone());
         thread::spawn(move || {
             for client in listener.incoming() {
                 // A server that is away takes no connection.
                 let port = *server_port.lock();
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-                let (way, requests) = (way.clone(), requests.clone());
-                thread::spawn(move || forward(client.unwrap(), server, &way, &requests));
+                let (way, requests, inject) = (way.clone(), requests.clone(), inject.clone());
+                thread::spawn(move || forward(client.unwrap(), server, &way, &requests, &inject));
             }
         });
         proxy
@@ -78,7 +89,13 @@ impl Proxy {
     }
 }
 
-fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>, requests: &AtomicUsize) {
+fn forward(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    way: &Mutex<Way>,
+    requests: &AtomicUsize,
+    inject: &Mutex<Inject>,
+) {
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let (is_silent, is_answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
     thread::spawn({
@@ -86,8 +103,9 @@ fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>, reque
         move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = answers.read(&mut bytes) {
+                let is_for_client = !is_silent.load(Ordering::SeqCst);
                 is_answered.store(true, Ordering::SeqCst);
-                if !is_silent.load(Ordering::SeqCst) && to_client.write_all(&bytes[..length]).is_err() {
+                if is_for_client && to_client.write_all(&bytes[..length]).is_err() {
                     break;
                 }
             }
@@ -99,6 +117,15 @@ fn forward(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>, reque
         let sent = &bytes[..length];
         if is_answered.swap(false, Ordering::SeqCst) {
             requests.fetch_add(1, Ordering::SeqCst);
+        }
+        if let Some(injected) = inject.lock()(sent) {
+            let was_silent = is_silent.swap(true, Ordering::SeqCst);
+            is_answered.store(false, Ordering::SeqCst);
+            server.write_all(injected).unwrap();
+            while !is_answered.swap(false, Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            is_silent.store(was_silent, Ordering::SeqCst);
         }
         match *way.lock() {
             Way::Silent => is_silent.store(true, Ordering::SeqCst),

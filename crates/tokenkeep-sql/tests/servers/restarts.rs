@@ -97,7 +97,7 @@ fn connection_lost_at_a_commit_is_an_unknown_outcome() {
 fn connection_that_hangs_ends_at_the_deadline() {
     let fixture = Fixture::new();
     let proxy = Proxy::to(fixture.place.server);
-    let limit = Duration::from_millis(200);
+    let limit = Duration::from_secs(1);
     let database = Database::url(&proxy.url(&fixture.url)).connect_timeout(limit).statement_timeout(limit);
     let store = SqlOptions::new().timeout(limit).open(&database, &paper()).unwrap();
     let ada = token().user_name("ada").client_id("c").refresh_token("r").build();
@@ -106,7 +106,7 @@ fn connection_that_hangs_ends_at_the_deadline() {
         proxy.set(way);
         let started = Instant::now();
         let refused = store.save_token(&ada.to_builder().access_token("a").build()).unwrap_err();
-        assert!(started.elapsed() < Duration::from_secs(10), "{way:?}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(20), "{way:?}: {:?}", started.elapsed());
         assert_eq!(problem::<()>(Err(refused)), expected, "{way:?}");
         if way == Way::Silent {
             assert_eq!(problem(store.find_stored(&ada)), Problem::NoConnection);
