@@ -112,8 +112,13 @@ pub(crate) fn problem<T: std::fmt::Debug>(answer: Result<T, Error>) -> Problem {
 
 /// This program, as another process, doing a job: the test `job` does it.
 pub(crate) fn this_program_with(job: &[&str]) -> Command {
+    this_program_with_test("suite::processes::job", job)
+}
+
+/// This program, as another process, running one test that finds a job.
+pub(crate) fn this_program_with_test(test: &str, job: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "suite::processes::job", "--nocapture"]).env(JOB, job.join("\n"));
+    command.args(["--exact", test, "--nocapture"]).env(JOB, job.join("\n"));
     command
 }
 

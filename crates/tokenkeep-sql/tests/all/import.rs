@@ -7,11 +7,13 @@ use tokenkeep::{
     Error, ErrorKind, ImportColumn, ImportFlaw, TokenStore,
     import::{BadRows, ImportOptions, StoredTokens},
 };
-use tokenkeep_sql::Problem;
+use tokenkeep_sql::{Problem, SqlStore};
 
 use crate::{
-    common::{Fixture, problem, token},
-    database::url,
+    canaries::text,
+    common::{Fixture, paper, problem, token},
+    database::{Place, url},
+    memory,
 };
 
 /// The vendor's database, perhaps with more rows.
@@ -107,4 +109,31 @@ fn tables_that_are_not_the_vendors_are_refused() {
     let (_, source) = vendor(&other, "UPDATE oauthtoken SET refresh_token = x'FF' WHERE id = '1'");
     let refused = fixture.store.import_zoho_table(&source, &ImportOptions::new()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Damaged);
+}
+
+/// SQLite itself does not wipe what it reads from the vendor's table: see README.md.
+#[test]
+fn import_leaves_no_secret_in_freed_memory() {
+    let source = |place: &Place| place.directory.path().join("zohooauth.db");
+    let values = || ["client secret", "refresh token", "access token", "grant token"].map(|name| text(name, 0));
+    memory::leaves_nothing(
+        "import::import_leaves_no_secret_in_freed_memory",
+        |place| {
+            let [client_secret, refresh, access, grant] = values();
+            let database = Connection::open(source(place)).unwrap();
+            let rows = format!(
+                "CREATE TABLE oauthtoken (id TEXT PRIMARY KEY, user_name TEXT, client_id TEXT, client_secret TEXT, \
+                 refresh_token TEXT, access_token TEXT, grant_token TEXT, expiry_time TEXT, redirect_url TEXT, \
+                 api_domain TEXT); INSERT INTO oauthtoken VALUES ('1', 'ada', 'c', '{client_secret}', '{refresh}', \
+                 '{access}', '{grant}', '', '', '')"
+            );
+            database.execute_batch(&rows).unwrap();
+        },
+        |_, place| {
+            let store = SqlStore::create(&place.url(), &paper()).unwrap();
+            let report = store.import_zoho_table(&url(&source(place)), &ImportOptions::new()).unwrap();
+            assert_eq!(report.added.len(), 1);
+            assert_eq!(store.get_tokens().unwrap()[0].refresh_token().unwrap().expose_secret(), values()[1]);
+        },
+    );
 }

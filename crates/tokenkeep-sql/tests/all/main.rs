@@ -3,9 +3,6 @@
 
 #[path = "sqlite.rs"]
 mod database;
-#[path = "../../../../tests/reader/mod.rs"]
-#[allow(unreachable_pub, reason = "other programs use it too")]
-mod reader;
 
 #[cfg(target_os = "linux")]
 mod disks;
@@ -15,4 +12,4 @@ mod import;
 #[path = "suite.rs"]
 mod suite;
 
-use suite::{attacks, common, recorded, steps};
+use suite::{allocator, attacks, canaries, common, memory, reader, recorded, stage, steps};

@@ -12,4 +12,4 @@ mod suite;
 mod undone;
 
 use servers::server;
-use suite::{attacks, common, processes, recorded, steps};
+use suite::{allocator, attacks, canaries, common, processes, reader, recorded, stage, steps};

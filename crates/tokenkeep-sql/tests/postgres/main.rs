@@ -11,4 +11,4 @@ mod standby;
 mod suite;
 
 use servers::server;
-use suite::{attacks, common, processes, recorded, steps};
+use suite::{allocator, attacks, canaries, common, processes, reader, recorded, stage, steps};
