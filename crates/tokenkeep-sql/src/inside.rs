@@ -2,22 +2,21 @@
 
 use std::{cell::RefCell, ptr};
 
-use crate::shared::Shared;
-
 thread_local! {
-    static INSIDE: RefCell<Vec<*const Shared>> = const { RefCell::new(Vec::new()) };
+    /// Where the stores are in memory.
+    static INSIDE: RefCell<Vec<*const ()>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Leaves the transaction when it is dropped, also by a panic.
 pub(crate) struct Inside(());
 
-pub(crate) fn enter(store: &Shared) -> Inside {
-    INSIDE.with_borrow_mut(|stores| stores.push(ptr::from_ref(store)));
+pub(crate) fn enter<S>(store: &S) -> Inside {
+    INSIDE.with_borrow_mut(|stores| stores.push(ptr::from_ref(store).cast()));
     Inside(())
 }
 
-pub(crate) fn is_inside(store: &Shared) -> bool {
-    INSIDE.with_borrow(|stores| stores.contains(&ptr::from_ref(store)))
+pub(crate) fn is_inside<S>(store: &S) -> bool {
+    INSIDE.with_borrow(|stores| stores.contains(&ptr::from_ref(store).cast()))
 }
 
 impl Drop for Inside {

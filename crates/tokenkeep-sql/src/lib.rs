@@ -18,13 +18,13 @@
 #![cfg_attr(not(any(feature = "sqlite", feature = "__server")), allow(unused_imports))]
 #![cfg_attr(not(all(any(feature = "sqlite", feature = "__server"), feature = "import")), allow(dead_code))]
 
-// The layers, from the top down:
+// The layers, from the top down (checked by `cargo test -p tokenkeep-sql --test all layers`):
 //
-//     store, namespace, transaction, slots, version, import    what applications use
-//     lease, writer, rows                                       the rules, over rows that are sealed
-//     shared                                                    which vault, which connection
-//     options, schema, cells                                    the tables
-//     pool, location, engine, server                            the database, and where it is
+//     store, options, namespace, transaction, slots, version, import    what applications use
+//     lease, writer, rows                  the rules, over rows that are sealed
+//     shared                               which vault, which connection
+//     schema, cells, tables, pool, inside  statements, values and connections
+//     location, engine, server, error      the database, and where it is; only `engine` knows the drivers
 
 mod cells;
 mod engine;

@@ -60,6 +60,29 @@ pub(crate) struct Opened {
     pub(crate) token: Token,
 }
 
+/// How often an operation begins again because the key table was changed under it.
+const MOST_EXCHANGES: usize = 16;
+
+impl Shared {
+    /// Reads rows of a namespace. The function may be called again, if the key table was changed under it.
+    pub(crate) fn read<R>(&self, namespace: &str, look: impl Fn(&mut Rows<'_>) -> Result<R>) -> Result<R> {
+        self.check_caller()?;
+        for _ in 0..MOST_EXCHANGES {
+            let vault = self.vault();
+            let looked = self.look(|connection| {
+                let mut rows = Rows::new(self, connection, &vault, namespace);
+                let looked = look(&mut rows);
+                if rows.has_other_key() { Ok(None) } else { looked.map(Some) }
+            })?;
+            match looked {
+                Some(looked) => return Ok(looked),
+                None => self.follow(&vault)?,
+            }
+        }
+        Err(self.malformed("its key table changes all the time"))
+    }
+}
+
 impl<'a> Rows<'a> {
     pub(crate) fn new(
         store: &'a Shared,

@@ -15,7 +15,6 @@ use crate::{
     error::{DatabaseError, Problem, is_contention},
     inside,
     pool::{Pool, Pooled},
-    rows::Rows,
     schema::Statements,
 };
 
@@ -43,9 +42,6 @@ pub(crate) struct Shared {
     /// Held while the vault is exchanged, and from before the commit that makes it necessary.
     pub(crate) exchange: Mutex<()>,
 }
-
-/// How often an operation begins again because the key table was changed under it.
-const MOST_EXCHANGES: usize = 16;
 
 impl Shared {
     pub(crate) fn new(
@@ -101,24 +97,6 @@ impl Shared {
                 looked => return looked,
             }
         }
-    }
-
-    /// Reads rows of a namespace. The function may be called again, if the key table was changed under it.
-    pub(crate) fn read<R>(&self, namespace: &str, look: impl Fn(&mut Rows<'_>) -> Result<R>) -> Result<R> {
-        self.check_caller()?;
-        for _ in 0..MOST_EXCHANGES {
-            let vault = self.vault();
-            let looked = self.look(|connection| {
-                let mut rows = Rows::new(self, connection, &vault, namespace);
-                let looked = look(&mut rows);
-                if rows.has_other_key() { Ok(None) } else { looked.map(Some) }
-            })?;
-            match looked {
-                Some(looked) => return Ok(looked),
-                None => self.follow(&vault)?,
-            }
-        }
-        Err(self.malformed("its key table changes all the time"))
     }
 
     /// Adopts the stored key table, which is another one than that of the vault. Whoever exchanges it in this process

@@ -9,6 +9,7 @@ mod disks;
 mod document;
 mod files;
 mod import;
+mod layers;
 #[path = "suite.rs"]
 mod suite;
 
