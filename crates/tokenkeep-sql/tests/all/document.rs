@@ -22,7 +22,8 @@ fn cells(section: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn tests_that_the_document_names_exist() {
-    let tests = ["tests/all", "tests/servers"].map(|tests| Path::new(env!("CARGO_MANIFEST_DIR")).join(tests));
+    let directories = ["all", "mysql", "postgres", "servers"].map(|name| format!("tests/{name}"));
+    let tests = directories.map(|tests| Path::new(env!("CARGO_MANIFEST_DIR")).join(tests));
     let files = tests.iter().flat_map(|tests| fs::read_dir(tests).unwrap());
     let code: String = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
     let page = page();

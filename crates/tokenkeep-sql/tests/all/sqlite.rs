@@ -15,6 +15,8 @@ use crate::common::{Fixture, Value, hex};
 
 /// What the names of databases begin with.
 pub(crate) const SCHEME: &str = "sqlite:///";
+/// What it costs to begin a change: `BEGIN`, the count and the store's row.
+pub(crate) const TO_BEGIN: usize = 3;
 
 /// A database of its own, without tables. It is deleted when this is dropped.
 pub(crate) struct Place {

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) use crate::{server::Place, servers::proxy::Proxy as Counter};
 
 pub(crate) const SCHEME: &str = "mysql://";
+/// What it costs to begin a change: `BEGIN`, the count and the store's row.
+pub(crate) const TO_BEGIN: usize = 2;
 
 /// As README.md starts one, on a port of its own.
 pub(crate) const PREPARE: &str = r#"

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) use crate::{server::Place, servers::proxy::Proxy as Counter};
 
 pub(crate) const SCHEME: &str = "postgres://";
+/// What it costs to begin a change: `BEGIN`, the count and the store's row.
+pub(crate) const TO_BEGIN: usize = 1;
 
 /// As README.md starts one, on a port of its own, with data that a command makes.
 fn prepare(make_data: &str) -> String {
