@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from conftest import ADA, SEALED, Place, claimed, passphrase, until
+from conftest import ADA, SEALED, SERVERS, Place, claimed, passphrase, until
 from test_waiting import interrupted
 
 import tokenkeep
@@ -67,6 +68,24 @@ def test_options_of_a_database_store(place: Place) -> None:
         place.open(pool=1)
     with pytest.raises(TypeError):
         place.open(connections="many")
+
+
+def test_options_of_a_server(path: Path) -> None:
+    servers = [kind for kind in KINDS if kind in SERVERS]
+    if not set(SERVERS) & set(SqlStore.DATABASES):
+        with pytest.raises(TypeError, match="this build has no option"):
+            SqlStore.open("postgres://ada@localhost/app", passphrase(), password=bytearray(b"hunter2"))
+    for kind in servers:
+        url = urlsplit(os.environ[SERVERS[kind]])
+        assert url.password is not None
+        bare = url._replace(netloc=f"{url.username}@{url.hostname}:{url.port}").geturl()
+        options: Any = {"tables": "t_options", "connect_timeout": 20, "statement_timeout": 20, "unencrypted": True}
+        with SqlStore.open_or_create(bare, passphrase(), password=bytearray(url.password.encode()), **options) as store:
+            assert url.password not in repr(store) and store.get_tokens() == []
+        with pytest.raises(tokenkeep.PermissionsError):
+            SqlStore.open(bare, passphrase(), password="wrong", **options)
+        with pytest.raises(tokenkeep.TokenkeepError):
+            SqlStore.open(bare, passphrase(), password=url.password, tables="t_options", certificate_authority=path)
 
 
 @pytest.mark.skipif("sqlite" not in SqlStore.DATABASES, reason="built without SQLite")
