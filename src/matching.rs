@@ -191,7 +191,7 @@ fn of_user_and_client<R: Rows + ?Sized>(rows: &mut R, name: &str, client: &str) 
     }
     let without_client = rows.row_of_user_and_client(name, None)?;
     // A row with a client secret adopts no client.
-    // Held by `rule_2_lets_a_row_without_client_adopt_one`: `without_client`.
+    // Held by `rule_2_lets_a_row_without_client_adopt_one`: `Ok(without_client)`.
     Ok(without_client.filter(|(_, row)| row.client_secret().is_none()))
 }
 

@@ -21,8 +21,8 @@ pub(crate) trait Engine: Send + Sync {
     /// Makes the database itself, if it does not exist and this engine can make it.
     fn create_database(&self) -> Result<(), Failure>;
     fn dialect(&self) -> &'static Dialect;
-    /// How many writers of one process may wait for the database at a time, if it has so many connections. Where a commit
-    /// lets the next writer go on before it is on the disk, several commits reach the disk together.
+    /// How many writers of one process may wait for the database at a time, if it has so many connections. The next one
+    /// goes on as soon as a commit lets it, without a message to this process and back.
     fn writers(&self, connections: usize) -> usize {
         connections.div_ceil(2)
     }
