@@ -54,6 +54,19 @@ fn assert_refused(fixture: &Fixture, statement: &str, flaw: RowFlaw) {
     assert_eq!(self::dump(fixture), dump, "a refused row stays as it is");
 }
 
+#[test]
+fn bad_row_of_a_user_leaves_those_of_other_clients() {
+    let fixture = fixture();
+    let second = ada().to_builder().client_id("second").build();
+    fixture.store.save_token(&second.to_builder().refresh_token("r").build()).unwrap();
+    fixture.execute(&edit(&fixture, "tokenkeep_tokens", "sealed", "place = 0", 200));
+    for query in [ada(), token().user_name("ada").build()] {
+        assert_flaw(fixture.store.find_stored(&query), RowFlaw::Tampered);
+    }
+    let found = fixture.store.find_stored(&second).unwrap().unwrap();
+    assert_eq!(found.refresh_token(), Some(&"r".into()));
+}
+
 /// The table of tokens.
 pub(crate) fn dump(fixture: &Fixture) -> Vec<Vec<Value>> {
     fixture.place.admin().rows("SELECT * FROM tokenkeep_tokens ORDER BY place")
