@@ -9,8 +9,8 @@ use tokenkeep_sql::{Database, SqlOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("MYSQL_URL").map_err(|_| "set MYSQL_URL to the URL of the database")?;
-    // A service keeps its key outside of the database: see docs/headless.md. This program makes a new one each time, and
-    // tables of its own.
+    // A service keeps its key outside of the database: see docs/headless.md. This program makes a new one each time,
+    // and tables of its own.
     let unlock = Unlock::from(RecoveryKey::generate()?);
     let tables = format!("example_{}", std::process::id());
     let database =

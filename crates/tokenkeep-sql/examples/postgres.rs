@@ -1,6 +1,7 @@
 //! A store in PostgreSQL. README.md says how to start a server; this program starts none.
 //!
-//!     POSTGRES_URL=postgres://user:password@host/database cargo run -p tokenkeep-sql --features postgres --example postgres
+//!     POSTGRES_URL=postgres://user:password@host/database cargo run -p tokenkeep-sql --features postgres --example
+//!   postgres
 
 use std::{env, error::Error, time::Duration};
 
@@ -9,8 +10,8 @@ use tokenkeep_sql::{Database, SqlOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("POSTGRES_URL").map_err(|_| "set POSTGRES_URL to the URL of the database")?;
-    // A service keeps its key outside of the database: see docs/headless.md. This program makes a new one each time, and
-    // tables of its own.
+    // A service keeps its key outside of the database: see docs/headless.md. This program makes a new one each time,
+    // and tables of its own.
     let unlock = Unlock::from(RecoveryKey::generate()?);
     let tables = format!("example_{}", std::process::id());
     let database =

@@ -1,5 +1,5 @@
-//! Two processes and two providers: one process refreshes each token, and the other one gets what it has saved. Start it
-//! twice with the same directory, and the second start finds the tokens of the first.
+//! Two processes and two providers: one process refreshes each token, and the other one gets what it has saved. Start
+//! it twice with the same directory, and the second start finds the tokens of the first.
 //!
 //!     cargo run -p tokenkeep-sql --features sqlite --example two_processes [DIRECTORY]
 

@@ -1,5 +1,5 @@
-//! What the rules need of a database, and nothing else: statements with parameters, transactions that write, and what an
-//! error means. Each database has one file that implements it.
+//! What the rules need of a database, and nothing else: statements with parameters, transactions that write, and what
+//! an error means. Each database has one file that implements it.
 
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -159,7 +159,7 @@ pub(crate) enum FailureKind {
     TimedOut,
     /// The server was not reached, or the connection ended. What was under way was undone, unless it was a commit.
     Lost,
-    /// The connection ended before the answer to a commit: nobody knows whether the change was made.
+    /// The connection ended before the answer to a commit: the change was made or not made.
     UnknownOutcome,
     /// The server cannot encrypt, or its certificate is not one that is trusted.
     Untrusted,
@@ -176,7 +176,7 @@ pub(crate) enum FailureKind {
     Full,
     /// An earlier error has undone the transaction.
     Undone,
-    /// The connection is that of the parent process.
+    /// The connection belongs to the parent process.
     Forked,
     /// A value that has to be unique is there already.
     NotUnique,

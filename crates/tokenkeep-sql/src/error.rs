@@ -68,8 +68,8 @@ pub enum Problem {
     TimedOut,
     /// The server was not reached, or did not answer in time, or the connection ended. Nothing was changed.
     NoConnection,
-    /// The connection ended before the server acknowledged a change, which was made or not made: read again. A save that
-    /// carries a revision, and the end of a refresh, can be made again without harm.
+    /// The connection ended before the server acknowledged a change, which was made or not made: read again. A save
+    /// that carries a revision, and the end of a refresh, can be made again without harm.
     UnknownOutcome,
     /// The server cannot encrypt, or its certificate is not one that is trusted for its name.
     Untrusted,

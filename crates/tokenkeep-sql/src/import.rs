@@ -29,8 +29,8 @@ const MAX_LEN: usize = 64 * 1024;
 const TABLE: &str = "oauthtoken";
 
 impl SqlStore {
-    /// Saves the tokens of the plain-text table `oauthtoken` that a database store of a Zoho CRM SDK wrote. The table is
-    /// only read. All rows are saved as one transaction, or none.
+    /// Saves the tokens of the plain-text table `oauthtoken` that a database store of a Zoho CRM SDK wrote. The table
+    /// is only read. All rows are saved as one transaction, or none.
     ///
     /// [`tokenkeep::import`] says which columns and values are read, and which stored tokens change. Where a report or
     /// an error names a line, it is the number of the row in the order of its key.

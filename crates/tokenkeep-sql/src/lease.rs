@@ -51,7 +51,7 @@ impl LeaseRow {
 /// Takes the lease on the token of that id, if it is free.
 pub(crate) fn lock_token(store: &Arc<Shared>, namespace: &Arc<str>, id: &TokenId) -> Result<LockAttempt> {
     store.check_caller()?;
-    // A look first: who waits writes nothing.
+    // A look first, so that a caller that waits writes nothing.
     let looked = {
         let index = store.vault().blind_index(namespace, IndexedValue::Id(id))?;
         store.look(|connection| read(store, connection, &index))?

@@ -14,7 +14,8 @@
         clippy::unwrap_used
     )
 )]
-// Without a database there is nothing to open, and most of the crate is unused. An import alone reads a table of others.
+// Without a database there is nothing to open, and most of the crate is unused. An import alone reads a table of
+// others.
 #![cfg_attr(not(any(feature = "sqlite", feature = "__server")), allow(unused_imports))]
 #![cfg_attr(not(all(any(feature = "sqlite", feature = "__server"), feature = "import")), allow(dead_code))]
 

@@ -25,9 +25,9 @@ use crate::{
 /// | MySQL, MariaDB | `mysql://user:password@host:port/database`, port 3306 by default | `mysql` |
 /// | PostgreSQL | `postgres://user:password@host:port/database`, port 5432 by default | `postgres` |
 ///
-/// In the URL of a server, `%` and two hexadecimal digits stand for a byte; a host that begins with `%2F` is the path of
-/// a socket (of its directory, on PostgreSQL). A URL has no parameters: the methods of this type are the settings. No
-/// error, name or `Debug` output shows the password.
+/// In the URL of a server, `%` and two hexadecimal digits stand for a byte; a host that begins with `%2F` is the path
+/// of a socket (of its directory, on PostgreSQL). A URL has no parameters: the methods of this type are the settings.
+/// No error, name or `Debug` output shows the password.
 ///
 /// # Encryption
 ///
@@ -108,8 +108,8 @@ impl Database {
         self.with(|server| name.clone_into(&mut server.user))
     }
 
-    /// The password of the database's user. This crate wipes its copy; the drivers keep one of their own while a
-    /// connection is made, and that of MySQL for as long as the store is open.
+    /// The password of the database's user. This crate wipes its copy; the drivers keep their own while a
+    /// connection is made, and MySQL's driver for as long as the store is open.
     pub fn password(self, password: impl Into<Secret>) -> Self {
         let password = password.into();
         self.with(|server| server.password = Some(password))
@@ -133,8 +133,8 @@ impl Database {
         self.with(|server| server.authority = Some(file.as_ref().to_owned()))
     }
 
-    /// Connects without encryption. Whoever is in between sees the statements, and on some servers the password; tokens
-    /// stay sealed.
+    /// Connects without encryption. An attacker on the network sees the statements, and on some servers the password;
+    /// tokens stay sealed.
     pub fn unencrypted(self) -> Self {
         self.with(|server| server.is_unencrypted = true)
     }

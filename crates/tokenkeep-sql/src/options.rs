@@ -92,15 +92,15 @@ impl SqlOptions {
         self
     }
 
-    /// Creates a store in the database: a URL, or a [`Database`] with the settings of a server. SQLite's file is made for
-    /// its owner alone, if it does not exist; its directory has to exist. On a server the database has to exist. A
+    /// Creates a store in the database: a URL, or a [`Database`] with the settings of a server. SQLite's file is made
+    /// for its owner alone, if it does not exist; its directory has to exist. On a server the database has to exist. A
     /// database of yours may hold the store's tables beside its own.
     ///
     /// Blocks for a key derivation, if the unlock method is a passphrase, and for the disk.
     ///
     /// # Errors
     ///
-    /// Those of [`SqlStore::create`].
+    /// The errors of [`SqlStore::create`].
     pub fn create(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
         let (engine, statements, tables, name) = self.prepare(&database.into())?;
         let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
@@ -125,7 +125,7 @@ impl SqlOptions {
                 return Err(DatabaseError::new(&name, Problem::StoreExists).into());
             }
             Err(failure) => {
-                // Unless the commit failed, nothing was created. A key that nobody needs is the lesser evil.
+                // Unless the commit failed, nothing was created. An unused key is the lesser evil.
                 return Err(failed(failure));
             }
         }
@@ -138,7 +138,7 @@ impl SqlOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`SqlStore::open`].
+    /// The errors of [`SqlStore::open`].
     pub fn open(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
         self.open_with(&database.into(), |name, key_table| Vault::open(name, key_table, unlock))
     }
@@ -147,7 +147,7 @@ impl SqlOptions {
     ///
     /// # Errors
     ///
-    /// [`NoneOpened`](tokenkeep::Error::NoneOpened) with the failure of each, and those of [`SqlStore::open`].
+    /// [`NoneOpened`](tokenkeep::Error::NoneOpened) with the failure of each, and the errors of [`SqlStore::open`].
     pub fn open_any<'a>(
         &self,
         database: impl Into<Database>,
@@ -161,7 +161,7 @@ impl SqlOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`SqlStore::open`] and [`SqlStore::create`].
+    /// The errors of [`SqlStore::open`] and [`SqlStore::create`].
     pub fn open_or_create(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
         let is = |opened: &Result<SqlStore>, kind| opened.as_ref().is_err_and(|error| error.kind() == kind);
         let database = &database.into();

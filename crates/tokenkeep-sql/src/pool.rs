@@ -93,7 +93,7 @@ impl Pool {
         Some(Turn(self))
     }
 
-    /// Closes the connections that nobody uses: a server that ended one has ended them all.
+    /// Closes the idle connections: a server that ended one has ended them all.
     fn close_idle(&self) {
         let mut connections = self.connections.lock();
         let idle = std::mem::take(&mut connections.idle);
@@ -111,8 +111,8 @@ impl Pool {
 }
 
 impl Pooled<'_> {
-    /// Whether the connection has ended since it was kept, so that the operation may succeed on a new one. Then the next
-    /// one that is taken is new, unless another thread has kept it.
+    /// Whether the connection has ended since it was kept, so that the operation may succeed on a new one. Then the
+    /// next one that is taken is new, unless another thread has kept it.
     pub(crate) fn was_stale(&self) -> bool {
         let is_stale = self.is_kept && self.is_lost();
         if is_stale {

@@ -22,7 +22,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) namespace: &'a str,
     has_other_key: bool,
-    /// What was found by which index: a save asks twice for the row of its user and client. Nothing is written while these rows are in use.
+    /// What was found by which index: a save asks twice for the row of its user and client. Nothing is written while
+    /// these rows are in use.
     found: Vec<(BlindIndex, Vec<(Place, Token)>)>,
 }
 

@@ -129,8 +129,9 @@ impl Statements {
         let columns = |prefix: &str| TOKEN_COLUMNS.map(|column| format!("{prefix}{column}")).join(", ");
         let of_token = columns("t.");
         let now = dialect.now;
-        // The store's row comes with each answer, also if no token is found: it says whose rows these are. Whoever reads
-        // the rows sorts them: MariaDB would write them to a temporary table for it, which takes longer than the rest.
+        // The store's row comes with each answer, also if no token is found: it says whose rows these are. They are
+        // sorted by the reader: MariaDB would write them to a temporary table to sort them, which takes longer than the
+        // rest.
         let select = |rows: &str| {
             format!(
                 "SELECT s.key_id, s.key_table_revision, {of_token} FROM {store} s LEFT JOIN {rows} WHERE s.singleton = 1"

@@ -88,8 +88,8 @@ impl Server {
         self.host.starts_with('/')
     }
 
-    /// Whether connections are encrypted, and the server's certificate verified: unless nobody is in between, or the
-    /// caller has asked for plain ones.
+    /// Whether connections are encrypted, and the server's certificate verified: unless the server is local, or the
+    /// caller has asked for plain connections.
     pub(crate) fn is_encrypted(&self) -> bool {
         // Held by `only_local_servers_and_explicit_calls_are_unencrypted`: `false`.
         !self.is_socket() && !self.is_unencrypted && (self.authority.is_some() || !is_local(&self.host))

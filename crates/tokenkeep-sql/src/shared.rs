@@ -83,8 +83,8 @@ impl Shared {
         self.pool.take(deadline).map_err(|failure| self.failed(failure))
     }
 
-    /// Looks at what the database has, outside of a transaction: again, if the server has ended the connection since its
-    /// last use.
+    /// Looks at what the database has, outside of a transaction: again, if the server has ended the connection since
+    /// its last use.
     pub(crate) fn look<R>(&self, look: impl Fn(&mut Pooled<'_>) -> Result<R>) -> Result<R> {
         let deadline = self.deadline();
         loop {
@@ -99,8 +99,8 @@ impl Shared {
         }
     }
 
-    /// Adopts the stored key table, which is another one than that of the vault. Whoever exchanges it in this process
-    /// is waited for.
+    /// Adopts the stored key table, which differs from the vault's. Waits for a thread of this process that is
+    /// exchanging it.
     ///
     /// The error after a rekeying by another process is `Rekeyed`, in place of the store `Replaced`.
     pub(crate) fn follow(&self, used: &Arc<Vault>) -> Result<()> {
@@ -123,7 +123,7 @@ impl Shared {
         read_store_row(&self.name, connection, &self.statements)
     }
 
-    /// Whether the columns that each operation compares are those of the key table that they stand beside.
+    /// Whether the columns that each operation compares belong to the key table beside them.
     pub(crate) fn check_key_columns(&self, stored: &StoreRow, vault: &Vault) -> Result<()> {
         check_key_columns(&self.name, stored, vault)
     }

@@ -43,7 +43,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::try_unlock`], and the [common errors](Self#errors).
+    /// The errors of [`Vault::try_unlock`], and the [common errors](Self#errors).
     pub fn try_unlock(&self, unlock: &Unlock) -> Result<KeySlot> {
         self.current_vault()?.try_unlock(unlock)
     }
@@ -52,7 +52,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::add_slot`], and the [common errors](Self#errors).
+    /// The errors of [`Vault::add_slot`], and the [common errors](Self#errors).
     pub fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
         self.change_slots(|vault| vault.add_slot(unlock))?.ok_or_else(|| self.0.malformed("a slot without an id"))
     }
@@ -62,7 +62,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::remove_slot`], and the [common errors](Self#errors).
+    /// The errors of [`Vault::remove_slot`], and the [common errors](Self#errors).
     pub fn remove_slot(&self, id: SlotId) -> Result<()> {
         self.change_slots(|vault| vault.remove_slot(id)).map(drop)
     }
@@ -71,7 +71,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::replace_slot`], and the [common errors](Self#errors).
+    /// The errors of [`Vault::replace_slot`], and the [common errors](Self#errors).
     pub fn replace_slot(&self, id: SlotId, unlock: &Unlock) -> Result<SlotId> {
         let new = self.change_slots(|vault| vault.replace_slot(id, unlock))?;
         new.ok_or_else(|| self.0.malformed("a slot without an id"))
@@ -81,7 +81,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::change_passphrase`], and the [common errors](Self#errors).
+    /// The errors of [`Vault::change_passphrase`], and the [common errors](Self#errors).
     pub fn change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<SlotId> {
         let new = self.change_slots(|vault| vault.change_passphrase(current, new))?;
         new.ok_or_else(|| self.0.malformed("a slot without an id"))
@@ -92,7 +92,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::rekey`], [`BadRow`](Error::BadRow) for a row that cannot be opened, and the
+    /// The errors of [`Vault::rekey`], [`BadRow`](Error::BadRow) for a row that cannot be opened, and the
     /// [common errors](Self#errors). Except after [`KeyLeft`](Error::KeyLeft) nothing was changed.
     pub fn rekey<'a>(&self, kept: impl IntoIterator<Item = &'a Unlock>) -> Result<()> {
         let kept: Vec<_> = kept.into_iter().collect();

@@ -9,8 +9,8 @@ use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shar
 /// Tokens in two tables of an SQL database, each row sealed by itself. A cheap handle: clones share the open store, and
 /// threads share clones or references.
 ///
-/// Its operations are those of [`TokenStore`], and [`TokenStoreExt`](tokenkeep::TokenStoreExt) refreshes its tokens
-/// once, whichever threads, processes and hosts need them. Any number of processes may have one store open: each
+/// It implements [`TokenStore`], and [`TokenStoreExt`](tokenkeep::TokenStoreExt) refreshes each of its tokens once,
+/// however many threads, processes and hosts need it. Any number of processes may have one store open: each
 /// operation sees what was committed before it, by any process.
 ///
 /// # What blocks
@@ -78,7 +78,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`StoreExists`](crate::Problem::StoreExists), [`BadUrl`](crate::Problem::BadUrl), those of
+    /// [`StoreExists`](crate::Problem::StoreExists), [`BadUrl`](crate::Problem::BadUrl), the errors of
     /// [`Vault::create`](tokenkeep::vault::Vault::create), and the [common errors](#errors).
     pub fn create(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
         SqlOptions::new().create(database, unlock)
@@ -89,7 +89,7 @@ impl SqlStore {
     /// # Errors
     ///
     /// [`NoDatabase`](crate::Problem::NoDatabase), [`NoStore`](crate::Problem::NoStore),
-    /// [`OtherSchema`](crate::Problem::OtherSchema), [`BadUrl`](crate::Problem::BadUrl), those of
+    /// [`OtherSchema`](crate::Problem::OtherSchema), [`BadUrl`](crate::Problem::BadUrl), the errors of
     /// [`Vault::open`](tokenkeep::vault::Vault::open), and the [common errors](#errors).
     pub fn open(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
         SqlOptions::new().open(database, unlock)
@@ -99,7 +99,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// [`NoneOpened`](tokenkeep::Error::NoneOpened), and those of [`open`](Self::open).
+    /// [`NoneOpened`](tokenkeep::Error::NoneOpened), and the errors of [`open`](Self::open).
     pub fn open_any<'a>(database: impl Into<Database>, unlocks: impl IntoIterator<Item = &'a Unlock>) -> Result<Self> {
         SqlOptions::new().open_any(database, unlocks)
     }
@@ -108,7 +108,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open) and [`create`](Self::create).
+    /// The errors of [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(database: impl Into<Database>, unlock: &Unlock) -> Result<Self> {
         SqlOptions::new().open_or_create(database, unlock)
     }
@@ -146,7 +146,7 @@ impl SqlStore {
     ///
     /// # Errors
     ///
-    /// That of the function, and the [common errors](#errors).
+    /// The error of the function, and the [common errors](#errors).
     ///
     /// ```
     /// # #[cfg(feature = "sqlite")] {

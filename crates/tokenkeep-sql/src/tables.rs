@@ -11,7 +11,7 @@ pub(crate) struct Tables {
     pub(crate) tokens: String,
 }
 
-/// PostgreSQL cuts names after 63 bytes, and the names of indexes are longer than those of their tables.
+/// PostgreSQL cuts names after 63 bytes, and an index has a longer name than its table.
 const MAX_LEN: usize = 40;
 
 impl Tables {

@@ -67,7 +67,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn save_token(&mut self, token: &Token) -> Result<TokenId> {
         self.writer.save(&self.namespace, token)
     }
@@ -76,7 +76,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn find_token(&mut self, query: &Token) -> Result<Option<Token>> {
         matching::find(&mut self.writer.rows(&self.namespace), query)
     }
@@ -85,7 +85,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn find_stored(&mut self, query: &Token) -> Result<Option<Token>> {
         matching::find_stored(&mut self.writer.rows(&self.namespace), query)
     }
@@ -94,7 +94,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn find_token_by_id(&mut self, id: &TokenId) -> Result<Option<Token>> {
         Ok(self.writer.rows(&self.namespace).by_id(id)?.map(|(_, token)| token))
     }
@@ -103,7 +103,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn get_tokens(&mut self) -> Result<Vec<Token>> {
         Ok(self.writer.rows(&self.namespace).all()?.into_iter().map(|(_, token)| token).collect())
     }
@@ -112,7 +112,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn delete_token(&mut self, id: &TokenId) -> Result<bool> {
         self.writer.delete(&self.namespace, id)
     }
@@ -121,7 +121,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn delete_tokens(&mut self) -> Result<usize> {
         self.writer.delete_all(&self.namespace)
     }
@@ -130,7 +130,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn prune(&mut self, which: Prune) -> Result<usize> {
         self.writer.prune(&self.namespace, which)
     }
@@ -139,7 +139,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn replace_token(&mut self, token: &Token) -> Result<Token> {
         self.writer.replace(&self.namespace, token)
     }
@@ -148,7 +148,7 @@ impl<'s> SqlTransaction<'_, 's> {
     ///
     /// # Errors
     ///
-    /// Those of that operation.
+    /// The errors of that operation.
     pub fn delete_token_if(&mut self, id: &TokenId, revision: u64) -> Result<bool> {
         self.writer.delete_if(&self.namespace, id, revision)
     }

@@ -11,8 +11,8 @@ use tokenkeep::Result;
 
 use crate::{SqlStore, cells, engine::Connection, error::Problem};
 
-/// A state of a store: [`SqlStore::version`]. Two are equal if nothing was committed between them. Nothing says which of
-/// two is later.
+/// A state of a store: [`SqlStore::version`]. Two are equal if nothing was committed between them. Nothing says which
+/// of two is later.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Version {
     table_id: [u8; 16],

@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// Begins a transaction that writes. Waits at most until the deadline: for the other writers of this process, then
-    /// for those of others.
+    /// for the writers of other processes.
     pub(crate) fn begin(&self, subject: Subject, deadline: Instant) -> Result<(Turn<'_>, Writer<'_>)> {
         self.check_caller()?;
         let started = Instant::now();
@@ -107,7 +107,7 @@ impl Shared {
                 };
                 return Ok((turn, writer));
             }
-            // Whoever exchanges the key table in this process may wait for the database.
+            // A thread that exchanges the key table may need the connection and the turn.
             drop(connection);
             drop(turn);
             self.follow(&vault)?;
@@ -272,7 +272,7 @@ fn integer(store: &Shared, number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|_| store.problem(Problem::NoNumberLeft))
 }
 
-/// The next id after that of the token. A number that was an id is never chosen again, also if the application supplied
+/// The number after the token's id. A number that was an id is never chosen again, also if the application supplied
 /// it.
 fn id_after(token: &Token) -> u64 {
     let number = token.id().and_then(TokenId::number);

@@ -115,7 +115,8 @@ impl Mysql {
     }
 }
 
-/// The driver has a time-out for each read, and none for connecting as a whole. A connection that comes later is closed.
+/// The driver has a time-out for each read, and none for connecting as a whole. A connection that comes later is
+/// closed.
 fn within(timeout: Duration, connect: impl FnOnce() -> mysql::Result<Conn> + Send + 'static) -> Result<Conn, Failure> {
     let lost = |message: String| Failure { kind: FailureKind::Lost, message };
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -200,8 +201,8 @@ impl MysqlConnection {
         }
         let statement = self.connection.prep(text).map_err(|error| self.failed(error))?;
         self.statements.insert(text.to_owned(), statement.clone());
-        // A node of a cluster that undoes the transaction for another node while it prepares a statement does not say so.
-        // Each statement that follows would be a transaction of its own.
+        // A node of a cluster that undoes the transaction for another node while it prepares a statement does not say
+        // so. Each statement that follows would be a transaction of its own.
         // Held by `transaction_that_ends_at_a_new_statement_changes_nothing`.
         if self.is_in_transaction && !self.has_transaction()? {
             let message = "the server has undone the transaction".to_owned();

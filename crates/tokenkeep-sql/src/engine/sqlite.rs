@@ -68,7 +68,7 @@ impl Engine for Sqlite {
             database.execute_batch("PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON")?;
             let wal = database.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
             match wal {
-                // Who may only read goes on in the mode that the file has.
+                // A user that may only read goes on in the mode that the file has.
                 Err(Error::SqliteFailure(error, _)) if error.code == ErrorCode::ReadOnly => {}
                 other => other?,
             }

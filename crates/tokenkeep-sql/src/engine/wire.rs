@@ -1,8 +1,9 @@
 //! A blocking socket that asynchronous code reads and writes through, without a runtime.
 //!
-//! A write blocks. A read takes what [`Wire::receive`] has received and is pending otherwise, and [`Wire::run`] receives
-//! when nothing else is left to do. So each wait of a connection is a read with a time-out on the caller's own thread: no
-//! other thread, nothing to start inside of somebody's runtime, and a server that says nothing ends at the deadline.
+//! A write blocks. A read takes what [`Wire::receive`] has received and is pending otherwise, and [`Wire::run`]
+//! receives when nothing else is left to do. So each wait of a connection is a read with a time-out on the caller's own
+//! thread: no other thread, nothing to start inside of somebody's runtime, and a server that says nothing ends at the
+//! deadline.
 
 use std::{
     future::Future,
@@ -123,7 +124,7 @@ impl Inner {
 
     fn receive(&mut self, left: Duration, timeout: Duration) -> io::Result<()> {
         if self.is_ended {
-            // The protocol was told, and waits all the same.
+            // The protocol has seen the end, and still waits.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         // The first wait has nearly the right length already, and most answers come within it.

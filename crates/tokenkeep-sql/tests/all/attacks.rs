@@ -1,4 +1,4 @@
-//! Whoever can write to the database changes it: refused with the right error, or listed in `docs/database.md`.
+//! An attacker who can write to the database: refused with the right error, or listed in `docs/database.md`.
 
 use tokenkeep::{Error, ErrorKind, RowFlaw, Token, TokenStore};
 use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
@@ -189,7 +189,7 @@ fn key_table_of_another_store_is_refused() {
     ));
     assert!(matches!(fixture.store.find_stored(&ada()), Err(Error::Replaced { .. })));
     assert!(matches!(fixture.store.save_token(&ada()), Err(Error::Replaced { .. })));
-    // Whoever opens it now has the other key, under which the store would look empty.
+    // A handle that is opened now has the other key, under which the store would look empty.
     assert_eq!(problem(SqlStore::open(&fixture.url, &paper())), Problem::RowOfOtherKey { place: 0 });
 }
 

@@ -1,5 +1,5 @@
-//! No memory that is given back holds a secret: every block that this crate and the drivers free is searched for tokens,
-//! passphrases and keys. SQLite's own memory is not searched; it has what its file has, which is sealed.
+//! No memory that is given back holds a secret: every block that this crate and the drivers free is searched for
+//! tokens, passphrases and keys. SQLite's own memory is not searched; it has what its file has, which is sealed.
 
 use std::{env, process::Stdio, time::Duration};
 

@@ -48,8 +48,8 @@ fn options() -> SqlOptions {
     SqlOptions::new().timeout(Duration::from_secs(60)).lease(Duration::from_secs(1))
 }
 
-/// Each thread has users of its own, counts in their access tokens, and writes down each save that was acknowledged; and
-/// all threads of all processes count in one shared token, and refresh another.
+/// Each thread has users of its own, counts in their access tokens, and writes down each save that was acknowledged;
+/// and all threads of all processes count in one shared token, and refresh another.
 fn work(url: &str, log: &Path, process: usize, duration: Duration) {
     let started = Instant::now();
     let is_over = || started.elapsed() > duration;
@@ -72,7 +72,7 @@ fn work(url: &str, log: &Path, process: usize, duration: Duration) {
                             was_rekeyed.store(true, Ordering::Relaxed);
                             store = open(url);
                         }
-                        // The server is down, or nobody knows what it did last.
+                        // The server is down, or the outcome of its last commit is unknown.
                         Err(error) => pause_after(&error),
                     }
                 }
@@ -308,7 +308,8 @@ impl Work {
         assert!(counted.last().is_none_or(|last| *last <= total));
         let refreshed = of("refreshed");
         let last: u64 = refreshed.refresh_token().unwrap().expose_secret().parse().unwrap();
-        // A process that was killed after it had sent a token, and before the save, leaves the next one to send it again.
+        // A process that was killed after it had sent a token, and before the save, leaves the next one to send it
+        // again.
         let mut sent = all.sent;
         sent.sort_unstable();
         let twice = sent.windows(2).filter(|pair| pair[0] == pair[1]).count();

@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// The database as somebody has it who can write to it, without the keys.
+/// The database as an attacker has it: able to write, without the keys.
 pub(crate) struct Admin(pub(crate) Connection);
 
 impl Admin {
@@ -78,7 +78,7 @@ pub(crate) struct Counter {
     path: String,
 }
 
-/// How many, on each database that was opened since somebody counts.
+/// How many, on each database that was opened since the first counter was made.
 static STATEMENTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 
 impl Counter {

@@ -51,7 +51,7 @@ fn find_is_one_statement() {
         ("access token", token().access_token("a")),
         ("grant token", query().grant_token("g")),
         ("refresh token", query().refresh_token("r")),
-        ("user name, whatever else", query().user_name("ada").access_token("x").refresh_token("y")),
+        ("user name before other values", query().user_name("ada").access_token("x").refresh_token("y")),
     ] {
         let query = query.build();
         let find = |store: &SqlStore| store.find_token(&query).map(|found| assert!(found.is_some(), "by {by}"));

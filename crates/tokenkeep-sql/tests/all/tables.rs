@@ -1,4 +1,4 @@
-//! The tables are those of `docs/database.md`.
+//! The tables are as `docs/database.md` describes them.
 
 use std::{fs, path::Path};
 

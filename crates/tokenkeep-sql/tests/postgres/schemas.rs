@@ -26,7 +26,7 @@ fn store_is_in_the_first_schema_of_the_path() {
     assert_eq!(fixture.place.admin().rows(schemas), [[Value::Text("vault".to_owned())]]);
 }
 
-/// The server would make the tables in the first schema, and find those of the second one until then.
+/// The server would make the tables in the first schema, and finds the ones in the second schema until then.
 #[test]
 fn tables_of_another_schema_are_left_alone() {
     for table in ["tokenkeep_store", "tokenkeep_tokens"] {

@@ -100,7 +100,7 @@ fn user_that_may_only_read_finds_and_claims_nothing() {
     assert_eq!(fixture.store.get_tokens().unwrap().len(), 1);
 }
 
-/// What somebody in between, or an administrator, may have cut.
+/// As a proxy or an administrator may cut them.
 #[test]
 fn truncated_values_are_refused() {
     for change in database::TRUNCATIONS {

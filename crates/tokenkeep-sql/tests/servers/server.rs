@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use crate::database;
 
-/// A server that runs as another user, and is started, killed and started again by a script. When this process ends, the
-/// script's input ends, and it kills the server and deletes its directory.
+/// A server that runs as another user, and is started, killed and started again by a script. When this process ends,
+/// the script's input ends, and it kills the server and deletes its directory.
 pub(crate) struct Server {
     pub(crate) directory: PathBuf,
     pub(crate) port: u16,
@@ -77,8 +77,8 @@ rm -rf "$dir"
 "#;
 
 impl Server {
-    /// Makes a new server with a script that sets `$dir`, `$SERVER` and the flags, given a port. Those of the call are
-    /// added.
+    /// Makes a new server with a script that sets `$dir`, `$SERVER` and the flags, given a port. The flags of the call
+    /// are added.
     pub(crate) fn start(prepare: &str, flags: &[&str]) -> Self {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let script = format!("set -e\nport=$1; shift\n{prepare}\nset +e\nflags+=(\"$@\")\n{SUPERVISE}");

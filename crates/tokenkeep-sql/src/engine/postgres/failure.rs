@@ -1,4 +1,4 @@
-//! What the errors of PostgreSQL, and those of the way to it, mean.
+//! What the errors of PostgreSQL and of the connection to it mean.
 
 use std::error::Error as _;
 
