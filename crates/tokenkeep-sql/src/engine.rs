@@ -113,6 +113,8 @@ pub(crate) struct Dialect {
 
 /// What a column holds: see *Types of columns* in docs/database.md.
 #[derive(Debug, Clone, Copy)]
+// Only the types of MySQL have a length.
+#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
 pub(crate) enum ColumnType {
     Number,
     /// So many bytes.
@@ -124,6 +126,8 @@ pub(crate) enum ColumnType {
 
 /// Where the indexes of a new table are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// Only MySQL names them in the table.
+#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
 pub(crate) enum Indexes {
     InTheTable,
     Apart,
