@@ -113,8 +113,6 @@ pub(crate) struct Dialect {
 
 /// What a column holds: see *Types of columns* in docs/database.md.
 #[derive(Debug, Clone, Copy)]
-// Only the types of MySQL have a length.
-#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
 pub(crate) enum ColumnType {
     Number,
     /// So many bytes.
@@ -126,8 +124,6 @@ pub(crate) enum ColumnType {
 
 /// Where the indexes of a new table are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-// Only MySQL names them in the table.
-#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
 pub(crate) enum Indexes {
     InTheTable,
     Apart,
@@ -153,8 +149,6 @@ impl Failure {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-// A database in a file is never lost and has no certificate, and a server is always a database.
-#[cfg_attr(not(all(feature = "sqlite", feature = "__server")), allow(dead_code))]
 pub(crate) enum FailureKind {
     /// Another transaction is in the way: a lock, a deadlock, a serialization failure. The same transaction may succeed
     /// later, from its beginning.
