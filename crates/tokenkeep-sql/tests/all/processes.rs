@@ -323,8 +323,8 @@ impl Work {
              {servers_killed} servers killed",
             sent.len()
         );
-        // A slow machine that also restarts a server gets little done.
-        assert!(killed >= 3 && before >= 5 && last >= 2, "{killed} kills, {before} counts, {last} refreshes");
+        // A busy machine that also restarts a server gets little done.
+        assert!(killed >= 3 && commits >= 20 && before + sent.len() >= 1, "{killed} kills, {commits} commits");
         let keys = "SELECT key_id FROM tokenkeep_tokens UNION SELECT key_id FROM tokenkeep_store";
         assert_eq!(fixture.place.admin().rows(keys).len(), 1, "no row is left under an old key");
         fixture.place.check();
