@@ -8,7 +8,7 @@ mod rows;
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
     hint::black_box,
     path::PathBuf,
     thread,
@@ -94,18 +94,25 @@ fn save(criterion: &mut Criterion) {
     for size in SIZES {
         let fixture = Fixture::new(size);
         let mut bytes = fs::read(&fixture.path).unwrap();
+        let mut journal = File::create(fixture.directory.path().join("journal")).unwrap();
         let mut round = 0;
-        group.bench_function(BenchmarkId::new("limit: replace, hash, encrypt", size), |bencher| {
-            bencher.iter(|| {
-                limits::seal(&mut bytes);
-                limits::replace(fixture.directory.path(), &bytes);
-            });
+        group.bench_function(BenchmarkId::new("limit: append", size), |bencher| {
+            bencher.iter(|| limits::append(&mut journal));
         });
         group.bench_function(BenchmarkId::new("save of a changed token", size), |bencher| {
             bencher.iter(|| {
                 round += 1;
                 fixture.save(round);
             });
+        });
+        group.bench_function(BenchmarkId::new("limit: replace, hash, encrypt", size), |bencher| {
+            bencher.iter(|| {
+                limits::seal(&mut bytes);
+                limits::replace(fixture.directory.path(), &bytes);
+            });
+        });
+        group.bench_function(BenchmarkId::new("compact", size), |bencher| {
+            bencher.iter(|| fixture.store.compact().unwrap());
         });
     }
 }

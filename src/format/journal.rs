@@ -8,9 +8,9 @@
 //! A power cut or a kill may leave the last record torn: a part of it was never written. A torn record is ignored. What
 //! does not verify is torn if no valid head stands at a later multiple of [`BLOCK`], and if the file ends before the
 //! record does, or its head is all zero, or one of its sectors of 512 bytes is all zero: a disk writes a sector as a
-//! whole, and ciphertext is not zero. Anything else that does not verify is damage, and the file is refused. So no
-//! record that was acknowledged is dropped in silence, except by cutting records off the end of the file, which an
-//! attacker can do, as putting an older file back.
+//! whole, and ciphertext is not zero. Anything else that does not verify is damage, and the file is refused. So accidental
+//! damage drops an acknowledged record in silence only where the end of the file is lost or reads as zeros. An attacker
+//! can drop the last records, as by putting an older file back.
 
 use ring::digest::{SHA256, digest};
 

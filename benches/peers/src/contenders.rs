@@ -7,18 +7,20 @@ use crate::{
         json::Json,
         oo7::Oo7,
         redb::Redb,
-        sqlcipher::{Delete, SqlCipher, Wal},
+        sqlite::{Delete, Encrypted, Plain, Sqlite, Wal},
         tokenkeep::{Limits, Ours},
     },
     worker::{Worker, serve as answer},
 };
 
 /// The machine by itself, then tokenkeep, then its peers.
-pub const CONTENDERS: [&str; 8] = [
+pub const CONTENDERS: [&str; 10] = [
     "limit",
     "tokenkeep",
     "SQLCipher",
     "SQLCipher, WAL",
+    "SQLite, plain text",
+    "SQLite, WAL, plain text",
     "redb, plain text",
     "JSON, plain text",
     "oo7",
@@ -30,7 +32,7 @@ pub const TOKENKEEP: usize = 1;
 pub const STORES: Range<usize> = TOKENKEEP..CONTENDERS.len();
 
 /// In the order in which they are measured. Who has no such work says so.
-pub const WORKS: [&str; 16] = [
+pub const WORKS: [&str; 17] = [
     "find-id",
     "find-user",
     "find-refresh",
@@ -43,8 +45,9 @@ pub const WORKS: [&str; 16] = [
     "save",
     "delete",
     "threads",
-    "append",
+    "find-after-save",
     "open",
+    "open-full",
     "open-passphrase",
     "beyond-argon2",
 ];
@@ -54,8 +57,10 @@ pub fn serve(contender: &str, directory: &Path, size: usize) -> io::Result<()> {
     match contender {
         "limit" => answer(Limits::new(Worker::new(directory, size))),
         "tokenkeep" => answer(Ours(Worker::new(directory, size))),
-        "SQLCipher" => answer(Worker::<SqlCipher<Delete>>::new(directory, size)),
-        "SQLCipher, WAL" => answer(Worker::<SqlCipher<Wal>>::new(directory, size)),
+        "SQLCipher" => answer(Worker::<Sqlite<Encrypted, Delete>>::new(directory, size)),
+        "SQLCipher, WAL" => answer(Worker::<Sqlite<Encrypted, Wal>>::new(directory, size)),
+        "SQLite, plain text" => answer(Worker::<Sqlite<Plain, Delete>>::new(directory, size)),
+        "SQLite, WAL, plain text" => answer(Worker::<Sqlite<Plain, Wal>>::new(directory, size)),
         "redb, plain text" => answer(Worker::<Redb>::new(directory, size)),
         "JSON, plain text" => answer(Worker::<Json>::new(directory, size)),
         "oo7" => answer(Worker::<Oo7>::new(directory, size)),

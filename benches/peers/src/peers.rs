@@ -3,5 +3,5 @@
 pub mod json;
 pub mod oo7;
 pub mod redb;
-pub mod sqlcipher;
+pub mod sqlite;
 pub mod tokenkeep;

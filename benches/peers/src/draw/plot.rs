@@ -37,11 +37,13 @@ text { fill: #e6edf3 }
 "#;
 
 /// By the place of a contender in the results, the limit first: distinct without colors too.
-const LOOKS: [(&str, Marker); 8] = [
+const LOOKS: [(&str, Marker); 10] = [
     ("#7d8590", Marker::None),
     ("#d9480f", Marker::Circle),
     ("#0072b2", Marker::Square),
     ("#4a90d9", Marker::Diamond),
+    ("#5b6bbf", Marker::Triangle),
+    ("#2a8f9d", Marker::Cross),
     ("#0a9a72", Marker::Triangle),
     ("#c2609c", Marker::Circle),
     ("#9a7500", Marker::Cross),
@@ -80,7 +82,7 @@ const PLOTS: [Plot; 4] = [
         title: "Saving a token",
         work: "save",
         quantity: Quantity::Time,
-        limit: "limit: the bytes replaced,\nhashed, encrypted",
+        limit: "limit: as many bytes\nappended and synced",
     },
     Plot {
         file: "open.svg",

@@ -4,10 +4,10 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     hint::black_box,
-    io::Write,
     path::Path,
 };
 
+use rustix::fs::FallocateFlags;
 use tokenkeep::{Keystore, Passphrase, RecoveryKey, Snapshot, Token, TokenId, TokenStore, Unlock, testing};
 
 use crate::{
@@ -21,6 +21,8 @@ const NAME: &str = "tokens.keep";
 const RECOVERY_KEY: &str = "recovery-key";
 const PASSPHRASE: &str = "correct horse battery staple";
 const PAIRS: u32 = 6;
+/// A journal of so many bytes is never too long.
+const LEAST_JOURNAL: u64 = 1 << 20;
 
 pub struct Tokenkeep(Keystore);
 
@@ -104,6 +106,15 @@ impl Works for Ours {
                 let beyond = (0..PAIRS).map(|pair| if pair % 2 == 0 { open() - derive() } else { -derive() + open() });
                 beyond.sum::<f64>() / f64::from(PAIRS)
             }
+            "open" => {
+                self.0.store().0.compact().unwrap();
+                return self.0.work(work, count, seed);
+            }
+            "open-full" => {
+                self.fill_the_journal();
+                return self.0.work("open", count, seed);
+            }
+            "find-after-save" => self.find_after_saves_of_another_handle(rows),
             _ => return self.0.work(work, count, seed),
         })
     }
@@ -120,6 +131,34 @@ impl Ours {
         move || (0..count).for_each(|_| drop(Keystore::open(&path, &unlock).unwrap()))
     }
 
+    /// Saves until the next one would nearly replace the file.
+    fn fill_the_journal(&self) {
+        let store = &self.0.store().0;
+        let rows = chosen(self.0.size, 0).map(Row::new).zip(1..);
+        for (row, round) in rows {
+            let status = store.status().unwrap();
+            let longest = LEAST_JOURNAL.max(status.file_len - status.journal.len);
+            if status.journal.len > longest / 100 * 95 {
+                return;
+            }
+            store.save_token(&row.refreshed(round).token()).unwrap();
+        }
+    }
+
+    /// What a find takes after another process has saved one token.
+    fn find_after_saves_of_another_handle(&self, rows: impl Iterator<Item = Row>) -> f64 {
+        let (store, other) = (self.0.store(), Tokenkeep::open(&self.0.directory));
+        let times: Vec<_> = rows
+            .zip(1..)
+            .map(|(row, round)| {
+                other.save(&row.refreshed(round));
+                let query = query(By::Id, &row);
+                time(1, || assert!(store.find(&query)))
+            })
+            .collect();
+        times.iter().sum::<f64>() / times.len() as f64
+    }
+
     fn find_in_snapshot(&self, queries: impl Iterator<Item = Query>) -> f64 {
         let snapshot: Snapshot = self.0.store().0.snapshot().unwrap();
         let find = |query: &Query| match query {
@@ -130,27 +169,31 @@ impl Ours {
     }
 }
 
-/// What a journal would do for a save of one token: 700 bytes after all others, durably.
-fn append(file: &mut File) {
-    file.write_all(&[0; 700]).unwrap();
-    file.sync_data().unwrap();
-}
-
 /// The least that the machine needs for each work, over as many bytes as tokenkeep has for that many rows.
 pub struct Limits {
     worker: Worker<Tokenkeep>,
     tokens: HashMap<String, Token>,
     bytes: Vec<u8>,
+    /// What saves are appended to, with blocks reserved beyond its end.
+    journal: Option<File>,
 }
 
 impl Limits {
     pub fn new(worker: Worker<Tokenkeep>) -> Self {
-        Self { worker, tokens: HashMap::new(), bytes: Vec::new() }
+        Self { worker, tokens: HashMap::new(), bytes: Vec::new(), journal: None }
     }
 
     fn replace(&mut self) {
         limits::seal(&mut self.bytes);
         limits::replace(&self.worker.directory, &self.bytes);
+    }
+
+    fn append(&mut self, count: usize) -> f64 {
+        let journal = self.journal.as_mut().expect("the work `start` comes first");
+        let (len, room) = (journal.metadata().unwrap().len(), (count * limits::RECORD_LEN) as u64);
+        rustix::fs::fallocate(&*journal, FallocateFlags::KEEP_SIZE, len, room).unwrap();
+        journal.sync_all().unwrap();
+        time(count, || (0..count).for_each(|_| limits::append(journal)))
     }
 }
 
@@ -165,7 +208,9 @@ impl Works for Limits {
                 self.tokens = tokens.collect();
                 self.bytes = fs::read(&path).unwrap();
                 self.replace();
-                fs::write(directory.join("journal"), &self.bytes).unwrap();
+                let journal = directory.join("journal");
+                fs::write(&journal, &self.bytes).unwrap();
+                self.journal = Some(fs::OpenOptions::new().append(true).open(journal).unwrap());
             }),
             "find-id" | "find-user" | "find-refresh" | "absent-id" | "absent-user" | "absent-refresh" => {
                 time(count, || (0..count).for_each(|_| _ = black_box(fs::metadata(&path).unwrap())))
@@ -174,11 +219,8 @@ impl Works for Limits {
                 let names = chosen(self.worker.size, seed).take(count).map(|it| Row::new(it).user_name);
                 time_each(names, |name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
             }
-            "save" | "delete" => time(count, || (0..count).for_each(|_| self.replace())),
-            "append" => {
-                let mut file = fs::OpenOptions::new().append(true).open(directory.join("journal")).unwrap();
-                time(count, || (0..count).for_each(|_| append(&mut file)))
-            }
+            "save" => self.append(count),
+            "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&directory)))),
             "open-passphrase" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
             "own-bytes" => self.bytes.len() as f64,

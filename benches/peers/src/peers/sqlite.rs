@@ -1,4 +1,4 @@
-//! SQLCipher with an index on every lookup column, and a raw key, so that no key is derived.
+//! SQLite with an index on every lookup column, and SQLCipher with a raw key, so that no key is derived.
 
 use std::{hint::black_box, marker::PhantomData, path::Path, sync::Mutex};
 
@@ -29,14 +29,31 @@ impl Journal for Wal {
     const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 }
 
-pub struct SqlCipher<J>(Mutex<Connection>, PhantomData<J>);
+/// Whether the file is encrypted.
+pub trait Cipher: Send + Sync {
+    const PRAGMAS: &str;
+}
+
+pub struct Plain;
+
+impl Cipher for Plain {
+    const PRAGMAS: &str = "";
+}
+
+/// By SQLCipher.
+pub struct Encrypted;
+
+impl Cipher for Encrypted {
+    const PRAGMAS: &str = "PRAGMA key = \"x'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f'\";";
+}
+
+pub struct Sqlite<C, J>(Mutex<Connection>, PhantomData<(C, J)>);
 
 pub struct Query {
     sql: &'static str,
     value: String,
 }
 
-const KEY: &str = "PRAGMA key = \"x'000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f'\";";
 const TABLE: &str =
     "CREATE TABLE tokens (id INTEGER PRIMARY KEY, user_name TEXT UNIQUE, client_id TEXT, client_secret TEXT,
     refresh_token TEXT, access_token TEXT, expires_at_ms INTEGER, redirect_url TEXT, api_domain TEXT);
@@ -44,9 +61,9 @@ const TABLE: &str =
     CREATE INDEX access_tokens ON tokens (access_token);";
 const INSERT: &str = "INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
-fn connect<J: Journal>(directory: &Path) -> Connection {
+fn connect<C: Cipher, J: Journal>(directory: &Path) -> Connection {
     let connection = Connection::open(directory.join("tokens.db")).unwrap();
-    connection.execute_batch(KEY).unwrap();
+    connection.execute_batch(C::PRAGMAS).unwrap();
     connection.execute_batch(J::PRAGMAS).unwrap();
     connection
 }
@@ -84,11 +101,11 @@ fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     })
 }
 
-impl<J: Journal> Peer for SqlCipher<J> {
+impl<C: Cipher, J: Journal> Peer for Sqlite<C, J> {
     type Query = Query;
 
     fn fill(directory: &Path, rows: Vec<Row>) {
-        let mut connection = connect::<J>(directory);
+        let mut connection = connect::<C, J>(directory);
         let transaction = connection.transaction().unwrap();
         transaction.execute_batch(TABLE).unwrap();
         rows.iter().for_each(|row| insert(&transaction, row));
@@ -96,7 +113,7 @@ impl<J: Journal> Peer for SqlCipher<J> {
     }
 
     fn open(directory: &Path) -> Self {
-        let connection = connect::<J>(directory);
+        let connection = connect::<C, J>(directory);
         // Only now does it look at the file.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).unwrap();
         Self(Mutex::new(connection), PhantomData)
