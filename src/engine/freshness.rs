@@ -9,7 +9,10 @@
 //! A file that was loaded is adopted if it has the same store id and the same store key (`Vault::with_table`), and if
 //! [`Baseline::refuses`] finds no fault in its history. If it does, each later operation on the tokens reports that.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 use parking_lot::RwLockReadGuard;
 
@@ -101,6 +104,11 @@ impl Engine {
         let baseline = self.state.read().baseline();
         let newest = self.load_newest(&baseline)?;
         let before = mem::replace(&mut *self.state.write(), newest);
+        if before.body_header != self.state.read().body_header {
+            // Another file, whose sync has not failed.
+            // Held by `file_that_could_not_be_synced_is_never_synced_again`.
+            self.sync_failed.store(false, Ordering::SeqCst);
+        }
         // Once nobody waits for the newest state: all tokens are wiped.
         drop(before);
         Ok(())
@@ -112,7 +120,10 @@ impl Engine {
         let state = self.state.read();
         let LoadedEnd { start, len, last } = state.loaded_end();
         let has_stamp = opened.stamp().is_some();
-        let is_longer = opened.len() > len && state.pinned.may_be_same_file(opened);
+        // A file that ends in a torn record is longer than its records, and not for having been appended to.
+        // Held by `torn_file_that_was_changed_in_place_is_read_as_a_whole`: `len`.
+        let known_len = len.max(state.pinned.len());
+        let is_longer = opened.len() > known_len && state.pinned.may_be_same_file(opened);
         // Without a stamp, header and end alone tell one state from the next.
         let is_same = !has_stamp && opened.len() == len;
         if !(is_longer || is_same) || !opened.has_at(0, start)? || !opened.ends_with(len, last)? {

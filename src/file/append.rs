@@ -48,13 +48,12 @@ impl StoreFile {
         parts: &[&[u8]],
     ) -> Result<Appended> {
         self.check_path()?;
-        let path = &self.path;
-        let mut file = match self.disk.open_to_append(path) {
+        let mut file = match self.disk.open_to_append(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.changed_meanwhile()),
             Err(_) => return Ok(Appended::Failed),
         };
-        let locked = file.try_clone().map_err(failed(FileOperation::Open, path))?;
+        let locked = file.try_clone().map_err(failed(FileOperation::Open, &self.path))?;
         // If a tool deletes the lock file, another writer may be as far as this one.
         let _inode_lock = match InodeLock::try_new(&locked) {
             // Held by `two_with_different_lock_files_do_not_append_to_one_file`: `None`.
@@ -80,7 +79,7 @@ impl StoreFile {
             return self.unsynced(file, new_len, cause);
         }
         let metadata = self.metadata()?;
-        let pinned = OpenFile::new(file, &metadata, path);
+        let pinned = OpenFile::new(file, &metadata, &self.path);
         // Held by `file_replaced_during_an_append_is_no_success`.
         if metadata.len() != new_len || !is_same(pinned.stamp(), locked.metadata().ok().as_ref()) {
             return Err(self.changed_meanwhile());
@@ -101,13 +100,30 @@ impl StoreFile {
         !is_full_for(added.saturating_add(RESERVE)) || reserved >= added || !is_full_for(added)
     }
 
-    /// The file with a record that could not be synced. Another handle would sync the file without an error, although
-    /// the record may be missing on the disk, and append another one after it. So the file gets a byte that is no
-    /// record: whoever finds it replaces the file.
-    fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
+    /// Marks a file that was loaded, and then could not be synced, if nobody has changed it meanwhile.
+    pub(crate) fn mark_unsynced(&self, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<()> {
+        let opened = self.disk.open_to_append(&self.path).and_then(|file| Ok((file.try_clone()?, file)));
+        let (locked, mut file) = opened.map_err(failed(FileOperation::Open, &self.path))?;
+        let inode_lock = InodeLock::try_new(&locked);
+        if !matches!(inode_lock, Err(TryLockError::WouldBlock)) && self.ends_as_loaded(&file, pinned, end)? {
+            self.mark(&mut file, end.len);
+        }
+        Ok(())
+    }
+
+    /// Marks a file with bytes that could not be synced. Another handle would sync the file without an error, although
+    /// these bytes may be missing on the disk, and append a record after them. So the file gets a byte that is no
+    /// record: a writer that finds it replaces the file.
+    fn mark(&self, file: &mut File, len: u64) {
         // Held by `nobody_appends_after_a_record_that_could_not_be_synced`,
-        // `second_writer_after_a_killed_one_survives_a_power_cut`.
-        let _ = self.disk.append(&mut file, len, &[&[0]]);
+        // `second_writer_after_a_killed_one_survives_a_power_cut`,
+        // `file_that_could_not_be_synced_is_never_synced_again`.
+        let _ = self.disk.append(file, len, &[&[0]]);
+    }
+
+    /// The file with a record that could not be synced.
+    fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
+        self.mark(&mut file, len);
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         Ok(Appended::Unsynced { file: OpenFile::new(file, &metadata, &self.path).pin(), cause })
     }

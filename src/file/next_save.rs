@@ -12,6 +12,7 @@ pub(crate) struct NextSave {
     /// The length of the file without a journal.
     pub(crate) compacted_len: u64,
     pub(crate) may_append: bool,
+    pub(crate) journal_end: u64,
 }
 
 impl StoreFile {
@@ -26,19 +27,50 @@ impl StoreFile {
         self.check_not_mounted()?;
         match access::check_room(&self.directory, next_save.compacted_len.saturating_add(room)) {
             // Held by `full_and_read_only_disks_lose_nothing`: `&& false`.
-            Err(error) if is_full(&error) && next_save.may_append && self.has_reserve(room)? => Ok(()),
+            Err(error) if is_full(&error) && self.can_append(next_save, room)? => Ok(()),
             checked => checked.map_err(failed(FileOperation::Write, &self.path)),
         }
     }
 
-    /// Whether a save of that many bytes, or of a block, can be appended to blocks that the file has already.
-    fn has_reserve(&self, room: u64) -> Result<bool> {
-        Ok(self.appends_reliably() && self.reserved()? >= room.max(length(BLOCK)))
+    /// Whether a save of that many bytes, or of a block, can be appended to blocks that the file has already. On a file
+    /// system that copies on write the blocks may not be free to be written to, as after a snapshot of btrfs.
+    fn can_append(&self, next_save: NextSave, room: u64) -> Result<bool> {
+        let room = room.max(length(BLOCK));
+        // Held by `reserve_is_of_use_only_where_the_next_save_is_appended`: `next_save.may_append`.
+        let fits = next_save.may_append && self.check_len(next_save.journal_end.saturating_add(room)).is_ok();
+        Ok(fits && self.appends_reliably() && access::writes_in_place(&self.directory) && self.reserved()? >= room)
     }
 
     /// That a later save may replace the file. Else appending would go well until the journal is full.
     pub(crate) fn check_may_replace(&self) -> Result<()> {
         self.check_not_mounted()?;
         access::check_writable_directory(&self.directory).map_err(failed(FileOperation::Write, &self.path))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
+
+    use super::*;
+    use crate::file::{Access, Os};
+
+    #[test]
+    fn reserve_is_of_use_only_where_the_next_save_is_appended() {
+        const LIMIT: u64 = 1 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        fs::write(&path, [0; BLOCK]).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let file = StoreFile::existing(&path, Access::Checked, LIMIT, Arc::new(Os)).unwrap();
+        let next = NextSave { compacted_len: 0, may_append: true, journal_end: length(BLOCK) };
+        assert!(!file.can_append(next, 1 << 16).unwrap(), "nothing is reserved");
+        let opened = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        if access::reserve(&opened, length(BLOCK), 1 << 18).is_err() || !access::writes_in_place(directory.path()) {
+            return;
+        }
+        assert!(file.can_append(next, 1 << 16).unwrap());
+        assert!(!file.can_append(NextSave { may_append: false, ..next }, 1 << 16).unwrap());
+        assert!(!file.can_append(NextSave { journal_end: LIMIT - length(BLOCK), ..next }, 1 << 16).unwrap());
     }
 }

@@ -267,13 +267,17 @@ fn file_that_could_not_be_synced_is_never_synced_again() {
     assert!(save(&engine, "grace").is_err());
     assert!(save(&engine, "grace").is_err());
     assert!(delete(&engine, "7").is_err(), "nothing to do, but not known to be on the disk");
-    assert_eq!(fs::read(at(&directory)).unwrap(), before);
+    assert_eq!(fs::read(at(&directory)).unwrap(), [&before[..], &[0]].concat());
+    // The sync of another handle would not fail.
+    let other = open(&directory);
+    assert!(other.status().unwrap().journal.is_torn);
     failing.store(0, Ordering::SeqCst);
-    save(&engine, "grace").unwrap();
+    save(&other, "grace").unwrap();
+    save(&engine, "alan").unwrap();
     assert_ne!(fs::read(at(&directory)).unwrap()[..4096], before[..4096]);
     let (generation, records) =
         engine.read_state(|state| (state.header.generation, state.journal.record_count())).unwrap();
-    assert_eq!((generation, records), (2, 0));
+    assert_eq!((generation, records), (2, 1));
 }
 
 #[test]

@@ -280,6 +280,34 @@ fn torn_record_is_reported_and_replaced_by_the_next_save() {
     assert_eq!(users(&open(&journaled.directory)).unwrap(), ["0", "grace"]);
 }
 
+/// It is as long as before, so no record was appended.
+#[cfg(unix)]
+#[test]
+fn torn_file_that_was_changed_in_place_is_read_as_a_whole() {
+    let journaled = Journaled::new(2);
+    let mut file = journaled.file[..journaled.ends[1] + 700].to_vec();
+    fs::write(at(&journaled.directory), &file).unwrap();
+    let engine = open(&journaled.directory);
+    file[journaled.ends[0] - 100] ^= 1;
+    fs::write(at(&journaled.directory), &file).unwrap();
+    assert!(matches!(users(&engine), Err(Error::BadFile { flaw: FileFlaw::Tampered, .. })), "{:?}", users(&engine));
+}
+
+/// A handle that finds a longer file reads what is new, and not the rest again.
+#[test]
+fn damage_that_an_append_hides_is_found_by_verify_and_mended_by_compact() {
+    let journaled = Journaled::new(1);
+    let reader = open(&journaled.directory);
+    save(&journaled.engine, "1").unwrap();
+    let mut file = fs::read(at(&journaled.directory)).unwrap();
+    file[journaled.ends[0] - 100] ^= 1;
+    fs::write(at(&journaled.directory), &file).unwrap();
+    assert_eq!(users(&reader).unwrap(), ["0", "1"]);
+    assert!(matches!(reader.verify(), Err(Error::BadFile { flaw: FileFlaw::Tampered, .. })));
+    reader.compact().unwrap();
+    assert_eq!(users(&open(&journaled.directory)).unwrap(), ["0", "1"]);
+}
+
 /// Without a key, a record with a sector of zeros is one that its writer did not finish.
 #[test]
 fn file_without_a_key_shows_what_is_torn() {

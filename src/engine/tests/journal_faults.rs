@@ -346,7 +346,7 @@ fn journal_that_would_be_too_long_is_replaced() {
 fn file_at_its_limit_is_replaced_and_not_appended_to() {
     let directory = tempfile::tempdir().unwrap();
     drop(create(&directory));
-    let file = StoreFile::existing(&at(&directory), Access::Checked, 3 * 4096, Arc::new(Os));
+    let file = StoreFile::existing(&at(&directory), Access::Checked, 3 * 4096 + 1, Arc::new(Os));
     let engine = Engine::open(file.unwrap(), &unlock(), Duration::ZERO).unwrap();
     for (saves, expected) in [(1, (1, 1)), (1, (1, 2)), (1, (2, 0)), (2, (2, 2)), (1, (3, 0))] {
         (0..saves).for_each(|_| drop(save(&engine, "ada").unwrap()));
@@ -354,12 +354,27 @@ fn file_at_its_limit_is_replaced_and_not_appended_to() {
     }
 }
 
+/// Such a record gets one more byte, and a longer file would open nowhere.
+#[test]
+fn record_at_the_limit_that_cannot_be_synced_leaves_a_file_that_opens() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let (is_on, disk) = failing(&[Call::SyncData, Call::Create], io::ErrorKind::Other);
+    let limited = |disk| StoreFile::existing(&at(&directory), Access::Checked, 3 * 4096, disk).unwrap();
+    let engine = Engine::open(limited(disk), &unlock(), Duration::ZERO).unwrap();
+    save(&engine, "ada").unwrap();
+    is_on.store(true, Ordering::SeqCst);
+    assert!(save(&engine, "grace").is_err());
+    let opened = Engine::open(limited(Arc::new(Os)), &unlock(), Duration::ZERO).unwrap();
+    assert_eq!(users(&opened).unwrap(), ["ada"]);
+}
+
 /// Its records do not count: a save would compact.
 #[test]
 fn journal_at_the_limit_stops_no_claim() {
     let directory = tempfile::tempdir().unwrap();
     drop(create(&directory));
-    let file = StoreFile::existing(&at(&directory), Access::Checked, 3 * 4096, Arc::new(Os));
+    let file = StoreFile::existing(&at(&directory), Access::Checked, 3 * 4096 + 1, Arc::new(Os));
     let engine = Engine::open(file.unwrap(), &unlock(), Duration::ZERO).unwrap();
     save(&engine, "ada").unwrap();
     let id = save(&engine, "ada").unwrap();

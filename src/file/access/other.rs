@@ -53,6 +53,11 @@ pub(crate) fn appends_reliably(_: &Path) -> bool {
     true
 }
 
+/// Nothing is reserved here.
+pub(crate) fn writes_in_place(_: &Path) -> bool {
+    false
+}
+
 pub(crate) fn offers_full_sync(_: &File) -> io::Result<bool> {
     Ok(true)
 }

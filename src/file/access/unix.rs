@@ -254,15 +254,44 @@ pub(crate) fn reserved(metadata: &Metadata, end: u64) -> u64 {
 #[cfg(target_os = "linux")]
 #[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
 pub(crate) fn appends_reliably(directory: &Path) -> bool {
-    // NFS, SMB, CIFS, SMB 2, 9P, AFS, Ceph and FUSE, as statfs(2) names them.
-    const UNRELIABLE: [i64; 8] =
-        [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x0102_1997, 0x5346_414F, 0x00C3_6400, 0x6573_5546];
+    // NFS, SMB, CIFS, SMB 2, 9P, two of AFS, Ceph, FUSE, Lustre and GPFS, and the shared directories of VirtualBox, as
+    // statfs(2) and <linux/magic.h> name them; and FAT, which may show old bytes after a power cut.
+    const UNRELIABLE: [i64; 13] = [
+        0x6969,
+        0x517B,
+        0xFF53_4D42,
+        0xFE53_4D42,
+        0x0102_1997,
+        0x5346_414F,
+        0x6B41_4653,
+        0x00C3_6400,
+        0x6573_5546,
+        0x0BD0_0BD0,
+        0x4750_4653,
+        0x786F_4256,
+        0x4D44,
+    ];
     rustix::fs::statfs(directory).is_ok_and(|found| !UNRELIABLE.contains(&i64::from(found.f_type)))
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn appends_reliably(_: &Path) -> bool {
     true
+}
+
+/// Whether reserved blocks of a file in that directory are written to where they are.
+#[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
+pub(crate) fn writes_in_place(directory: &Path) -> bool {
+    // btrfs, bcachefs and ZFS.
+    const COPY_ON_WRITE: [i64; 3] = [0x9123_683E, 0xCA45_1A4E, 0x2FC1_2FC1];
+    rustix::fs::statfs(directory).is_ok_and(|found| !COPY_ON_WRITE.contains(&i64::from(found.f_type)))
+}
+
+/// Nothing is reserved there.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn writes_in_place(_: &Path) -> bool {
+    false
 }
 
 #[cfg(not(target_vendor = "apple"))]

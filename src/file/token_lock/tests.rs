@@ -144,7 +144,7 @@ fn removed_lock_file_ends_the_lock() {
 
 /// A file of that length, which a save may append to.
 fn next_save() -> NextSave {
-    NextSave { compacted_len: 0, may_append: true }
+    NextSave { compacted_len: 0, may_append: true, journal_end: 0 }
 }
 
 #[test]
