@@ -131,17 +131,20 @@ impl Ours {
         move || (0..count).for_each(|_| drop(Keystore::open(&path, &unlock).unwrap()))
     }
 
-    /// Saves until the next one would nearly replace the file.
+    /// Saves until the journal has at least three quarters of the length at which a save replaces the file.
     fn fill_the_journal(&self) {
         let store = &self.0.store().0;
-        let rows = chosen(self.0.size, 0).map(Row::new).zip(1..);
-        for (row, round) in rows {
+        let mut rows = chosen(self.0.size, 0).map(Row::new).zip(1..);
+        loop {
             let status = store.status().unwrap();
             let longest = LEAST_JOURNAL.max(status.file_len - status.journal.len);
-            if status.journal.len > longest / 100 * 95 {
+            if status.journal.len > longest / 100 * 75 {
                 return;
             }
-            store.save_token(&row.refreshed(round).token()).unwrap();
+            // To ask takes longer than to save.
+            for (row, round) in rows.by_ref().take(50) {
+                store.save_token(&row.refreshed(round).token()).unwrap();
+            }
         }
     }
 
