@@ -14,7 +14,8 @@ use ring::{
 };
 use tokenkeep::KdfParams;
 
-/// Hashes and encrypts the bytes in place, all but the last, which the tag takes, and nothing else. What they were does not matter.
+/// Hashes and encrypts the bytes in place, all but the last, which the tag takes, and nothing else. What they were does
+/// not matter.
 pub(crate) fn seal(bytes: &mut [u8]) {
     black_box(digest(&SHA256, bytes));
     let (bytes, last) = bytes.split_last_chunk_mut::<16>().unwrap();

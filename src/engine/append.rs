@@ -25,7 +25,7 @@ use super::{
 use crate::{
     changes::ChangeSet,
     codec::{encode_change, record_plaintext_len},
-    error::Result,
+    error::{Error, Result},
     file::{Appended, Deadline, Durability, Lock, PinnedFile},
     format::{Mark, length},
     seal::{SealedRecord, record_len, seal_record},
@@ -40,12 +40,10 @@ impl Engine {
             Some(puts) if !next.must_replace && Arc::ptr_eq(&next.vault, vault) && !puts.is_empty() => puts,
             _ => return Ok(None),
         };
-        let puts_len = next.rows.puts_len();
-        let len = record_plaintext_len(puts_len).map_or(usize::MAX, record_len);
         // One byte more, because a record that cannot be synced gets one (`file/append.rs`).
         // Held by `file_at_its_limit_is_replaced_and_not_appended_to`.
         // Held by `record_at_the_limit_that_cannot_be_synced_leaves_a_file_that_opens`: `0` instead of `1`.
-        if self.file.check_len(journal.end().saturating_add(length(len)).saturating_add(1)).is_err() {
+        if self.file.check_len(journal.end().saturating_add(record_len_of(next)).saturating_add(1)).is_err() {
             return Ok(None);
         }
         // Held by `where_appending_is_not_reliable_each_save_replaces_the_file`.
@@ -59,7 +57,7 @@ impl Engine {
         }
         // Held by `directory_that_cannot_be_written_is_read`.
         self.file.check_may_replace()?;
-        let plaintext = encode_change(next.rows.next_id(), puts.into_iter(), puts_len)?;
+        let plaintext = encode_change(next.rows.next_id(), puts.into_iter(), next.rows.puts_len())?;
         let context = journal.context(header);
         seal_record(vault.store_key(), context, journal.next_number(), journal.end(), plaintext).map(Some)
     }
@@ -108,6 +106,26 @@ impl Engine {
         }
     }
 
+    /// Appends changes for whose new file the disk has no room: the journal grows on in the blocks that are reserved for
+    /// it.
+    pub(super) fn append_instead(
+        &self,
+        no_room: Error,
+        changes: ChangeSet,
+        pinned: &PinnedFile,
+        baseline: &Baseline,
+        lock: &Lock,
+        deadline: &Deadline,
+    ) -> Result<Durability> {
+        let state = self.state.read();
+        let mut next = NextState::of(&state, self.path())?;
+        next.adopt(changes, baseline.mark, self.path())?;
+        let record = self.seal_record(&state, &next)?.ok_or(no_room)?;
+        let changes = next.rows.into_changes();
+        drop(state);
+        self.append(&record, changes, pinned, baseline, lock, deadline)
+    }
+
     /// Puts a record into memory that is in the file.
     fn adopt_record(&self, record: &SealedRecord, changes: ChangeSet, appended: PinnedFile, is_synced: bool) {
         let mut state = self.state.write();
@@ -134,4 +152,9 @@ impl Engine {
         let prepared = self.file.prepare(Some(lock), &file.parts())?;
         self.replace((prepared, file), changes, pinned, &baseline, lock, deadline)
     }
+}
+
+/// The length of the record of a commit that only puts rows.
+pub(super) fn record_len_of(next: &NextState<'_>) -> u64 {
+    record_plaintext_len(next.rows.puts_len()).map_or(u64::MAX, |len| length(record_len(len)))
 }

@@ -20,6 +20,7 @@ use std::{
 
 use super::{
     Engine,
+    append::record_len_of,
     group::{Leader, Role},
     journal::Journal,
     next_state::NextState,
@@ -43,10 +44,13 @@ struct SealedCommit {
     changes: ChangeSet,
     /// What the commit follows: the open file, and what that holds.
     follows: (PinnedFile, Baseline),
-    /// The record to append. Beside a new file, it is for a disk without room for that.
-    record: Option<SealedRecord>,
-    /// The new file.
-    file: Option<SealedFile>,
+    written: Written,
+}
+
+/// What is to be written.
+enum Written {
+    Record(SealedRecord),
+    File(SealedFile),
 }
 
 /// A new file in place of the old one.
@@ -184,14 +188,17 @@ impl Engine {
                 return Ok(None);
             }
         }
-        let record = self.seal_record(state, &next)?;
         let follows = (state.pinned.duplicate()?, state.baseline());
-        let is_short = |record: &SealedRecord| state.journal.has_room(length(record.len()));
-        if record.as_ref().is_some_and(is_short) {
-            return Ok(Some(SealedCommit { changes: next.rows.into_changes(), follows, record, file: None }));
-        }
-        let (file, changes) = self.seal_file(next)?;
-        Ok(Some(SealedCommit { changes, follows, record, file: Some(file) }))
+        let is_short = state.journal.has_room(record_len_of(&next));
+        let record = if is_short { self.seal_record(state, &next)? } else { None };
+        let (written, changes) = match record {
+            Some(record) => (Written::Record(record), next.rows.into_changes()),
+            None => {
+                let (file, changes) = self.seal_file(next)?;
+                (Written::File(file), changes)
+            }
+        };
+        Ok(Some(SealedCommit { changes, follows, written }))
     }
 
     pub(super) fn seal_file(&self, next: NextState<'_>) -> Result<(SealedFile, ChangeSet)> {
@@ -206,19 +213,19 @@ impl Engine {
 
     /// Brings a commit to the disk, and then into memory. `None`: the file has it.
     fn put_in_place(&self, sealed: Option<SealedCommit>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
-        let Some(SealedCommit { changes, follows: (pinned, baseline), record, file }) = sealed else {
+        let Some(SealedCommit { changes, follows: (pinned, baseline), written }) = sealed else {
             return Ok(self.sync_name());
         };
-        let prepared = file.map(|file| Ok((self.file.prepare(Some(lock), &file.parts())?, file)));
-        match (prepared, record) {
-            // The journal grows on in the blocks that are reserved for it.
-            // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`.
-            (Some(Err(error)), Some(record)) if is_disk_full(&error) => {
-                self.append(&record, changes, &pinned, &baseline, lock, deadline)
+        let file = match written {
+            Written::Record(record) => return self.append(&record, changes, &pinned, &baseline, lock, deadline),
+            Written::File(file) => file,
+        };
+        match self.file.prepare(Some(lock), &file.parts()) {
+            // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`: `false`.
+            Err(no_room) if is_disk_full(&no_room) => {
+                self.append_instead(no_room, changes, &pinned, &baseline, lock, deadline)
             }
-            (Some(prepared), _) => self.replace(prepared?, changes, pinned, &baseline, lock, deadline),
-            (None, Some(record)) => self.append(&record, changes, &pinned, &baseline, lock, deadline),
-            (None, None) => Err(Error::internal("a commit was sealed as nothing")),
+            prepared => self.replace((prepared?, file), changes, pinned, &baseline, lock, deadline),
         }
     }
 

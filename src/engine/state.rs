@@ -27,7 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) pinned: PinnedFile,
-    /// The file's body header. Each commit changes it, so it tells one state from the next where the stamp does not.
+    /// The file's body header. Each replacement changes it, and each append the last tag: so the two tell one state from
+    /// the next where the stamp does not.
     pub(super) body_header: Vec<u8>,
     pub(super) header: BodyHeader,
     /// The store key with its key slots.
@@ -117,11 +118,13 @@ impl Baseline {
         };
         // Without an entry the handle is too far behind to tell.
         let last = found.lineage.ancestor(generations)?;
+        // Held by `another_history_of_any_length_is_noticed`.
         if last.salt != self.mark.salt {
             return Some(Refused::Diverged);
         }
         // Of the same body: what matters is whether its records continue those of the handle.
         let own = self.mark.record_count;
+        // Held by `older_journal_is_reported_by_an_open_handle`.
         if last.record_count < own {
             return Some(if generations == 0 { Refused::RolledBack } else { Refused::Diverged });
         }
@@ -131,6 +134,7 @@ impl Baseline {
             1 => found.lineage.record_tag(own),
             _ => None,
         };
+        // Held by `copy_of_the_same_length_has_diverged`, `replaced_file_tells_whose_records_it_had`: `false`.
         tag.is_some_and(|tag| tag != self.mark.tag).then_some(Refused::Diverged)
     }
 }

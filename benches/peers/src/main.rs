@@ -1,7 +1,7 @@
 //! tokenkeep beside what people would pick instead, and beside the limits of the machine: `benches/peers/run`.
 //!
-//! Each contender is a process of its own with a store of its own, so that memory and written bytes are its alone. All are
-//! asked in turn, round after round, so that what else the machine does is in all of their figures.
+//! Each contender is a process of its own with a store of its own, so that memory and written bytes are its alone. All
+//! are asked in turn, round after round, so that what else the machine does is in all of their figures.
 
 mod contenders;
 mod draw;

@@ -21,10 +21,11 @@ const BATCH: f64 = 40e6;
 const MOST_IN_A_BATCH: f64 = 2000.0;
 /// A work that took a contender longer than this, in nanoseconds, is not asked of it again.
 const BUDGET: f64 = 6e9;
-/// How tokenkeep and the limit for its work are asked each round: in pairs, so that what else the machine does at a time is in both.
+/// How tokenkeep and the limit for its work are asked each round: in pairs, so that what else the machine does at a
+/// time is in both.
 const IN_PAIRS: [usize; 8] = [LIMIT, TOKENKEEP, TOKENKEEP, LIMIT, LIMIT, TOKENKEEP, TOKENKEEP, LIMIT];
-/// Saves that are counted, and looked at for their peak of memory: at least the first number, and at most the second, which
-/// replaces a file of 10,000 tokens twice.
+/// Saves that are counted, and looked at for their peak of memory: at least the first number, and at most the second,
+/// which replaces a file of 10,000 tokens twice.
 const COUNTED_SAVES: (usize, usize) = (4, 2200);
 
 /// Measures all contenders with stores of each of these sizes, in the directory's file system.
@@ -161,8 +162,8 @@ impl Process {
         }
     }
 
-    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves; and how many
-    /// bytes one of those writes.
+    /// What a store takes of the memory of a process that has only opened it, then at the peak of some saves; and how
+    /// many bytes one of those writes.
     fn bytes(&mut self) -> io::Result<[(&'static str, f64); 3]> {
         let before = self.kib("VmRSS:")?;
         self.ask("start", 1, 0)?;

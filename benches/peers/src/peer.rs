@@ -40,8 +40,8 @@ pub trait Peer: Sized + Send + Sync {
     /// Looks a row up and reads all of its columns; whether it was there.
     fn find(&self, query: &Self::Query) -> bool;
 
-    /// Saves a row that is there already, by its user name, with another access token and expiry; durable when it returns, as
-    /// far as the contender goes.
+    /// Saves a row that is there already, by its user name, with another access token and expiry; durable when it
+    /// returns, as far as the contender goes.
     fn save(&self, row: &Row);
 
     /// Takes a row away, by its id; durable like a save.

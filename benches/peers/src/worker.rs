@@ -1,5 +1,5 @@
-//! A contender in a process of its own, which does what it is asked for, line by line: a work, a count, a seed. It answers with
-//! the nanoseconds that one operation took, on average. `vendor.py` speaks the same.
+//! A contender in a process of its own, which does what it is asked for, line by line: a work, a count, a seed. It
+//! answers with the nanoseconds that one operation took, on average. `vendor.py` speaks the same.
 
 use std::{
     io::{self, BufRead, Write},
@@ -20,8 +20,8 @@ const AT_ONCE: usize = 50;
 
 /// What a contender is asked for.
 pub trait Works {
-    /// The time of one operation in nanoseconds, the average of so many, or the bytes if it is those that the work tells; `None`
-    /// if the contender has no such work.
+    /// The time of one operation in nanoseconds, the average of so many, or the bytes if it is those that the work
+    /// tells; `None` if the contender has no such work.
     fn work(&mut self, work: &str, count: usize, seed: u64) -> Option<f64>;
 }
 
@@ -121,8 +121,8 @@ pub fn time(count: usize, work: impl FnOnce()) -> f64 {
     started.elapsed().as_nanos() as f64 / count as f64
 }
 
-/// The nanoseconds that the work takes for one of the questions. They are thought of some at a time: an application has the one
-/// that it asks in the processor's cache.
+/// The nanoseconds that the work takes for one of the questions. They are thought of some at a time: an application has
+/// the one that it asks in the processor's cache.
 pub fn time_each<T>(mut questions: impl Iterator<Item = T>, mut work: impl FnMut(&T)) -> f64 {
     let (mut nanoseconds, mut count) = (0.0, 0);
     loop {

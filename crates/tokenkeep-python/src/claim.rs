@@ -27,8 +27,8 @@ use crate::{
 /// What holds a claim, until it is used up or closed.
 ///
 /// A method may ask a database while it has the lock. So nobody waits for the lock with the interpreter lock held, and
-/// no Python code runs while the lock is held: each of them could wait for the other. A forked child, which may find the
-/// lock taken, leaves it alone.
+/// no Python code runs while the lock is held: each of them could wait for the other. A forked child, which may find
+/// the lock taken, leaves it alone.
 struct Held<T: Send + 'static> {
     value: Arc<Mutex<Option<T>>>,
     process: u32,

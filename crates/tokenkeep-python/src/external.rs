@@ -24,9 +24,9 @@ use crate::{handle::lock, seconds::Seconds, token::no_copy};
 ///
 /// forget(slot, data): deletes what create keeps outside of the file for a slot that was not saved, or was removed.
 ///
-/// The functions are called in other threads, which must not ask the same store. deadline: for how many seconds they are
-/// waited for (30). If one raises an exception, or is too late, the call ends in ExternalKeyError, and `last_error` has
-/// the exception. The bytearray is wiped after each call.
+/// The functions are called in other threads, which must not ask the same store. deadline: for how many seconds they
+/// are waited for (30). If one raises an exception, or is too late, the call ends in ExternalKeyError, and `last_error`
+/// has the exception. The bytearray is wiped after each call.
 #[pyclass(frozen, module = "tokenkeep")]
 pub(crate) struct External {
     external: tokenkeep::External,

@@ -22,12 +22,13 @@ use crate::{
 
 /// Tokens in one encrypted file. Any number of threads and processes may have one file open.
 ///
-/// unlock is a Passphrase, a Keychain, a RecoveryKey or an External. `open` also takes a list of them, and opens the store with the
-/// first one that fits.
+/// unlock is a Passphrase, a Keychain, a RecoveryKey or an External. `open` also takes a list of them, and opens the
+/// store with the first one that fits.
 ///
-/// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many seconds a change waits for
-/// other threads and processes; max_file_len, in bytes; permission_checks=False, for a file that others may read, and
-/// any_owner=True, to create a store in a directory of another user, both of which are on the application's own risk.
+/// `create`, `open`, `open_or_create` and `recover_before_damage` have these options: lock_timeout, for how many
+/// seconds a change waits for other threads and processes; max_file_len, in bytes; permission_checks=False, for a file
+/// that others may read, and any_owner=True, to create a store in a directory of another user, both of which are on the
+/// application's own risk.
 #[pyclass(frozen, extends = SealedStore, module = "tokenkeep")]
 pub(crate) struct Keystore {
     path: PathBuf,

@@ -14,9 +14,9 @@ use crate::seconds::Seconds;
 /// What one sign-in gave: an access token, a refresh token, whose they are and how long they last.
 ///
 /// Frozen. Its repr shows neither secrets nor the user name, and it cannot be pickled or copied. Its keyword arguments
-/// are its fields, and expires_in and refresh_expires_in: seconds from now. A field that is left out, or None, is unset.
-/// expires_at=None and expires_in=None say that nobody knows when the access token expires: a save then clears the
-/// stored expiry, which it would otherwise keep.
+/// are its fields, and expires_in and refresh_expires_in: seconds from now. A field that is left out, or None, is
+/// unset. expires_at=None and expires_in=None say that nobody knows when the access token expires: a save then clears
+/// the stored expiry, which it would otherwise keep.
 #[pyclass(frozen, eq, module = "tokenkeep", from_py_object)]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Token(pub(crate) tokenkeep::Token);

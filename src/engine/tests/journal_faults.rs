@@ -32,7 +32,7 @@ enum Failing {
     From(usize),
 }
 
-/// A disk that fails, once it is told to.
+/// A disk whose calls fail from `start` to `stop`.
 struct Faulty {
     failing: parking_lot::Mutex<Option<(Failing, io::ErrorKind)>>,
     calls: AtomicUsize,

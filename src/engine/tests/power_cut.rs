@@ -44,7 +44,7 @@ enum Asked {
     Remove(String),
 }
 
-/// Notes what is asked for, and stops or fails where it is told to.
+/// Notes each call, and stops or fails where its trouble says.
 #[derive(Debug, Default)]
 struct Recording {
     log: Mutex<Vec<Asked>>,

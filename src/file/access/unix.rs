@@ -252,7 +252,6 @@ pub(crate) fn reserved(metadata: &Metadata, end: u64) -> u64 {
 /// Whether an append is synced reliably in that directory: not on network file systems, whose clients keep copies of
 /// their own of a file.
 #[cfg(target_os = "linux")]
-#[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
 pub(crate) fn appends_reliably(directory: &Path) -> bool {
     // NFS, SMB, CIFS, SMB 2, 9P, two of AFS, Ceph, FUSE, Lustre and GPFS, and the shared directories of VirtualBox, as
     // statfs(2) and <linux/magic.h> name them; and FAT, which may show old bytes after a power cut.
@@ -271,7 +270,7 @@ pub(crate) fn appends_reliably(directory: &Path) -> bool {
         0x786F_4256,
         0x4D44,
     ];
-    rustix::fs::statfs(directory).is_ok_and(|found| !UNRELIABLE.contains(&i64::from(found.f_type)))
+    is_of_none(directory, &UNRELIABLE)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -281,11 +280,17 @@ pub(crate) fn appends_reliably(_: &Path) -> bool {
 
 /// Whether reserved blocks of a file in that directory are written to where they are.
 #[cfg(target_os = "linux")]
-#[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
 pub(crate) fn writes_in_place(directory: &Path) -> bool {
     // btrfs, bcachefs and ZFS.
     const COPY_ON_WRITE: [i64; 3] = [0x9123_683E, 0xCA45_1A4E, 0x2FC1_2FC1];
-    rustix::fs::statfs(directory).is_ok_and(|found| !COPY_ON_WRITE.contains(&i64::from(found.f_type)))
+    is_of_none(directory, &COPY_ON_WRITE)
+}
+
+/// Whether the directory is known to be on a file system of another kind than these.
+#[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the type of the number is another one on other machines")]
+fn is_of_none(directory: &Path, kinds: &[i64]) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|found| !kinds.contains(&i64::from(found.f_type)))
 }
 
 /// Nothing is reserved there.

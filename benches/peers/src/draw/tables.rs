@@ -38,8 +38,8 @@ const TABLES: [(&str, &str, Quantity, &str); 20] = [
     ("Bytes written for one save", "written", Quantity::Bytes, NONE),
 ];
 
-/// What was measured on, and a table for each work: contenders down, sizes across, and in a cell the median, the 10th and the
-/// 90th percentile.
+/// What was measured on, and a table for each work: contenders down, sizes across, and in a cell the median, the 10th
+/// and the 90th percentile.
 pub fn tables(results: &Results) -> String {
     let machine = results.machine.iter().map(|(what, value)| format!("- {what}: {value}\n"));
     let mut text = machine.collect::<String>() + "\n";

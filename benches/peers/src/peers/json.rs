@@ -1,5 +1,5 @@
-//! What many applications do: all rows in memory, and a JSON file that is replaced as a whole at each change. In plain text, and
-//! what another process writes to the file is neither seen nor kept.
+//! What many applications do: all rows in memory, and a JSON file that is replaced as a whole at each change. In plain
+//! text, and what another process writes to the file is neither seen nor kept.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,6 +1,6 @@
-//! oo7's keyring in a file, the one that sandboxed applications have: each token is an item, sealed by itself. Opening it
-//! derives a key from its secret by PBKDF2, which cannot be measured apart, and checks each item. What it writes it syncs, then
-//! renames; the directory is not synced, so that a power cut may undo a save.
+//! oo7's keyring in a file, the one that sandboxed applications have: each token is an item, sealed by itself. Opening
+//! it derives a key from its secret by PBKDF2, which cannot be measured apart, and checks each item. What it writes it
+//! syncs, then renames; the directory is not synced, so that a power cut may undo a save.
 
 use std::{collections::HashMap, hint::black_box, path::Path};
 

@@ -1,4 +1,5 @@
-//! redb: a page store that is durable with each transaction, in plain text. Rows are JSON; each lookup column has a table.
+//! redb: a page store that is durable with each transaction, in plain text. Rows are JSON; each lookup column has a
+//! table.
 
 use std::{hint::black_box, path::Path};
 

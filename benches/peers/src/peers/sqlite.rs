@@ -14,8 +14,8 @@ pub trait Journal: Send + Sync {
     const PRAGMAS: &str;
 }
 
-/// As SQLite comes: a journal that is deleted with each transaction, `synchronous=FULL`. The directory is not synced after it is
-/// deleted, so that a power cut may bring it back, and with it what was before.
+/// As SQLite comes: a journal that is deleted with each transaction, `synchronous=FULL`. The directory is not synced
+/// after it is deleted, so that a power cut may bring it back, and with it what was before.
 pub struct Delete;
 
 impl Journal for Delete {
