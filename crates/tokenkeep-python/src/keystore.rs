@@ -37,7 +37,14 @@ pub(crate) struct Keystore {
 type Made = PyResult<Py<Keystore>>;
 
 impl Keystore {
-    fn make(py: Python<'_>, store: tokenkeep::Keystore) -> Made {
+    /// The store that the function makes, without the interpreter lock.
+    fn made(
+        py: Python<'_>,
+        options: Option<&Bound<'_, PyDict>>,
+        make: impl FnOnce(&KeystoreOptions) -> tokenkeep::Result<tokenkeep::Keystore> + Send + 'static,
+    ) -> Made {
+        let options = options_of(options)?;
+        let store = wait(py, move || make(&options))?.or_raise(py)?;
         let path = store.path().to_owned();
         Py::new(py, SealedStore::over(Backing::File(store)).add_subclass(Self { path }))
     }
@@ -55,7 +62,7 @@ impl Keystore {
     }
 }
 
-/// The keyword arguments of what opens a store.
+/// The keyword arguments of the functions that open a store.
 fn options_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<KeystoreOptions> {
     let mut options = KeystoreOptions::new();
     for (name, value) in given.into_iter().flatten() {
@@ -83,9 +90,8 @@ impl Keystore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let options = options_of(options)?;
-        Self::make(py, wait(py, move || options.create(path, &unlock))?.or_raise(py)?)
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), options, move |options| options.create(path, &unlock))
     }
 
     /// Opens a store that exists.
@@ -97,16 +103,11 @@ impl Keystore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let py = kind.py();
-        let options = options_of(options)?;
-        let opened = match unlocks_of(unlock)? {
-            Some(unlocks) => wait(py, move || options.open_any(path, &unlocks)),
-            None => {
-                let unlock = unlock_of(unlock)?;
-                wait(py, move || options.open(path, &unlock))
-            }
-        };
-        Self::make(py, opened?.or_raise(py)?)
+        if let Some(unlocks) = unlocks_of(unlock)? {
+            return Self::made(kind.py(), options, move |options| options.open_any(path, &unlocks));
+        }
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), options, move |options| options.open(path, &unlock))
     }
 
     /// Opens the store, or creates it if nothing is at the path.
@@ -118,9 +119,8 @@ impl Keystore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let options = options_of(options)?;
-        Self::make(py, wait(py, move || options.open_or_create(path, &unlock))?.or_raise(py)?)
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), options, move |options| options.open_or_create(path, &unlock))
     }
 
     /// Checks the file at the path as far as is possible without a key.
@@ -146,9 +146,8 @@ impl Keystore {
         new_path: PathBuf,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let options = options_of(options)?;
-        Self::make(py, wait(py, move || options.recover_before_damage(path, &unlock, new_path))?.or_raise(py)?)
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), options, move |options| options.recover_before_damage(path, &unlock, new_path))
     }
 
     /// The path of the file, with symbolic links resolved.

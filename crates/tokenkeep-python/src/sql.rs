@@ -37,7 +37,15 @@ pub(crate) struct SqlStore {
 type Made = PyResult<Py<SqlStore>>;
 
 impl SqlStore {
-    fn make(py: Python<'_>, store: tokenkeep_sql::SqlStore) -> Made {
+    /// The store that the function makes, without the interpreter lock.
+    fn made(
+        py: Python<'_>,
+        url: &str,
+        options: Option<&Bound<'_, PyDict>>,
+        make: impl FnOnce(&SqlOptions, &Database) -> tokenkeep::Result<tokenkeep_sql::SqlStore> + Send + 'static,
+    ) -> Made {
+        let (options, database) = options_of(url, options)?;
+        let store = wait(py, move || make(&options, &database))?.or_raise(py)?;
         let name = store.name().to_owned();
         Py::new(py, SealedStore::over(Backing::Sql(store)).add_subclass(Self { name }))
     }
@@ -120,9 +128,8 @@ impl SqlStore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let (options, database) = options_of(url, options)?;
-        Self::make(py, wait(py, move || options.create(&database, &unlock))?.or_raise(py)?)
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), url, options, move |options, database| options.create(database, &unlock))
     }
 
     /// Opens a store that exists.
@@ -134,16 +141,11 @@ impl SqlStore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let py = kind.py();
-        let (options, database) = options_of(url, options)?;
-        let opened = match unlocks_of(unlock)? {
-            Some(unlocks) => wait(py, move || options.open_any(&database, &unlocks)),
-            None => {
-                let unlock = unlock_of(unlock)?;
-                wait(py, move || options.open(&database, &unlock))
-            }
-        };
-        Self::make(py, opened?.or_raise(py)?)
+        if let Some(unlocks) = unlocks_of(unlock)? {
+            return Self::made(kind.py(), url, options, move |options, database| options.open_any(database, &unlocks));
+        }
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), url, options, move |options, database| options.open(database, &unlock))
     }
 
     /// Opens the store, or creates it if there is none.
@@ -155,9 +157,8 @@ impl SqlStore {
         unlock: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> Made {
-        let (py, unlock) = (kind.py(), unlock_of(unlock)?);
-        let (options, database) = options_of(url, options)?;
-        Self::make(py, wait(py, move || options.open_or_create(&database, &unlock))?.or_raise(py)?)
+        let unlock = unlock_of(unlock)?;
+        Self::made(kind.py(), url, options, move |options, database| options.open_or_create(database, &unlock))
     }
 
     /// The database and the tables, without a password.

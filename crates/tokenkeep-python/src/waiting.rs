@@ -2,8 +2,8 @@
 //!
 //! Python runs signal handlers in the main thread only. So in any other thread the work is done in place. In the main
 //! thread a worker thread does it, while the main thread looks for signals. If a handler raises, the wait ends; the
-//! work goes on, and may still take effect. A worker thread never touches Python, so the interpreter may end first. (That of an
-//! `External` does, and then finds that there is none.)
+//! work goes on, and may still take effect. A worker thread never touches Python, so the interpreter may end first.
+//! (That of an `External` does, and then finds that there is none.)
 
 use std::{
     sync::{

@@ -36,8 +36,8 @@ pub(crate) trait Connection: Send {
     fn query(&mut self, statement: &str, parameters: &[Parameter<'_>], each: EachRow<'_>) -> Result<(), Failure>;
     /// Begins a transaction that writes. Waits for other writers at most for the timeout.
     fn begin(&mut self, timeout: Duration) -> Result<(), Failure>;
-    /// Begins a transaction that writes, with a statement and a query that have no parameters. Returns how many rows the
-    /// statement has changed. After a failure the transaction may have begun.
+    /// Begins a transaction that writes, with a statement and a query that have no parameters. Returns how many rows
+    /// the statement has changed. After a failure the transaction may have begun.
     ///
     /// A server that takes several statements at once saves round trips here.
     fn begin_with(&mut self, timeout: Duration, first: &First<'_>, each: EachRow<'_>) -> Result<u64, Failure> {

@@ -15,9 +15,9 @@ use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shar
 ///
 /// # What blocks
 ///
-/// - **A find** is one statement, and opens the rows that it finds. (Three queries ask twice: one whose id is not stored,
-///   by its user name; one by user name and client id, for a row without a client; and one by grant token and refresh
-///   token.) On SQLite it waits for no writer.
+/// - **A find** is one statement, and opens the rows that it finds. (Three queries ask twice: one whose id is not
+///   stored, by its user name; one by user name and client id, for a row without a client; and one by grant token and
+///   refresh token.) On SQLite it waits for no writer.
 /// - **A save or a delete** is one transaction. When it returns `Ok`, the change is on the disk as far as the database
 ///   promises that: on SQLite it is synced. The writers of a store wait for each other, at most for
 ///   [`SqlOptions::timeout`].
