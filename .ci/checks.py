@@ -44,7 +44,7 @@ class Code:
             if depth == 0 and (character in ")]}" or re.compile(stop).match(self.bare, at)):
                 return at
             depth += (character in "([{") - (character in ")]}")
-            if depth == 0 and character == "}" and not re.compile(r"}\s*([.?;,)]|else|[|&=]{2})").match(self.bare, at):
+            if depth == 0 and character == "}" and not re.compile(r"}\s*([.?;,)]|else|=>|[|&=]{2})").match(self.bare, at):
                 return at + 1
         raise ValueError("no end")
 

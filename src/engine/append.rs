@@ -50,8 +50,7 @@ impl Engine {
         if !self.file.appends_reliably() {
             return Ok(None);
         }
-        // Held by `loaded_state_is_synced_before_anything_is_appended`,
-        // `second_writer_after_a_killed_one_survives_a_power_cut`.
+        // Held by `loaded_state_is_synced_before_anything_is_appended`.
         if !(state.is_synced || self.sync_loaded(state)) {
             return Ok(None);
         }
@@ -70,7 +69,7 @@ impl Engine {
 
     /// Syncs the bytes of the loaded file, unless that has failed before.
     pub(super) fn sync_contents(&self, state: &State) -> bool {
-        // Held by `file_that_could_not_be_synced_is_never_synced_again`: without
+        // Held by `failed_sync_of_a_file_that_cannot_be_marked_is_remembered`: without
         // `!self.sync_failed.load(Ordering::SeqCst) &&`.
         let is_synced = !self.sync_failed.load(Ordering::SeqCst) && self.file.sync_contents(&state.pinned).is_ok();
         // Other handles have to know too. If that fails, this one still does.

@@ -221,7 +221,7 @@ impl Engine {
             Written::File(file) => file,
         };
         match self.file.prepare(Some(lock), &file.parts()) {
-            // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`: `false`.
+            // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`.
             Err(no_room) if is_disk_full(&no_room) => {
                 self.append_instead(no_room, changes, &pinned, &baseline, lock, deadline)
             }

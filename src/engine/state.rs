@@ -118,7 +118,7 @@ impl Baseline {
         };
         // Without an entry the handle is too far behind to tell.
         let last = found.lineage.ancestor(generations)?;
-        // Held by `another_history_of_any_length_is_noticed`.
+        // Held by `ancestor_with_another_body_has_diverged`.
         if last.salt != self.mark.salt {
             return Some(Refused::Diverged);
         }
@@ -134,7 +134,7 @@ impl Baseline {
             1 => found.lineage.record_tag(own),
             _ => None,
         };
-        // Held by `copy_of_the_same_length_has_diverged`, `replaced_file_tells_whose_records_it_had`: `false`.
+        // Held by `copy_of_the_same_length_has_diverged`, `replaced_file_tells_whose_records_it_had`: `None`.
         tag.is_some_and(|tag| tag != self.mark.tag).then_some(Refused::Diverged)
     }
 }

@@ -26,7 +26,7 @@ impl StoreFile {
         self.check_len(next_save.compacted_len.saturating_add(growth))?;
         self.check_not_mounted()?;
         match access::check_room(&self.directory, next_save.compacted_len.saturating_add(room)) {
-            // Held by `full_and_read_only_disks_lose_nothing`: `&& false`.
+            // Held by `full_and_read_only_disks_lose_nothing`.
             Err(error) if is_full(&error) && self.can_append(next_save, room)? => Ok(()),
             checked => checked.map_err(failed(FileOperation::Write, &self.path)),
         }

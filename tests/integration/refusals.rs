@@ -447,22 +447,29 @@ fn replaced_file_of_an_open_store_is_never_overwritten() {
 
 #[test]
 fn older_file_put_back_is_noticed_until_reopened() {
-    let fixture = Fixture::new();
-    let save = |user: &str| fixture.store.save_token(&token().user_name(user).access_token("a").build());
-    save("ada").unwrap();
-    let older = fixture.bytes();
-    save("grace").unwrap();
-    let newest = fixture.bytes();
+    // Of the same generation, with fewer records; and of an earlier one.
+    for is_replaced in [false, true] {
+        let fixture = Fixture::new();
+        let save = |user: &str| fixture.store.save_token(&token().user_name(user).access_token("a").build());
+        save("ada").unwrap();
+        let older = fixture.bytes();
+        save("grace").unwrap();
+        if is_replaced {
+            fixture.store.compact().unwrap();
+        }
+        let newest = fixture.bytes();
 
-    fs::write(&fixture.path, &older).unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })));
-    assert!(matches!(save("lin"), Err(Error::RolledBack { .. })));
-    assert_eq!(fixture.bytes(), older);
-    fs::write(&fixture.path, newest).unwrap();
-    assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })), "even if the right one comes back");
-    assert!(matches!(fixture.store.verify(), Err(Error::RolledBack { .. })));
-    assert!(matches!(fixture.store.backup_to(fixture.directory.path().join("backup")), Err(Error::RolledBack { .. })));
-    assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
+        fs::write(&fixture.path, &older).unwrap();
+        assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })));
+        assert!(matches!(save("lin"), Err(Error::RolledBack { .. })));
+        assert_eq!(fixture.bytes(), older);
+        fs::write(&fixture.path, newest).unwrap();
+        assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })), "even if the right one comes back");
+        assert!(matches!(fixture.store.verify(), Err(Error::RolledBack { .. })));
+        let backup = fixture.directory.path().join("backup");
+        assert!(matches!(fixture.store.backup_to(backup), Err(Error::RolledBack { .. })));
+        assert_eq!(fixture.open().get_tokens().unwrap().len(), 2);
+    }
 }
 
 #[test]

@@ -280,6 +280,25 @@ fn file_that_could_not_be_synced_is_never_synced_again() {
     assert_eq!((generation, records), (2, 1));
 }
 
+/// The next sync would be a success, also for bytes that the system has dropped.
+#[test]
+fn failed_sync_of_a_file_that_cannot_be_marked_is_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    save(&create(&directory), "ada").unwrap();
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let disk = watched(move |call| match call {
+        Call::Sync if syncs.fetch_add(1, Ordering::SeqCst) == 0 => Err(io::Error::other("on fire")),
+        Call::Create | Call::OpenToAppend => Err(io::Error::other("on fire")),
+        _ => Ok(()),
+    });
+    let engine = open_with(&directory, disk);
+    let before = fs::read(at(&directory)).unwrap();
+    for _ in 0..2 {
+        assert!(delete(&engine, "7").is_err(), "nothing to do, but not known to be on the disk");
+    }
+    assert_eq!(fs::read(at(&directory)).unwrap(), before);
+}
+
 #[test]
 fn unsynced_delete_is_not_forgotten_when_another_handle_saves() {
     let directory = tempfile::tempdir().unwrap();

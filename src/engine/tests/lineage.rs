@@ -168,6 +168,23 @@ fn older_ancestor_tells_by_its_last_record_only() {
     assert_eq!(users(&fork.engine).unwrap().len(), 3, "the list is too short to tell");
 }
 
+/// Its records cannot be compared any more, but its body can.
+#[test]
+fn ancestor_with_another_body_has_diverged() {
+    let fork = Fork::new();
+    fork.engine.compact().unwrap();
+    save(&fork.engine, "acknowledged").unwrap();
+    let copy = open(&fork.copy);
+    copy.compact().unwrap();
+    for n in 0..3 {
+        save(&copy, &format!("copy {n}")).unwrap();
+    }
+    copy.compact().unwrap();
+    copy.compact().unwrap();
+    fork.put_copy_in_place();
+    assert_diverged(users(&fork.engine));
+}
+
 #[test]
 fn handle_that_has_slept_through_many_saves_goes_on() {
     for by in Saved::BOTH {
