@@ -170,6 +170,7 @@ impl Engine {
     /// Locks the file against other writers.
     pub(super) fn lock(&self, deadline: &Deadline) -> Result<Lock> {
         // Before a lock file of ours is put where the path no longer leads, or where another user's would be expected.
+        // Held by `directory_that_became_a_link_to_itself_is_noticed`.
         self.file.check_path()?;
         self.file.check_writable()?;
         self.file.lock(deadline)
@@ -178,11 +179,8 @@ impl Engine {
     /// Seals the next state; `None` if the file has it, with its bytes on the disk.
     fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedCommit>> {
         if next.changes_nothing(state) {
-            // Held by `directory_that_became_a_link_to_itself_is_noticed`.
-            self.file.check_path()?;
             // One whose bytes cannot be synced has to be written again.
-            // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`,
-            // `unsynced_delete_is_not_forgotten_when_another_handle_saves`: `true` instead of `state.is_synced`.
+            // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`: `true` instead of `state.is_synced`.
             // Held by `file_that_cannot_be_synced_is_written_again`: `|| true`.
             if state.is_synced || self.sync_contents(state) {
                 return Ok(None);

@@ -464,7 +464,10 @@ fn older_file_put_back_is_noticed_until_reopened() {
         assert!(matches!(save("lin"), Err(Error::RolledBack { .. })));
         assert_eq!(fixture.bytes(), older);
         fs::write(&fixture.path, newest).unwrap();
-        assert!(matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })), "even if the right one comes back");
+        assert!(
+            matches!(fixture.store.get_tokens(), Err(Error::RolledBack { .. })),
+            "even if the right one comes back"
+        );
         assert!(matches!(fixture.store.verify(), Err(Error::RolledBack { .. })));
         let backup = fixture.directory.path().join("backup");
         assert!(matches!(fixture.store.backup_to(backup), Err(Error::RolledBack { .. })));

@@ -334,7 +334,7 @@ fn file_that_cannot_be_synced_is_written_again() {
     let engine = open_with(&directory, disk);
     let before = fs::read(at(&directory)).unwrap();
     assert!(!delete(&engine, "7").unwrap());
-    assert_ne!(fs::read(at(&directory)).unwrap(), before);
+    assert_ne!(fs::read(at(&directory)).unwrap()[..4096], before[..4096], "not only marked");
     assert_eq!(users(&open(&directory)).unwrap(), 1);
 }
 
