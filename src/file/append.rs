@@ -24,15 +24,15 @@ pub(crate) struct LoadedEnd<'a> {
     pub(crate) last: &'a [u8],
 }
 
-/// What became of bytes that were to be appended.
+/// How an append ended.
 #[derive(Debug)]
 pub(crate) enum Appended {
-    /// They are on the disk. With the file as it is now.
+    /// The bytes are on the disk. Holds the file as it is after the append.
     Synced(PinnedFile),
-    /// Others may see them, but they could not be synced. Never sync them again: the system may have dropped them, and
-    /// would call a second try a success.
+    /// The whole record is in the file, so other processes may read it, but its sync failed. Never sync it again: the
+    /// system may have dropped the bytes, and would report the second sync as a success.
     Unsynced { file: PinnedFile, cause: io::Error },
-    /// They are not in the file as a whole, so no reader takes them for a record.
+    /// The whole record is not in the file, so no reader counts it.
     Failed,
 }
 
@@ -78,6 +78,11 @@ impl StoreFile {
         if let Err(cause) = self.disk.sync_data(&file) {
             return self.unsynced(file, new_len, cause);
         }
+        match self.disk.look(&self.path) {
+            // Held by `metadata_error_after_an_append_means_unsynced`.
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return self.unsynced(file, new_len, cause),
+            _ => {}
+        }
         let metadata = self.metadata()?;
         let pinned = OpenFile::new(file, &metadata, &self.path);
         // Held by `file_replaced_during_an_append_is_no_success`.
@@ -87,9 +92,9 @@ impl StoreFile {
         Ok(Appended::Synced(pinned.pin()))
     }
 
-    /// Reserves blocks for appends to come, if there are few left. Before the append, because it changes the times of
-    /// the file. `false`: the disk is full, and has no blocks for these bytes. A part of them would be in the way of
-    /// shorter records.
+    /// Reserves blocks for later appends, if few are left. This happens before the append, because it changes the times
+    /// of the file. Returns `false` if the disk is full and has no blocks for these bytes: a part of a record at the end
+    /// of the file would keep shorter records from being appended.
     fn has_blocks_for(&self, file: &File, end: u64, added: u64) -> bool {
         let reserved = file.metadata().map_or(0, |metadata| access::reserved(&metadata, end));
         if reserved >= added.saturating_add(RESERVE / 2) {
@@ -100,7 +105,7 @@ impl StoreFile {
         !is_full_for(added.saturating_add(RESERVE)) || reserved >= added || !is_full_for(added)
     }
 
-    /// Marks a file that was loaded, and then could not be synced, if nobody has changed it meanwhile.
+    /// Marks a file that was loaded and then could not be synced, unless another writer has changed it meanwhile.
     pub(crate) fn mark_unsynced(&self, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<()> {
         let opened = self.disk.open_to_append(&self.path).and_then(|file| Ok((file.try_clone()?, file)));
         let (locked, mut file) = opened.map_err(failed(FileOperation::Open, &self.path))?;
@@ -111,9 +116,9 @@ impl StoreFile {
         Ok(())
     }
 
-    /// Marks a file with bytes that could not be synced. Another handle would sync the file without an error, although
-    /// these bytes may be missing on the disk, and append a record after them. So the file gets a byte that is no
-    /// record: a writer that finds it replaces the file.
+    /// Appends a zero byte to a file whose bytes could not be synced. Without it another handle could sync the file
+    /// without an error, although bytes may be missing on the disk, and append a record after them. The byte is no
+    /// record, so the file counts as torn, and the next writer replaces it.
     fn mark(&self, file: &mut File, len: u64) {
         // Held by `nobody_appends_after_a_record_that_could_not_be_synced`,
         // `second_writer_after_a_killed_one_survives_a_power_cut`,
@@ -121,7 +126,7 @@ impl StoreFile {
         let _ = self.disk.append(file, len, &[&[0]]);
     }
 
-    /// The file with a record that could not be synced.
+    /// Marks the file, which ends in a record that could not be synced.
     fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
         self.mark(&mut file, len);
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
@@ -143,14 +148,14 @@ impl StoreFile {
         Ok(opened.has_at(0, end.start)? && opened.ends_with(end.len, end.last)?)
     }
 
-    /// How many bytes the file has on the disk beyond its end, for the saves to come.
+    /// How many bytes are reserved on the disk beyond the end of the file, for later appends.
     pub(crate) fn reserved(&self) -> Result<u64> {
         let metadata = self.metadata()?;
         Ok(access::reserved(&metadata, metadata.len()))
     }
 
-    /// Whether this file system brings an append to the disk when it says so. Network file systems do not promise that
-    /// to all who have the file open.
+    /// Whether an append to a file of this file system is on the disk, and visible to every process that has the file
+    /// open, once its sync has succeeded. Network file systems do not promise that.
     pub(crate) fn appends_reliably(&self) -> bool {
         *self.appends_reliably.get_or_init(|| self.disk.appends_reliably(&self.directory))
     }

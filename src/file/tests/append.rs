@@ -27,7 +27,7 @@ fn parts_are_appended_and_synced_once() {
     let file = existing(&path, Arc::new(disk));
     let Appended::Synced(pinned) = append(&file, || ()).unwrap() else { panic!("it was not synced") };
     assert_eq!(fs::read(&path).unwrap(), [OLD, b" and more"].concat());
-    assert_eq!(*calls.lock(), [Call::OpenToAppend, Call::Reserve, Call::Append, Call::SyncData]);
+    assert_eq!(*calls.lock(), [Call::OpenToAppend, Call::Reserve, Call::Append, Call::SyncData, Call::Look]);
     assert_eq!(file.stamp().unwrap().as_ref(), pinned.stamp());
     assert_eq!(names(directory.path()), ["store", "store.lock"]);
 }
@@ -86,6 +86,19 @@ fn file_replaced_during_an_append_is_no_success() {
         let appended = append(&existing(&path, Arc::new(disk)), || ());
         assert!(matches!(appended, Err(Error::ChangedMeanwhile { .. } | Error::NotFound { .. })), "{n}: {appended:?}");
     }
+}
+
+/// XFS may report a sync as a success after it has shut down. The record is in the file, so it counts for readers.
+#[test]
+fn metadata_error_after_an_append_means_unsynced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = private_file(directory.path(), OLD);
+    let disk = Watched(|call| if call == Call::Look { Err(io::Error::other("shut down")) } else { Ok(()) });
+    let appended = append(&existing(&path, Arc::new(disk)), || ());
+    let Ok(Appended::Unsynced { cause, .. }) = appended else { panic!("{appended:?}") };
+    assert_eq!(cause.to_string(), "shut down");
+    // With the byte that keeps every writer from appending after the record.
+    assert_eq!(fs::read(&path).unwrap(), [OLD, b" and more\0"].concat());
 }
 
 /// A tool has deleted the lock file, and the second writer has made another one.
