@@ -1,10 +1,11 @@
-//! Keeps the state in memory that of the file, which any process may replace.
+//! Keeps the state in memory equal to the file, which any process may append to or replace.
 //!
 //! The state is fresh for a find if one look at the path finds the stamp of the file that was loaded: device, inode,
-//! length and times ([`FileStamp`](crate::file::FileStamp)). If the file has become longer, the records that were
-//! appended are read; if they do not verify, or the stamp differs otherwise, the whole file is loaded. Times are
-//! coarse, so a writer that finds the stamp unchanged compares the body header and the last tag too, of which each
-//! commit changes one. Where files have no stamp, these and the length decide.
+//! length and times ([`FileStamp`](crate::file::FileStamp)). If the file has only become longer, the records after the
+//! loaded end are read. If they do not verify, or if the stamp differs otherwise, the whole file is loaded. Times are
+//! coarse, so a writer that finds the stamp unchanged compares the body header and the last tag too: a replacement
+//! changes the body header, and an append changes the length and the last tag. Where files have no stamp, body header,
+//! length and last tag decide.
 //!
 //! A file that was loaded is adopted if it has the same store id and the same store key (`Vault::with_table`), and if
 //! [`Baseline::refuses`] finds no fault in its history. If it does, each later operation on the tokens reports that.
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     error::{Error, FileFlaw, Result},
     file::{LoadedEnd, OpenFile, StoreFile},
-    format::{BODY_HEADER_LEN, BodyHeader, Parts},
+    format::{BODY_HEADER_LEN, BodyHeader, Parts, length},
     index::Index,
     secret::SecretBytes,
 };
@@ -82,9 +83,8 @@ impl Engine {
         if let Some(refused) = self.state.read().refused {
             return Err(refused.error(self.path()));
         }
-        // The times of files are coarse, so the body header is compared even where they say that nothing has changed.
-        // Where they do say so, what follows the body header may have been changed by a tool, and all of it is looked
-        // at.
+        // The times of files are coarse. So body header and last tag are compared even if the stamp is unchanged. If it
+        // has changed, a tool may have changed any byte of the file, and the whole file is read.
         if let Some(state) = self.fresh_state()? {
             let LoadedEnd { start, len, last } = state.loaded_end();
             // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`: `true`.
@@ -92,15 +92,10 @@ impl Engine {
                 return Ok(());
             }
         }
-        self.file.check_path()?;
-        let opened = self.file.open()?;
-        if self.read_on(&opened)? {
-            let mut state = self.state.write();
-            let before = mem::replace(&mut state.pinned, opened.pin());
-            drop((state, before));
+        if self.read_on()? {
             return Ok(());
         }
-        drop(opened);
+        self.file.check_path()?;
         let baseline = self.state.read().baseline();
         let newest = self.load_newest(&baseline)?;
         let before = mem::replace(&mut *self.state.write(), newest);
@@ -109,38 +104,52 @@ impl Engine {
             // Held by `file_that_could_not_be_synced_is_never_synced_again`.
             self.sync_failed.store(false, Ordering::SeqCst);
         }
-        // Once nobody waits for the newest state: all tokens are wiped.
+        // After the lock on the state is released, because wiping all tokens takes time.
         drop(before);
         Ok(())
     }
 
-    /// Reads the records that were appended to the loaded file since. `false`: the file has to be read as a whole,
-    /// because it is another one, is no longer than before although it was changed, or does not go on as it should.
-    fn read_on(&self, opened: &OpenFile) -> Result<bool> {
+    /// Reads the records that other handles have appended to the loaded file. Returns `false` if the whole file has to be
+    /// read: it is another file, it was changed without becoming longer, or the bytes after the loaded end do not verify.
+    fn read_on(&self) -> Result<bool> {
+        let at_path = self.file.stamp()?;
         let state = self.state.read();
+        // The file that was loaded is at its place still, if the given path leads to it.
+        // Held by `save_where_a_directory_link_was_exchanged_is_refused`: `true` instead of
+        // `state.pinned.is_file_of(at_path.as_ref())`.
+        if !state.pinned.is_file_of(at_path.as_ref()) {
+            self.file.check_path()?;
+        }
+        // If it was moved, and the path with it, the caller says so.
+        let Ok(opened) = self.file.open() else { return Ok(false) };
         let LoadedEnd { start, len, last } = state.loaded_end();
         let has_stamp = opened.stamp().is_some();
-        // A file that ends in a torn record is longer than its records, and not for having been appended to.
+        // A torn record makes a file longer than its records, so the length of the open file counts too.
         // Held by `torn_file_that_was_changed_in_place_is_read_as_a_whole`: `len`.
         let known_len = len.max(state.pinned.len());
-        let is_longer = opened.len() > known_len && state.pinned.may_be_same_file(opened);
+        let is_longer = opened.len() > known_len && state.pinned.may_be_same_file(&opened);
         // Without a stamp, header and end alone tell one state from the next.
         let is_same = !has_stamp && opened.len() == len;
-        if !(is_longer || is_same) || !opened.has_at(0, start)? || !opened.ends_with(len, last)? {
+        if !(is_longer || is_same) || !opened.has_at(0, start)? {
             return Ok(false);
         }
-        let mut bytes = opened.read_from(len)?;
+        let mut bytes = opened.read_from(len.saturating_sub(length(last.len())))?;
+        let Some((_, appended)) = bytes.split_at_mut_checked(last.len()).filter(|(loaded, _)| **loaded == *last) else {
+            return Ok(false);
+        };
         drop(state);
-        if bytes.is_empty() {
-            return Ok(true);
-        }
         let mut state = self.state.write();
         let State { journal, rows, vault, header, lineage, is_synced, .. } = &mut *state;
         let before = journal.record_count();
-        let replayed = journal.replay(&mut bytes, vault, header, rows, AtDamage::Refuse)?;
+        let replayed = journal.replay(appended, vault, header, rows, AtDamage::Refuse)?;
         lineage.mark = journal.mark(header);
         *is_synced = *is_synced && journal.record_count() == before;
-        Ok(replayed.is_ok())
+        if replayed.is_err() {
+            return Ok(false);
+        }
+        let before = mem::replace(&mut state.pinned, opened.pin());
+        drop((state, before));
+        Ok(true)
     }
 
     /// What the file at the path holds.

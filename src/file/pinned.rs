@@ -116,7 +116,12 @@ impl PinnedFile {
         self.0.as_ref().map_or(Ok(false), holds)
     }
 
-    /// Whether that is the same file, perhaps with other bytes. Where files have no stamp, nobody can tell.
+    /// Whether the stamp is of this file, perhaps with other bytes. `false` where files have no stamp.
+    pub(crate) fn is_file_of(&self, stamp: Option<&FileStamp>) -> bool {
+        matches!((self.stamp(), stamp), (Some(own), Some(stamp)) if own.is_same_file(stamp))
+    }
+
+    /// Whether that is the same file, perhaps with other bytes. Where files have no stamp, it may be.
     pub(crate) fn may_be_same_file(&self, other: &OpenFile) -> bool {
         match (self.stamp(), other.stamp()) {
             (Some(one), Some(other)) => one.is_same_file(other),

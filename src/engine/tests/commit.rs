@@ -83,6 +83,10 @@ fn save_where_a_directory_link_was_exchanged_is_refused() {
     }
     assert_eq!(contents(directory.path()), before);
     assert_eq!(users(&open_at(&path, Arc::new(Os))).unwrap(), 0);
+
+    // A save to the file that is no longer at the path makes that file longer.
+    save(&open_at(&directory.path().join("41/s.keep"), Arc::new(Os)), "grace").unwrap();
+    assert!(matches!(users(&engine), Err(Error::PathChanged { .. })));
 }
 
 /// The link is exchanged after the lock was taken and before the rename.
