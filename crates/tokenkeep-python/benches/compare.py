@@ -18,7 +18,7 @@ from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store import DBStore, FileStore
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
-from tokenkeep import KdfParams, Keystore, Need, Passphrase, Token
+from tokenkeep import KdfParams, Keystore, Need, Passphrase, RecoveryKey, SqlStore, Token
 from tokenkeep.zoho import TokenkeepStore
 
 ROUNDS = 9
@@ -129,12 +129,24 @@ def fill(directory: Path, size: int, mysql: str | None) -> dict[str, Any]:
     for number in range(size):
         sqlite.save_token(token_of(number, "first"))
     sqlite._db.execute("commit")
-    stores = {"`TokenkeepStore`": TokenkeepStore(keystore), "sqlite3": sqlite, "the SDK's `FileStore`": file}
+    stores = {"`TokenkeepStore`": TokenkeepStore(keystore)}
+    stores["`TokenkeepStore`, SQLite"] = sealed_store(f"sqlite://{directory}/sealed-{size}.db", size)
+    stores |= {"sqlite3": sqlite, "the SDK's `FileStore`": file}
     found = mysql_store(mysql, size)
     if found is not None:
+        url = f"mysql://bench:bench@127.0.0.1:{mysql}/zoho"
+        stores["`TokenkeepStore`, MariaDB"] = sealed_store(url, size)
         stores["the SDK's `DBStore` (MariaDB)"] = found
     stores["keystore"] = keystore
     return stores
+
+
+def sealed_store(url: str, size: int) -> TokenkeepStore:
+    store = SqlStore.create(url, RecoveryKey.generate(), tables=f"sealed_{size}")
+    with store.transaction() as transaction:
+        for number in range(size):
+            transaction.save_token(row_of(number))
+    return TokenkeepStore(store)
 
 
 def add(name: str, store: Any, middle: int, finds: Table, users: Table, saves: Table) -> None:

@@ -47,7 +47,8 @@ fn main() {
             },
         );
         report.row(&place, "find by id", &by_id, Target::AtMost(2.0));
-        report.part(&place, "of which opening the row, and its blind index", rounds, |round| sealed.open(round));
+        let opening = Pairs::of_times(rounds, FINDS, |_| (), |round| sealed.open(round));
+        report.part(&place, "of which opening the row, and its blind index", &opening);
         let save = Pairs::of_times(
             rounds,
             1,
@@ -123,7 +124,7 @@ impl Sealed {
 
 const FIND: &str = "SELECT * FROM tokens WHERE user_name = ? AND client_id = ?";
 
-/// The same table, not sealed, as an application would write it.
+/// The same table, not sealed, as an application would write it. Its ids are texts, as in the vendor's table.
 struct Plain(Connection);
 
 impl Plain {
@@ -132,15 +133,15 @@ impl Plain {
         database
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; \
-                 CREATE TABLE tokens (id INTEGER PRIMARY KEY, expiry_time INTEGER, user_name TEXT, client_id TEXT, \
+                 CREATE TABLE tokens (id TEXT PRIMARY KEY, expiry_time INTEGER, user_name TEXT, client_id TEXT, \
                  client_secret TEXT, refresh_token TEXT, access_token TEXT, redirect_url TEXT, api_domain TEXT, \
                  UNIQUE (user_name, client_id)); CREATE INDEX by_access ON tokens (access_token); \
                  CREATE INDEX by_refresh ON tokens (refresh_token)",
             )
             .unwrap();
         fill(&database, "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", size, |number| {
-            let numbers = [number as i64, EXPIRY].map(Value::Integer).into_iter();
-            numbers.chain(texts(&token(number, 0)).map(Value::Text)).collect()
+            let start = [Value::Text(number.to_string()), Value::Integer(EXPIRY)].into_iter();
+            start.chain(texts(&token(number, 0)).map(Value::Text)).collect()
         });
         database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA synchronous = FULL").unwrap();
         Self(database)
@@ -151,7 +152,7 @@ impl Plain {
     }
 
     fn find_by_id(&self, number: usize) -> Option<Token> {
-        self.query("SELECT * FROM tokens WHERE id = ?", [Value::Integer(number as i64)])
+        self.query("SELECT * FROM tokens WHERE id = ?", [Value::Text(number.to_string())])
     }
 
     fn query<const N: usize>(&self, statement: &str, values: [Value; N]) -> Option<Token> {
@@ -167,7 +168,7 @@ impl Plain {
         let [user_name, client_id, _, refresh_token, access_token, ..] = texts(token).map(Value::Text);
         execute("BEGIN IMMEDIATE", &[]);
         let row = self.query(FIND, [user_name, client_id]).unwrap();
-        let id = Value::Integer(row.id().unwrap().as_str().parse().unwrap());
+        let id = Value::Text(row.id().unwrap().to_string());
         let save = "UPDATE tokens SET refresh_token = ?, access_token = ?, expiry_time = ? WHERE id = ?";
         assert_eq!(execute(save, &[refresh_token, access_token, Value::Integer(EXPIRY), id]), 1);
         execute("COMMIT", &[]);
@@ -189,5 +190,5 @@ fn fill(database: &Connection, insert: &str, size: usize, values: impl Fn(usize)
 fn token_of(row: &Row<'_>) -> rusqlite::Result<Token> {
     let text = |column: usize| row.get::<_, String>(column);
     let texts = [text(2)?, text(3)?, text(4)?, text(5)?, text(6)?, text(7)?, text(8)?];
-    Ok(read(row.get(0)?, row.get(1)?, texts))
+    Ok(read(&row.get::<_, String>(0)?, row.get(1)?, texts))
 }

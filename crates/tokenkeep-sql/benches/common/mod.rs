@@ -68,9 +68,9 @@ pub(crate) fn texts(token: &Token) -> [String; 7] {
 }
 
 /// The token of a row of a plain table.
-pub(crate) fn read(id: i64, expiry_time: i64, texts: [String; 7]) -> Token {
+pub(crate) fn read(id: &str, expiry_time: i64, texts: [String; 7]) -> Token {
     let [user_name, client_id, client_secret, refresh_token, access_token, redirect_url, api_domain] = texts;
-    let token = Token::builder().id(id.to_string()).user_name(user_name).client_id(client_id);
+    let token = Token::builder().id(id).user_name(user_name).client_id(client_id);
     let token = token.client_secret(client_secret).refresh_token(refresh_token).access_token(access_token);
     token.expires_at(expiry(expiry_time)).redirect_url(redirect_url).api_domain(api_domain).build()
 }
@@ -80,6 +80,7 @@ fn expiry(millis: i64) -> SystemTime {
 }
 
 /// What the same work took in plain SQL and sealed, in each round.
+#[derive(Default)]
 pub(crate) struct Pairs([Vec<f64>; 2]);
 
 impl Pairs {
@@ -107,6 +108,10 @@ impl Pairs {
             started.elapsed().as_secs_f64() * 1e6 / count as f64
         };
         Self::new(rounds, [&mut |round| time(round, &mut plain), &mut |round| time(round, &mut sealed)])
+    }
+
+    pub(crate) fn add(&mut self, more: Self) {
+        self.0.iter_mut().zip(more.0).for_each(|(values, more)| values.extend(more));
     }
 
     /// The lower quartile, the median and the upper quartile of the rounds' ratios.
@@ -152,10 +157,9 @@ impl Report {
         println!("| {place} | {operation} | {plain} | {sealed} | {ratio:.2} ({low:.2}–{high:.2}) | {target} | {met} |");
     }
 
-    /// A part of the sealed work, without a database.
-    pub(crate) fn part(&self, place: &str, what: &str, rounds: usize, mut run: impl FnMut(usize)) {
-        let times = Pairs::of_times(rounds, 50, |_| (), &mut run).0;
-        println!("| {place} | {what} | – | {} | | | |", shown(quartiles(times[1].clone())[1]));
+    /// A part of the sealed work, beside nothing.
+    pub(crate) fn part(&self, place: &str, what: &str, Pairs([_, times]): &Pairs) {
+        println!("| {place} | {what} | – | {} | | | |", shown(quartiles(times.clone())[1]));
     }
 
     pub(crate) fn end(self) {
