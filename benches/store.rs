@@ -2,6 +2,7 @@
 //! `cargo bench`. The limits are the rows that start with `limit`. `benches/peers` has what people would pick instead.
 
 #[path = "common/limits.rs"]
+#[allow(dead_code, reason = "benches/peers uses more of it")]
 mod limits;
 #[path = "common/rows.rs"]
 mod rows;
@@ -95,9 +96,9 @@ fn save(criterion: &mut Criterion) {
         let fixture = Fixture::new(size);
         let mut bytes = fs::read(&fixture.path).unwrap();
         let mut journal = File::create(fixture.directory.path().join("journal")).unwrap();
-        let mut round = 0;
+        let (mut round, record) = (0, limits::record());
         group.bench_function(BenchmarkId::new("limit: append", size), |bencher| {
-            bencher.iter(|| limits::append(&mut journal));
+            bencher.iter(|| limits::append(&mut journal, &record));
         });
         group.bench_function(BenchmarkId::new("save of a changed token", size), |bencher| {
             bencher.iter(|| {

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     hint::black_box,
     io::Write,
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -35,10 +36,25 @@ pub(crate) fn replace(directory: &Path, bytes: &[u8]) {
 /// What a save of one token appends.
 pub(crate) const RECORD_LEN: usize = 4096;
 
-/// Appends as many bytes as a save of one token durably, and nothing else.
-pub(crate) fn append(file: &mut File) {
-    file.write_all(&[7; RECORD_LEN]).unwrap();
+/// As many bytes as a save of one token appends, sealed.
+pub(crate) fn record() -> Vec<u8> {
+    let mut record = vec![7; RECORD_LEN];
+    seal(&mut record);
+    record
+}
+
+/// Appends a [`record`] durably, and nothing else.
+pub(crate) fn append(file: &mut File, record: &[u8]) {
+    file.write_all(record).unwrap();
     file.sync_data().unwrap();
+}
+
+/// Looks at the file, reads the [`record`] at its end, decrypts it, and nothing else.
+pub(crate) fn read_last_record(path: &Path) -> usize {
+    let len = fs::metadata(path).unwrap().len();
+    let mut record = vec![0; RECORD_LEN];
+    File::open(path).unwrap().read_exact_at(&mut record, len - RECORD_LEN as u64).unwrap();
+    aead().open_in_place(nonce(), Aad::empty(), &mut record).unwrap().len()
 }
 
 /// Reads and decrypts what was [sealed](seal) and [put there](replace), and nothing else.

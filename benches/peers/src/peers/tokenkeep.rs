@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     hint::black_box,
+    iter,
     path::Path,
 };
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 const NAME: &str = "tokens.keep";
+const JOURNAL: &str = "journal";
 const RECOVERY_KEY: &str = "recovery-key";
 const PASSPHRASE: &str = "correct horse battery staple";
 const PAIRS: u32 = 6;
@@ -179,11 +181,12 @@ pub struct Limits {
     bytes: Vec<u8>,
     /// What saves are appended to, with blocks reserved beyond its end.
     journal: Option<File>,
+    record: Vec<u8>,
 }
 
 impl Limits {
     pub fn new(worker: Worker<Tokenkeep>) -> Self {
-        Self { worker, tokens: HashMap::new(), bytes: Vec::new(), journal: None }
+        Self { worker, tokens: HashMap::new(), bytes: Vec::new(), journal: None, record: limits::record() }
     }
 
     fn replace(&mut self) {
@@ -191,12 +194,30 @@ impl Limits {
         limits::replace(&self.worker.directory, &self.bytes);
     }
 
-    fn append(&mut self, count: usize) -> f64 {
+    /// The file that records are appended to, with blocks reserved for that many.
+    fn journal(&mut self, count: usize) -> &mut File {
         let journal = self.journal.as_mut().expect("the work `start` comes first");
         let (len, room) = (journal.metadata().unwrap().len(), (count * limits::RECORD_LEN) as u64);
         rustix::fs::fallocate(&*journal, FallocateFlags::KEEP_SIZE, len, room).unwrap();
         journal.sync_all().unwrap();
-        time(count, || (0..count).for_each(|_| limits::append(journal)))
+        journal
+    }
+
+    fn append(&mut self, count: usize) -> f64 {
+        let record = self.record.clone();
+        let journal = self.journal(count);
+        time(count, || (0..count).for_each(|_| limits::append(journal, &record)))
+    }
+
+    /// What it takes to read a record that was just appended.
+    fn read_appended(&mut self, count: usize) -> f64 {
+        let (record, path) = (self.record.clone(), self.worker.directory.join(JOURNAL));
+        let journal = self.journal(count);
+        let read = || {
+            limits::append(journal, &record);
+            time(1, || _ = black_box(limits::read_last_record(&path)))
+        };
+        iter::repeat_with(read).take(count).sum::<f64>() / count as f64
     }
 }
 
@@ -211,7 +232,7 @@ impl Works for Limits {
                 self.tokens = tokens.collect();
                 self.bytes = fs::read(&path).unwrap();
                 self.replace();
-                let journal = directory.join("journal");
+                let journal = directory.join(JOURNAL);
                 fs::write(&journal, &self.bytes).unwrap();
                 self.journal = Some(fs::OpenOptions::new().append(true).open(journal).unwrap());
             }),
@@ -223,6 +244,7 @@ impl Works for Limits {
                 time_each(names, |name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
             }
             "save" => self.append(count),
+            "find-after-save" => self.read_appended(count),
             "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&directory)))),
             "open-passphrase" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
