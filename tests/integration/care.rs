@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::common::{Fixture, names_in, token, unlock};
+use crate::{
+    common::{Fixture, PASSPHRASE, names_in, token, unlock},
+    reader::{self, Secret},
+};
 use tokenkeep::{Error, FileFlaw, Keystore, TokenStore, testing::derivations};
 
 fn save(store: &Keystore, user: &str) {
@@ -50,6 +53,26 @@ fn open_store_verifies_every_byte_of_its_file() {
     let count = derivations();
     assert!(matches!(fixture.store.verify(), Err(Error::BadFile { flaw: FileFlaw::Tampered, .. })));
     assert_eq!((derivations(), fixture.bytes()), (count, bytes));
+}
+
+/// Whether a text is in what the file holds, decrypted by the reader that shares no code with the library.
+fn holds(fixture: &Fixture, text: &str) -> bool {
+    let payloads = reader::payloads(&fixture.bytes(), &Secret::Passphrase(PASSPHRASE));
+    payloads.iter().any(|payload| payload.windows(text.len()).any(|bytes| bytes == text.as_bytes()))
+}
+
+#[test]
+fn compact_and_delete_leave_no_old_version_in_the_file() {
+    let fixture = Fixture::new();
+    let ada = token().user_name("ada");
+    let id = fixture.store.save_token(&ada.clone().refresh_token("revoked secret").build()).unwrap();
+    fixture.store.save_token(&ada.refresh_token("new secret").build()).unwrap();
+    assert!(holds(&fixture, "revoked secret") && holds(&fixture, "new secret"));
+    fixture.store.compact().unwrap();
+    assert!(!holds(&fixture, "revoked secret") && holds(&fixture, "new secret"));
+    save(&fixture.store, "grace");
+    fixture.store.delete_token(&id).unwrap();
+    assert!(!holds(&fixture, "new secret") && holds(&fixture, "grace"));
 }
 
 #[test]

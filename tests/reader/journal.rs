@@ -34,6 +34,10 @@ impl JournalRecord<'_> {
     fn open(&self, store_key: &[u8]) -> Option<Vec<u8>> {
         unseal(&self.key(store_key), self.head, self.sealed)
     }
+
+    pub(super) fn payload(&self, store_key: &[u8]) -> Option<Vec<u8>> {
+        unpad(&self.open(store_key)?, |l| padded_len(START, l))
+    }
 }
 
 /// The record_len of the head at that place, if that is valid.

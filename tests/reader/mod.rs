@@ -253,6 +253,15 @@ pub fn body_keys(file: &[u8], store_key: &[u8]) -> Vec<Named> {
 const MAC_KEY: &str = "tokenkeep v1 key table\0";
 const BLIND_INDEX_KEY: &str = "tokenkeep v1 blind index\0";
 
+/// All that the file holds, decrypted: the payload of the body, and that of each journal record.
+pub fn payloads(file: &[u8], secret: &Secret<'_>) -> Vec<Vec<u8>> {
+    let (header, body, _) = split(file);
+    let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).unwrap();
+    let records = journal::records(file);
+    let in_records = records.iter().map(|record| record.payload(&store_key).unwrap());
+    [open_body(header, body, &store_key).unwrap()].into_iter().chain(in_records).collect()
+}
+
 /// The file's next generation with another payload, sealed as it should be, with any payload. The closure has the
 /// payload of the body, with the mark of the file among the ancestors.
 pub fn with_payload(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
