@@ -11,7 +11,8 @@
 //! 3. **The gate** (`gate`): the thread behind it may replace the state in memory. A writer is behind it from its
 //!    reload to the end of its commit; a reader, while it loads a newer file. A writer waits behind the gate only while
 //!    another program changes the file without a lock, and at most until its deadline.
-//! 4. **The state** (`state`): readers share it. The thread behind the gate exchanges it in microseconds.
+//! 4. **The state** (`state`): readers share it. The thread behind the gate exchanges it in microseconds. If another
+//!    handle has appended records, the thread decrypts and adds them under this lock, which may take milliseconds.
 //!
 //! A find waits at the gate only if the file's stamp is not the one that was loaded; where files have no stamp
 //! (Windows), each find does. Slot keys are derived, and keychains are asked, before any of these is taken or after all

@@ -26,7 +26,7 @@
 //
 // A find goes from keystore or namespace to the engine, which makes sure that the state in memory is fresh. A save
 // waits there for its turn (group), locks the file, reloads it if it has changed (freshness), makes its changes over
-// the rows (overlay), and puts the new file in place (commit).
+// the rows (overlay), and appends them as a record or replaces the file (commit).
 //
 // Where each rule is stated, and kept:
 //
@@ -38,6 +38,7 @@
 //     when the tokens in memory are up to date        engine/freshness
 //     which state of the file an open store refuses   engine/state
 //     when a change counts, and is durable            engine/commit, file/durability
+//     when and how a record is appended               engine/append, file/append
 //     how the file is replaced                        file/replacement
 //     what a file has to look like, cut or damaged    format; its decrypted records: codec
 //     when a key slot is refused                      unlock

@@ -4,8 +4,8 @@ use std::{process, sync::OnceLock};
 
 /// A value for each process: a forked child gets a new one.
 ///
-/// The child's copy of its parent's value is of no use: another thread may have held its lock during the fork, so that
-/// it stays locked for ever, and it may name threads that the child does not have.
+/// A child cannot use its copy of the parent's value. If another thread held a lock in the value during the fork, the
+/// lock stays taken for ever in the child. The value may also name threads that the child does not have.
 pub(crate) struct PerProcess<T>(OnceLock<Box<Value<T>>>);
 
 struct Value<T> {

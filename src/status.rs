@@ -23,9 +23,9 @@ pub struct Status {
     pub opened_by: Option<KeySlot>,
     /// The file's length in bytes.
     pub file_len: u64,
-    /// The saves that were appended to the file since it was replaced.
+    /// The records that were appended to the file since it was replaced.
     pub journal: JournalStatus,
-    /// How many bytes the file has on the disk beyond its end. Saves into these bytes succeed on a full disk, if the
+    /// How many bytes are reserved on the disk beyond the end of the file. Saves into these bytes succeed on a full disk, if the
     /// file system writes in place.
     pub reserved: u64,
     /// The file's permission bits, where it has them.
@@ -69,7 +69,7 @@ pub struct FileStatus {
     pub generation: u64,
     /// The file's length in bytes.
     pub file_len: u64,
-    /// The saves that were appended to the file since it was replaced.
+    /// The records that were appended to the file since it was replaced.
     pub journal: JournalStatus,
 }
 
@@ -77,11 +77,12 @@ pub struct FileStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalStatus {
-    /// How many records there are.
+    /// How many whole records the journal has. A record holds one save, or the saves of a group or a transaction.
     pub records: u32,
-    /// How many bytes they have.
+    /// The length of these records in bytes.
     pub len: u64,
-    /// Whether a record that a writer did not finish follows them. It is ignored, and the next save replaces the file.
+    /// Whether a torn record follows: one that its writer did not finish, or the mark of a sync that failed. Readers
+    /// ignore it, and the next save replaces the file.
     pub is_torn: bool,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct ChangedRows {
     pub(crate) rows: BTreeMap<Box<str>, Vec<Token>>,
 }
 
-/// All of it as it is read; [`encode_change`] writes the same one part after the other.
+/// The payload of a record, as it is read. [`encode_change`] writes the same bytes part by part.
 #[derive(Deserialize)]
 struct Payload<'a> {
     next_id: u64,
@@ -41,8 +41,8 @@ pub(crate) fn record_plaintext_len(records_len: u64) -> Option<usize> {
     padded_len(RECORD_START_LEN, records_len.checked_add(START_LEN)?)
 }
 
-/// The padded plaintext of these rows, each with the name of its namespace, in the order of the names.
-/// `records_len` is what the rows take in a payload.
+/// The padded plaintext of rows, each with the name of its namespace, in the order of the names. `records_len` is the
+/// number of bytes that the rows take in a payload.
 pub(crate) fn encode_change<'a>(
     next_id: u64,
     rows: impl ExactSizeIterator<Item = (&'a str, &'a Token)>,
@@ -51,7 +51,7 @@ pub(crate) fn encode_change<'a>(
     let payload_len = records_len.saturating_add(START_LEN);
     let prefix = u32::try_from(payload_len).map_err(|_| unencodable())?.to_le_bytes();
     let padded_len = record_plaintext_len(records_len).ok_or_else(unencodable)?;
-    // As long from the start as it gets, because reallocating would leave secrets behind.
+    // The buffer has its full length from the start, because reallocating would leave secrets behind.
     let mut plaintext = SecretBytes::new(vec![0; padded_len]);
     let mut room = &mut plaintext[..];
     let start = options(u64::MAX).serialize(&(next_id, length(rows.len()))).map_err(|_| unencodable())?;
@@ -61,7 +61,7 @@ pub(crate) fn encode_change<'a>(
     }
     let written = padded_len.saturating_sub(room.len());
     if length(written) != payload_len.saturating_add(length(LENGTH_LEN)) {
-        return Err(crate::error::Error::internal("rows of another length than they were said to have"));
+        return Err(crate::error::Error::internal("the rows do not have the length that was computed for them"));
     }
     Ok(plaintext)
 }

@@ -2,15 +2,15 @@
 //!
 //! # When a commit is appended
 //!
-//! A commit is appended if it only adds or changes rows, and these hold: the file system syncs an append reliably; no
-//! torn record is at the end of the file; the file would stay within its limit; and what other handles have written
-//! could be synced. The journal may have 1 MiB, or as much as the body if that has more; after that a commit replaces
-//! the file, unless the disk has no room for a new one.
+//! A commit is appended if it only adds or changes rows, and all of these hold: the file system syncs an append reliably;
+//! no torn record is at the end of the file; the file would stay within its limit; the records of other handles could be
+//! synced. The journal may be 1 MiB long, or as long as the body if the body is longer. A commit that would make it
+//! longer replaces the file, unless the disk has no room for a new file.
 //!
 //! # When appending fails
 //!
-//! If the record is not in the file as a whole, the file is replaced. If the record could not be synced, others may
-//! have seen it: it counts, and a new file with it is tried at once.
+//! If the whole record is not in the file, the file is replaced. If the whole record is in the file and its sync failed,
+//! other processes may have read the record. So the record counts, and the file is replaced at once.
 
 use std::{
     mem,
@@ -32,8 +32,8 @@ use crate::{
 };
 
 impl Engine {
-    /// The record of a commit, if the commit may be appended. It may if it only puts rows, if all before it is on the
-    /// disk, and if the file stays within its limit.
+    /// The record of a commit, if the rule at the head of this file allows it. The caller checks the length of the
+    /// journal.
     pub(super) fn seal_record(&self, state: &State, next: &NextState<'_>) -> Result<Option<SealedRecord>> {
         let State { journal, header, vault, .. } = state;
         let puts = match next.rows.puts() {
@@ -61,8 +61,8 @@ impl Engine {
         seal_record(vault.store_key(), context, journal.next_number(), journal.end(), plaintext).map(Some)
     }
 
-    /// Brings to the disk what another handle has written, before anything is appended to it. Else a power cut might
-    /// leave the file without its name, or with a record after one that is missing.
+    /// Syncs the file and its directory after another handle has written them. Without this, a power cut could leave the
+    /// file without its name, or a record without the record before it.
     fn sync_loaded(&self, state: &State) -> bool {
         self.sync_contents(state) && self.file.sync_name().is_synced()
     }
@@ -72,14 +72,14 @@ impl Engine {
         // Held by `failed_sync_of_a_file_that_cannot_be_marked_is_remembered`: without
         // `!self.sync_failed.load(Ordering::SeqCst) &&`.
         let is_synced = !self.sync_failed.load(Ordering::SeqCst) && self.file.sync_contents(&state.pinned).is_ok();
-        // Other handles have to know too. If that fails, this one still does.
+        // The mark tells other handles. If it cannot be written, at least this handle remembers the failure.
         if !is_synced && !self.sync_failed.swap(true, Ordering::SeqCst) {
             let _ = self.file.mark_unsynced(&state.pinned, state.loaded_end());
         }
         is_synced
     }
 
-    /// Appends a record to the file, and then puts its rows into memory. If that fails, the file is replaced.
+    /// Appends a record to the file, and then puts its rows into memory. If appending fails, the file is replaced.
     pub(super) fn append(
         &self,
         record: &SealedRecord,
@@ -96,7 +96,7 @@ impl Engine {
                 Ok(Durability::Synced)
             }
             Appended::Unsynced { file, cause } => {
-                // Others may see the record, so it counts.
+                // Other processes may have read the record, so it counts.
                 self.adopt_record(record, changes, file, false);
                 let replaced = self.replace_with(None, lock, deadline);
                 Ok(replaced.unwrap_or(Durability::Unsynced { path: self.path().to_owned(), cause }))
@@ -105,8 +105,8 @@ impl Engine {
         }
     }
 
-    /// Appends changes for whose new file the disk has no room: the journal grows on in the blocks that are reserved for
-    /// it.
+    /// Appends changes because the disk has no room for a new file. The journal grows into its reserved blocks, beyond its
+    /// usual length.
     pub(super) fn append_instead(
         &self,
         no_room: Error,
@@ -125,7 +125,7 @@ impl Engine {
         self.append(&record, changes, pinned, baseline, lock, deadline)
     }
 
-    /// Puts a record into memory that is in the file.
+    /// Puts the rows of a record into memory, once the record is in the file.
     fn adopt_record(&self, record: &SealedRecord, changes: ChangeSet, appended: PinnedFile, is_synced: bool) {
         let mut state = self.state.write();
         changes.apply(&mut state.rows);
@@ -138,7 +138,7 @@ impl Engine {
         self.notify_of_commit();
     }
 
-    /// Replaces the file, with changes that were made on the state in memory.
+    /// Replaces the file, with the changes if there are any. They were made on the state with that mark.
     fn replace_with(&self, changes: Option<(ChangeSet, Mark)>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
         let state = self.state.read();
         let mut next = NextState::of(&state, self.path())?;

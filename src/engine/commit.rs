@@ -5,11 +5,12 @@
 //! A commit that only adds or changes rows appends a record to the file and syncs it (`append.rs`). Any other commit
 //! writes a temporary file and syncs it, renames it to the name of the store, and syncs the directory
 //! (`file/replacement.rs`). After the append or the rename other handles see the change; then it is put into memory.
-//! Before, nothing has changed, and any error leaves the file as it was. If only the sync after it fails, the change
-//! counts, and each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`); the next
+//! Before, nothing has changed, and any error leaves the file as it was. If an appended record cannot be synced, the
+//! change counts, and the file is replaced at once. If the replacement or the sync of the directory fails after that
+//! point, each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`), and the next
 //! commit syncs the directory again, or replaces the file. `Ok` means that a power cut does not undo the change, except
-//! where the file system cannot sync a directory. A commit with nothing to change writes nothing, but brings to the
-//! disk what another process may have left unsynced.
+//! where the file system cannot sync a directory. A commit with nothing to change writes nothing, but syncs what another
+//! process may have left unsynced.
 
 use std::{
     mem,
@@ -176,10 +177,11 @@ impl Engine {
         self.file.lock(deadline)
     }
 
-    /// Seals the next state; `None` if the file has it, with its bytes on the disk.
+    /// Seals the next state; `None` if there is nothing to write, because the file holds that state already and its bytes
+    /// are on the disk.
     fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedCommit>> {
         if next.changes_nothing(state) {
-            // One whose bytes cannot be synced has to be written again.
+            // A state whose bytes cannot be synced has to be written again.
             // Held by `loaded_state_is_synced_by_an_operation_with_nothing_to_do`: `true` instead of `state.is_synced`.
             // Held by `file_that_cannot_be_synced_is_written_again`: `|| true`.
             if state.is_synced || self.sync_contents(state) {
@@ -209,7 +211,8 @@ impl Engine {
         Ok((SealedFile { sealed, vault, ancestors, record_tags }, rows.into_changes()))
     }
 
-    /// Brings a commit to the disk, and then into memory. `None`: the file has it.
+    /// Writes a commit to the disk, and then puts it into memory. For `None` only the name of the file may have to be
+    /// synced.
     fn put_in_place(&self, sealed: Option<SealedCommit>, lock: &Lock, deadline: &Deadline) -> Result<Durability> {
         let Some(SealedCommit { changes, follows: (pinned, baseline), written }) = sealed else {
             return Ok(self.sync_name());

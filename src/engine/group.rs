@@ -1,8 +1,8 @@
 //! The threads of one handle that want to write: one of them leads, and commits the changes of all who wait as one.
 //!
-//! This is a group commit: many threads cost one replacement. A thread whose change was taken into a group returns when
-//! that commit has ended. A thread whose change was not taken before its deadline gets `Busy`, and the change is never
-//! made. A transaction, and a change of key slots, is committed alone (`lead`).
+//! This is a group commit: the changes of many threads cost one record or one replacement. A thread whose change was
+//! taken into a group returns when that commit has ended. A thread whose change was not taken before its deadline gets
+//! `Busy`, and the change is never made. A transaction, and a change of key slots, is committed alone (`lead`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -140,8 +140,8 @@ impl Leader<'_> {
     }
 
     /// Hands out the results of the group, one for each change, and returns that of the leader's own change. An error
-    /// of the commit is an error of each change: nothing is tried a second time, so that a full or failing disk costs
-    /// all of them one attempt together.
+    /// of the commit is an error of each change. The changes are not tried one by one after it, so that a full or failing
+    /// disk costs the group no more than one change.
     pub(super) fn hand_out(&mut self, committed: Result<Vec<Result<Effect>>>) -> Result<Effect> {
         let results = committed.unwrap_or_else(|error| self.group.iter().map(|_| Err(error.again())).collect());
         let mut queue = self.writers.queue.lock();

@@ -11,14 +11,15 @@ use crate::{
     vault::Vault,
 };
 
-/// A journal may become so long in bytes, or as long as the body if that is longer. Then a save replaces the file.
+/// The longest journal in bytes, unless the body is longer: then the journal may be as long as the body. A save that
+/// would make it longer replaces the file.
 const MAX_LEN: u64 = 1024 * 1024;
 
 /// The verified records that follow the body of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
     body_end: u64,
-    /// How long the records may become.
+    /// The length in bytes that the records may reach.
     max_len: u64,
     /// Where the last record ends, or the body if there is none.
     end: u64,
@@ -31,22 +32,22 @@ pub(super) struct Journal {
     is_torn: bool,
 }
 
-/// What a reader does at a record that is damaged.
+/// What a reader does when it finds a damaged record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtDamage {
     Refuse,
-    /// The caller wants what stands before the damage.
+    /// Ignore the damaged record and all that follow it.
     Stop,
 }
 
 impl Journal {
-    /// The journal without a record of a file with that body header, whose body has that tag.
+    /// The empty journal of a file with that body header, whose body ends in that tag.
     pub(super) fn new(header: &BodyHeader, body_tag: Tag) -> Self {
         let (end, max_len) = (header.body_end(), MAX_LEN.max(header.body_len));
         Self { body_end: end, max_len, end, record_count: 0, last_tag: body_tag, tags: Vec::new(), is_torn: false }
     }
 
-    /// Reads the records that begin at the end of this journal, and puts their rows. They are decrypted in place.
+    /// Reads the records that follow this journal, and puts their rows. The bytes are decrypted in place.
     pub(super) fn replay(
         &mut self,
         bytes: &mut [u8],
@@ -87,7 +88,7 @@ impl Journal {
         Ok(Ok(()))
     }
 
-    /// Takes a record in that was verified or written.
+    /// Adds a record that was verified or written.
     pub(super) fn push(&mut self, len: u64, tag: Tag) {
         self.end = self.end.saturating_add(len);
         self.record_count = self.record_count.saturating_add(1);
@@ -105,19 +106,19 @@ impl Journal {
         header.mark(self.record_count, &self.last_tag)
     }
 
-    /// Whether the journal does not become too long by a record of that length.
+    /// Whether the journal stays within its limit with a record of that length.
     pub(super) fn has_room(&self, len: u64) -> bool {
         // Held by `journal_that_would_be_too_long_is_replaced`: `true`.
         self.len().saturating_add(len) <= self.max_len
     }
 
-    /// Makes a test's journal as long as it may become.
+    /// Lets the journal of a test count as full.
     #[cfg(test)]
     pub(super) fn fill(&mut self) {
         self.max_len = 0;
     }
 
-    /// The end of the file that begins with these bytes.
+    /// The end of the file that starts with these bytes, as far as it was loaded.
     pub(super) fn loaded_end<'a>(&'a self, start: &'a [u8]) -> LoadedEnd<'a> {
         LoadedEnd { start, len: self.end, last: &self.last_tag }
     }

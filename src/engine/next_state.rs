@@ -1,4 +1,4 @@
-//! What a commit will write, before it is sealed.
+//! The state that a commit makes, before it is sealed as a record or as a new file.
 
 use std::{iter, path::Path, sync::Arc};
 
@@ -12,23 +12,24 @@ use crate::{
     vault::Vault,
 };
 
-/// What a commit is to put in place of the state in memory.
+/// The state that a commit makes of the state in memory.
 #[derive(Debug)]
 pub(super) struct NextState<'a> {
+    /// The generation of the new file, if the commit replaces the file.
     pub(super) generation: u64,
     pub(super) rows: Overlay<'a>,
-    /// The states that are replaced, the oldest first.
+    /// The last states of the files before the new one, the oldest first. The state in memory is the last of them.
     pub(super) ancestors: Vec<Mark>,
-    /// The starts of the tags of the last records of the state.
+    /// The starts of the tags of the last records of the file that the new one replaces.
     pub(super) record_tags: Vec<[u8; 8]>,
-    /// That of the state, unless key slots were changed.
+    /// The vault of the state in memory, unless the commit changes key slots.
     pub(super) vault: Arc<Vault>,
-    /// Whether only a new file will do.
+    /// Whether the commit has to replace the file: `compact`, or a torn record at the end of the file.
     pub(super) must_replace: bool,
 }
 
 impl<'a> NextState<'a> {
-    /// One generation after the state, and otherwise the same.
+    /// The state without a change, one generation later.
     pub(super) fn of(state: &'a State, path: &Path) -> Result<Self> {
         Ok(Self {
             generation: state.next_generation(path)?,
@@ -50,7 +51,7 @@ impl<'a> NextState<'a> {
         Ok(())
     }
 
-    /// The plaintext that a commit would write.
+    /// The plaintext of the new file's body.
     pub(super) fn encoding(&self) -> Result<Encoding<'_>> {
         Encoding::new(self.header_len(), self.prelude(), self.rows.iter(), self.rows.records_len())
     }
@@ -63,7 +64,7 @@ impl<'a> NextState<'a> {
         Prelude { next_id: self.rows.next_id(), ancestors: &self.ancestors, record_tags: &self.record_tags }
     }
 
-    /// The length of the file that a commit would write.
+    /// The length of the new file, if the commit replaces the file.
     pub(super) fn file_len(&self) -> Result<u64> {
         let without_records = Encoding::new(self.header_len(), self.prelude(), iter::empty(), self.rows.records_len())?;
         Ok(file_len(self.vault.bytes().len(), without_records.len()))

@@ -1,13 +1,16 @@
-//! What is in memory of a file, and which state an open handle adopts.
+//! The state of a file in memory, and which states an open handle refuses.
 //!
 //! # Which state is refused
 //!
 //! A file lists the last states of the 64 files before it, and the tags of the last 256 records of the file before it.
-//! [`Baseline::refuses`] compares that list with the state of the handle. A lower generation is older, and so are fewer
-//! records after the same body: `RolledBack`. If another body stands in the list for the handle's own generation, or
-//! other records than the handle's, or fewer, the file descends from an earlier state, and lacks what the handle has
-//! seen: `Diverged`. If the list does not reach back to the handle's generation or record, the file is adopted.
-//! `freshness.rs` says what is checked before.
+//! [`Baseline::refuses`] compares these lists with the state of the handle:
+//!
+//! - A file with a lower generation, or with the same body and fewer records, is older: `RolledBack`.
+//! - If the list has another body for the handle's own generation, or fewer or other records than the handle has, the
+//!   file descends from an earlier state, and lacks changes that the handle has seen: `Diverged`.
+//! - If the lists do not reach back to the handle's generation or record, the file is adopted.
+//!
+//! `freshness.rs` states which checks come before.
 
 use std::{path::Path, sync::Arc};
 
@@ -23,12 +26,12 @@ use crate::{
     vault::Vault,
 };
 
-/// What is in memory of the file.
+/// The state of a file in memory.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) pinned: PinnedFile,
-    /// The file's body header. Each replacement changes it, and each append the last tag: so the two tell one state from
-    /// the next where the stamp does not.
+    /// The bytes of the file's body header. Each replacement changes them, and each append changes the last tag. So the
+    /// two tell one state from the next even if the stamp does not.
     pub(super) body_header: Vec<u8>,
     pub(super) header: BodyHeader,
     /// The store key with its key slots.
@@ -36,14 +39,14 @@ pub(super) struct State {
     pub(super) rows: Namespaces,
     pub(super) journal: Journal,
     pub(super) lineage: Lineage,
-    /// A state that this handle must not adopt was seen at the path. This handle goes no further.
+    /// Set once this handle has seen a state at the path that it must not adopt. Every later operation reports it.
     pub(super) refused: Option<Refused>,
-    /// Whether this handle knows that no power cut undoes this state, because it has synced the file and its directory.
-    /// Of a state that was loaded it does not: the writer may have been killed before it could sync them.
+    /// Whether this handle has synced the file and its directory, so that no power cut undoes this state. It is `false`
+    /// for a state that was loaded: the writer may have been killed before its sync.
     pub(super) is_synced: bool,
 }
 
-/// A state, and those that it replaced.
+/// The mark of a state, and the marks and tags that its file lists.
 #[derive(Debug, Clone)]
 pub(super) struct Lineage {
     pub(super) mark: Mark,
@@ -61,7 +64,7 @@ impl Lineage {
         all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
     }
 
-    /// The mark of the state that is so many generations older; `None` if the list does not reach back to it.
+    /// The mark of the state that is that many generations older; `None` if the list does not reach back to it.
     pub(super) fn ancestor(&self, generations: u64) -> Option<Mark> {
         let Some(back) = generations.checked_sub(1) else { return Some(self.mark) };
         self.ancestors.iter().rev().nth(usize::try_from(back).ok()?).copied()
@@ -109,20 +112,20 @@ impl Baseline {
         LoadedEnd { start: &self.body_header, len: self.journal_end, last: &self.last_tag }
     }
 
-    /// Whether a handle with this state must not adopt that one, which is of the same store and key. (Its generation is
-    /// authenticated by now.) Where the new file does not list enough to tell, the handle adopts it.
+    /// Why a handle with this state must not adopt a file that was found at the path, if it must not. The file is of the
+    /// same store and key, and is authenticated. If its lists do not reach back far enough, the handle adopts it.
     pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
         let Some(generations) = found.header.generation.checked_sub(self.header.generation) else {
             // Held by `older_file_put_back_is_noticed_until_reopened`: `None`.
             return Some(Refused::RolledBack);
         };
-        // Without an entry the handle is too far behind to tell.
+        // Without an entry the handle is too far behind to compare.
         let last = found.lineage.ancestor(generations)?;
         // Held by `ancestor_with_another_body_has_diverged`.
         if last.salt != self.mark.salt {
             return Some(Refused::Diverged);
         }
-        // Of the same body: what matters is whether its records continue those of the handle.
+        // Both have the same body. The handle's own records have to be the first of the found ones.
         let own = self.mark.record_count;
         // Held by `older_journal_is_reported_by_an_open_handle`.
         if last.record_count < own {
@@ -161,7 +164,7 @@ impl State {
         next.ok_or_else(|| Error::NoGenerationLeft { path: path.to_owned() })
     }
 
-    /// Takes a record in that was appended to the file, once its rows are put.
+    /// Adds a record that was appended to the file. Its rows have been put.
     pub(super) fn push_record(&mut self, len: u64, tag: Tag) {
         self.journal.push(len, tag);
         self.lineage.mark = self.journal.mark(&self.header);

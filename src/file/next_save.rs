@@ -16,9 +16,9 @@ pub(crate) struct NextSave {
 }
 
 impl StoreFile {
-    /// That the next save of the file that is at the resolved path would succeed, as far as the system says so
-    /// beforehand: one that makes the file longer by at most `growth` bytes, on a disk with `room` more bytes than that
-    /// file has. Changes nothing.
+    /// Checks that the next save would succeed, as far as the system says so beforehand. The save makes the tokens
+    /// longer by at most `growth` bytes. The disk needs room for the file without a journal and `room` bytes more, or
+    /// `room` reserved bytes if the save is appended. Changes nothing.
     pub(crate) fn check_savable(&self, next_save: NextSave, growth: u64, room: u64) -> Result<()> {
         self.check_writable()?;
         self.check_lock_files()?;
@@ -32,8 +32,8 @@ impl StoreFile {
         }
     }
 
-    /// Whether a save of that many bytes, or of a block, can be appended to blocks that the file has already. On a file
-    /// system that copies on write the blocks may not be free to be written to, as after a snapshot of btrfs.
+    /// Whether a save of `room` bytes, and at least one block, fits the blocks that are reserved for the file. A file
+    /// system that copies on write may need other blocks, for example after a snapshot of btrfs, so there it never fits.
     fn can_append(&self, next_save: NextSave, room: u64) -> Result<bool> {
         let room = room.max(length(BLOCK));
         // Held by `reserve_is_of_use_only_where_the_next_save_is_appended`: `next_save.may_append`.
@@ -41,7 +41,8 @@ impl StoreFile {
         Ok(fits && self.appends_reliably() && access::writes_in_place(&self.directory) && self.reserved()? >= room)
     }
 
-    /// That a later save may replace the file. Else appending would go well until the journal is full.
+    /// Checks that a later save may replace the file. Otherwise saves would succeed until the journal is full, and then
+    /// fail.
     pub(crate) fn check_may_replace(&self) -> Result<()> {
         self.check_not_mounted()?;
         access::check_writable_directory(&self.directory).map_err(failed(FileOperation::Write, &self.path))

@@ -5,12 +5,13 @@
 //!
 //! # Torn or damaged
 //!
-//! A power cut or a kill may leave the last record torn: a part of it was never written. A torn record is ignored. What
-//! does not verify is torn if no valid head stands at a later multiple of [`BLOCK`], and if the file ends before the
-//! record does, or its head is all zero, or one of its sectors of 512 bytes is all zero: a disk writes a sector as a
-//! whole, and ciphertext is not zero. Anything else that does not verify is damage, and the file is refused. So accidental
-//! damage drops an acknowledged record in silence only where the end of the file is lost or reads as zeros. An attacker
-//! can drop the last records, as by putting an older file back.
+//! A power cut or a kill may leave the last record torn: a part of it was never written. A torn record is ignored. Bytes
+//! that do not verify are torn if no valid head stands at a later multiple of [`BLOCK`], and one of these holds: the file
+//! ends before the record does; the head is all zero; one of the record's sectors of 512 bytes is all zero. (A disk
+//! writes a sector as a whole, and ciphertext is never 512 zeros.) All other bytes that do not verify are damaged, and the
+//! file is refused. So accidental damage drops an acknowledged record in two cases only: the end of the file is lost, or
+//! a sector of the last record reads as zeros. An attacker can drop the last records, which is the same as putting an
+//! older file back.
 
 use ring::digest::{SHA256, digest};
 
@@ -23,7 +24,7 @@ const SALT_LEN: usize = 32;
 pub(crate) const RECORD_START_LEN: usize = HEAD_LEN + SALT_LEN;
 /// What a disk writes as a whole.
 const SECTOR: usize = 512;
-/// A file lists the tags of so many records of the file that it replaced.
+/// A file lists the tags of at most this many records of the file that it replaced.
 pub(crate) const MAX_RECORD_TAGS: usize = 256;
 
 pub(crate) type Tag = [u8; TAG_LEN];
@@ -79,17 +80,17 @@ pub(crate) enum NextRecord<'a> {
         record: Record<'a>,
         len: u64,
         rest: &'a mut [u8],
-        /// What the record is if it does not verify.
+        /// Whether the record is torn or damaged, if it does not verify.
         otherwise: Unverified,
     },
-    /// No record, for that reason.
+    /// No record begins here.
     None(Unverified),
 }
 
-/// Why bytes are no record.
+/// Why bytes are no record that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unverified {
-    /// Their writer did not finish.
+    /// A writer did not finish the record.
     Torn,
     Damaged,
 }
@@ -132,13 +133,13 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-/// Whether the bytes from that place on can be a journal, as far as that shows without a key.
+/// Reads the layout of the journal that starts at `offset`, as far as it can be checked without a key.
 pub(crate) fn check_without_key(mut bytes: &mut [u8], mut offset: u64) -> super::Result<JournalLayout> {
     let mut layout = JournalLayout { records: 0, len: 0, is_torn: false };
     loop {
         match NextRecord::parse(bytes, offset) {
             NextRecord::End => return Ok(layout),
-            // With a sector of zeros it does not verify.
+            // A record with a sector of zeros would not verify.
             // Held by `file_without_a_key_shows_what_is_torn`.
             NextRecord::Record { otherwise: Unverified::Torn, .. } => {
                 return Ok(JournalLayout { is_torn: true, ..layout });

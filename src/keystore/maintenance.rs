@@ -10,8 +10,9 @@ use crate::{
 };
 
 impl Keystore {
-    /// Reads the whole file again and verifies it: every byte, to the last token. Derives no key and takes no lock.
-    /// Takes as much memory as [`open`](Self::open), beside the tokens that are in memory already.
+    /// Reads the whole file again and verifies every byte of it, up to the last record of the journal. A torn record
+    /// at the end is no error: [`status`](Self::status) reports it. Derives no key and takes no lock. Allocates as much
+    /// memory as [`open`](Self::open), in addition to the tokens that are in memory already.
     ///
     /// # Errors
     ///
@@ -34,8 +35,9 @@ impl Keystore {
         self.0.verify()
     }
 
-    /// Checks a file without a key: it is a keystore, has the length that it says, and its header is undamaged. An
-    /// attacker who can write the file can pass this check; only [`verify`](Self::verify) checks what the file holds.
+    /// Checks a file without a key: it is a keystore, its header is undamaged, its body is complete, and valid heads of
+    /// records follow the body. It does not check what the body and the records hold, and an attacker who can write the
+    /// file can pass this check. [`verify`](Self::verify) checks all of that.
     ///
     /// # Errors
     ///
@@ -80,9 +82,9 @@ impl Keystore {
     }
 
     /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file,
-    /// file and directory may be written to, no lock file of another user is in the way, and the disk has room for
-    /// another file of the same length. Changes nothing, and takes some microseconds. Call it before a refresh token is
-    /// spent that the server accepts only once.
+    /// the file and its directory may be written to, no lock file of another user is in the way, and the disk has room
+    /// for a new file with all tokens, or has blocks reserved that the next save fits in. Changes nothing, and takes some
+    /// microseconds. Call it before you send a refresh token that the server accepts only once.
     ///
     /// It does not see quotas, a failing disk, or what happens after it.
     ///
@@ -156,9 +158,9 @@ impl Keystore {
         KeystoreOptions::new().recover_before_damage(path, unlock, new_path)
     }
 
-    /// Writes a verified copy of the file. The same unlock methods open the copy. Reads and writes the whole file,
-    /// takes no lock, and returns when the copy is on the disk. The copy is consistent even if other threads or
-    /// processes save meanwhile.
+    /// Writes a verified copy of the store, without a journal. The same unlock methods open the copy. Reads the whole
+    /// file, writes the whole copy, takes no lock, and returns when the copy is on the disk. The copy is consistent even
+    /// if other threads or processes save meanwhile.
     ///
     /// This method does not overwrite an existing file. (Where the system cannot guarantee that for a rename, as on
     /// Windows, it can overwrite a file that another program creates at the last moment.) It refuses the names of files

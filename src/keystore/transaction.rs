@@ -5,8 +5,9 @@ use crate::{error::Result, transaction::Transaction};
 
 /// # Transactions
 impl Keystore {
-    /// Makes several operations as one: all of them are committed with one replacement of the file, or none. Others
-    /// see the store before it or after it, never in between.
+    /// Makes several operations as one: all of them are committed, or none. Other threads and processes see the store
+    /// before it or after it, never in between. A transaction that deletes nothing appends one record to the file, like
+    /// a save. A transaction with a delete replaces the file.
     ///
     /// The function runs while this call holds the store's lock, so other writers wait. Keep the function short: no
     /// network request and no question to a person. Readers do not wait. Use only the [`Transaction`] in the function.
@@ -14,8 +15,8 @@ impl Keystore {
     /// write through another handle of the same file waits for the lock timeout and ends in
     /// [`Busy`](crate::Error::Busy).
     ///
-    /// Each transaction replaces the file by itself: threads do not share one replacement, as they do with single
-    /// saves.
+    /// Each transaction is written by itself. Threads do not share its record or its replacement of the file, as they do
+    /// with single saves.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The records of a journal: each is sealed under a key that depends on all before it.
+//! The records of a journal: each record is sealed under a key that depends on the body and on all records before it.
 
 use super::{NONCE, PlaintextHash, aead_open, aead_seal, hedged_salt, hkdf};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 pub(super) const RECORD: &[u8] = b"tokenkeep v1 journal record\0";
 pub(super) const RECORD_SALT: &[u8] = b"tokenkeep v1 journal record salt\0";
 
-/// What a record follows. Its key is derived from this, so no record can be moved, exchanged, or left out before
-/// another one.
+/// The body and the record before a record, from which its key is derived. So a record does not open if it is moved or
+/// exchanged, or if a record before it is missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordContext<'a> {
     pub(crate) body_commitment: &'a Commitment,
@@ -73,7 +73,7 @@ pub(super) fn seal_record_with(
     Ok(SealedRecord { head, salt, ciphertext, tag })
 }
 
-/// Decrypts a record in place; `None` if it is not the one that was sealed with that key in that context.
+/// Decrypts a record in place; `None` if the record was not sealed with that key in that context.
 pub(crate) fn open_record<'a>(
     store_key: &Key,
     context: RecordContext<'_>,

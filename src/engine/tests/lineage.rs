@@ -225,7 +225,7 @@ fn list_of_ancestors_ends_with_the_replaced_state() {
     }
 }
 
-/// A rekeying, a change of slots and a deletion are generations like a save.
+/// A change of slots and a deletion replace the file. A save appends to it.
 #[test]
 fn every_kind_of_commit_is_an_ancestor() {
     let fork = Fork::new();

@@ -143,12 +143,17 @@ fn file_damaged_in_place_is_neither_read_nor_overwritten() {
 fn change_in_place_with_old_times_is_seen_by_the_next_save() {
     let directory = tempfile::tempdir().unwrap();
     let engine = create(&directory);
-    let mut bytes = fs::read(at(&directory)).unwrap();
-    bytes[BODY_HEADER_LEN - 1] ^= 1;
-    fs::write(at(&directory), &bytes).unwrap();
-    engine.state.write().pinned = engine.file.open().unwrap().pin();
-    assert_eq!(flaw(&directory, save(&engine, "ada")), FileFlaw::DamagedHeader);
-    assert_eq!(fs::read(at(&directory)).unwrap(), bytes);
+    save(&engine, "ada").unwrap();
+    let written = fs::read(at(&directory)).unwrap();
+    let changes = [(BODY_HEADER_LEN - 1, FileFlaw::DamagedHeader), (written.len() - 1, FileFlaw::Tampered)];
+    for (place, expected) in changes {
+        let mut bytes = written.clone();
+        bytes[place] ^= 1;
+        fs::write(at(&directory), &bytes).unwrap();
+        engine.state.write().pinned = engine.file.open().unwrap().pin();
+        assert_eq!(flaw(&directory, save(&engine, "grace")), expected);
+        assert_eq!(fs::read(at(&directory)).unwrap(), bytes);
+    }
 }
 
 /// Else its bytes would stay on the disk until the store is closed.
