@@ -11,7 +11,7 @@ use std::{
     fs,
     io::{ErrorKind, Write},
     path::Path,
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
 use tokenkeep::{
@@ -54,17 +54,26 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 /// The key in the file, which only this user can read: see docs/headless.md for better places.
 fn key_in(path: &Path) -> Result<RecoveryKey, Box<dyn Error>> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        found => return Ok(found?.trim().parse()?),
+    if !path.exists() {
+        // The key is complete before the file has its name: another process may start at the same time.
+        let new = path.with_extension(format!("{}.tmp", process::id()));
+        let _ = fs::remove_file(&new);
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
+        file.write_all(RecoveryKey::generate()?.expose_secret().as_bytes())?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&new, path);
+        fs::remove_file(&new)?;
+        match linked {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            linked => linked?,
+        }
+        // Before any token is sealed under the key: a power cut must not leave tokens without it.
+        #[cfg(unix)]
+        fs::File::open(path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
     }
-    let key = RecoveryKey::generate()?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(key.expose_secret().as_bytes())?;
-    file.sync_all()?;
-    Ok(key)
+    Ok(fs::read_to_string(path)?.trim().parse()?)
 }

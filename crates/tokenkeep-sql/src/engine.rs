@@ -12,6 +12,9 @@ mod wire;
 
 use std::{ops::ControlFlow, time::Duration};
 
+/// The longest timeout: SQLite and PostgreSQL count milliseconds in 31 bits.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(20 * 24 * 60 * 60);
+
 /// A database that connections can be opened to.
 pub(crate) trait Engine: Send + Sync {
     /// Opens a connection. Its statements wait for locks at most for the timeout.

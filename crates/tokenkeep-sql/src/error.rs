@@ -1,6 +1,6 @@
 //! What can be wrong with a database, and what to do about it.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use tokenkeep::{Error, ErrorKind};
 
@@ -59,11 +59,8 @@ pub enum Problem {
         /// The row's place.
         place: u64,
     },
-    /// Other transactions, or all connections of this handle, were busy until the deadline.
-    Busy {
-        /// How long this call waited.
-        waited: Duration,
-    },
+    /// Other transactions were in the way, or other threads used all connections of this handle, until the timeout.
+    Busy,
     /// A statement took longer than it may.
     TimedOut,
     /// The server was not reached, or did not answer in time, or the connection ended. Nothing was changed.
@@ -94,9 +91,9 @@ impl DatabaseError {
         Self { database: database.to_owned(), problem, cause: None }
     }
 
-    pub(crate) fn failed(database: &str, failure: Failure, waited: Duration) -> Self {
+    pub(crate) fn failed(database: &str, failure: Failure) -> Self {
         let problem = match failure.kind {
-            FailureKind::Contention => Problem::Busy { waited },
+            FailureKind::Contention => Problem::Busy,
             FailureKind::TimedOut => Problem::TimedOut,
             FailureKind::Lost => Problem::NoConnection,
             FailureKind::UnknownOutcome => Problem::UnknownOutcome,
@@ -137,7 +134,7 @@ impl DatabaseError {
             Problem::OtherSchema { .. } => ErrorKind::Unsupported,
             Problem::NotADatabase | Problem::Damaged | Problem::Malformed(_) => ErrorKind::Damaged,
             Problem::RowOfOtherKey { .. } | Problem::Forked => ErrorKind::Reopen,
-            Problem::Busy { .. } | Problem::TimedOut | Problem::NoConnection => ErrorKind::Busy,
+            Problem::Busy | Problem::TimedOut | Problem::NoConnection => ErrorKind::Busy,
             Problem::UnknownOutcome => ErrorKind::Incomplete,
             Problem::ReadOnly | Problem::NoPermission | Problem::Untrusted => ErrorKind::Permission,
             Problem::BadUrl | Problem::BadTableName | Problem::NoNumberLeft => ErrorKind::Invalid,
@@ -149,14 +146,14 @@ impl DatabaseError {
 /// Whether another transaction was in the way, and this one was undone: it may succeed from its beginning.
 pub(crate) fn is_contention(error: &Error) -> bool {
     let Error::Store { cause, .. } = error else { return false };
-    cause.downcast_ref::<DatabaseError>().is_some_and(|error| matches!(error.problem, Problem::Busy { .. }))
+    cause.downcast_ref::<DatabaseError>().is_some_and(|error| matches!(error.problem, Problem::Busy))
 }
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { database, problem, cause } = self;
         match problem {
-            Problem::BadUrl => write!(f, "{database} is no database URL of this build: see SqlOptions::open"),
+            Problem::BadUrl => write!(f, "{database} is no database URL of this build: see tokenkeep_sql::Database"),
             Problem::BadTableName => write!(
                 f,
                 "{database}: the tables need a prefix of 1 to 40 lower-case letters, digits and underscores that starts \
@@ -183,9 +180,7 @@ impl fmt::Display for DatabaseError {
             Problem::RowOfOtherKey { place } => {
                 write!(f, "row {place} of {database} has another store key: open the store again, or restore a backup")
             }
-            Problem::Busy { waited } => {
-                write!(f, "{database} was busy for {} ms: others write to it; try again", waited.as_millis())
-            }
+            Problem::Busy => write!(f, "{database} is busy: other threads or processes write to it; try again"),
             Problem::TimedOut => write!(f, "{database} took too long for a statement: try again, or allow more time"),
             Problem::NoConnection => {
                 write!(f, "{database} cannot be reached: look whether the server runs, and try again")

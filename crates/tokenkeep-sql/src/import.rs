@@ -63,7 +63,7 @@ impl SqlStore {
 fn read_zoho_table(source: &Database) -> Result<ZohoTable> {
     let location = source.location()?;
     let name = format!("{} (table {TABLE})", location.name());
-    let failed = |failure| Error::from(DatabaseError::failed(&name, failure, TIMEOUT));
+    let failed = |failure| Error::from(DatabaseError::failed(&name, failure));
     let malformed = |flaw| Error::from(DatabaseError::new(&name, Problem::Malformed(flaw)));
     let engine = location.engine();
     let mut connection = engine.connect_to_read(TIMEOUT).map_err(failed)?;

@@ -63,7 +63,7 @@ pub(crate) enum Location {
 }
 
 impl Database {
-    /// The database that a URL names: see the table above. A URL that is none is reported when the store is opened.
+    /// The database that a URL names: see the table above. A text that is no such URL is reported when the store is opened.
     pub fn url(url: &str) -> Self {
         Self(Location::parse(url))
     }
@@ -115,16 +115,18 @@ impl Database {
         self.with(|server| server.password = Some(password))
     }
 
-    /// How long it may take to connect, with encryption and login; by default 10 seconds. It does not bound the
+    /// How long it may take to connect, with encryption and login; by default 10 seconds, at most 20 days. It does not bound the
     /// system's look for the address of a host's name.
     pub fn connect_timeout(self, at_most: Duration) -> Self {
-        self.with(|server| server.connect_timeout = at_most.max(Duration::from_millis(1)))
+        let at_most = at_most.clamp(Duration::from_millis(1), crate::engine::LONGEST_TIMEOUT);
+        self.with(|server| server.connect_timeout = at_most)
     }
 
-    /// How long one statement may take, by default 30 seconds. The server ends it then, and if it says nothing for one
-    /// more second, the connection is given up.
+    /// How long one statement may take: by default 30 seconds, at most 20 days. Then the server ends it. (MySQL ends
+    /// queries only.) If the server sends no answer within one more second, the connection is given up.
     pub fn statement_timeout(self, at_most: Duration) -> Self {
-        self.with(|server| server.statement_timeout = at_most.max(Duration::from_millis(1)))
+        let at_most = at_most.clamp(Duration::from_millis(1), crate::engine::LONGEST_TIMEOUT);
+        self.with(|server| server.statement_timeout = at_most)
     }
 
     /// A file in PEM format with the certificates of a private authority. They are trusted beside the public ones, and

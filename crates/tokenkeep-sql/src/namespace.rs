@@ -60,7 +60,7 @@ impl TokenStore for SqlNamespace {
     }
 
     fn find_token(&self, query: &Token) -> Result<Option<Token>> {
-        self.store.read(&self.name, |rows| matching::find(rows, query))
+        self.store.read(&self.name, |rows| rows.find(|rows| matching::find(rows, query)))
     }
 
     fn find_token_by_id(&self, id: &TokenId) -> Result<Option<Token>> {
@@ -80,7 +80,7 @@ impl TokenStore for SqlNamespace {
     }
 
     fn find_stored(&self, query: &Token) -> Result<Option<Token>> {
-        self.store.read(&self.name, |rows| matching::find_stored(rows, query))
+        self.store.read(&self.name, |rows| rows.find(|rows| matching::find_stored(rows, query)))
     }
 
     fn replace_token(&self, token: &Token) -> Result<Token> {

@@ -6,7 +6,7 @@ use tokenkeep::{ErrorKind, Result, Unlock, vault::Vault};
 
 use crate::{
     SqlStore, cells,
-    engine::{Connection, Engine, Failure, FailureKind, Parameter},
+    engine::{Connection, Engine, Failure, FailureKind, LONGEST_TIMEOUT, Parameter},
     error::{DatabaseError, Problem},
     lease,
     location::Database,
@@ -71,10 +71,11 @@ impl SqlOptions {
     }
 
     /// How long an operation waits for other writers, and for a free connection, before it ends in
-    /// [`Problem::Busy`]. It does not bound the time that the disk takes; a [`Database`] on a server has deadlines for
-    /// connecting and for each statement.
+    /// [`Problem::Busy`]; at most 20 days. MariaDB and MySQL count whole seconds, at least one. It does not bound the time
+    /// that the disk takes; a [`Database`] on a server has deadlines for connecting and for each statement.
     pub fn timeout(mut self, at_most: Duration) -> Self {
-        self.timeout = at_most;
+        // Held by `endless_timeouts_are_accepted`: `at_most`.
+        self.timeout = at_most.min(LONGEST_TIMEOUT);
         self
     }
 
@@ -103,7 +104,7 @@ impl SqlOptions {
     /// The errors of [`SqlStore::create`].
     pub fn create(&self, database: impl Into<Database>, unlock: &Unlock) -> Result<SqlStore> {
         let (engine, statements, tables, name) = self.prepare(&database.into())?;
-        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
+        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure));
         engine.create_database().map_err(failed)?;
         let mut connection = engine.connect(self.timeout).map_err(failed)?;
         match schema_version(&mut *connection, &statements) {
@@ -111,9 +112,16 @@ impl SqlOptions {
             Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
             Err(failure) => return Err(failed(failure)),
         }
-        // The other table may be one of another program.
-        // Held by `tables_of_another_program_are_left_alone`.
-        refuse_other_columns(&mut *connection, &statements).map_err(failed)?;
+        // The other table may be one of another program, or have the tokens of a store whose own row is gone.
+        // Held by `tables_of_another_program_are_left_alone`, `tokens_without_the_row_of_their_store_are_left_alone`.
+        match first_row(&mut *connection, &statements) {
+            Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
+            Ok(Some(_)) => {
+                let problem = Problem::Malformed("it has tokens without the row of their store");
+                return Err(DatabaseError::new(&name, problem).into());
+            }
+            Err(failure) => return Err(failed(failure)),
+        }
         let mut table_id = [0; 16];
         getrandom::fill(&mut table_id).map_err(|_| tokenkeep::Error::Random)?;
         let change = Vault::create(&name, unlock)?;
@@ -175,7 +183,7 @@ impl SqlOptions {
 
     fn open_with(&self, database: &Database, open: impl Fn(&str, &[u8]) -> Result<Vault>) -> Result<SqlStore> {
         let (engine, statements, _, name) = self.prepare(database)?;
-        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure, self.timeout));
+        let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure));
         let mut connection = engine.connect(self.timeout).map_err(failed)?;
         match schema_version(&mut *connection, &statements).map_err(failed)? {
             Some(Some(schema::VERSION)) => {}
@@ -247,18 +255,11 @@ fn first_row(connection: &mut dyn Connection, statements: &Statements) -> Result
 
 type FirstRow = Result<([u8; 8], u64), cells::Flaw>;
 
-fn refuse_other_columns(connection: &mut dyn Connection, statements: &Statements) -> Result<(), Failure> {
-    match first_row(connection, statements) {
-        Ok(_) | Err(Failure { kind: FailureKind::NoTable, .. }) => Ok(()),
-        Err(failure) => Err(failure),
-    }
-}
-
 /// Refuses a key table that is not the one of the rows. Its blind indexes would find none of them, and the store would
 /// look empty.
 fn check_first_row(name: &str, connection: &mut dyn Connection, statements: &Statements, vault: &Vault) -> Result<()> {
     let first = first_row(connection, statements);
-    let problem = match first.map_err(|failure| DatabaseError::failed(name, failure, Duration::ZERO))? {
+    let problem = match first.map_err(|failure| DatabaseError::failed(name, failure))? {
         None => return Ok(()),
         Some(Ok((key_id, _))) if key_id == vault.key_id() => return Ok(()),
         Some(Ok((_, place))) => Problem::RowOfOtherKey { place },

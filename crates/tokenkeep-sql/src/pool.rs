@@ -111,8 +111,8 @@ impl Pool {
 }
 
 impl Pooled<'_> {
-    /// Whether the connection has ended since it was kept, so that the operation may succeed on a new one. Then the
-    /// next one that is taken is new, unless another thread has kept it.
+    /// Whether the server has ended this connection since an earlier operation kept it. If so, closes the idle
+    /// connections, so that the next attempt gets a new one.
     pub(crate) fn was_stale(&self) -> bool {
         let is_stale = self.is_kept && self.is_lost();
         if is_stale {
@@ -140,8 +140,8 @@ impl Pooled<'_> {
     }
 }
 
-/// After an error within a transaction some databases have undone all of it, and would take the next statement for one
-/// outside of it, or answer a commit as if there had been no error. So nothing follows an error but the end.
+/// After an error inside a transaction, some databases have already rolled it back: they would run the next statement
+/// outside of it, or acknowledge a commit that commits nothing. So only the rollback follows an error.
 impl Connection for Pooled<'_> {
     fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Failure> {
         self.checked(|connection| connection.execute(statement, parameters))

@@ -102,7 +102,7 @@ impl Shared {
     /// Adopts the stored key table, which differs from the vault's. Waits for a thread of this process that is
     /// exchanging it.
     ///
-    /// The error after a rekeying by another process is `Rekeyed`, in place of the store `Replaced`.
+    /// Ends in `Rekeyed` after a rekeying by another process, and in `Replaced` if the tables have another store.
     pub(crate) fn follow(&self, used: &Arc<Vault>) -> Result<()> {
         // The connection first: a thread that exchanges the vault has one already.
         self.look(|connection| {
@@ -137,7 +137,7 @@ impl Shared {
     }
 
     pub(crate) fn failed(&self, failure: Failure) -> Error {
-        DatabaseError::failed(&self.name, failure, self.settings.timeout).into()
+        DatabaseError::failed(&self.name, failure).into()
     }
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn read_store_row(name: &str, connection: &mut dyn Connection, statem
         read = Some(StoreRow::read(row));
         ControlFlow::Break(())
     });
-    queried.map_err(|failure| Error::from(DatabaseError::failed(name, failure, Duration::ZERO)))?;
+    queried.map_err(|failure| Error::from(DatabaseError::failed(name, failure)))?;
     checked_store_row(name, read)
 }
 

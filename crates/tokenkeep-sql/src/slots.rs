@@ -54,7 +54,7 @@ impl SqlStore {
     ///
     /// The errors of [`Vault::add_slot`], and the [common errors](Self#errors).
     pub fn add_slot(&self, unlock: &Unlock) -> Result<SlotId> {
-        self.change_slots(|vault| vault.add_slot(unlock))?.ok_or_else(|| self.0.malformed("a slot without an id"))
+        self.new_slot(|vault| vault.add_slot(unlock))
     }
 
     /// Removes a key slot. The store key stays the same: see *Removal is not revocation* of
@@ -73,8 +73,7 @@ impl SqlStore {
     ///
     /// The errors of [`Vault::replace_slot`], and the [common errors](Self#errors).
     pub fn replace_slot(&self, id: SlotId, unlock: &Unlock) -> Result<SlotId> {
-        let new = self.change_slots(|vault| vault.replace_slot(id, unlock))?;
-        new.ok_or_else(|| self.0.malformed("a slot without an id"))
+        self.new_slot(|vault| vault.replace_slot(id, unlock))
     }
 
     /// Replaces the key slot that the current passphrase opens.
@@ -83,8 +82,7 @@ impl SqlStore {
     ///
     /// The errors of [`Vault::change_passphrase`], and the [common errors](Self#errors).
     pub fn change_passphrase(&self, current: &Passphrase, new: &Passphrase) -> Result<SlotId> {
-        let new = self.change_slots(|vault| vault.change_passphrase(current, new))?;
-        new.ok_or_else(|| self.0.malformed("a slot without an id"))
+        self.new_slot(|vault| vault.change_passphrase(current, new))
     }
 
     /// Gives the store a new key, and seals every row again under it, in one transaction. Saves wait for it. The slots
@@ -103,6 +101,11 @@ impl SqlStore {
         // No token has an empty id. The answer comes with the key table's id and revision all the same.
         self.0.read("", |rows| rows.by_id(&TokenId::from("")).map(drop))?;
         Ok(self.0.vault())
+    }
+
+    /// Makes a change that makes a slot, and returns the id of that slot.
+    fn new_slot(&self, prepare: impl Fn(&Vault) -> Result<VaultChange>) -> Result<SlotId> {
+        self.change_slots(prepare)?.ok_or_else(|| self.0.malformed("a slot without an id"))
     }
 
     /// Prepares a change without a lock, and stores it if the stored key table is still the one that it replaces. Else
@@ -134,7 +137,7 @@ impl SqlStore {
                 }
             }
         }
-        Err(self.0.problem(Problem::Busy { waited: std::time::Duration::ZERO }))
+        Err(self.0.problem(Problem::Busy))
     }
 }
 
@@ -166,11 +169,11 @@ impl Shared {
             return Ok(Stored::Unknown(error));
         }
         self.set_vault(next.clone());
-        drop(exchange);
+        drop((exchange, turn));
         if is_rekeyed {
             writer.connection.forget_old_rows();
         }
-        drop((writer, turn));
+        drop(writer);
         Ok(Stored::Yes)
     }
 }

@@ -15,9 +15,10 @@ use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shar
 ///
 /// # What blocks
 ///
-/// - **A find** is one statement, and opens the rows that it finds. (Three queries ask twice: one whose id is not
-///   stored, by its user name; one by user name and client id, for a row without a client; and one by grant token and
-///   refresh token.) On SQLite it waits for no writer.
+/// - **A find** is one statement, and opens the rows that it finds. (Three kinds of query need a second statement: an
+///   id that is not stored, with a user name; a user name and a client id that have no row, for the user's row without
+///   a client; and a grant token with a refresh token. If both statements find nothing, they are sent once more.) On
+///   SQLite a find waits for no writer.
 /// - **A save or a delete** is one transaction. When it returns `Ok`, the change is on the disk as far as the database
 ///   promises that: on SQLite it is synced. The writers of a store wait for each other, at most for
 ///   [`SqlOptions::timeout`].
@@ -40,8 +41,10 @@ use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shar
 ///   database does not continue the one that this handle has seen;
 /// - [`InTransaction`](tokenkeep::Error::InTransaction): this thread is in a transaction of the store.
 ///
-/// After an error nothing was changed, with one exception: after [`UnknownOutcome`](crate::Problem::UnknownOutcome) the
-/// change was made or not made. Its kind is [`Incomplete`](tokenkeep::ErrorKind::Incomplete).
+/// After an error nothing was changed, with these exceptions: after
+/// [`UnknownOutcome`](crate::Problem::UnknownOutcome), whose kind is [`Incomplete`](tokenkeep::ErrorKind::Incomplete), the
+/// change was made or not made; after [`KeyLeft`](tokenkeep::Error::KeyLeft) it was made; and a `create` that failed may
+/// leave empty tables, or an empty file of SQLite.
 ///
 /// # Examples
 ///

@@ -64,8 +64,7 @@ impl Shared {
     /// for the writers of other processes.
     pub(crate) fn begin(&self, subject: Subject, deadline: Instant) -> Result<(Turn<'_>, Writer<'_>)> {
         self.check_caller()?;
-        let started = Instant::now();
-        let busy = || self.problem(Problem::Busy { waited: started.elapsed() });
+        let busy = || self.problem(Problem::Busy);
         loop {
             let turn = self.pool.turn(deadline).ok_or_else(busy)?;
             let vault = self.vault();
@@ -88,7 +87,7 @@ impl Shared {
                     if Instant::now() < deadline {
                         continue;
                     }
-                    return Err(DatabaseError::failed(&self.name, failure, started.elapsed()).into());
+                    return Err(self.failed(failure));
                 }
                 Err(_) if connection.was_stale() => continue,
                 Err(failure) => return Err(self.failed(failure)),

@@ -29,7 +29,7 @@ const BEGIN: &str = "START TRANSACTION";
 /// As many as there are statements.
 const CACHED_STATEMENTS: usize = 64;
 const ISOLATION_LEVEL: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-/// The collation of columns that have none.
+/// The id of the character set `binary`, which columns of bytes have.
 const BINARY: u16 = 63;
 
 static DIALECT: Dialect = Dialect {
@@ -291,7 +291,7 @@ impl Connection for MysqlConnection {
         self.is_lost
     }
 
-    /// InnoDB removes old versions of rows by itself; see *Rekeying* in docs/database.md.
+    /// InnoDB removes old versions of rows by itself: see *How it is used* in docs/database.md.
     fn forget_old_rows(&mut self) {}
 }
 
@@ -339,6 +339,12 @@ fn failure(error: Error) -> Failure {
             return Failure { kind: FailureKind::TooLong, message: "an answer of more than 4 MiB".to_owned() };
         }
         Error::CodecError(error) => return of_socket(&error),
+        // A login that the server wants, and this side lacks or refuses.
+        Error::DriverError(
+            DriverError::UnknownAuthPlugin(_)
+            | DriverError::CleartextPluginDisabled
+            | DriverError::OldMysqlPasswordDisabled,
+        ) => return Failure { kind: FailureKind::Permission, message: error.to_string() },
         Error::DriverError(_) => {
             return Failure { kind: FailureKind::Lost, message: error.to_string() };
         }
@@ -351,7 +357,7 @@ fn failure(error: Error) -> Failure {
         1205 | 1213 | 1020 | 1317 | 1040 | 1203 => FailureKind::Contention,
         1969 | 3024 => FailureKind::TimedOut,
         1290 | 1792 | 1836 => FailureKind::ReadOnly,
-        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => FailureKind::Permission,
+        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 => FailureKind::Permission,
         1049 => FailureKind::NoDatabase,
         1146 => FailureKind::NoTable,
         1054 | 1136 => FailureKind::OtherColumns,
@@ -382,4 +388,22 @@ fn is_of_encryption(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>()
         || inner.is_some_and(|cause| is_of_encryption(cause))
         || error.source().is_some_and(is_of_encryption)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_that_this_side_lacks_is_refused_and_no_lost_connection() {
+        let logins = [
+            DriverError::UnknownAuthPlugin("auth_gssapi_client".to_owned()),
+            DriverError::CleartextPluginDisabled,
+            DriverError::OldMysqlPasswordDisabled,
+        ];
+        for login in logins {
+            assert_eq!(failure(Error::DriverError(login)).kind, FailureKind::Permission);
+        }
+        assert_eq!(failure(Error::DriverError(DriverError::ConnectTimeout)).kind, FailureKind::Lost);
+    }
 }

@@ -308,7 +308,7 @@ impl Connection for PostgresConnection {
         self.is_lost
     }
 
-    /// The server frees old versions of rows by itself; see *Rekeying* in docs/database.md.
+    /// The server frees old versions of rows by itself; see *How it is used* in docs/database.md.
     fn forget_old_rows(&mut self) {}
 }
 

@@ -86,6 +86,20 @@ fn tables_of_another_program_are_left_alone() {
     }
 }
 
+/// A new store over them would look empty, and its first save would meet their places.
+#[test]
+fn tokens_without_the_row_of_their_store_are_left_alone() {
+    let fixture = Fixture::new();
+    fixture.store.save_token(&token().refresh_token("r").build()).unwrap();
+    fixture.execute("DELETE FROM tokenkeep_store");
+    assert_eq!(problem(SqlStore::open(&fixture.url, &paper())), Problem::NoStore);
+    for created in [SqlStore::create(&fixture.url, &paper()), SqlStore::open_or_create(&fixture.url, &paper())] {
+        assert!(matches!(problem(created), Problem::Malformed(_)));
+    }
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM tokenkeep_tokens"), 1);
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM tokenkeep_store"), 0);
+}
+
 /// Somebody has removed a column since.
 #[test]
 fn table_that_lacks_a_column_does_not_open() {
@@ -115,6 +129,21 @@ fn locked_database_ends_in_busy_at_the_deadline() {
     assert!(fixture.store.begin_refresh(&token().user_name("ada").build(), Need::now()).is_err());
     other.try_execute("COMMIT").unwrap();
     assert!(fixture.store.delete_token(&id).unwrap());
+}
+
+#[test]
+fn endless_timeouts_are_accepted() {
+    let fixture = Fixture::with(&SqlOptions::new().timeout(Duration::MAX));
+    let id = fixture.store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
+    let mut other = fixture.place.admin();
+    other.try_execute("BEGIN; UPDATE tokenkeep_store SET lease_counter = lease_counter + 1").unwrap();
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| fixture.store.delete_token(&id));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!deleting.is_finished(), "it waits");
+        other.try_execute("COMMIT").unwrap();
+        assert!(deleting.join().unwrap().unwrap());
+    });
 }
 
 #[test]

@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokenkeep::{
-    Answer, Error, ErrorKind, Need, Prune, RecoveryKey, Refresh, Refreshed, TokenStore, TokenStoreExt, Unlock,
-};
+use tokenkeep::{Answer, Error, Need, Prune, RecoveryKey, Refresh, Refreshed, TokenStore, TokenStoreExt, Unlock};
 use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
 
 use crate::common::{Fixture, Value, paper, passphrase, problem, token};
@@ -329,14 +327,31 @@ fn sign_out_during_a_refresh_stays_signed_out() {
 #[test]
 fn store_may_be_dropped_while_clones_go_on() {
     let fixture = Fixture::new();
-    let namespace = fixture.store.namespace("n").unwrap();
-    let (url, other) = (fixture.url.clone(), fixture.store.clone());
-    drop(other);
+    let store = SqlStore::open(&fixture.url, &paper()).unwrap();
+    let (namespace, clone) = (store.namespace("n").unwrap(), store.clone());
+    drop(store);
     namespace.save_token(&token().refresh_token("r").build()).unwrap();
-    assert_eq!(SqlStore::open(&url, &paper()).unwrap().namespaces().unwrap(), ["n"]);
-    assert_eq!(fixture.store.get_tokens().unwrap_or_default().len(), 0);
-    assert!(matches!(
-        fixture.store.save_token(&token().build()).map_err(|error| error.kind()),
-        Err(ErrorKind::Invalid)
-    ));
+    assert_eq!(clone.namespaces().unwrap(), ["n"]);
+    drop(clone);
+    assert_eq!(namespace.get_tokens().unwrap().len(), 1);
+    assert!(fixture.store.get_tokens().unwrap().is_empty());
+}
+
+/// A find by user name and client id takes two statements while the row has no client id yet.
+#[test]
+fn find_misses_no_row_that_gets_its_client_meanwhile() {
+    let fixture = Fixture::new();
+    let finder = SqlStore::open(&fixture.url, &paper()).unwrap();
+    for round in 0..200 {
+        let user = || token().user_name(format!("user {round}"));
+        let with_client = || user().client_id("c");
+        let id = fixture.store.save_token(&user().refresh_token("r").build()).unwrap();
+        std::thread::scope(|scope| {
+            let saving = scope.spawn(|| fixture.store.save_token(&with_client().refresh_token("s").build()).unwrap());
+            while !saving.is_finished() {
+                assert!(finder.find_stored(&with_client().build()).unwrap().is_some(), "round {round}");
+            }
+            assert_eq!(saving.join().unwrap(), id);
+        });
+    }
 }

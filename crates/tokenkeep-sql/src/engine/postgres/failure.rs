@@ -34,6 +34,7 @@ pub(super) fn failure(error: Error) -> Failure {
         SqlState::UNIQUE_VIOLATION | SqlState::DUPLICATE_TABLE => FailureKind::NotUnique,
         SqlState::STRING_DATA_RIGHT_TRUNCATION | SqlState::CHECK_VIOLATION => FailureKind::TooLong,
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => FailureKind::Damaged,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => FailureKind::Lost,
         ref code if code.code().starts_with("08") || code.code().starts_with("57P") => FailureKind::Lost,
         _ => FailureKind::Other,
     };
