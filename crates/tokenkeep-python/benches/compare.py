@@ -129,7 +129,7 @@ def fill(directory: Path, size: int, mysql: str | None) -> dict[str, Any]:
     for number in range(size):
         sqlite.save_token(token_of(number, "first"))
     sqlite._db.execute("commit")
-    stores = {"`TokenkeepStore`": TokenkeepStore(keystore)}
+    stores: dict[str, Any] = {"`TokenkeepStore`": TokenkeepStore(keystore)}
     stores["`TokenkeepStore`, SQLite"] = sealed_store(f"sqlite://{directory}/sealed-{size}.db", size)
     stores |= {"sqlite3": sqlite, "the SDK's `FileStore`": file}
     found = mysql_store(mysql, size)

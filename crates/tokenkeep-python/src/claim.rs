@@ -16,7 +16,7 @@ use tokenkeep::{Error, RefreshError, Refreshed};
 
 use crate::{
     errors::{OrRaise, raise},
-    handle::lock,
+    handle::{Handle, lock},
     refresh::{Answer, refreshed},
     seconds::Seconds,
     store::TokenStore,
@@ -116,15 +116,22 @@ impl<T: Send + 'static> Drop for Held<T> {
 /// Read the token with token(), ask the server, and end the claim with finish(), complete(), sign_in_again() or
 /// retry_later(). Closing it, also by `with`, gives it up. It ends with its process.
 #[pyclass(frozen, weakref, module = "tokenkeep")]
-pub(crate) struct Claim(Held<tokenkeep::Claim>);
+pub(crate) struct Claim {
+    held: Held<tokenkeep::Claim>,
+    /// The store that the claim was made in. The claim does not keep the store open.
+    store: Weak<Handle>,
+}
 
 impl Claim {
-    pub(crate) fn new(claim: tokenkeep::Claim) -> Self {
-        Self(Held::new(claim))
+    pub(crate) fn new(claim: tokenkeep::Claim, store: &Arc<Handle>) -> Self {
+        Self { held: Held::new(claim), store: Arc::downgrade(store) }
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<tokenkeep::Claim> {
-        self.0.take(py).ok_or(Error::ClaimEnded).or_raise(py)
+        if let Some(store) = self.store.upgrade() {
+            store.check_caller(py)?;
+        }
+        self.held.take(py).ok_or(Error::ClaimEnded).or_raise(py)
     }
 
     fn end<'py>(
@@ -159,24 +166,24 @@ impl Claim {
     /// The stored token, for a request that is sent now. Raises ConflictError if the claim has ended.
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
         let token = |claim: Option<&mut tokenkeep::Claim>| claim.ok_or(Error::ClaimEnded)?.token().cloned();
-        self.0.with(py, token)?.or_raise(py).map(Token)
+        self.held.with(py, token)?.or_raise(py).map(Token)
     }
 
     /// Until when the claim is trusted; None once it has ended.
     #[getter]
     fn trusted_until(&self, py: Python<'_>) -> Option<SystemTime> {
-        self.0.look(py, |claim| claim.map(tokenkeep::Claim::trusted_until))
+        self.held.look(py, |claim| claim.map(tokenkeep::Claim::trusted_until))
     }
 
     /// Whether an earlier holder may have sent a request whose answer was never saved.
     #[getter]
     fn was_left_unfinished(&self, py: Python<'_>) -> bool {
-        self.0.look(py, |claim| claim.is_some_and(tokenkeep::Claim::was_left_unfinished))
+        self.held.look(py, |claim| claim.is_some_and(tokenkeep::Claim::was_left_unfinished))
     }
 
     /// Begins the time again for which the claim is trusted.
     fn renew(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.with(py, |claim| claim.ok_or(Error::ClaimEnded)?.renew())?.or_raise(py)
+        self.held.with(py, |claim| claim.ok_or(Error::ClaimEnded)?.renew())?.or_raise(py)
     }
 
     /// Ends the claim with the server's answer: Fresh, Stale or SignInAgain.
@@ -204,7 +211,7 @@ impl Claim {
 
     /// Gives the claim up. Closing twice is no error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.close(py)
+        self.held.close(py)
     }
 
     fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -217,7 +224,7 @@ impl Claim {
     }
 
     fn __repr__(&self, py: Python<'_>) -> &'static str {
-        if self.0.look(py, |claim| claim.is_some()) { "Claim()" } else { "Claim(ended)" }
+        if self.held.look(py, |claim| claim.is_some()) { "Claim()" } else { "Claim(ended)" }
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {

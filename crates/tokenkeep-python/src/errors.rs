@@ -118,7 +118,7 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("tokenkeep._errors")?.getattr(name)
 }
 
-/// The class of the error's kind; for what is not found, one for files, one for what is inside of them, and one for
+/// The exception class for the error's kind. `NotFound` has three: for files, for tokens and key slots, and for
 /// databases.
 fn class_of(error: &Error) -> &'static str {
     match error.kind() {

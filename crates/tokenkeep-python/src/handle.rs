@@ -67,11 +67,16 @@ impl Handle {
         Arc::new(Self { backing: Mutex::new(Some(backing)), transaction_of: Mutex::default() })
     }
 
+    /// Refuses a call that this thread makes inside of its own transaction of the store. The library does not see that:
+    /// the call may be made by a worker thread.
+    pub(crate) fn check_caller(&self, py: Python<'_>) -> PyResult<()> {
+        let is_in_transaction = *lock(&self.transaction_of) == Some(thread::current().id());
+        if is_in_transaction { Err(Error::InTransaction).or_raise(py) } else { Ok(()) }
+    }
+
     /// The store, for a call that is not made inside of the store's own transaction by the same thread.
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<Backing> {
-        if *lock(&self.transaction_of) == Some(thread::current().id()) {
-            return Err(Error::InTransaction).or_raise(py);
-        }
+        self.check_caller(py)?;
         let backing = lock(&self.backing).clone();
         backing.ok_or_else(|| raise(py, "ReopenError", "the store was closed: open it again"))
     }

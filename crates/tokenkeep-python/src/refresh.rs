@@ -1,11 +1,11 @@
 //! What a refresh needs, what a server answers, and what becomes of it.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use pyo3::{IntoPyObjectExt, exceptions::PyTypeError, prelude::*, types::PyTuple};
 use tokenkeep::{Refresh, Refreshed, StaleReason};
 
-use crate::{claim::Claim, seconds::Seconds, token::Token};
+use crate::{claim::Claim, handle::Handle, seconds::Seconds, token::Token};
 
 /// How good a token has to be. `Need()` is a token that lasts a minute or so.
 ///
@@ -200,13 +200,13 @@ fn stale(token: tokenkeep::Token, reason: StaleReason) -> Stale {
     Stale { token: Token(token), reason, until }
 }
 
-/// The object for the beginning of a refresh.
-pub(crate) fn begun(py: Python<'_>, refresh: Refresh) -> PyResult<Bound<'_, PyAny>> {
+/// The object for the beginning of a refresh in that store.
+pub(crate) fn begun<'py>(py: Python<'py>, refresh: Refresh, store: &Arc<Handle>) -> PyResult<Bound<'py, PyAny>> {
     match refresh {
         Refresh::Fresh(token) => Fresh { token: Token(token) }.into_bound_py_any(py),
         Refresh::Stale(token, reason) => stale(token, reason).into_bound_py_any(py),
         Refresh::SignInAgain(token) => SignInAgain { token: Token(token) }.into_bound_py_any(py),
-        Refresh::Claimed(claim) => Claim::new(claim).into_bound_py_any(py),
+        Refresh::Claimed(claim) => Claim::new(claim, store).into_bound_py_any(py),
     }
 }
 

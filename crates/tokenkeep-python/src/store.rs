@@ -136,7 +136,7 @@ impl TokenStore {
             let tokens = self.tokens(py)?;
             answer = crate::waiting::wait(py, move || tokens.begin_refresh(&query.0, need))?;
         }
-        begun(py, answer.or_raise(py)?)
+        begun(py, answer.or_raise(py)?, &self.handle)
     }
 
     /// Finds the token that the query means. If it has to be refreshed, and no other caller does, calls request(token),

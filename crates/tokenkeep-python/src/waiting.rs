@@ -3,7 +3,7 @@
 //! Python runs signal handlers in the main thread only. So in any other thread the work is done in place. In the main
 //! thread a worker thread does it, while the main thread looks for signals. If a handler raises, the wait ends; the
 //! work goes on, and may still take effect. A worker thread never touches Python, so the interpreter may end first.
-//! (That of an `External` does, and then finds that there is none.)
+//! (The thread of an `External` does call Python, and gets an error once the interpreter has ended.)
 
 use std::{
     sync::{

@@ -55,12 +55,12 @@ def main(readme: str) -> None:
             program = program.replace("USDataCenter.PRODUCTION()", local)
             program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + program
             first = finish(run(program, directory))
-            second = finish(run(program, directory))
-            both = [run(program, directory) for _ in range(2)]
-            outs = {first.splitlines()[0], second.splitlines()[0] if second else "", *map(finish, both)}
+            finish(run(program, directory))
+            for process in [run(program, directory) for _ in range(2)]:
+                finish(process)
             print(first.strip(), f"({len(fake.requests)} requests)")
             if "Initializer" in program:
-                assert [form["grant_type"] for form in fake.requests] == ["authorization_code"] and len(outs) >= 1
+                assert [form["grant_type"] for form in fake.requests] == ["authorization_code"]
 
 
 if __name__ == "__main__":

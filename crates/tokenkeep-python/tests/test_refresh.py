@@ -139,6 +139,13 @@ def test_an_interrupt_in_the_request_gives_the_claim_up(expired: TokenStore) -> 
     claimed(expired).close()
 
 
+def test_a_claim_is_not_ended_inside_a_transaction_of_its_store(expired: TokenStore) -> None:
+    claim = claimed(expired)
+    with expired.transaction(), pytest.raises(tokenkeep.InvalidError, match="in a transaction"):
+        claim.complete(Token(access_token="new"))
+    assert claim.complete(Token(access_token="new")).access_token == "new"
+
+
 def test_a_new_token_that_was_not_saved_is_in_the_error(path: Path) -> None:
     store = Keystore.create(path, passphrase())
     store.save_token(ADA.replace(access_token="old", refresh_token="r1", expires_in=0))

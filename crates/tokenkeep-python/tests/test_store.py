@@ -8,9 +8,10 @@ import pickle
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
-from conftest import ADA, Place, passphrase
+from conftest import ADA, SERVERS, Place, passphrase
 
 import tokenkeep
 from tokenkeep import (
@@ -153,9 +154,12 @@ def test_a_transaction_that_nobody_ends_is_undone(sealed: SealedStore) -> None:
         sealed.transaction().__enter__().__enter__()
 
 
-def test_endless_waits_are_accepted(path: Path) -> None:
+def test_endless_waits_are_accepted(place: Place) -> None:
     endless = float("inf")
-    with Keystore.create(path, passphrase(), lock_timeout=endless) as store:
+    options: dict[str, Any] = {"lock_timeout" if place.kind == "file" else "timeout": endless}
+    if place.kind in SERVERS:
+        options |= {"connect_timeout": endless, "statement_timeout": endless}
+    with place.create(**options) as store:
         version = store.version()
         store.save_token(ADA.replace(access_token="a", refresh_token="r", expires_in=endless, refresh_expires_in=1e300))
         assert store.wait_for_change(version, endless) is not None

@@ -12,12 +12,11 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import Place, passphrase
+from conftest import ADA, Place, passphrase
 
 import tokenkeep
 from tokenkeep import Claim, Keystore, MemoryStore, Need, SealedStore, Token
 
-ADA = Token(user_name="ada", client_id="c")
 Python = Callable[..., Any]
 
 

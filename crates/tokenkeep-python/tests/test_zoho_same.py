@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Place, passphrase
+from conftest import ADA, Place, claimed, passphrase
 from fake import Fake
 from sdk import CLIENT, FileStore, OAuthToken, SDKException, UserSignature, call_api, initialize, shown, sign_in
 
@@ -26,8 +26,10 @@ EXCEPTIONS = {
     "they are two tokens; a query that names neither client nor id raises SDKException.",
     "other_client": "a save with the id of another client's token mixes the two. Here it raises SDKException.",
     "odd_ids": "an id that is no number breaks every later sign-in. Here it is kept.",
-    "comma": "a text with a line end is read back as another one. Here it is the same.",
+    "line_end": "a text with a line end is read back as another one. Here it is the same.",
     "reused_id": "the id of the last token, once deleted, is given to the next one. Here no id is used again.",
+    "refreshed_elsewhere": "while another process refreshes a token, a find returns the expired one, and the SDK "
+    "refreshes it too. Here it waits, and then raises SDKException.",
 }
 
 
@@ -357,7 +359,7 @@ def test_odd_ids(stores: tuple[Any, Any]) -> None:
     assert signed_in(ours, refresh_token="other").get_id() == "1"
 
 
-def test_comma(stores: tuple[Any, Any]) -> None:
+def test_line_end(stores: tuple[Any, Any]) -> None:
     for store, same in zip(stores, (False, True)):
         url = "https://app.example.com/?a=1,2\r\nx"
         read = store.find_token_by_id(signed_in(store, redirect_url=url).get_id())
@@ -370,6 +372,22 @@ def test_reused_id(stores: tuple[Any, Any]) -> None:
         store.delete_token(signed_in(store).get_id())
         ids.append(signed_in(store).get_id())
     assert ids == ["1", "2"]
+
+
+def test_refreshed_elsewhere(tmp_path: Path) -> None:
+    theirs = open_file(tmp_path)
+    expired = signed_in(theirs)
+    expired.set_expires_in("1000")
+    theirs.save_token(expired)
+    assert theirs.find_token_by_id(expired.get_id()).get_expires_in() == "1000"
+
+    with Keystore.create(tmp_path / "tokens.keep", passphrase()) as keystore:
+        keystore.save_token(ADA.replace(access_token="access", refresh_token="refresh", expires_in=0))
+        ours = TokenkeepStore(keystore, refresh_wait=0.2)
+        with Keystore.open(tmp_path / "tokens.keep", passphrase()) as other, claimed(other):
+            with pytest.raises(SDKException):
+                ours.find_token_by_id("1")
+        assert ours.find_token_by_id("1").get_access_token() == "access"
 
 
 def test_every_exception_has_a_test() -> None:

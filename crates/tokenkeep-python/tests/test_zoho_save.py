@@ -87,6 +87,53 @@ def test_a_sign_in_that_was_not_saved_is_saved_later(path: Path, fake: Fake, tmp
     assert [shown(kept)["user"] for kept in adapter.get_tokens()] == ["ada"]
 
 
+def test_a_refresh_is_kept_while_the_file_is_away(path: Path, fake: Fake, tmp_path: Path) -> None:
+    store = Keystore.create(path, passphrase())
+    saved = save_expired(store)
+    adapter = TokenkeepStore(store)
+    initialize(fake, OAuthToken(id=save_valid(store)), adapter, tmp_path)
+    away = path.with_name("away.keep")
+    fake.rotate, fake.during = True, lambda: path.rename(away)
+    assert OAuthToken(id=saved).get_token() == "access-1"
+    assert adapter.unsaved == 1 and isinstance(adapter.last_save_error, TokenkeepError)
+    assert adapter.last_save_error.kind == "not_found" and not adapter.save_unsaved()
+    away.rename(path)
+    assert adapter.save_unsaved()
+    found = store.find_token_by_id(saved)
+    assert found is not None and (found.access_token, found.refresh_token) == ("access-1", "refresh-1")
+
+
+def test_a_store_that_was_rekeyed_is_opened_again(path: Path, fake: Fake, tmp_path: Path) -> None:
+    with Keystore.create(path, passphrase()) as store:
+        saved, valid = save_expired(store), save_valid(store)
+    adapter = TokenkeepStore(lambda: Keystore.open(path, passphrase()))
+    initialize(fake, OAuthToken(id=valid), adapter, tmp_path)
+
+    def rekey() -> None:
+        with Keystore.open(path, passphrase()) as other:
+            other.rekey(passphrase())
+
+    # Between two calls: the second one does not show it.
+    assert len(adapter.get_tokens()) == 2
+    rekey()
+    assert len(adapter.get_tokens()) == 2
+    rekey()
+    assert OAuthToken(id=valid).get_token() == "a"
+    # During a refresh: the new token is kept, and saved in the store that is opened then.
+    fake.rotate, fake.during = True, rekey
+    assert OAuthToken(id=saved).get_token() == "access-1"
+    fake.during = lambda: None
+    assert adapter.save_unsaved() and fake.refreshes == 1
+    with Keystore.open(path, passphrase()) as again:
+        found = again.find_token_by_id(saved)
+        assert found is not None and (found.access_token, found.refresh_token) == ("access-1", "refresh-1")
+    # A store that was given open is the application's to open again.
+    given = TokenkeepStore(Keystore.open(path, passphrase()))
+    rekey()
+    with pytest.raises(SDKException):
+        given.get_tokens()
+
+
 def test_a_token_that_is_refused_is_not_kept(fake: Fake, tmp_path: Path) -> None:
     adapter = TokenkeepStore(MemoryStore())
     with pytest.raises(SDKException):
@@ -95,14 +142,13 @@ def test_a_token_that_is_refused_is_not_kept(fake: Fake, tmp_path: Path) -> None
 
 
 def test_no_refresh_token_is_spent_that_cannot_be_saved(path: Path, fake: Fake, tmp_path: Path) -> None:
-    store, disk = Keystore.create(path, passphrase()), Disk(path)
+    store = Keystore.create(path, passphrase())
     saved, valid = save_expired(store), save_valid(store)
     initialize(fake, OAuthToken(id=valid), TokenkeepStore(store), tmp_path)
     path.with_name(path.name + ".claims").write_text("in the way")
     with pytest.raises(SDKException):
         OAuthToken(id=saved).get_token()
     assert fake.requests == [] and OAuthToken(id=valid).get_token() == "a"
-    assert disk.lock is not None
 
 
 def test_a_store_is_not_pickled_and_its_repr_has_no_secret() -> None:

@@ -25,6 +25,8 @@ const PASSPHRASE: &str = "correct horse battery staple";
 const PAIRS: u32 = 6;
 /// A journal of so many bytes is never too long.
 const LEAST_JOURNAL: u64 = 1 << 20;
+/// The limit of a file.
+const LONGEST_FILE: u64 = 64 << 20;
 
 pub struct Tokenkeep(Keystore);
 
@@ -139,7 +141,8 @@ impl Ours {
         let mut rows = chosen(self.0.size, 0).map(Row::new).zip(1..);
         loop {
             let status = store.status().unwrap();
-            let longest = LEAST_JOURNAL.max(status.file_len - status.journal.len);
+            let body_end = status.file_len - status.journal.len;
+            let longest = LEAST_JOURNAL.max(body_end).min(LONGEST_FILE - body_end);
             if status.journal.len > longest / 100 * 75 {
                 return;
             }

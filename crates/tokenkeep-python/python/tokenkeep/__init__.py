@@ -6,7 +6,8 @@
 
 A find takes some microseconds, except in an SqlStore. Every other call may wait: other threads run meanwhile, and
 Ctrl-C ends the wait. The call itself then goes on in a thread of its own, and may still take effect. In asyncio code
-call finds directly, every other call with asyncio.to_thread, and tokenkeep.aio.refresh_with for a refresh.
+call finds directly, except in an SqlStore; every other call with asyncio.to_thread; and tokenkeep.aio.refresh_with for
+a refresh.
 """
 
 import os as _os

@@ -84,7 +84,7 @@ def _in_place(work: Callable[[], Result]) -> asyncio.Future[Result]:
 
 
 def _in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
-    """The result of the work, in a thread of its own: those of to_thread may all be waiting for this save."""
+    """The result of the work, in a thread of its own: every thread of to_thread may be waiting for this save."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 

@@ -122,6 +122,7 @@ class Refreshing:
         if not isinstance(claim, Claim | SignIn):
             return None
         delattr(holder, _ATTRIBUTE)
+        self._drop_ended()
         return claim
 
     def give_up(self, token_id: str, *, by_thread: int | None = None) -> None:
@@ -130,6 +131,13 @@ class Refreshing:
         claim = None if given is None else given()
         if claim is not None and by_thread in (None, thread):
             claim.close()
+        self._drop_ended()
+
+    def _drop_ended(self) -> None:
+        """Drops the entries whose claims are gone, with the objects that had them."""
+        for token_id, (claim, *_) in list(self._given.items()):
+            if claim() is None:
+                self._given.pop(token_id, None)
 
     def _give_up_overdue(self, token_id: str) -> None:
         """The SDK's request has no time-out, and an object may live on after its request has failed."""

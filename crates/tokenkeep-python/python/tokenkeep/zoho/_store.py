@@ -8,7 +8,7 @@ import threading
 import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore as SdkTokenStore
@@ -22,6 +22,7 @@ from ._refreshing import Refreshing, is_sign_in
 from ._unsaved import Unsaved, is_for_good
 
 _LOG = logging.getLogger("tokenkeep.zoho")
+_Result = TypeVar("_Result")
 
 #: Every store of this process.
 _STORES: weakref.WeakSet[TokenkeepStore] = weakref.WeakSet()
@@ -44,8 +45,8 @@ COLUMNS = (
 class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
     """A token store for the SDK, over a Keystore, an SqlStore, a MemoryStore or a Namespace.
 
-    store: the store, or a function that opens it. A function is called once, at the first use, and again in each forked
-    process: a Keystore or an SqlStore that was opened before a fork cannot be used in the child.
+    store: the store, or a function that opens it. A function is called at the first use, in each forked process, and
+    when the open store cannot be used any more (ReopenError, for example after `rekey` by another process).
 
     refresh_wait: for how many seconds a call waits while another thread or process refreshes the same token. After
     that it raises SDKException, and asks the server nothing. A first sign-in waits as long for one with the same grant
@@ -87,6 +88,26 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
                 self._opened = self._store()
             return self._opened
 
+    def _use(self, work: Callable[[TokenStore], _Result]) -> _Result:
+        """Does something with the store; once more with a store that is opened again, if this one is of no use."""
+        store = self.store
+        try:
+            return work(store)
+        except TokenkeepError as error:
+            if not self._leave(store, error):
+                raise
+        return work(self.store)
+
+    def _leave(self, store: TokenStore, error: TokenkeepError) -> bool:
+        """Whether the store is opened again at its next use, because it cannot be used any more after that error."""
+        if error.kind != "reopen" or isinstance(self._store, TokenStore):
+            return False
+        _LOG.warning("the store will be opened again: %s", error)
+        with self._opening:
+            if self._opened is store:
+                self._opened = None
+        return True
+
     @property
     def unsaved(self) -> int:
         """How many tokens could not be saved yet."""
@@ -105,7 +126,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
             return token
         try:
             query = token_of(token)
-            row = self._find(lambda store: store.find_stored(query), query, token)
+            row = self._use(lambda store: self._find(store, store.find_stored, query, token))
         except TokenkeepError as error:
             _fail(Constants.GET_TOKEN_FILE_ERROR, error)
         if row is None:
@@ -118,7 +139,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         made = OAuthToken(id="")
         made.set_id(None)
         try:
-            row = self._find(lambda store: store.find_token_by_id(id), id, made) if id else None
+            row = self._use(lambda store: self._find(store, store.find_token_by_id, id, made)) if id else None
         except TokenkeepError as error:
             _fail(Constants.GET_TOKEN_BY_ID_FILE_ERROR, error)
         if row is None:
@@ -132,11 +153,14 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
             return
         given = token_of(token)
         claim = self._refreshing.take(token)
+        store = None
         try:
             store = self.store
             self._save_earlier(store)
             stored = _save(store, given, claim if isinstance(claim, Claim) else None)
         except TokenkeepError as error:
+            if store is not None:
+                self._leave(store, error)
             self._unsaved.add(given, error)
             self._report(error)
             _fail(Constants.SAVE_TOKEN_FILE_ERROR, error)
@@ -152,7 +176,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         try:
             self._refreshing.give_up(id or "")
             self._unsaved.forget(Token(id=id or "-"))
-            is_deleted = bool(id) and self.store.sign_out(id)
+            is_deleted = bool(id) and self._use(lambda store: store.sign_out(id))
         except TokenkeepError as error:
             _fail(Constants.DELETE_TOKENS_FILE_ERROR, error)
         if not is_deleted:
@@ -161,9 +185,8 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
     def get_tokens(self) -> list[Any]:
         """All tokens, as new objects."""
         try:
-            store = self.store
-            self._save_earlier(store)
-            return [new_object(token) for token in store.get_tokens()]
+            self._save_earlier(self.store)
+            return [new_object(token) for token in self._use(lambda store: store.get_tokens())]
         except TokenkeepError as error:
             _fail(Constants.GET_TOKENS_FILE_ERROR, error)
 
@@ -171,20 +194,21 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         """Deletes all tokens."""
         try:
             self._unsaved = Unsaved()
-            self.store.delete_tokens()
+            self._use(lambda store: store.delete_tokens())
         except TokenkeepError as error:
             _fail(Constants.DELETE_TOKENS_FILE_ERROR, error)
 
     # What they are made of.
 
-    def _find(self, find: Callable[[TokenStore], Token | None], query: Token | str, holder: Any) -> Token | None:
-        store = self.store
+    def _find(
+        self, store: TokenStore, find: Callable[[Any], Token | None], query: Token | str, holder: Any
+    ) -> Token | None:
         if self._unsaved:
             self._save_earlier(store)
             kept = self._unsaved.find(Token(id=query) if isinstance(query, str) else query)
             if kept is not None:
                 return kept
-        row = find(store)
+        row = find(query)
         if row is None and isinstance(query, Token) and is_sign_in(query):
             row = self._refreshing.sign_in(store, query, holder)
         return None if row is None else self._refreshing.settle(store, row, holder)
@@ -194,6 +218,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
             return
         error = self._unsaved.save(store, now=now)
         if error is not None:
+            self._leave(store, error)
             self._report(error)
         elif not self._unsaved:
             self._saved()

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from time import monotonic
 
-from .._errors import RefreshError, TokenkeepError
+from .._errors import ConflictError, InvalidError, NoSuchItemError, RefreshError, TokenkeepError
 from .._native import MemoryStore, Token, TokenStore
 
 #: How long nothing is tried after a failure, so that a full disk does not slow down every call: a save under a claim is
@@ -15,8 +15,10 @@ _PAUSE = 10.0
 
 
 def is_for_good(error: TokenkeepError) -> bool:
-    """Whether no later save will succeed: the token is refused, or its row was deleted."""
-    return error.kind in ("invalid", "not_found", "conflict")
+    """Whether no later save will succeed: the token is refused, or its row was deleted. A file that is missing may come
+    back."""
+    cause = error.__cause__ if isinstance(error, RefreshError) else error
+    return isinstance(cause, InvalidError | ConflictError | NoSuchItemError)
 
 
 @dataclass
