@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
     /// them may have given the client id to the row that the second one asks for.
     pub(crate) fn find(&mut self, find: impl Fn(&mut Self) -> Result<Option<Token>>) -> Result<Option<Token>> {
         let found = find(self)?;
-        // Held by `find_misses_no_row_that_gets_its_client_meanwhile`: `true ||`.
+        // Held by `find_misses_no_row_that_gets_its_client_meanwhile`: `true` instead of `self.statements < 2`.
         if found.is_some() || self.statements < 2 {
             return Ok(found);
         }
@@ -177,10 +177,10 @@ impl<'a> Rows<'a> {
         self.statements = self.statements.saturating_add(1);
         let (store, vault) = (self.store, self.vault);
         let expected = key_columns(vault);
-        let (mut opened, mut places, mut has_other_key) = (Vec::new(), BTreeSet::new(), false);
+        let (mut opened, mut places, mut has_other_key) = (Vec::new(), BTreeSet::<u64>::new(), false);
         let mut open = |row: &dyn Row| -> Result<()> {
             let malformed = |flaw| store.malformed(flaw);
-            // Held by `other_handles_follow_changed_slots_and_report_a_rekey`.
+            // Held by `handles_follow_changed_slots_and_report_a_rekey`.
             if KeyColumns::read(row).map_err(malformed)? != expected {
                 has_other_key = true;
                 return Err(malformed("its key table was changed"));
@@ -190,7 +190,8 @@ impl<'a> Rows<'a> {
             if key_id != expected.key_id {
                 return Err(store.problem(Problem::RowOfOtherKey { place: sealed.place }));
             }
-            // Held by `query_that_finds_other_rows_is_refused`, `row_that_a_view_repeats_ends_the_query`.
+            // Held by `query_that_finds_other_rows_is_refused`: `false` instead of `!is_asked_for(&sealed.columns)`.
+            // Held by `row_that_a_view_repeats_ends_the_query`: `false` instead of `!places.insert(sealed.place)`.
             if !is_asked_for(&sealed.columns) || !places.insert(sealed.place) {
                 return Err(malformed("a query returned a row that it did not ask for"));
             }

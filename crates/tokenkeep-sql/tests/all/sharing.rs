@@ -123,7 +123,7 @@ fn prune_deletes_what_a_keystore_would() {
 }
 
 #[test]
-fn other_handles_follow_changed_slots_and_report_a_rekey() {
+fn handles_follow_changed_slots_and_report_a_rekey() {
     let fixture = Fixture::new();
     let (store, other) = (&fixture.store, fixture.open());
     store.save_token(&token().user_name("ada").refresh_token("r").build()).unwrap();
