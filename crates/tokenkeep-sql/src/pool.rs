@@ -223,6 +223,7 @@ impl Drop for Turn<'_> {
 /// A forked child leaves the connections to its parent: closing one says goodbye in the parent's name.
 impl Drop for Pool {
     fn drop(&mut self) {
+        // Held by `store_that_a_forked_child_drops_keeps_its_connections_in_the_parent`.
         if self.is_forked() {
             std::mem::forget(std::mem::take(&mut self.connections.get_mut().idle));
         }

@@ -11,6 +11,22 @@ unsafe extern "C" {
     fn _exit(status: i32) -> !;
 }
 
+/// Does something in a forked child, and waits for its end.
+#[allow(dead_code, reason = "a file has no server that shows connections")]
+pub(crate) fn in_child(work: impl FnOnce()) {
+    // SAFETY: the child needs nothing that another thread may hold, and ends without running anything else.
+    let child = unsafe { fork() };
+    if child == 0 {
+        work();
+        // SAFETY: it returns nothing.
+        unsafe { _exit(0) };
+    }
+    let mut status = -1;
+    // SAFETY: the pointer is that of a local variable.
+    assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the child has ended as it should");
+}
+
 #[test]
 fn forked_child_leaves_the_connections_to_its_parent() {
     let fixture = Fixture::new();

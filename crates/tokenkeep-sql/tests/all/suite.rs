@@ -22,7 +22,7 @@ pub(crate) mod common;
 mod contents;
 mod contract;
 #[cfg(unix)]
-mod forked;
+pub(crate) mod forked;
 pub(crate) mod memory;
 pub(crate) mod processes;
 mod refusals;

@@ -12,4 +12,4 @@ mod suite;
 mod undone;
 
 use servers::server;
-use suite::{allocator, attacks, canaries, common, processes, reader, recorded, stage, steps};
+use suite::{allocator, attacks, canaries, common, forked, processes, reader, recorded, stage, steps};

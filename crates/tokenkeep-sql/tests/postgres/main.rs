@@ -11,4 +11,4 @@ mod standby;
 mod suite;
 
 use servers::server;
-use suite::{allocator, attacks, canaries, common, processes, reader, recorded, stage, steps};
+use suite::{allocator, attacks, canaries, common, forked, processes, reader, recorded, stage, steps};

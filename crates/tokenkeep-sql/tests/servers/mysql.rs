@@ -13,6 +13,9 @@ use crate::{
 pub(crate) use crate::{server::Place, servers::proxy::Proxy as Counter};
 
 pub(crate) const SCHEME: &str = "mysql://";
+/// The connections to the database, without the one that asks.
+pub(crate) const CONNECTIONS: &str = "SELECT id FROM information_schema.processlist \
+                                      WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id";
 /// What it costs to begin a change: `BEGIN`, the count and the store's row.
 pub(crate) const TO_BEGIN: usize = 2;
 

@@ -13,6 +13,9 @@ use crate::{
 pub(crate) use crate::{server::Place, servers::proxy::Proxy as Counter};
 
 pub(crate) const SCHEME: &str = "postgres://";
+/// The connections to the database, without the one that asks.
+pub(crate) const CONNECTIONS: &str = "SELECT pid::int8 FROM pg_stat_activity \
+                                      WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY pid";
 /// What it costs to begin a change: `BEGIN`, the count and the store's row.
 pub(crate) const TO_BEGIN: usize = 1;
 

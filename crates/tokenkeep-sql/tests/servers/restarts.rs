@@ -6,11 +6,12 @@ use std::{
 };
 
 use tokenkeep::{ErrorKind, TokenStore};
-use tokenkeep_sql::{Database, Problem, SqlOptions};
+use tokenkeep_sql::{Database, Problem, SqlOptions, SqlStore};
 
 use crate::{
     common::{Fixture, paper, problem, token},
     database::{self, Place},
+    forked::in_child,
     processes,
     server::Server,
     servers::proxy::{Proxy, Way},
@@ -19,6 +20,23 @@ use crate::{
 /// A server of the test's own, for as long as the process lasts.
 pub(crate) fn own_server() -> &'static Server {
     Box::leak(Box::new(database::start(&[])))
+}
+
+/// A connection that the child closed would be replaced without an error, so the server is asked which there are.
+#[test]
+fn store_that_a_forked_child_drops_keeps_its_connections_in_the_parent() {
+    let fixture = Fixture::new();
+    let store = SqlStore::open(&fixture.url, &paper()).unwrap();
+    store.get_tokens().unwrap();
+    let connections = || fixture.place.admin().rows(database::CONNECTIONS);
+    let mut before = connections();
+    assert!(before.len() >= 2, "one of each handle: {before:?}");
+    let mut store = Some(store);
+    in_child(|| drop(store.take()));
+    assert!(store.as_ref().unwrap().get_tokens().unwrap().is_empty());
+    // Connections of the administrator end a moment after they are closed.
+    before.retain(|connection| connections().contains(connection));
+    assert!(before.len() >= 2, "{before:?}");
 }
 
 /// 8 processes with 4 threads each save, delete, count, refresh and rekey, while processes and the server are killed.
