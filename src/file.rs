@@ -307,7 +307,6 @@ impl StoreFile {
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => false,
             synced => synced.map(|()| true)?,
         };
-        // XFS calls the sync of a directory a success after it has shut down. A request for metadata fails then.
         match self.disk.look(&self.path) {
             // Held by `metadata_error_after_a_sync_means_unknown_durability`.
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -114,13 +114,15 @@ impl Engine {
     fn read_on(&self) -> Result<bool> {
         let at_path = self.file.stamp()?;
         let state = self.state.read();
-        // The file that was loaded is at its place still, if the given path leads to it.
-        // Held by `save_where_a_directory_link_was_exchanged_is_refused`: `true` instead of
-        // `state.pinned.is_file_of(at_path.as_ref())`.
-        if !state.pinned.is_file_of(at_path.as_ref()) {
-            self.file.check_path()?;
+        match at_path {
+            // A path that leads to the loaded file needs no further check.
+            // Held by `save_where_a_directory_link_was_exchanged_is_refused`: `false` instead of
+            // `!state.pinned.is_file_of(&at_path)`.
+            Some(at_path) if !state.pinned.is_file_of(&at_path) => return Ok(false),
+            Some(_) => {}
+            None => self.file.check_path()?,
         }
-        // If it was moved, and the path with it, the caller says so.
+        // The caller checks the path, opens the file again, and reports the error.
         let Ok(opened) = self.file.open() else { return Ok(false) };
         let LoadedEnd { start, len, last } = state.loaded_end();
         let has_stamp = opened.stamp().is_some();

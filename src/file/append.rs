@@ -78,12 +78,13 @@ impl StoreFile {
         if let Err(cause) = self.disk.sync_data(&file) {
             return self.unsynced(file, new_len, cause);
         }
-        match self.disk.look(&self.path) {
-            // Held by `metadata_error_after_an_append_means_unsynced`.
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return self.unsynced(file, new_len, cause),
-            _ => {}
-        }
-        let metadata = self.metadata()?;
+        let metadata = match self.disk.look(&self.path) {
+            Ok(metadata) => metadata,
+            // Held by `file_replaced_during_an_append_is_no_success`: `io::ErrorKind::Other` instead of
+            // `io::ErrorKind::NotFound`.
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Err(self.changed_meanwhile()),
+            Err(cause) => return self.unsynced(file, new_len, cause),
+        };
         let pinned = OpenFile::new(file, &metadata, &self.path);
         // Held by `file_replaced_during_an_append_is_no_success`.
         if metadata.len() != new_len || !is_same(pinned.stamp(), locked.metadata().ok().as_ref()) {

@@ -116,9 +116,9 @@ impl PinnedFile {
         self.0.as_ref().map_or(Ok(false), holds)
     }
 
-    /// Whether the stamp is of this file, perhaps with other bytes. `false` where files have no stamp.
-    pub(crate) fn is_file_of(&self, stamp: Option<&FileStamp>) -> bool {
-        matches!((self.stamp(), stamp), (Some(own), Some(stamp)) if own.is_same_file(stamp))
+    /// Whether a stamp is of this file, perhaps with other bytes.
+    pub(crate) fn is_file_of(&self, stamp: &FileStamp) -> bool {
+        self.stamp().is_some_and(|own| own.is_same_file(stamp))
     }
 
     /// Whether that is the same file, perhaps with other bytes. Where files have no stamp, it may be.

@@ -12,7 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     ops::Range,
     os::unix::fs::MetadataExt,
@@ -145,7 +145,7 @@ impl Disk for Recording {
     fn sync_directory(&self, directory: &File) -> io::Result<()> {
         self.note(|| Ok((Os.sync_directory(directory)?, Asked::SyncDirectory)))
     }
-    fn look(&self, path: &Path) -> io::Result<()> {
+    fn look(&self, path: &Path) -> io::Result<Metadata> {
         self.check_alive().and_then(|()| Os.look(path))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
