@@ -1,8 +1,8 @@
 //! Starts the daemon and the command line as processes of their own, and checks what they do.
 
 use std::{
-    env, fs,
-    io::{self, BufRead, BufReader, Read, Write},
+    env,
+    io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -14,9 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokenkeep::RecoveryKey;
-
-use crate::{BoxError, STOP, server::Server};
+use crate::{BoxError, STOP, key_file, server::Server};
 
 /// Long enough that alpha's token has to be refreshed meanwhile. And longer than 5 seconds: a token that is younger is not
 /// refreshed, even if an API rejects it.
@@ -24,7 +22,7 @@ const CALLS_FOR: Duration = Duration::from_millis(6500);
 const BETWEEN_CALLS: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(path: &Path) -> Result<(), BoxError> {
-    create_key(&path.with_extension("key"))?;
+    key_file::create_if_missing(&path.with_extension("key"))?;
     let server = Server::start()?;
     let program = Program { path, server: server.address };
     let mut daemon = Daemon::start(&program)?;
@@ -73,18 +71,6 @@ pub(crate) fn stop_at_end_of_input() {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         STOP.store(true, Ordering::Relaxed);
     });
-}
-
-/// Creates the key of the store at the first start, for this user alone.
-fn create_key(path: &Path) -> Result<(), BoxError> {
-    let mut options = fs::File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        file => Ok(file?.write_all(RecoveryKey::generate()?.expose_secret().as_bytes())?),
-    }
 }
 
 /// This program, as it is started again.

@@ -11,6 +11,8 @@
 
 mod demo;
 mod http;
+#[path = "../../crates/tokenkeep-sql/examples/key_file/mod.rs"]
+mod key_file;
 mod server;
 
 use std::{

@@ -3,16 +3,9 @@
 //!
 //!     cargo run -p tokenkeep-sql --features sqlite --example two_processes [DIRECTORY]
 
-use std::{
-    env,
-    error::Error,
-    fs,
-    io::{ErrorKind, Write},
-    path::Path,
-    process::{self, Command},
-    thread,
-    time::Duration,
-};
+mod key_file;
+
+use std::{env, error::Error, fs, path::Path, process::Command, thread, time::Duration};
 
 use tokenkeep::{Answer, Need, RecoveryKey, Refreshed, Token, TokenStore, TokenStoreExt, Unlock};
 use tokenkeep_sql::SqlStore;
@@ -73,27 +66,7 @@ fn work(directory: &Path, worker: &str) -> Result<(), Box<dyn Error>> {
 /// The key is in a file that only this user can read: see docs/headless.md for better places.
 fn open(directory: &Path) -> Result<SqlStore, Box<dyn Error>> {
     let path = &directory.join("key");
-    if !path.exists() {
-        // The key is complete before the file has its name: another process may start at the same time.
-        let new = path.with_extension(format!("{}.tmp", process::id()));
-        let _ = fs::remove_file(&new);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(RecoveryKey::generate()?.expose_secret().as_bytes())?;
-        file.sync_all()?;
-        let linked = fs::hard_link(&new, path);
-        fs::remove_file(&new)?;
-        match linked {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            linked => linked?,
-        }
-        // Before any token is sealed under the key: a power cut must not leave tokens without it.
-        #[cfg(unix)]
-        fs::File::open(path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
-    }
+    key_file::create_if_missing(path)?;
     let unlock = Unlock::from(fs::read_to_string(path)?.parse::<RecoveryKey>()?);
     Ok(SqlStore::open_or_create(&format!("sqlite://{}", directory.join("tokens.db").display()), &unlock)?)
 }

@@ -63,7 +63,8 @@ pub(crate) enum Location {
 }
 
 impl Database {
-    /// The database that a URL names: see the table above. A text that is no such URL is reported when the store is opened.
+    /// The database that a URL names: see the table above. A text that is no such URL is reported when the store is
+    /// opened.
     pub fn url(url: &str) -> Self {
         Self(Location::parse(url))
     }
@@ -115,8 +116,8 @@ impl Database {
         self.with(|server| server.password = Some(password))
     }
 
-    /// How long it may take to connect, with encryption and login; by default 10 seconds, at most 20 days. It does not bound the
-    /// system's look for the address of a host's name.
+    /// How long it may take to connect, with encryption and login; by default 10 seconds, at most 20 days. It does not
+    /// bound the system's look for the address of a host's name.
     pub fn connect_timeout(self, at_most: Duration) -> Self {
         let at_most = at_most.clamp(Duration::from_millis(1), crate::engine::LONGEST_TIMEOUT);
         self.with(|server| server.connect_timeout = at_most)

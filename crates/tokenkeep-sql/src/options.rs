@@ -71,8 +71,8 @@ impl SqlOptions {
     }
 
     /// How long an operation waits for other writers, and for a free connection, before it ends in
-    /// [`Problem::Busy`]; at most 20 days. MariaDB and MySQL count whole seconds, at least one. It does not bound the time
-    /// that the disk takes; a [`Database`] on a server has deadlines for connecting and for each statement.
+    /// [`Problem::Busy`]; at most 20 days. MariaDB and MySQL count whole seconds, at least one. It does not bound the
+    /// time that the disk takes; a [`Database`] on a server has deadlines for connecting and for each statement.
     pub fn timeout(mut self, at_most: Duration) -> Self {
         // Held by `endless_timeouts_are_accepted`: `at_most` instead of `at_most.min(LONGEST_TIMEOUT)`.
         self.timeout = at_most.min(LONGEST_TIMEOUT);

@@ -41,10 +41,12 @@ use crate::{Database, SqlNamespace, SqlOptions, SqlTransaction, rows::Rows, shar
 ///   database does not continue the one that this handle has seen;
 /// - [`InTransaction`](tokenkeep::Error::InTransaction): this thread is in a transaction of the store.
 ///
-/// After an error nothing was changed, with these exceptions: after
-/// [`UnknownOutcome`](crate::Problem::UnknownOutcome), whose kind is [`Incomplete`](tokenkeep::ErrorKind::Incomplete), the
-/// change was made or not made; after [`KeyLeft`](tokenkeep::Error::KeyLeft) it was made; and a `create` that failed may
-/// leave empty tables, or an empty file of SQLite.
+/// After an error nothing was changed, with these exceptions:
+///
+/// - After [`UnknownOutcome`](crate::Problem::UnknownOutcome) the change was made or not made. Its kind is
+///   [`Incomplete`](tokenkeep::ErrorKind::Incomplete).
+/// - After [`KeyLeft`](tokenkeep::Error::KeyLeft) the change was made.
+/// - A `create` that failed may leave empty tables, or an empty file of SQLite.
 ///
 /// # Examples
 ///
