@@ -21,7 +21,8 @@ use crate::{
 /// have one store open. A find takes as long as the database takes.
 ///
 /// The URL is `sqlite:///path`, `mysql://user@host/database` or `postgres://user@host/database`. `DATABASES` has the
-/// ones that this build of tokenkeep supports; any other raises InvalidError. unlock takes the same unlock methods as a Keystore.
+/// ones that this build of tokenkeep supports; any other raises InvalidError. unlock takes the same unlock methods as a
+/// Keystore.
 ///
 /// `create`, `open` and `open_or_create` have these options: tables, the prefix of the names of the two tables
 /// ("tokenkeep"); connections, how many are opened at most (4); timeout, for how many seconds a call waits for other
