@@ -9,8 +9,8 @@
 //!
 //! # When appending fails
 //!
-//! If the whole record is not in the file, the file is replaced. If the whole record is in the file and its sync failed,
-//! other processes may have read the record. So the record counts, and the file is replaced at once.
+//! If the whole record is not in the file, the file is replaced. If the whole record is in the file, but is not known to
+//! be on the disk, other processes may have read it. So the record counts, and the file is replaced at once.
 
 use std::{
     mem,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     error::{Error, FileFlaw, Result},
-    file::{LoadedEnd, OpenFile, StoreFile},
+    file::{FileStamp, LoadedEnd, OpenFile, StoreFile},
     format::{BODY_HEADER_LEN, BodyHeader, Parts, length},
     index::Index,
     secret::SecretBytes,
@@ -44,7 +44,8 @@ impl Engine {
 
     pub(super) fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R> {
         self.check_caller()?;
-        let state = match self.fresh_state()? {
+        let at_path = self.file.stamp()?;
+        let state = match self.fresh_state(at_path.as_ref()) {
             Some(state) => state,
             None => {
                 let _gate = self.gate.lock();
@@ -60,14 +61,13 @@ impl Engine {
         self.read_state(|state| state.rows.index(namespace))
     }
 
-    /// What is in memory, if the file is known to be that without a look into it.
-    fn fresh_state(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
-        let stamp = self.file.stamp()?;
+    /// The state in memory, if the stamp of the file at the path says that the file holds it.
+    fn fresh_state(&self, at_path: Option<&FileStamp>) -> Option<RwLockReadGuard<'_, State>> {
         let state = self.state.read();
         // Held by `file_damaged_in_place_is_neither_read_nor_overwritten`:
-        // `stamp.is_some() && state.refused.is_none()`.
-        let is_fresh = stamp.is_some() && stamp.as_ref() == state.pinned.stamp() && state.refused.is_none();
-        Ok(is_fresh.then_some(state))
+        // `at_path.is_some() && state.refused.is_none()`.
+        let is_fresh = at_path.is_some() && at_path == state.pinned.stamp() && state.refused.is_none();
+        is_fresh.then_some(state)
     }
 
     /// Looks at the newest state, behind the gate.
@@ -85,14 +85,15 @@ impl Engine {
         }
         // The times of files are coarse. So body header and last tag are compared even if the stamp is unchanged. If it
         // has changed, a tool may have changed any byte of the file, and the whole file is read.
-        if let Some(state) = self.fresh_state()? {
+        let at_path = self.file.stamp()?;
+        if let Some(state) = self.fresh_state(at_path.as_ref()) {
             let LoadedEnd { start, len, last } = state.loaded_end();
             // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`: `true`.
             if state.pinned.holds(start, len, last)? {
                 return Ok(());
             }
         }
-        if self.read_on()? {
+        if self.read_on(at_path.as_ref())? {
             return Ok(());
         }
         self.file.check_path()?;
@@ -111,14 +112,13 @@ impl Engine {
 
     /// Reads the records that other handles have appended to the loaded file. Returns `false` if the whole file has to be
     /// read: it is another file, it was changed without becoming longer, or the bytes after the loaded end do not verify.
-    fn read_on(&self) -> Result<bool> {
-        let at_path = self.file.stamp()?;
+    fn read_on(&self, at_path: Option<&FileStamp>) -> Result<bool> {
         let state = self.state.read();
         match at_path {
             // A path that leads to the loaded file needs no further check.
             // Held by `save_where_a_directory_link_was_exchanged_is_refused`: `false` instead of
-            // `!state.pinned.is_file_of(&at_path)`.
-            Some(at_path) if !state.pinned.is_file_of(&at_path) => return Ok(false),
+            // `!state.pinned.is_file_of(at_path)`.
+            Some(at_path) if !state.pinned.is_file_of(at_path) => return Ok(false),
             Some(_) => {}
             None => self.file.check_path()?,
         }

@@ -29,8 +29,9 @@ pub(crate) struct LoadedEnd<'a> {
 pub(crate) enum Appended {
     /// The bytes are on the disk. Holds the file as it is after the append.
     Synced(PinnedFile),
-    /// The whole record is in the file, so other processes may read it, but its sync failed. Never sync it again: the
-    /// system may have dropped the bytes, and would report the second sync as a success.
+    /// The whole record is in the file, so other processes may read it. But it is not known to be on the disk: the write,
+    /// the sync, or the look at the path after it reported an error. Never sync the file again: the system may have
+    /// dropped the bytes, and would report the second sync as a success.
     Unsynced { file: PinnedFile, cause: io::Error },
     /// The whole record is not in the file, so no reader counts it.
     Failed,
@@ -130,8 +131,10 @@ impl StoreFile {
     /// Marks the file, which ends in a record that could not be synced.
     fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
         self.mark(&mut file, len);
-        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
-        Ok(Appended::Unsynced { file: OpenFile::new(file, &metadata, &self.path).pin(), cause })
+        let metadata = self.disk.metadata(&file);
+        // Held by `metadata_error_after_an_append_means_unsynced`: `Some(metadata.unwrap())` instead of `metadata.ok()`.
+        let opened = metadata.ok().map(|metadata| OpenFile::new(file, &metadata, &self.path));
+        Ok(Appended::Unsynced { file: PinnedFile::new(opened), cause })
     }
 
     /// Whether the open file is the one that was loaded, is the one at the path, and ends where it ended.

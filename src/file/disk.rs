@@ -37,6 +37,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Asks for the metadata of the file at a path, without following a link. After a sync it tells more than that: XFS
     /// calls a sync a success after it has shut down, and then this fails.
     fn look(&self, path: &Path) -> io::Result<Metadata>;
+    /// Asks for the metadata of an open file.
+    fn metadata(&self, file: &File) -> io::Result<Metadata>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Whether the file system of that directory brings an append to the disk when it says so.
     fn appends_reliably(&self, directory: &Path) -> bool {
@@ -111,6 +113,10 @@ impl Disk for Os {
         fs::symlink_metadata(path)
     }
 
+    fn metadata(&self, file: &File) -> io::Result<Metadata> {
+        file.metadata()
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -134,6 +140,7 @@ pub(crate) enum Call {
     Rename,
     SyncDirectory,
     Look,
+    Metadata,
     Remove,
     /// The question whether appending is reliable; an error means that it is not.
     AppendsReliably,
@@ -206,6 +213,10 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
 
     fn look(&self, path: &Path) -> io::Result<Metadata> {
         (self.0)(Call::Look).and_then(|()| Os.look(path))
+    }
+
+    fn metadata(&self, file: &File) -> io::Result<Metadata> {
+        (self.0)(Call::Metadata).and_then(|()| Os.metadata(file))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

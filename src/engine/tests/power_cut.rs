@@ -148,6 +148,9 @@ impl Disk for Recording {
     fn look(&self, path: &Path) -> io::Result<Metadata> {
         self.check_alive().and_then(|()| Os.look(path))
     }
+    fn metadata(&self, file: &File) -> io::Result<Metadata> {
+        self.check_alive().and_then(|()| Os.metadata(file))
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.note(|| Ok((Os.remove(path)?, Asked::Remove(name(path)))))
     }

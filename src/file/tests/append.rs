@@ -88,12 +88,16 @@ fn file_replaced_during_an_append_is_no_success() {
     }
 }
 
-/// XFS may report a sync as a success after it has shut down. The record is in the file, so it counts for readers.
+/// XFS may report a sync as a success after it has shut down. No question for metadata is answered then. The record is
+/// in the file, so it counts for readers.
 #[test]
 fn metadata_error_after_an_append_means_unsynced() {
     let directory = tempfile::tempdir().unwrap();
     let path = private_file(directory.path(), OLD);
-    let disk = Watched(|call| if call == Call::Look { Err(io::Error::other("shut down")) } else { Ok(()) });
+    let disk = Watched(|call| match call {
+        Call::Look | Call::Metadata => Err(io::Error::other("shut down")),
+        _ => Ok(()),
+    });
     let appended = append(&existing(&path, Arc::new(disk)), || ());
     let Ok(Appended::Unsynced { cause, .. }) = appended else { panic!("{appended:?}") };
     assert_eq!(cause.to_string(), "shut down");
