@@ -153,7 +153,9 @@ impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { database, problem, cause } = self;
         match problem {
-            Problem::BadUrl => write!(f, "{database} is no database URL of this build: see tokenkeep_sql::Database"),
+            Problem::BadUrl => {
+                write!(f, "{database} is not a database URL that this build supports: see tokenkeep_sql::Database")
+            }
             Problem::BadTableName => write!(
                 f,
                 "{database}: the tables need a prefix of 1 to 40 lower-case letters, digits and underscores that starts \
@@ -180,7 +182,11 @@ impl fmt::Display for DatabaseError {
             Problem::RowOfOtherKey { place } => {
                 write!(f, "row {place} of {database} has another store key: open the store again, or restore a backup")
             }
-            Problem::Busy => write!(f, "{database} is busy: other threads or processes write to it; try again"),
+            Problem::Busy => write!(
+                f,
+                "{database} is busy: other writers, or threads that use all connections of this handle, were in the \
+                 way; try again"
+            ),
             Problem::TimedOut => write!(f, "{database} took too long for a statement: try again, or allow more time"),
             Problem::NoConnection => {
                 write!(f, "{database} cannot be reached: look whether the server runs, and try again")

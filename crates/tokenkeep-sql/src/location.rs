@@ -117,7 +117,7 @@ impl Database {
     }
 
     /// How long it may take to connect, with encryption and login; by default 10 seconds, at most 20 days. It does not
-    /// bound the system's look for the address of a host's name.
+    /// limit the time of the DNS lookup.
     pub fn connect_timeout(self, at_most: Duration) -> Self {
         let at_most = at_most.clamp(Duration::from_millis(1), crate::engine::LONGEST_TIMEOUT);
         self.with(|server| server.connect_timeout = at_most)

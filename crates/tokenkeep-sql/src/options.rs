@@ -1,6 +1,10 @@
 //! How a store is created and opened.
 
-use std::{ops::ControlFlow, process, time::Duration};
+use std::{
+    ops::ControlFlow,
+    process,
+    time::{Duration, Instant},
+};
 
 use tokenkeep::{ErrorKind, Result, Unlock, vault::Vault};
 
@@ -71,8 +75,9 @@ impl SqlOptions {
     }
 
     /// How long an operation waits for other writers, and for a free connection, before it ends in
-    /// [`Problem::Busy`]; at most 20 days. MariaDB and MySQL count whole seconds, at least one. It does not bound the
-    /// time that the disk takes; a [`Database`] on a server has deadlines for connecting and for each statement.
+    /// [`Problem::Busy`]; at most 20 days. MariaDB and MySQL count whole seconds, at least one. The timeout does
+    /// not limit the time that the disk takes. A [`Database`] on a server has deadlines for connecting and for each
+    /// statement.
     pub fn timeout(mut self, at_most: Duration) -> Self {
         // Held by `endless_timeouts_are_accepted`: `at_most` instead of `at_most.min(LONGEST_TIMEOUT)`.
         self.timeout = at_most.min(LONGEST_TIMEOUT);
@@ -107,6 +112,8 @@ impl SqlOptions {
         let failed = |failure| tokenkeep::Error::from(DatabaseError::failed(&name, failure));
         engine.create_database().map_err(failed)?;
         let mut connection = engine.connect(self.timeout).map_err(failed)?;
+        // Before the version: another process may create a store meanwhile, and save a token.
+        let first = first_row(&mut *connection, &statements);
         match schema_version(&mut *connection, &statements) {
             Ok(Some(_)) => return Err(DatabaseError::new(&name, Problem::StoreExists).into()),
             Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
@@ -114,7 +121,7 @@ impl SqlOptions {
         }
         // The other table may be one of another program, or have the tokens of a store whose own row is gone.
         // Held by `tables_of_another_program_are_left_alone`, `tokens_without_the_row_of_their_store_are_left_alone`.
-        match first_row(&mut *connection, &statements) {
+        match first {
             Ok(None) | Err(Failure { kind: FailureKind::NoTable, .. }) => {}
             Ok(Some(_)) => {
                 let problem = Problem::Malformed("it has tokens without the row of their store");
@@ -125,7 +132,14 @@ impl SqlOptions {
         let mut table_id = [0; 16];
         getrandom::fill(&mut table_id).map_err(|_| tokenkeep::Error::Random)?;
         let change = Vault::create(&name, unlock)?;
-        let created = create_tables(&*engine, &mut *connection, &tables, &statements, &table_id, change.vault());
+        let started = Instant::now();
+        let created = loop {
+            match create_tables(&*engine, &mut *connection, &tables, &statements, &table_id, change.vault()) {
+                // Others create the same tables, or use them already.
+                Err(Failure { kind: FailureKind::Contention, .. }) if started.elapsed() < self.timeout => {}
+                created => break created,
+            }
+        };
         match created {
             Ok(()) => {}
             Err(Failure { kind: FailureKind::NotUnique, .. }) => {

@@ -111,8 +111,8 @@ impl Pool {
 }
 
 impl Pooled<'_> {
-    /// Whether the server has ended this connection since an earlier operation kept it. If so, closes the idle
-    /// connections, so that the next attempt gets a new one.
+    /// Whether the server has ended this connection since an earlier operation returned it to the pool. If so, closes
+    /// the idle connections, so that the next attempt gets a new one.
     pub(crate) fn was_stale(&self) -> bool {
         let is_stale = self.is_kept && self.is_lost();
         if is_stale {

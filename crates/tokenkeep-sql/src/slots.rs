@@ -169,11 +169,11 @@ impl Shared {
             return Ok(Stored::Unknown(error));
         }
         self.set_vault(next.clone());
-        drop((exchange, turn));
+        drop(exchange);
         if is_rekeyed {
             writer.connection.forget_old_rows();
         }
-        drop(writer);
+        drop((writer, turn));
         Ok(Stored::Yes)
     }
 }

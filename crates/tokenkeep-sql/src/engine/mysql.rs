@@ -339,7 +339,7 @@ fn failure(error: Error) -> Failure {
             return Failure { kind: FailureKind::TooLong, message: "an answer of more than 4 MiB".to_owned() };
         }
         Error::CodecError(error) => return of_socket(&error),
-        // A login that the server wants, and this side lacks or refuses.
+        // The server asks for a login method that this driver does not have or does not allow.
         Error::DriverError(
             DriverError::UnknownAuthPlugin(_)
             | DriverError::CleartextPluginDisabled
@@ -405,5 +405,7 @@ mod tests {
             assert_eq!(failure(Error::DriverError(login)).kind, FailureKind::Permission);
         }
         assert_eq!(failure(Error::DriverError(DriverError::ConnectTimeout)).kind, FailureKind::Lost);
+        let host = mysql::MySqlError { state: "HY000".to_owned(), message: "not allowed".to_owned(), code: 1130 };
+        assert_eq!(failure(Error::MySqlError(host)).kind, FailureKind::Permission);
     }
 }

@@ -32,6 +32,8 @@ impl Sqlite {
 const MAX_VALUE_LEN: i32 = 1024 * 1024;
 /// The shortest and the longest pause of a writer that waits for another process.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(4));
+/// How long emptying the log waits for readers.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pages that a connection keeps at most, in KiB. A sealed row is about twice as long as a plain one and is found
 /// through an index, so a find looks at more pages than SQLite's default of 2 MiB has of 10,000 tokens.
 const CACHE_KIB: usize = 16 * 1024;
@@ -209,8 +211,10 @@ impl Connection for SqliteConnection {
     }
 
     fn forget_old_rows(&mut self) {
-        // The log has the pages of before; readers may keep it.
+        // The log has the pages of before; readers may keep it. Writers wait meanwhile.
+        let _ = self.database.busy_timeout(self.timeout.min(CHECKPOINT_TIMEOUT));
         let _ = self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.database.busy_timeout(self.timeout);
     }
 }
 

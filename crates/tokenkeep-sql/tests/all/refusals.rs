@@ -31,18 +31,22 @@ fn store_is_created_once_and_others_beside_it() {
 fn creators_at_the_same_time_get_the_same_store() {
     let place = Place::new();
     let (url, barrier) = (place.url(), Barrier::new(6));
-    let stores: Vec<_> = std::thread::scope(|scope| {
-        let create = || {
+    for round in 0..8 {
+        let options = SqlOptions::new().tables(&format!("round_{round}"));
+        let create = |number: usize| {
             barrier.wait();
-            SqlStore::open_or_create(&url, &paper()).unwrap()
+            let store = options.open_or_create(&url, &paper()).unwrap();
+            // At once, while others look whether there is a store.
+            store.save_token(&token().user_name(number.to_string()).refresh_token("r").build()).unwrap();
+            store
         };
-        let threads: Vec<_> = (0..6).map(|_| scope.spawn(create)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    for (number, store) in stores.iter().enumerate() {
-        store.save_token(&token().user_name(number.to_string()).refresh_token("r").build()).unwrap();
+        let stores: Vec<_> = std::thread::scope(|scope| {
+            let create = &create;
+            let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || create(number))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(stores.iter().all(|store| store.get_tokens().unwrap().len() == 6), "round {round}");
     }
-    assert!(stores.iter().all(|store| store.get_tokens().unwrap().len() == 6));
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn tables_of_another_program_are_left_alone() {
     }
 }
 
-/// A new store over them would look empty, and its first save would meet their places.
+/// A new store in these tables would look empty, and its first save would collide with the stored rows.
 #[test]
 fn tokens_without_the_row_of_their_store_are_left_alone() {
     let fixture = Fixture::new();

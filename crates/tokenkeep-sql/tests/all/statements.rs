@@ -66,8 +66,8 @@ fn find_is_one_statement() {
     assert_eq!(counted.count(SqlStore::namespaces), 1);
     assert_eq!(counted.count(SqlStore::slots), 1);
     assert_eq!(counted.count(SqlStore::version), 1);
-    // The three that ask twice: whose id is not stored, whose client has no row of that user, and whose grant token and
-    // refresh token may be of two tokens. Before they find nothing, they ask again.
+    // Three kinds of find send two statements: by an id that is not stored, with a user name; by a user name and client
+    // id that no row has; and by a grant token with a refresh token. If both find nothing, both are sent again.
     assert_eq!(counted.count(|store| store.find_stored(&query().user_name("nobody").build())), 4);
     for twice in [query().id("none").user_name("ada"), query().grant_token("g").refresh_token("r")] {
         let twice = twice.build();
