@@ -127,10 +127,12 @@ impl Claim {
         Self { held: Held::new(claim), store: Arc::downgrade(store) }
     }
 
+    fn check_caller(&self, py: Python<'_>) -> PyResult<()> {
+        self.store.upgrade().map_or(Ok(()), |store| store.check_caller(py))
+    }
+
     fn take(&self, py: Python<'_>) -> PyResult<tokenkeep::Claim> {
-        if let Some(store) = self.store.upgrade() {
-            store.check_caller(py)?;
-        }
+        self.check_caller(py)?;
         self.held.take(py).ok_or(Error::ClaimEnded).or_raise(py)
     }
 
@@ -165,6 +167,7 @@ impl Claim {
 impl Claim {
     /// The stored token, for a request that is sent now. Raises ConflictError if the claim has ended.
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
+        self.check_caller(py)?;
         let token = |claim: Option<&mut tokenkeep::Claim>| claim.ok_or(Error::ClaimEnded)?.token().cloned();
         self.held.with(py, token)?.or_raise(py).map(Token)
     }
@@ -183,6 +186,7 @@ impl Claim {
 
     /// Begins the time again for which the claim is trusted.
     fn renew(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_caller(py)?;
         self.held.with(py, |claim| claim.ok_or(Error::ClaimEnded)?.renew())?.or_raise(py)
     }
 

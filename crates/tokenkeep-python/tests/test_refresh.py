@@ -139,10 +139,12 @@ def test_an_interrupt_in_the_request_gives_the_claim_up(expired: TokenStore) -> 
     claimed(expired).close()
 
 
-def test_a_claim_is_not_ended_inside_a_transaction_of_its_store(expired: TokenStore) -> None:
+def test_a_claim_is_not_used_inside_a_transaction_of_its_store(expired: TokenStore) -> None:
     claim = claimed(expired)
-    with expired.transaction(), pytest.raises(tokenkeep.InvalidError, match="in a transaction"):
-        claim.complete(Token(access_token="new"))
+    with expired.transaction():
+        for use in (claim.token, claim.renew, lambda: claim.complete(Token(access_token="new"))):
+            with pytest.raises(tokenkeep.InvalidError, match="in a transaction"):
+                use()
     assert claim.complete(Token(access_token="new")).access_token == "new"
 
 

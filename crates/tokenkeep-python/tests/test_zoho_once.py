@@ -107,6 +107,15 @@ def test_a_refresh_that_failed_frees_the_token(store: TokenStore, fake: Fake, tm
     assert fake.refreshes == 5 and monotonic() - started < 5
 
 
+def test_ended_claims_are_not_kept(fake: Fake, tmp_path: Path) -> None:
+    store = MemoryStore()
+    adapter = TokenkeepStore(store)
+    initialize(fake, OAuthToken(id=save_valid(store)), adapter, tmp_path)
+    for number in range(5):
+        OAuthToken(id=save_expired(store, f"user {number}")).get_token()
+    assert fake.refreshes == 5 and len(adapter._refreshing._given) == 1, "the last one is dropped with the next one"
+
+
 def failed(store: TokenStore, fake: Fake, tmp_path: Path, refresh_wait: float) -> Any:
     """An object that lives on after the SDK has failed to refresh it: it has the claim of this thread."""
     save_expired(store)

@@ -18,14 +18,15 @@ from sdk import CLIENT, OAuthToken, SDKException, UserSignature, initialize, sho
 from test_zoho_once import save_expired, save_valid
 
 import tokenkeep
-from tokenkeep import Keystore, MemoryStore, Token, TokenkeepError
-from tokenkeep.zoho import TokenkeepStore, import_file, import_table
+from tokenkeep import Keystore, MemoryStore, Token, TokenkeepError, TokenStore
+from tokenkeep.zoho import TokenkeepStore, _refreshing, import_file, import_table
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves are tried again at the next call, and not only after a while."""
     monkeypatch.setattr("tokenkeep.zoho._unsaved._PAUSE", 0.0)
+    monkeypatch.setattr("tokenkeep.zoho._store._REOPEN_PAUSE", 0.0)
 
 
 class Disk:
@@ -87,27 +88,41 @@ def test_a_sign_in_that_was_not_saved_is_saved_later(path: Path, fake: Fake, tmp
     assert [shown(kept)["user"] for kept in adapter.get_tokens()] == ["ada"]
 
 
-def test_a_refresh_is_kept_while_the_file_is_away(path: Path, fake: Fake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["not_found", "invalid"])
+def test_a_refresh_is_kept_while_the_file_is_away(kind: str, path: Path, fake: Fake, tmp_path: Path) -> None:
+    """Nothing is at its path, or a directory."""
     store = Keystore.create(path, passphrase())
     saved = save_expired(store)
     adapter = TokenkeepStore(store)
     initialize(fake, OAuthToken(id=save_valid(store)), adapter, tmp_path)
     away = path.with_name("away.keep")
-    fake.rotate, fake.during = True, lambda: path.rename(away)
+
+    def take_away() -> None:
+        path.rename(away)
+        if kind == "invalid":
+            path.mkdir()
+
+    fake.rotate, fake.during = True, take_away
     assert OAuthToken(id=saved).get_token() == "access-1"
     assert adapter.unsaved == 1 and isinstance(adapter.last_save_error, TokenkeepError)
-    assert adapter.last_save_error.kind == "not_found" and not adapter.save_unsaved()
+    assert adapter.last_save_error.kind == kind and not adapter.save_unsaved()
+    if kind == "invalid":
+        path.rmdir()
     away.rename(path)
     assert adapter.save_unsaved()
     found = store.find_token_by_id(saved)
     assert found is not None and (found.access_token, found.refresh_token) == ("access-1", "refresh-1")
 
 
-def test_a_store_that_was_rekeyed_is_opened_again(path: Path, fake: Fake, tmp_path: Path) -> None:
+def test_a_store_that_was_rekeyed_is_opened_again(
+    path: Path, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Keystore.create(path, passphrase()) as store:
         saved, valid = save_expired(store), save_valid(store)
     adapter = TokenkeepStore(lambda: Keystore.open(path, passphrase()))
     initialize(fake, OAuthToken(id=valid), adapter, tmp_path)
+
+    mark = _refreshing._mark
 
     def rekey() -> None:
         with Keystore.open(path, passphrase()) as other:
@@ -127,6 +142,39 @@ def test_a_store_that_was_rekeyed_is_opened_again(path: Path, fake: Fake, tmp_pa
     with Keystore.open(path, passphrase()) as again:
         found = again.find_token_by_id(saved)
         assert found is not None and (found.access_token, found.refresh_token) == ("access-1", "refresh-1")
+    # A token that is kept from before: the call that finds the store of no use saves it in the next one.
+    disk = Disk(path)
+    disk.break_down()
+    with pytest.raises(SDKException):
+        adapter.save_token(sign_in("grace", refresh_token="r"))
+    disk.repair()
+    rekey()
+    assert adapter.unsaved == 1 and adapter.save_unsaved()
+    # Between the find of a sign-in and its claim: no sign-in is sent without a claim.
+    with monkeypatch.context() as patch:
+
+        def rekeyed_once(store: TokenStore, query: Token) -> str:
+            patch.undo()
+            rekey()
+            return mark(store, query)
+
+        patch.setattr(_refreshing, "_mark", rekeyed_once)
+        new = sign_in("alan")
+        assert adapter.find_token(new) is None and hasattr(new, _refreshing._ATTRIBUTE)
+    # A store that was opened a moment ago is not opened again, but a call that still has the one before uses it.
+    monkeypatch.setattr("tokenkeep.zoho._store._REOPEN_PAUSE", 60.0)
+    before, adapter._opened_at = adapter.store, float("-inf")
+    rekey()
+
+    def as_another_thread_opens_it(store: TokenStore) -> int:
+        if store is before:
+            assert len(adapter.get_tokens()) == 3 and adapter.store is not before
+        return len(store.get_tokens())
+
+    assert adapter._use(as_another_thread_opens_it) == 3
+    rekey()
+    with pytest.raises(SDKException):
+        adapter.get_tokens()
     # A store that was given open is the application's to open again.
     given = TokenkeepStore(Keystore.open(path, passphrase()))
     rekey()

@@ -118,7 +118,7 @@ class InvalidError(TokenkeepError, ValueError):
 
 
 class IncompleteError(TokenkeepError):
-    """The change was made, or may have been: read again. Something that follows it failed."""
+    """The change was made, or may have been made, but its last step failed or its result is unknown: read again."""
 
     kind = "incomplete"
     #: The id of the token that was saved.

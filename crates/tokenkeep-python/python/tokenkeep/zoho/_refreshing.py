@@ -51,6 +51,7 @@ class Refreshing:
         self._wait = wait
         #: By token id: the claim, the thread that it was given to, and when.
         self._given: dict[str, tuple[weakref.ref[Claim], int, float]] = {}
+        self._lock = threading.Lock()
 
     def settle(self, store: TokenStore, row: Token, holder: Any) -> Token:
         """The token to go on with. If the SDK will refresh it now, `holder` has the claim afterwards."""
@@ -72,7 +73,7 @@ class Refreshing:
                 return begun.token
             token = begun.token()
             setattr(holder, _ATTRIBUTE, begun)
-            self._given[row.id] = (weakref.ref(begun), threading.get_ident(), monotonic())
+            self._note(row.id, begun)
             return token
 
     def sign_in(self, store: TokenStore, query: Token, holder: Any) -> Token | None:
@@ -80,7 +81,9 @@ class Refreshing:
         unless the store gives no claims now, or another caller had it for too long."""
         try:
             return self._sign_in(store, query, holder)
-        except TokenkeepError:
+        except TokenkeepError as error:
+            if error.kind == "reopen":
+                raise
             return None  # if the store is broken, the save of what the SDK gets will tell
 
     def _sign_in(self, store: TokenStore, query: Token, holder: Any) -> Token | None:
@@ -103,7 +106,7 @@ class Refreshing:
                 claim = SignIn(marks, mark, begun)
                 if row is None:
                     setattr(holder, _ATTRIBUTE, claim)
-                    self._given[mark] = (weakref.ref(begun), threading.get_ident(), monotonic())
+                    self._note(mark, begun)
                 else:
                     claim.close()
                 return row
@@ -122,7 +125,6 @@ class Refreshing:
         if not isinstance(claim, Claim | SignIn):
             return None
         delattr(holder, _ATTRIBUTE)
-        self._drop_ended()
         return claim
 
     def give_up(self, token_id: str, *, by_thread: int | None = None) -> None:
@@ -131,13 +133,12 @@ class Refreshing:
         claim = None if given is None else given()
         if claim is not None and by_thread in (None, thread):
             claim.close()
-        self._drop_ended()
 
-    def _drop_ended(self) -> None:
-        """Drops the entries whose claims are gone, with the objects that had them."""
-        for token_id, (claim, *_) in list(self._given.items()):
-            if claim() is None:
-                self._given.pop(token_id, None)
+    def _note(self, token_id: str, claim: Claim) -> None:
+        """Notes that this thread has got the claim, and drops the entries of claims that are gone."""
+        with self._lock:
+            live = {other: given for other, given in self._given.items() if given[0]() is not None}
+            self._given = live | {token_id: (weakref.ref(claim), threading.get_ident(), monotonic())}
 
     def _give_up_overdue(self, token_id: str) -> None:
         """The SDK's request has no time-out, and an object may live on after its request has failed."""

@@ -8,6 +8,7 @@ import threading
 import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any, NoReturn, TypeVar
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -23,6 +24,9 @@ from ._unsaved import Unsaved, is_for_good
 
 _LOG = logging.getLogger("tokenkeep.zoho")
 _Result = TypeVar("_Result")
+#: A store that was opened less than so many seconds ago is not opened again: opening may ask a person for a passphrase,
+#: and an error may stay.
+_REOPEN_PAUSE = 10.0
 
 #: Every store of this process.
 _STORES: weakref.WeakSet[TokenkeepStore] = weakref.WeakSet()
@@ -74,6 +78,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         """In a new object, and in a forked child: what the parent could not save is the parent's to save."""
         self._opening = threading.RLock()
         self._opened: TokenStore | None = None
+        self._opened_at = 0.0
         self._refreshing = Refreshing(self._refresh_wait)
         self._unsaved = Unsaved()
         self.last_save_error: TokenkeepError | None = None
@@ -86,10 +91,11 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         with self._opening:  # the function may ask a person for a passphrase: once, and not in each thread
             if self._opened is None:
                 self._opened = self._store()
+                self._opened_at = monotonic()
             return self._opened
 
     def _use(self, work: Callable[[TokenStore], _Result]) -> _Result:
-        """Does something with the store; once more with a store that is opened again, if this one is of no use."""
+        """Runs the work with the store. After a ReopenError, opens the store again and runs the work once more."""
         store = self.store
         try:
             return work(store)
@@ -99,12 +105,14 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         return work(self.store)
 
     def _leave(self, store: TokenStore, error: TokenkeepError) -> bool:
-        """Whether the store is opened again at its next use, because it cannot be used any more after that error."""
+        """Whether the call may go on with a store that is opened after this one. Drops this one, if it is not dropped."""
         if error.kind != "reopen" or isinstance(self._store, TokenStore):
             return False
-        _LOG.warning("the store will be opened again: %s", error)
         with self._opening:
             if self._opened is store:
+                if monotonic() - self._opened_at < _REOPEN_PAUSE:
+                    return False
+                _LOG.warning("the store will be opened again: %s", error)
                 self._opened = None
         return True
 
@@ -217,8 +225,9 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         if not self._unsaved:
             return
         error = self._unsaved.save(store, now=now)
+        if error is not None and self._leave(store, error):
+            error = self._unsaved.save(self.store, now=True)
         if error is not None:
-            self._leave(store, error)
             self._report(error)
         elif not self._unsaved:
             self._saved()

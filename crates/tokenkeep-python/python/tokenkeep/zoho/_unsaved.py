@@ -15,10 +15,10 @@ _PAUSE = 10.0
 
 
 def is_for_good(error: TokenkeepError) -> bool:
-    """Whether no later save will succeed: the token is refused, or its row was deleted. A file that is missing may come
-    back."""
+    """Whether no later save will succeed: the token is refused, or its row was deleted. An error about a file has a
+    path: a file that is missing, too long or replaced by a directory may be mended."""
     cause = error.__cause__ if isinstance(error, RefreshError) else error
-    return isinstance(cause, InvalidError | ConflictError | NoSuchItemError)
+    return isinstance(cause, InvalidError | ConflictError | NoSuchItemError) and cause.path is None
 
 
 @dataclass
