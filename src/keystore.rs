@@ -27,22 +27,23 @@ use crate::{
 /// costs, directly. Wrap every other method in `spawn_blocking`.
 ///
 /// - **A find** asks the system once whether the state in memory is still current, which takes some microseconds. (On
-///   Windows a find opens the file and reads its start.) If another process has saved, the next find reads and decrypts
-///   the records that were appended. If another process has replaced the file, the next find reads and decrypts the
-///   whole file: some milliseconds for a thousand tokens. A find waits for no lock of another process. If the file is
-///   newer than what is in memory, a find waits for a thread of this process that is loading the file or is in the
-///   middle of its own save. (On Windows a find always waits for such a thread.)
+///   Windows a find opens the file and reads its first 136 bytes and its last tag.) If another process has saved, the
+///   next find reads and decrypts the records that were appended. If another process has replaced the file, the next
+///   find reads and decrypts the whole file: some milliseconds for a thousand tokens. A find waits for no lock of
+///   another process. If the file is newer than what is in memory, a find waits for a thread of this process that is
+///   loading the file or is in the middle of its own save. (On Windows a find always waits for such a thread.)
 /// - **A save** appends one record to the file, 4 KiB or a few, and waits until the record is on the disk: less than a
-///   millisecond on a fast disk. When the journal has become as long as the body, and longer than 1 MiB, a save writes
+///   millisecond on a fast disk. A save that would make the journal longer than 1 MiB and longer than the body writes
 ///   the whole file instead.
 /// - **A delete, and [`compact`](Self::compact),** write the whole file and wait until it is on the disk, which takes a
 ///   few milliseconds on most disks.
 /// - **Every change** waits for other writers at most for [`KeystoreOptions::lock_timeout`]. When it returns `Ok`, it
-///   survives a power cut. Threads that change the store at the same time with one handle and its clones share one
-///   record or one replacement of the file: many changes cost little more than one. If a change writes a whole file of
-///   256 KiB or more, which is some six hundred tokens, it starts two threads that end by themselves: one hashes the
-///   encoded tokens, the other closes the old file. Writers of several processes are served in the order in which they
-///   came. While a change waits for another process, a thread of its handle waits in the kernel's queue.
+///   survives a power cut. Saves and deletes that threads make at the same time with one handle and its clones share
+///   one record or one replacement of the file, so many cost little more than one. A transaction and a change of key
+///   slots are written alone. If a change writes a whole file of 256 KiB or more, which is some six hundred tokens, it
+///   starts two threads that end by themselves: one hashes the encoded tokens, the other closes the old file. Writers
+///   of several processes are served in the order in which they came. While a change waits for another process, a
+///   thread of its handle waits in the kernel's queue.
 /// - **Creating a store, and opening it with a passphrase,** derive a key: by default about 0.1 s and 64 MiB of memory
 ///   for each passphrase of the file ([`KdfParams`](crate::KdfParams)). With a keychain they ask the keychain, which
 ///   may ask a person.
@@ -71,8 +72,7 @@ use crate::{
 ///
 /// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
 ///   [`RolledBack`](crate::Error::RolledBack), [`Diverged`](crate::Error::Diverged): the file at the path does not
-///   continue the state that this handle has seen (`docs/durability.md` lists the other histories that a handle does
-///   not notice);
+///   continue the state that this handle has seen (`docs/durability.md` lists the histories that a handle cannot notice);
 /// - [`PathChanged`](crate::Error::PathChanged): a directory or a link on the way to the file was exchanged;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;

@@ -5,12 +5,12 @@
 //! A commit that only adds or changes rows appends a record to the file and syncs it (`append.rs`). Any other commit
 //! writes a temporary file and syncs it, renames it to the name of the store, and syncs the directory
 //! (`file/replacement.rs`). After the append or the rename other handles see the change; then it is put into memory.
-//! Before, nothing has changed, and any error leaves the file as it was. If an appended record cannot be synced, the
-//! change counts, and the file is replaced at once. If the replacement or the sync of the directory fails after that
-//! point, each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown) (`file/durability.rs`), and the next
-//! commit syncs the directory again, or replaces the file. `Ok` means that a power cut does not undo the change, except
-//! where the file system cannot sync a directory. A commit with nothing to change writes nothing, but syncs what another
-//! process may have left unsynced.
+//! Until then nothing has changed, and any error leaves the file as it was. If an appended record cannot be synced, the
+//! change counts, and the file is replaced at once. If the replacement or the sync of the directory fails after the
+//! append or the rename, each caller gets [`DurabilityUnknown`](crate::Error::DurabilityUnknown)
+//! (`file/durability.rs`), and the next commit syncs the directory again, or replaces the file. `Ok` means that a power
+//! cut does not undo the change, except where the file system cannot sync a directory. A commit with nothing to change
+//! writes nothing, but syncs what another process may have left unsynced.
 
 use std::{
     mem,

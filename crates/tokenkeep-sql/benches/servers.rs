@@ -2,7 +2,7 @@
 //! run: `bash .ci/with-servers cargo bench -p tokenkeep-sql --bench servers`. Sizes are arguments: `-- 100000`.
 //! `postgres` stands for tokio-postgres, which needs a runtime otherwise.
 //!
-//! With several processors, an answer takes up to twice as long if the system has put client and server on different
+//! With several processors, an answer takes up to three times as long if the system runs client and server on different
 //! ones. Put `taskset -c 0` before the command to compare the work of one connection.
 
 use std::{
@@ -177,7 +177,8 @@ struct Mysql(mysql::Conn);
 impl Mysql {
     fn new(url: &str) -> Self {
         let options = mysql::OptsBuilder::from_opts(mysql::Opts::from_url(url).unwrap());
-        // Else the driver goes on through the server's socket, which is faster than what the sealed store is asked for.
+        // Otherwise the driver switches to the server's Unix socket, which is faster than the TCP connection that the
+        // sealed store uses.
         Self(mysql::Conn::new(options.prefer_socket(false)).unwrap())
     }
 

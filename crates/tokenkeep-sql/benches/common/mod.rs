@@ -157,7 +157,7 @@ impl Report {
         println!("| {place} | {operation} | {plain} | {sealed} | {ratio:.2} ({low:.2}–{high:.2}) | {target} | {met} |");
     }
 
-    /// A part of the sealed work, beside nothing.
+    /// Prints the time of one part of the sealed work, which has no plain counterpart.
     pub(crate) fn part(&self, place: &str, what: &str, Pairs([_, times]): &Pairs) {
         println!("| {place} | {what} | – | {} | | | |", shown(quartiles(times.clone())[1]));
     }
