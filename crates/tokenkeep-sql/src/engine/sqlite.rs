@@ -58,8 +58,7 @@ impl Engine for Sqlite {
     fn connect(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
         // Not a URI: what a path has in it is a part of its name.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Database::open_with_flags(&self.path, flags).and_then(|database| {
-            database.busy_timeout(timeout)?;
+        self.open(flags, timeout, |database| {
             // The file may be hostile: its views and triggers may call nothing that has effects, no value is too long,
             // and its pages are checked.
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -76,26 +75,17 @@ impl Engine for Sqlite {
             }
             database.execute_batch(&format!("PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB}"))?;
             database.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-            Ok(database)
-        });
-        match opened {
-            Ok(database) => Ok(Box::new(SqliteConnection { database, timeout })),
-            Err(error) => Err(self.opening(error)),
-        }
+            Ok(())
+        })
     }
 
     fn connect_to_read(&self, timeout: Duration) -> Result<Box<dyn Connection>, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Database::open_with_flags(&self.path, flags).and_then(|database| {
-            database.busy_timeout(timeout)?;
+        self.open(flags, timeout, |database| {
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
             let _ = database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_LEN);
-            Ok(database)
-        });
-        match opened {
-            Ok(database) => Ok(Box::new(SqliteConnection { database, timeout })),
-            Err(error) => Err(self.opening(error)),
-        }
+            Ok(())
+        })
     }
 
     /// For the owner alone. SQLite gives its other files the mode of this one.
@@ -124,15 +114,53 @@ impl Engine for Sqlite {
 }
 
 impl Sqlite {
+    fn open(
+        &self,
+        flags: OpenFlags,
+        timeout: Duration,
+        set_up: impl Fn(&Database) -> rusqlite::Result<()>,
+    ) -> Result<Box<dyn Connection>, Failure> {
+        let open = || {
+            let database = Database::open_with_flags(&self.path, flags)?;
+            database.busy_timeout(timeout)?;
+            set_up(&database)?;
+            Ok(database)
+        };
+        let opened = match open() {
+            // Another process may have made the file after SQLite had looked for it.
+            // Held by `file_that_is_made_meanwhile_is_opened`: `&& false`.
+            Err(error) if is_unopened(&error) && self.access().is_ok() => open(),
+            opened => opened,
+        };
+        match opened {
+            Ok(database) => Ok(Box::new(SqliteConnection { database, timeout })),
+            Err(error) => Err(self.opening(error)),
+        }
+    }
+
     /// SQLite says "unable to open database file" for each reason.
     fn opening(&self, error: Error) -> Failure {
-        // After other errors it stays closed: to close it ends the locks that this process has on it.
-        let is_unopened = error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+        let reason = is_unopened(&error).then(|| self.access().err()).flatten();
         let failure = failure(error);
-        let open = || fs::OpenOptions::new().read(true).write(true).open(&self.path).err();
-        let kind = is_unopened.then(open).flatten().and_then(|error| of_path(error.kind()));
-        Failure { kind: kind.unwrap_or(failure.kind), ..failure }
+        Failure { kind: reason.and_then(|reason| of_path(reason.kind())).unwrap_or(failure.kind), ..failure }
     }
+
+    /// Whether this process may read and write the file. The file stays closed: to close it would end the locks that
+    /// this process has on it.
+    #[cfg(unix)]
+    fn access(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        Ok(rustix::fs::access(&self.path, Access::READ_OK | Access::WRITE_OK)?)
+    }
+
+    #[cfg(not(unix))]
+    fn access(&self) -> io::Result<()> {
+        fs::metadata(&self.path).map(drop)
+    }
+}
+
+fn is_unopened(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
 }
 
 /// What it means that the file cannot be opened.
@@ -269,4 +297,29 @@ fn failure(error: Error) -> Failure {
         _ => FailureKind::Other,
     };
     Failure { kind, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// As if another process made the file between SQLite's look for it and the question why it cannot be opened.
+    #[test]
+    fn file_that_is_made_meanwhile_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Sqlite::new(&directory.path().join("tokens.db"));
+        let attempts = Cell::new(0);
+        let open = || {
+            engine.open(OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::ZERO, |_| {
+                attempts.set(attempts.get() + 1);
+                let unopened = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+                if attempts.get() == 1 { Err(Error::SqliteFailure(unopened, None)) } else { Ok(()) }
+            })
+        };
+        assert_eq!(open().err().unwrap().kind, FailureKind::NoDatabase);
+        engine.create_database().unwrap();
+        assert!(open().is_ok() && attempts.get() == 2);
+    }
 }
