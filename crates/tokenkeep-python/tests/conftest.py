@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import zlib
@@ -45,6 +46,11 @@ Unlock: TypeAlias = Passphrase | Keychain | RecoveryKey | External
 #: The kinds of stores that several processes can open. A database server is one of them if the environment names it.
 SERVERS = {"mysql": "MYSQL_URL", "postgres": "POSTGRES_URL"}
 SEALED = ["file"] + [name for name in SqlStore.DATABASES if os.environ.get(SERVERS.get(name, "PATH"))]
+
+
+def pytest_configure() -> None:
+    # In a program that a shell starts with `&`, Ctrl-C is ignored, and Python raises no KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
