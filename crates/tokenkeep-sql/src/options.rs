@@ -134,9 +134,10 @@ impl SqlOptions {
         let change = Vault::create(&name, unlock)?;
         let started = Instant::now();
         let created = loop {
-            match create_tables(&*engine, &mut *connection, &tables, &statements, &table_id, change.vault()) {
+            let left = self.timeout.saturating_sub(started.elapsed());
+            match create_tables(&*engine, &mut *connection, left, &tables, &statements, &table_id, change.vault()) {
                 // Others create the same tables, or use them already.
-                Err(Failure { kind: FailureKind::Contention, .. }) if started.elapsed() < self.timeout => {}
+                Err(Failure { kind: FailureKind::Contention, .. }) if !left.is_zero() => {}
                 created => break created,
             }
         };
@@ -285,6 +286,7 @@ fn check_first_row(name: &str, connection: &mut dyn Connection, statements: &Sta
 fn create_tables(
     engine: &dyn Engine,
     connection: &mut dyn Connection,
+    timeout: Duration,
     tables: &Tables,
     statements: &Statements,
     table_id: &[u8; 16],
@@ -298,7 +300,7 @@ fn create_tables(
         Parameter::Integer(revision),
         Parameter::Bytes(vault.bytes()),
     ];
-    connection.begin(Duration::from_secs(10))?;
+    connection.begin(timeout)?;
     let mut create = || {
         for statement in schema::create_tables(tables, engine.dialect()) {
             connection.execute(&statement, &[])?;

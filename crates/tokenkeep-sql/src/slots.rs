@@ -153,7 +153,7 @@ enum Stored {
 
 impl Shared {
     fn store_change(&self, change: &VaultChange) -> Result<Stored> {
-        let (turn, mut writer) = self.begin(Subject::Tokens, self.deadline())?;
+        let (_turn, mut writer) = self.begin(Subject::Tokens, self.deadline())?;
         if writer.vault.bytes() != change.replaced() {
             return Ok(Stored::ReplacedByOther);
         }
@@ -173,7 +173,6 @@ impl Shared {
         if is_rekeyed {
             writer.connection.forget_old_rows();
         }
-        drop((writer, turn));
         Ok(Stored::Yes)
     }
 }

@@ -1,7 +1,7 @@
 //! SQLite, through rusqlite.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use rusqlite::{
     limits::Limit,
     types::{ToSqlOutput, ValueRef},
 };
+use tempfile::NamedTempFile;
 
 use super::{Cell, ColumnType, Connection, Dialect, EachRow, Engine, Failure, FailureKind, Indexes, Parameter, Row};
 
@@ -89,12 +90,15 @@ impl Engine for Sqlite {
     }
 
     /// For the owner alone. SQLite gives its other files the mode of this one.
+    ///
+    /// The file is closed before it has its name. Another thread may open and lock it from then on, and closing it would
+    /// end that lock.
     fn create_database(&self) -> Result<(), Failure> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&self.path) {
+        let directory = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let named =
+            || NamedTempFile::new_in(directory)?.into_temp_path().persist_noclobber(&self.path).map_err(Into::into);
+        let created: io::Result<()> = if self.path.exists() { Ok(()) } else { named() };
+        match created {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 let kind = of_path(error.kind()).unwrap_or(FailureKind::Other);
                 Err(Failure { kind, message: error.to_string() })
@@ -155,7 +159,7 @@ impl Sqlite {
 
     #[cfg(not(unix))]
     fn access(&self) -> io::Result<()> {
-        fs::metadata(&self.path).map(drop)
+        std::fs::metadata(&self.path).map(drop)
     }
 }
 
@@ -320,6 +324,8 @@ mod tests {
         };
         assert_eq!(open().err().unwrap().kind, FailureKind::NoDatabase);
         engine.create_database().unwrap();
+        engine.create_database().unwrap();
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "no other file is left");
         assert!(open().is_ok() && attempts.get() == 2);
     }
 }

@@ -1,9 +1,12 @@
 //! What only a file can show, or only SQLite can have.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use tokenkeep::{ErrorKind, RecoveryKey, TokenStore, Unlock};
-use tokenkeep_sql::{Problem, SqlStore};
+use tokenkeep_sql::{Problem, SqlOptions, SqlStore};
 
 use crate::{
     attacks::{dump, fixture},
@@ -152,6 +155,19 @@ fn file_that_is_no_database_is_refused_and_kept() {
     }
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(SqlStore::open(&url(directory.path()), &paper()).is_err());
+}
+
+#[test]
+fn creation_in_a_locked_database_ends_in_busy_at_the_deadline() {
+    let fixture = Fixture::new();
+    let mut other = fixture.place.admin();
+    other.try_execute("BEGIN IMMEDIATE").unwrap();
+    let options = SqlOptions::new().tables("other").timeout(Duration::from_millis(300));
+    let started = Instant::now();
+    assert_eq!(options.create(&fixture.url, &paper()).unwrap_err().kind(), ErrorKind::Busy);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    other.try_execute("COMMIT").unwrap();
+    assert!(options.create(&fixture.url, &paper()).is_ok());
 }
 
 #[cfg(unix)]
