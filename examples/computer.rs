@@ -1,5 +1,5 @@
-//! The computer's name, which tells its key slot from those of other computers that use the same file. If two may have one
-//! name, an application takes something else for the label.
+//! The computer's name, which tells its key slot from those of other computers that use the same file. If two may have
+//! one name, an application takes something else for the label.
 
 #[cfg(unix)]
 pub(crate) fn name() -> String {

@@ -14,7 +14,8 @@
 //!   `reload`, or opens the vault again after a rekeying.
 //! - A change of key slots replaces the stored key table by compare-and-swap, only if all of it is `change.replaced()`.
 //!
-//! Nothing authenticates `next_id` and `next_place`: somebody who can write the file can have an id or a place used again.
+//! Nothing authenticates `next_id` and `next_place`: somebody who can write the file can have an id or a place used
+//! again.
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,9 @@
 //! An unattended program: it opens its store with a secret that its service manager hands over. `docs/headless.md` says
 //! which way is for whom.
 //!
-//! Without arguments it shows itself: it makes a key and a store in a directory of its own, and starts itself as each of the
-//! ways on this machine would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at the path.
+//! Without arguments it shows itself: it makes a key and a store in a directory of its own, and starts itself as each
+//! of the ways on this machine would. `headless new-key` prints a new key, `headless PATH` opens or makes the store at
+//! the path.
 
 use std::{
     env,

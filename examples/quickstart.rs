@@ -3,7 +3,8 @@
 //!     cargo run --example quickstart
 //!     cargo run --example quickstart -- /path/to/tokens.keep
 //!
-//! Without a path it works in a temporary directory. With a path it keeps the store, and works on it again at the next start.
+//! Without a path it works in a temporary directory. With a path it keeps the store, and works on it again at the next
+//! start.
 
 use std::{
     env,

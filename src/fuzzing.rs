@@ -155,8 +155,8 @@ pub fn open_row(bytes: &[u8]) {
     }
 }
 
-/// A file that is changed field by field, with its checks computed again: it opens only as one that was written so, or as
-/// what one was before records that the change has torn.
+/// A file that is changed field by field, with its checks computed again: it opens only as one that was written so, or
+/// as what one was before records that the change has torn.
 pub fn open_mutated(bytes: &[u8]) {
     if let Some(change) = input(bytes) {
         mutated::check(&change);

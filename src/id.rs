@@ -40,8 +40,9 @@ impl TokenId {
         Self(number.to_string().into())
     }
 
-    /// The number that this id is, if a store could have chosen it: from 1 to 2^63 − 1, in decimal digits without a sign
-    /// or a leading zero. An application's own [`TokenStore`](crate::TokenStore) chooses a number above all of them.
+    /// The number that this id is, if a store could have chosen it: from 1 to 2^63 − 1, in decimal digits without a
+    /// sign or a leading zero. An application's own [`TokenStore`](crate::TokenStore) chooses a number above all of
+    /// them.
     ///
     /// ```
     /// use tokenkeep::TokenId;

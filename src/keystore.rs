@@ -72,7 +72,8 @@ use crate::{
 ///
 /// - [`Replaced`](crate::Error::Replaced), [`Rekeyed`](crate::Error::Rekeyed),
 ///   [`RolledBack`](crate::Error::RolledBack), [`Diverged`](crate::Error::Diverged): the file at the path does not
-///   continue the state that this handle has seen (`docs/durability.md` lists the histories that a handle cannot notice);
+///   continue the state that this handle has seen (`docs/durability.md` lists the histories that a handle cannot
+///   notice);
 /// - [`PathChanged`](crate::Error::PathChanged): a directory or a link on the way to the file was exchanged;
 /// - [`Forked`](crate::Error::Forked): the process was forked, and the child has to open the store itself;
 /// - [`Busy`](crate::Error::Busy): other writers held the lock for too long;

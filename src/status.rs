@@ -25,8 +25,8 @@ pub struct Status {
     pub file_len: u64,
     /// The records that were appended to the file since it was replaced.
     pub journal: JournalStatus,
-    /// How many bytes are reserved on the disk beyond the end of the file. Saves into these bytes succeed on a full disk,
-    /// if the file system writes in place.
+    /// How many bytes are reserved on the disk beyond the end of the file. Saves into these bytes succeed on a full
+    /// disk, if the file system writes in place.
     pub reserved: u64,
     /// The file's permission bits, where it has them.
     pub mode: Option<u32>,

@@ -16,8 +16,8 @@ use std::{
 
 use crate::{BoxError, STOP, key_file, server::Server};
 
-/// Long enough that alpha's token has to be refreshed meanwhile. And longer than 5 seconds: a token that is younger is not
-/// refreshed, even if an API rejects it.
+/// Long enough that alpha's token has to be refreshed meanwhile. And longer than 5 seconds: a token that is younger is
+/// not refreshed, even if an API rejects it.
 const CALLS_FOR: Duration = Duration::from_millis(6500);
 const BETWEEN_CALLS: Duration = Duration::from_millis(300);
 

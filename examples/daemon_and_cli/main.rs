@@ -1,4 +1,5 @@
-//! A daemon that keeps tokens fresh, and a command line that uses them: two programs over one store, with two providers.
+//! A daemon that keeps tokens fresh, and a command line that uses them: two programs over one store, with two
+//! providers.
 //!
 //!     cargo run --example daemon_and_cli
 //!     cargo run --example daemon_and_cli -- /path/to/tokens.keep
@@ -37,7 +38,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// The daemon refreshes a token this long before it expires, or after half its lifetime if that is sooner. It is longer
 /// than what the command line asks for, so that the command line seldom has to refresh a token itself.
 const AHEAD: Duration = Duration::from_secs(300);
-/// The daemon looks at its tokens this often. That is cheap, and right after the computer has slept or its clock was set.
+/// The daemon looks at its tokens this often. That is cheap, and right after the computer has slept or its clock was
+/// set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const USER: &str = "ada@example.com";
@@ -132,8 +134,8 @@ impl Provider {
     }
 }
 
-/// What an answer of the token endpoint means (RFC 6749, 5). Some servers send an error with status 200, so the error is
-/// looked at first. If there is neither an error nor a token, as in the page of a proxy, the status decides.
+/// What an answer of the token endpoint means (RFC 6749, 5). Some servers send an error with status 200, so the error
+/// is looked at first. If there is neither an error nor a token, as in the page of a proxy, the status decides.
 fn answer(response: &http::Response) -> Answer {
     let text = |name: &str| response.body[name].as_str().filter(|text| !text.is_empty());
     let access_token = text("access_token").filter(|_| response.status == 200);

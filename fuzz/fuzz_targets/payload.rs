@@ -5,8 +5,8 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-// A sequence is reserved for what its count promises up to 1 MiB (serde's bound), and sequences are nested once; all else is
-// in proportion to the bytes that there are.
+// A sequence is reserved for what its count promises up to 1 MiB (serde's bound), and sequences are nested once; all
+// else is in proportion to the bytes that there are.
 const FOR_PROMISES: usize = 4 << 20;
 const FOR_EACH_BYTE: usize = 32;
 

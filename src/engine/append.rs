@@ -2,15 +2,15 @@
 //!
 //! # When a commit is appended
 //!
-//! A commit is appended if it only adds or changes rows, and all of these hold: the file system syncs an append reliably;
-//! no torn record is at the end of the file; the file would stay within its limit; the records of other handles could be
-//! synced. The journal may be 1 MiB long, or as long as the body if the body is longer. A commit that would make it
-//! longer replaces the file, unless the disk has no room for a new file.
+//! A commit is appended if it only adds or changes rows, and all of these hold: the file system syncs an append
+//! reliably; no torn record is at the end of the file; the file would stay within its limit; the records of other
+//! handles could be synced. The journal may be 1 MiB long, or as long as the body if the body is longer. A commit that
+//! would make it longer replaces the file, unless the disk has no room for a new file.
 //!
 //! # When appending fails
 //!
-//! If the whole record is not in the file, the file is replaced. If the whole record is in the file, but is not known to
-//! be on the disk, other processes may have read it. So the record counts, and the file is replaced at once.
+//! If the whole record is not in the file, the file is replaced. If the whole record is in the file, but is not known
+//! to be on the disk, other processes may have read it. So the record counts, and the file is replaced at once.
 
 use std::{
     mem,
@@ -61,8 +61,8 @@ impl Engine {
         seal_record(vault.store_key(), context, journal.next_number(), journal.end(), plaintext).map(Some)
     }
 
-    /// Syncs the file and its directory after another handle has written them. Without this, a power cut could leave the
-    /// file without its name, or a record without the record before it.
+    /// Syncs the file and its directory after another handle has written them. Without this, a power cut could leave
+    /// the file without its name, or a record without the record before it.
     fn sync_loaded(&self, state: &State) -> bool {
         self.sync_contents(state) && self.file.sync_name().is_synced()
     }
@@ -105,8 +105,8 @@ impl Engine {
         }
     }
 
-    /// Appends changes because the disk has no room for a new file. The journal grows into its reserved blocks, beyond its
-    /// usual length.
+    /// Appends changes because the disk has no room for a new file. The journal grows into its reserved blocks, beyond
+    /// its usual length.
     pub(super) fn append_instead(
         &self,
         no_room: Error,

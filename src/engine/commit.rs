@@ -177,8 +177,8 @@ impl Engine {
         self.file.lock(deadline)
     }
 
-    /// Seals the next state; `None` if there is nothing to write, because the file holds that state already and its bytes
-    /// are on the disk.
+    /// Seals the next state; `None` if there is nothing to write, because the file holds that state already and its
+    /// bytes are on the disk.
     fn seal(&self, state: &State, next: NextState<'_>) -> Result<Option<SealedCommit>> {
         if next.changes_nothing(state) {
             // A state whose bytes cannot be synced has to be written again.

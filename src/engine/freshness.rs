@@ -110,8 +110,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the records that other handles have appended to the loaded file. Returns `false` if the whole file has to be
-    /// read: it is another file, it was changed without becoming longer, or the bytes after the loaded end do not verify.
+    /// Reads the records that other handles have appended to the loaded file. Returns `false` if the whole file has to
+    /// be read: it is another file, it was changed without becoming longer, or the bytes after the loaded end do not
+    /// verify.
     fn read_on(&self, at_path: Option<&FileStamp>) -> Result<bool> {
         let state = self.state.read();
         match at_path {

@@ -140,8 +140,8 @@ impl Leader<'_> {
     }
 
     /// Hands out the results of the group, one for each change, and returns that of the leader's own change. An error
-    /// of the commit is an error of each change. The changes are not tried one by one after it, so that a full or failing
-    /// disk costs the group no more than one change.
+    /// of the commit is an error of each change. The changes are not tried one by one after it, so that a full or
+    /// failing disk costs the group no more than one change.
     pub(super) fn hand_out(&mut self, committed: Result<Vec<Result<Effect>>>) -> Result<Effect> {
         let results = committed.unwrap_or_else(|error| self.group.iter().map(|_| Err(error.again())).collect());
         let mut queue = self.writers.queue.lock();

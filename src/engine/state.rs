@@ -112,8 +112,8 @@ impl Baseline {
         LoadedEnd { start: &self.body_header, len: self.journal_end, last: &self.last_tag }
     }
 
-    /// Why a handle with this state must not adopt a file that was found at the path, if it must not. The file is of the
-    /// same store and key, and is authenticated. If its lists do not reach back far enough, the handle adopts it.
+    /// Why a handle with this state must not adopt a file that was found at the path, if it must not. The file is of
+    /// the same store and key, and is authenticated. If its lists do not reach back far enough, the handle adopts it.
     pub(super) fn refuses(&self, found: &State) -> Option<Refused> {
         let Some(generations) = found.header.generation.checked_sub(self.header.generation) else {
             // Held by `older_file_put_back_is_noticed_until_reopened`: `None`.

@@ -29,9 +29,9 @@ pub(crate) struct LoadedEnd<'a> {
 pub(crate) enum Appended {
     /// The bytes are on the disk. Holds the file as it is after the append.
     Synced(PinnedFile),
-    /// The whole record is in the file, so other processes may read it. But it is not known to be on the disk: the write,
-    /// the sync, or the look at the path after it reported an error. Never sync the file again: the system may have
-    /// dropped the bytes, and would report the second sync as a success.
+    /// The whole record is in the file, so other processes may read it. But it is not known to be on the disk: the
+    /// write, the sync, or the look at the path after it reported an error. Never sync the file again: the system may
+    /// have dropped the bytes, and would report the second sync as a success.
     Unsynced { file: PinnedFile, cause: io::Error },
     /// The whole record is not in the file, so no reader counts it.
     Failed,
@@ -95,8 +95,8 @@ impl StoreFile {
     }
 
     /// Reserves blocks for later appends, if few are left. This happens before the append, because it changes the times
-    /// of the file. Returns `false` if the disk is full and has no blocks for these bytes: a part of a record at the end
-    /// of the file would keep shorter records from being appended.
+    /// of the file. Returns `false` if the disk is full and has no blocks for these bytes: a part of a record at the
+    /// end of the file would keep shorter records from being appended.
     fn has_blocks_for(&self, file: &File, end: u64, added: u64) -> bool {
         let reserved = file.metadata().map_or(0, |metadata| access::reserved(&metadata, end));
         if reserved >= added.saturating_add(RESERVE / 2) {
@@ -132,7 +132,8 @@ impl StoreFile {
     fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
         self.mark(&mut file, len);
         let metadata = self.disk.metadata(&file);
-        // Held by `metadata_error_after_an_append_means_unsynced`: `Some(metadata.unwrap())` instead of `metadata.ok()`.
+        // Held by `metadata_error_after_an_append_means_unsynced`: `Some(metadata.unwrap())` instead of
+        // `metadata.ok()`.
         let opened = metadata.ok().map(|metadata| OpenFile::new(file, &metadata, &self.path));
         Ok(Appended::Unsynced { file: PinnedFile::new(opened), cause })
     }

@@ -33,7 +33,8 @@ impl StoreFile {
     }
 
     /// Whether a save of `room` bytes, and at least one block, fits the blocks that are reserved for the file. A file
-    /// system that copies on write may need other blocks, for example after a snapshot of btrfs, so there it never fits.
+    /// system that copies on write may need other blocks, for example after a snapshot of btrfs, so there it never
+    /// fits.
     fn can_append(&self, next_save: NextSave, room: u64) -> Result<bool> {
         let room = room.max(length(BLOCK));
         // Held by `reserve_is_of_use_only_where_the_next_save_is_appended`: `next_save.may_append`.

@@ -5,13 +5,13 @@
 //!
 //! # Torn or damaged
 //!
-//! A power cut or a kill may leave the last record torn: a part of it was never written. A torn record is ignored. Bytes
-//! that do not verify are torn if no valid head stands at a later multiple of [`BLOCK`], and one of these holds: the file
-//! ends before the record does; the head is all zero; one of the record's sectors of 512 bytes is all zero. (A disk
-//! writes a sector as a whole, and ciphertext is never 512 zeros.) All other bytes that do not verify are damaged, and the
-//! file is refused. So accidental damage drops an acknowledged record in two cases only: the end of the file is lost, or
-//! a sector of the last record reads as zeros. An attacker can drop the last records, which is the same as putting an
-//! older file back.
+//! A power cut or a kill may leave the last record torn: a part of it was never written. A torn record is ignored.
+//! Bytes that do not verify are torn if no valid head stands at a later multiple of [`BLOCK`], and one of these holds:
+//! the file ends before the record does; the head is all zero; one of the record's sectors of 512 bytes is all zero. (A
+//! disk writes a sector as a whole, and ciphertext is never 512 zeros.) All other bytes that do not verify are damaged,
+//! and the file is refused. So accidental damage drops an acknowledged record in two cases only: the end of the file is
+//! lost, or a sector of the last record reads as zeros. An attacker can drop the last records, which is the same as
+//! putting an older file back.
 
 use ring::digest::{SHA256, digest};
 

@@ -83,8 +83,8 @@ impl Keystore {
 
     /// Checks that a save would succeed now, as far as the system says so beforehand: the path still leads to the file,
     /// the file and its directory may be written to, no lock file of another user is in the way, and the disk has room
-    /// for a new file with all tokens, or has blocks reserved that the next save fits in. Changes nothing, and takes some
-    /// microseconds. Call it before you send a refresh token that the server accepts only once.
+    /// for a new file with all tokens, or has blocks reserved that the next save fits in. Changes nothing, and takes
+    /// some microseconds. Call it before you send a refresh token that the server accepts only once.
     ///
     /// It does not see quotas, a failing disk, or what happens after it.
     ///
@@ -159,8 +159,8 @@ impl Keystore {
     }
 
     /// Writes a verified copy of the store, without a journal. The same unlock methods open the copy. Reads the whole
-    /// file, writes the whole copy, takes no lock, and returns when the copy is on the disk. The copy is consistent even
-    /// if other threads or processes save meanwhile.
+    /// file, writes the whole copy, takes no lock, and returns when the copy is on the disk. The copy is consistent
+    /// even if other threads or processes save meanwhile.
     ///
     /// This method does not overwrite an existing file. (Where the system cannot guarantee that for a rename, as on
     /// Windows, it can overwrite a file that another program creates at the last moment.) It refuses the names of files

@@ -15,8 +15,8 @@ impl Keystore {
     /// write through another handle of the same file waits for the lock timeout and ends in
     /// [`Busy`](crate::Error::Busy).
     ///
-    /// Each transaction is written by itself. Threads do not share its record or its replacement of the file, as they do
-    /// with single saves.
+    /// Each transaction is written by itself. Threads do not share its record or its replacement of the file, as they
+    /// do with single saves.
     ///
     /// # Errors
     ///

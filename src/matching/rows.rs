@@ -33,7 +33,8 @@ pub trait Rows {
     ///
     /// Those of [`rows`](Self::rows).
     fn row_of_user_and_client(&mut self, name: &str, client: Option<&str>) -> Result<Option<(Self::Place, Token)>> {
-        // Held by `rule_2_lets_a_row_without_client_adopt_one`: `|_| true` instead of `|(_, row)| row.client_id() == client`.
+        // Held by `rule_2_lets_a_row_without_client_adopt_one`: `|_| true` instead of `|(_, row)| row.client_id() ==
+        // client`.
         Ok(self.rows(Criterion::UserName(name))?.into_iter().find(|(_, row)| row.client_id() == client))
     }
 }

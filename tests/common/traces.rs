@@ -1,4 +1,5 @@
-//! The answers of the vendor's own file store, recorded (`tests/data/traces.jsonl`), and stores that are asked the same.
+//! The answers of the vendor's own file store, recorded (`tests/data/traces.jsonl`), and stores that are asked the
+//! same.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! The frozen files (`tests/vectors/`), as a reader finds them that was written from `docs/format.md` alone: the samples,
-//! the bad files, and the values that no sample shows. Nothing here uses the library.
+//! The frozen files (`tests/vectors/`), as a reader finds them that was written from `docs/format.md` alone: the
+//! samples, the bad files, and the values that no sample shows. Nothing here uses the library.
 
 use std::{
     fs,

@@ -200,15 +200,16 @@ fn behind(command: &[&str], place: &str, directory: &Path) {
     set_mode(program_directory.path(), 0o755);
     let job = this_program_with(&["places", place, directory.to_str().unwrap()]);
     let program = program_directory.path().join("program");
-    // By another process: a child of another test would have a copy that is open for writing here, and such a file cannot
-    // be run.
+    // By another process: a child of another test would have a copy that is open for writing here, and such a file
+    // cannot be run.
     assert!(Command::new("cp").arg(job.get_program()).arg(&program).status().unwrap().success());
     let mut watched = Command::new(command[0]);
     watched.args(&command[1..]).arg(program).envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
     assert!(watched.status().unwrap().success(), "{place}");
 }
 
-/// On a disk without a free block: saves, claims and refreshes succeed while there is a reserve, and then nothing is lost.
+/// On a disk without a free block: saves, claims and refreshes succeed while there is a reserve, and then nothing is
+/// lost.
 fn saves_go_on_in_the_reserve(directory: &Path) {
     let path = directory.join("tokens.keep");
     let store = Keystore::create(&path, &unlock()).unwrap();

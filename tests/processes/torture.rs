@@ -255,8 +255,8 @@ fn torture_with(locks: LockFiles) {
     store.verify().unwrap();
     assert_eq!(store.get_tokens().unwrap(), Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap());
 
-    // A save is a record; a generation is a delete, or a save that replaces the file. At most one commit for each thread
-    // that was killed is not acknowledged.
+    // A save is a record; a generation is a delete, or a save that replaces the file. At most one commit for each
+    // thread that was killed is not acknowledged.
     let made = store.status().unwrap().generation - 1;
     let unacknowledged = u64::try_from((kills + WORKERS) * THREADS).unwrap();
     assert!((1..=commits + unacknowledged).contains(&made), "{made} generations, {commits} acknowledged commits");

@@ -292,7 +292,8 @@ fn seal(key: &[u8], associated: &[u8], plaintext: &mut Vec<u8>) {
     key.seal_in_place_append_tag(nonce, Aad::from(associated), plaintext).unwrap();
 }
 
-/// The file with another payload in its last journal record, of any content and at most as long, sealed as it should be.
+/// The file with another payload in its last journal record, of any content and at most as long, sealed as it should
+/// be.
 pub fn with_last_record(file: &[u8], secret: &Secret<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let store_key = slots(file).find_map(|slot| unlock(slot, file, secret)).unwrap();
     journal::with_last_record(file, &store_key, change)

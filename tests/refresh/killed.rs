@@ -1,5 +1,5 @@
-//! Processes that are killed between the request and the save. If the server had moved on, the new refresh token is lost
-//! with them, and the user has to sign in again; else the next caller refreshes.
+//! Processes that are killed between the request and the save. If the server had moved on, the new refresh token is
+//! lost with them, and the user has to sign in again; else the next caller refreshes.
 
 use std::{
     thread,

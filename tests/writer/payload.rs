@@ -4,8 +4,8 @@ use ring::digest::{SHA256, digest};
 
 use super::length;
 
-/// *Payload*, in pieces that have names, so that each can be made wrong: `record 0 user_name` is that text's bytes, with
-/// `record 0 user_name length` before them and `record 0 user_name option` before that.
+/// *Payload*, in pieces that have names, so that each can be made wrong: `record 0 user_name` is that text's bytes,
+/// with `record 0 user_name length` before them and `record 0 user_name option` before that.
 pub(crate) struct Payload(Vec<(String, Vec<u8>)>);
 
 #[derive(Clone, Copy)]

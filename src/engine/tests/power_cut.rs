@@ -321,7 +321,8 @@ fn another() -> Passphrase {
 /// Which of the ways open a store, and what it holds; `None` where there is none.
 type Stored = Option<(Vec<usize>, Vec<Token>)>;
 
-/// Which of the ways open a key table, and the vault of it. They are tried once for each, because each try derives keys.
+/// Which of the ways open a key table, and the vault of it. They are tried once for each, because each try derives
+/// keys.
 #[derive(Default)]
 struct KeyTables(BTreeMap<Vec<u8>, (Vec<usize>, Arc<Vault>)>);
 

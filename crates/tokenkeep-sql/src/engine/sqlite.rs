@@ -91,8 +91,8 @@ impl Engine for Sqlite {
 
     /// For the owner alone. SQLite gives its other files the mode of this one.
     ///
-    /// The file is closed before it has its name. Another thread may open and lock it from then on, and closing it would
-    /// end that lock.
+    /// The file is closed before it has its name. Another thread may open and lock it from then on, and closing it
+    /// would end that lock.
     fn create_database(&self) -> Result<(), Failure> {
         let directory = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let named =

@@ -128,7 +128,7 @@ class Refreshing:
         return claim
 
     def give_up(self, token_id: str, *, by_thread: int | None = None) -> None:
-        """Ends the claim on a token whose refresh was not saved, if that thread has it; without a thread in any case."""
+        """Ends the claim on a token whose refresh was not saved. With a thread, only if that thread has the claim."""
         given, thread, _ = self._given.get(token_id, (None, 0, 0.0))
         claim = None if given is None else given()
         if claim is not None and by_thread in (None, thread):
@@ -154,7 +154,7 @@ def is_sign_in(query: Token) -> bool:
 
 
 def _mark(store: TokenStore, query: Token) -> str:
-    """The id of the mark: the same for all callers that would send the same grant or refresh token for the same user."""
+    """The id of the mark: one for all callers that would send the same grant or refresh token for the same user."""
     namespace = store.name if isinstance(store, Namespace) else ""
     parts = (namespace, query.user_name, query.client_id, query.grant_token, query.refresh_token)
     return sha256(repr(parts).encode()).hexdigest()
