@@ -63,6 +63,14 @@ pub(crate) fn read_and_decrypt(directory: &Path) -> usize {
     aead().open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap().len()
 }
 
+/// Reads a file of a sealed body and of [records](record), decrypts all of them, and nothing else.
+pub(crate) fn read_and_decrypt_records(path: &Path, body_len: usize) -> usize {
+    let mut bytes = fs::read(path).unwrap();
+    let (body, records) = bytes.split_at_mut(body_len);
+    let open = |bytes: &mut [u8]| aead().open_in_place(nonce(), Aad::empty(), bytes).unwrap().len();
+    open(body) + records.chunks_exact_mut(RECORD_LEN).map(open).sum::<usize>()
+}
+
 /// Derives a key from a passphrase at the default cost, and nothing else.
 pub(crate) fn derive_key(passphrase: &str) -> [u8; 32] {
     let cost = KdfParams::default();

@@ -135,6 +135,12 @@ pub fn time_each<T>(mut questions: impl Iterator<Item = T>, mut work: impl FnMut
     }
 }
 
+/// The middle one of some times.
+pub fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
 /// The average of what each of the items takes.
 fn each<T>(items: Vec<T>, work: impl FnMut(T) -> f64) -> f64 {
     let count = items.len() as f64;

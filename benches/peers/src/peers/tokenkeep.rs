@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     hint::black_box,
     iter,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::FallocateFlags;
@@ -15,7 +15,7 @@ use crate::{
     limits,
     peer::{By, Peer},
     rows::Row,
-    worker::{Worker, Works, chosen, time, time_each},
+    worker::{Worker, Works, chosen, median, time, time_each},
 };
 
 const NAME: &str = "tokens.keep";
@@ -79,6 +79,11 @@ impl Peer for Tokenkeep {
     }
 }
 
+/// The length of a journal that counts as full: three quarters of the length at which a save replaces the file.
+fn full_journal_len(body_end: u64) -> u64 {
+    LEAST_JOURNAL.max(body_end).min(LONGEST_FILE - body_end) / 100 * 75
+}
+
 fn query(by: By, row: &Row) -> Query {
     match by {
         By::Id => Query::Id(TokenId::from(&*row.id)),
@@ -135,15 +140,14 @@ impl Ours {
         move || (0..count).for_each(|_| drop(Keystore::open(&path, &unlock).unwrap()))
     }
 
-    /// Saves until the journal has at least three quarters of the length at which a save replaces the file.
+    /// Saves until the journal counts as full.
     fn fill_the_journal(&self) {
         let store = &self.0.store().0;
         let mut rows = chosen(self.0.size, 0).map(Row::new).zip(1..);
         loop {
             let status = store.status().unwrap();
             let body_end = status.file_len - status.journal.len;
-            let longest = LEAST_JOURNAL.max(body_end).min(LONGEST_FILE - body_end);
-            if status.journal.len > longest / 100 * 75 {
+            if status.journal.len > full_journal_len(body_end) {
                 return;
             }
             // To ask takes longer than to save.
@@ -153,18 +157,16 @@ impl Ours {
         }
     }
 
-    /// What a find takes after another process has saved one token.
+    /// What a find takes after another process has saved one token. The median: now and then a save replaces the file,
+    /// and the next find reads all of it.
     fn find_after_saves_of_another_handle(&self, rows: impl Iterator<Item = Row>) -> f64 {
         let (store, other) = (self.0.store(), Tokenkeep::open(&self.0.directory));
-        let times: Vec<_> = rows
-            .zip(1..)
-            .map(|(row, round)| {
-                other.save(&row.refreshed(round));
-                let query = query(By::Id, &row);
-                time(1, || assert!(store.find(&query)))
-            })
-            .collect();
-        times.iter().sum::<f64>() / times.len() as f64
+        let times = rows.zip(1..).map(|(row, round)| {
+            other.save(&row.refreshed(round));
+            let query = query(By::Id, &row);
+            time(1, || assert!(store.find(&query)))
+        });
+        median(times.collect())
     }
 
     fn find_in_snapshot(&self, queries: impl Iterator<Item = Query>) -> f64 {
@@ -220,7 +222,17 @@ impl Limits {
             limits::append(journal, &record);
             time(1, || _ = black_box(limits::read_last_record(&path)))
         };
-        iter::repeat_with(read).take(count).sum::<f64>() / count as f64
+        median(iter::repeat_with(read).take(count).collect())
+    }
+
+    /// A file of as many bytes as tokenkeep has with a full journal.
+    fn with_full_journal(&self) -> PathBuf {
+        let path = self.worker.directory.join("full");
+        if !path.exists() {
+            let records = full_journal_len(self.bytes.len() as u64) as usize / limits::RECORD_LEN;
+            fs::write(&path, [self.bytes.as_slice(), &self.record.repeat(records)].concat()).unwrap();
+        }
+        path
     }
 }
 
@@ -250,6 +262,11 @@ impl Works for Limits {
             "find-after-save" => self.read_appended(count),
             "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&directory)))),
+            "open-full" => {
+                let (full, body_len) = (self.with_full_journal(), self.bytes.len());
+                let read = || _ = black_box(limits::read_and_decrypt_records(&full, body_len));
+                time(count, || (0..count).for_each(|_| read()))
+            }
             "open-passphrase" => time(count, || (0..count).for_each(|_| _ = black_box(limits::derive_key(PASSPHRASE)))),
             "own-bytes" => self.bytes.len() as f64,
             _ => return None,

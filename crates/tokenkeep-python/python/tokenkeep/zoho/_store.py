@@ -105,7 +105,7 @@ class TokenkeepStore(SdkTokenStore, metaclass=ABCMeta):  # type: ignore[misc]
         return work(self.store)
 
     def _leave(self, store: TokenStore, error: TokenkeepError) -> bool:
-        """Drops this store if it has to be opened again. Whether the call may go on with the store that is opened then."""
+        """Drops this store if it has to be opened again. Whether the call may go on with the one opened then."""
         if error.kind != "reopen" or isinstance(self._store, TokenStore):
             return False
         with self._opening:
