@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::FileFlaw,
-    format::{BLOCK, BodyHeader, MAX_RECORD_TAGS, Mark, TAG_LEN, length},
+    format::{BLOCK, BodyHeader, MAX_RECORD_TAGS, Mark, TAG_LEN, is_zero, length},
     id::{Origin, TokenId},
     secret::{Secret, SecretBytes},
     time::Millis,
@@ -183,7 +183,7 @@ fn unpad(plaintext: &[u8], padded_len: impl Fn(u64) -> Option<usize>) -> Result<
     }
     let (payload, padding) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)).ok_or_else(wrong)?;
     // Held by `a_plaintext_has_exactly_its_padding`.
-    if padding.iter().any(|byte| *byte != 0) {
+    if !is_zero(padding) {
         return Err(wrong());
     }
     Ok(payload)

@@ -256,6 +256,11 @@ pub(crate) fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
+/// Whether all bytes are zero. The processor compares the bytes of a chunk at once, because no byte ends the comparison.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |seen, byte| seen | byte) == 0)
+}
+
 pub(crate) fn start_of(bytes: &[u8]) -> [u8; 8] {
     bytes.first_chunk().copied().unwrap_or_default()
 }

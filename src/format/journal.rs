@@ -15,7 +15,7 @@
 
 use ring::digest::{SHA256, digest};
 
-use super::{BLOCK, Salt, TAG_LEN, length};
+use super::{BLOCK, Salt, TAG_LEN, is_zero, length};
 
 /// The length of a record's head.
 const HEAD_LEN: usize = 8;
@@ -127,10 +127,6 @@ fn unverified(is_unwritten: bool, bytes: &[u8], offset: u64) -> Unverified {
 fn has_later_head(bytes: &[u8], offset: u64) -> bool {
     let mut blocks = bytes.chunks(BLOCK).zip((offset..).step_by(BLOCK)).skip(1);
     blocks.any(|(block, offset)| RecordHead::parse(block, offset).is_some())
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Reads the layout of the journal that starts at `offset`, as far as it can be checked without a key.

@@ -1,6 +1,6 @@
 //! The notes on key slots: what a key table keeps of a slot encrypted.
 
-use super::{Fields, Result};
+use super::{Fields, Result, is_zero};
 use crate::{error::FileFlaw, secret::SecretBytes, time::Millis};
 
 /// A label may have this many bytes.
@@ -40,7 +40,7 @@ fn decode_note(note: &[u8]) -> Result<SlotNote> {
     // Held by `each_rule_of_notes_is_checked`: `fields.short_bytes().unwrap_or_default()`.
     let label = fields.short_bytes().map_err(|_| malformed("a slot's label is longer than 256 bytes"))?;
     // Held by `each_rule_of_notes_is_checked`.
-    if fields.0.iter().any(|byte| *byte != 0) {
+    if !is_zero(fields.0) {
         return Err(malformed("there are bytes after a slot's label"));
     }
     let label = str::from_utf8(label).map_err(|_| malformed("a slot's label is not UTF-8"))?;
