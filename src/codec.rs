@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bincode::Options;
 pub(crate) use change::{ChangedRows, decode_change, encode_change, record_plaintext_len};
-pub(crate) use encoding::{Encoding, Prelude, records_len};
+pub(crate) use encoding::{Encoding, Prelude, plaintext_len, records_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{

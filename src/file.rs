@@ -108,6 +108,11 @@ impl StoreFile {
 
     /// That the path which the caller gave still leads to this file.
     pub(crate) fn check_path(&self) -> Result<()> {
+        // To resolve a path takes a call to the system for each directory.
+        // Held by `directory_that_became_a_link_to_itself_is_noticed`: `self.given == self.path`.
+        if self.given == self.path && access::leads_through_no_link(&self.path) {
+            return Ok(());
+        }
         self.check_resolved(resolve(&self.given)?)
     }
 
@@ -230,13 +235,20 @@ impl StoreFile {
     pub(crate) fn open(&self) -> Result<OpenFile> {
         // Before it is opened: opening a pipe or a device may wait, or do something.
         check_regular(&self.path, &self.metadata()?)?;
-        let file =
-            access::patiently(|| access::open_options().read(true).open(&self.path)).map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::NotFound => missing(&self.path),
-                    _ => access::not_opened(&self.path, error),
-                }
-            })?;
+        let file = access::patiently(|| access::open_file(&self.path, false)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&self.path),
+            _ => access::not_opened(&self.path, error),
+        })?;
+        self.checked(Arc::new(file))
+    }
+
+    /// The loaded file as it is now, if it is held; else the file at the path.
+    pub(crate) fn open_again(&self, pinned: &PinnedFile) -> Result<OpenFile> {
+        pinned.file().map_or_else(|| self.open(), |file| self.checked(file.clone()))
+    }
+
+    /// An open file, once it is seen to be one that may be read.
+    fn checked(&self, file: Arc<File>) -> Result<OpenFile> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         check_regular(&self.path, &metadata)?;
         // Held by `a_file_that_others_may_read`.

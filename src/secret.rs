@@ -5,7 +5,8 @@
 //! When the value that owns it is dropped. The owners are [`Secret`] for tokens, client secrets and passphrases,
 //! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place, and `Zeroizing` arrays
 //! for what a computation needs for a moment. They are allocated at full length: a buffer that grew would leave its old
-//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring leaves on the stack; `kdf.rs` wipes the memory of
+//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring leaves on the stack,
+//! and `seal::overwrite_registers` what ring and argon2 leave in the processor's registers. `kdf.rs` wipes the memory of
 //! argon2. The store key goes with the last handle of its store. User names, ids and URLs are no secrets here, and are
 //! not wiped. `tests/memory/` looks for what is left.
 

@@ -38,6 +38,34 @@ pub(crate) struct Prelude<'a> {
     pub(crate) record_tags: &'a [[u8; 8]],
 }
 
+/// What the start of a payload takes in bytes without the items of its lists: the schema, the next id, and the lengths
+/// of three lists.
+const START_LEN: u64 = 36;
+/// What an ancestor takes in a payload, in bytes.
+const ANCESTOR_LEN: u64 = 20;
+/// What the start of a tag takes, in bytes.
+const TAG_START_LEN: u64 = 8;
+
+/// How long a payload is with so many ancestors and tags of records, and records of that length.
+fn payload_len(ancestor_count: usize, record_tag_count: usize, records_len: u64) -> u64 {
+    let ancestors = length(ancestor_count).saturating_mul(ANCESTOR_LEN);
+    let record_tags = length(record_tag_count).saturating_mul(TAG_START_LEN);
+    [ancestors, record_tags, records_len].into_iter().fold(START_LEN, u64::saturating_add)
+}
+
+/// How long the padded plaintext of such a payload is after a header of that length. It is the largest number if the
+/// plaintext is too long to be counted.
+pub(crate) fn plaintext_len(
+    header_len: usize,
+    ancestor_count: usize,
+    record_tag_count: usize,
+    records_len: u64,
+) -> usize {
+    let payload_len = payload_len(ancestor_count, record_tag_count, records_len);
+    // Held by `the_length_of_a_plaintext_is_known_before_it_is_made`: `0` instead of `usize::MAX`.
+    padded_len(header_len, payload_len).unwrap_or(usize::MAX)
+}
+
 impl<'a> Encoding<'a> {
     /// The plaintext after a header of that length. The tokens come with the names of their namespaces, in the order of
     /// the names. The caller keeps the [`records_len`] of the tokens, so that nobody has to look at each of them.
@@ -51,12 +79,11 @@ impl<'a> Encoding<'a> {
         let tokens: Vec<_> = tokens.collect();
         let ancestors: Vec<_> = ancestors.iter().map(ancestor_of).collect();
         // A list is its length and then its items.
-        let start = (SCHEMA, next_id, ancestors, record_tags, length(tokens.len()));
+        let start = (SCHEMA, next_id, &ancestors, record_tags, length(tokens.len()));
         let start = options(u64::MAX).serialize(&start);
         let start = start.map_err(|_| unencodable())?;
-        let payload_len = length(start.len()).saturating_add(records_len);
-        // Held by `the_length_of_a_plaintext_is_known_before_it_is_made`: `0` instead of `usize::MAX`.
-        let padded_len = padded_len(header_len, payload_len).unwrap_or(usize::MAX);
+        let payload_len = payload_len(ancestors.len(), record_tags.len(), records_len);
+        let padded_len = plaintext_len(header_len, ancestors.len(), record_tags.len(), records_len);
         Ok(Self { start, tokens, payload_len, padded_len })
     }
 
@@ -79,7 +106,7 @@ impl<'a> Encoding<'a> {
         let written = all.saturating_sub(room.zeros.len()).saturating_add(room.written);
         // Held by `record_of_a_wrong_length_is_not_encoded`.
         if length(written) != self.payload_len.saturating_add(length(LENGTH_LEN)) {
-            return Err(Error::internal("records of another length than they were said to have"));
+            return Err(Error::internal("a payload of another length than was computed for it"));
         }
         // Held by `parts_are_handed_out_in_order_and_are_all_of_the_plaintext`.
         room.send(room.zeros.len());

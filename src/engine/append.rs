@@ -146,7 +146,7 @@ impl Engine {
             next.adopt(changes, mark, self.path())?;
         }
         let (file, changes) = self.seal_file(next)?;
-        let (pinned, baseline) = (state.pinned.duplicate()?, state.baseline());
+        let (pinned, baseline) = (state.pinned.clone(), state.baseline());
         drop(state);
         let prepared = self.file.prepare(Some(lock), &file.parts())?;
         self.replace((prepared, file), changes, pinned, &baseline, lock, deadline)

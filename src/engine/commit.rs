@@ -25,14 +25,14 @@ use super::{
     group::{Leader, Role},
     journal::Journal,
     next_state::NextState,
-    sealing::{THREAD_THRESHOLD, sealed},
+    sealing::sealed,
     state::{Baseline, Lineage, State},
 };
 use crate::{
     changes::{Change, ChangeSet, Effect},
     error::{Error, Result},
     file::{Deadline, Durability, Lock, PinnedFile, Prepared, Replacement, is_full},
-    format::{Mark, file_len, length},
+    format::{Mark, file_len},
     seal::{Sealed, SealedRecord},
     vault::Vault,
 };
@@ -114,14 +114,14 @@ impl Engine {
         let made = changes.iter().map(|change| next.rows.make(change)).collect();
         // Held by `changes_that_do_not_fit_are_refused_without_writing`, `change_after_one_that_does_not_fit_is_made`:
         // `true`.
-        if self.file.check_len(next.file_len()?).is_ok() {
+        if self.file.check_len(next.file_len()).is_ok() {
             return Ok(made);
         }
         next.rows = next.rows.undone();
         let (mut made, mut kept): (Vec<Result<Effect>>, Vec<usize>) = (Vec::new(), Vec::new());
         for (place, change) in changes.iter().enumerate() {
             let effect = next.rows.make(change);
-            let Err(too_large) = self.file.check_len(next.file_len()?) else {
+            let Err(too_large) = self.file.check_len(next.file_len()) else {
                 made.push(effect);
                 kept.push(place);
                 continue;
@@ -188,7 +188,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        let follows = (state.pinned.duplicate()?, state.baseline());
+        let follows = (state.pinned.clone(), state.baseline());
         let is_short = state.journal.has_room(record_len_of(&next));
         let record = if is_short { self.seal_record(state, &next)? } else { None };
         let (written, changes) = match record {
@@ -207,8 +207,8 @@ impl Engine {
         self.file.check_len(file_len(next.vault.bytes().len(), encoding.len()))?;
         let sealed = sealed(&next.vault, next.generation, &encoding)?;
         drop(encoding);
-        let NextState { rows, ancestors, record_tags, vault, generation: _, must_replace: _ } = next;
-        Ok((SealedFile { sealed, vault, ancestors, record_tags }, rows.into_changes()))
+        let (ancestors, record_tags) = (next.ancestors(), next.record_tags().to_vec());
+        Ok((SealedFile { sealed, vault: next.vault, ancestors, record_tags }, next.rows.into_changes()))
     }
 
     /// Writes a commit to the disk, and then puts it into memory. For `None` only the name of the file may have to be
@@ -291,16 +291,16 @@ impl Engine {
         Ok((found.lineage.mark == baseline.mark).then_some(found.pinned))
     }
 
-    /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as
-    /// long as writing them did. So a thread closes a large file, unless one is still at it: then this thread does. (A
-    /// forked child has no such thread, so nothing here waits for one.)
+    /// Closes a file that was replaced. With the last handle of a file the system frees its blocks, which may take as
+    /// long as writing them did. So another thread closes the file, unless that thread still closes the one before: then
+    /// this thread does. (A forked child has no such thread, so nothing here waits for one.)
     fn close(&self, replaced: PinnedFile) {
-        if replaced.len() < length(THREAD_THRESHOLD) || self.is_closing.swap(true, Ordering::SeqCst) {
+        if self.is_closing.swap(true, Ordering::SeqCst) {
             return;
         }
         let is_closing = self.is_closing.clone();
         let close = move || {
-            // Held by `a_large_file_that_was_replaced_is_closed`: `mem::forget(replaced)`.
+            // Held by `file_that_was_replaced_is_closed`: `mem::forget(replaced)`.
             drop(replaced);
             is_closing.store(false, Ordering::SeqCst);
         };

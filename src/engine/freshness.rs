@@ -123,8 +123,8 @@ impl Engine {
             Some(_) => {}
             None => self.file.check_path()?,
         }
-        // The caller checks the path, opens the file again, and reports the error.
-        let Ok(opened) = self.file.open() else { return Ok(false) };
+        // The caller checks the path, opens the file, and reports the error.
+        let Ok(opened) = self.file.open_again(&state.pinned) else { return Ok(false) };
         let LoadedEnd { start, len, last } = state.loaded_end();
         let has_stamp = opened.stamp().is_some();
         // A torn record makes a file longer than its records, so the length of the open file counts too.

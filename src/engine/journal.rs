@@ -150,8 +150,8 @@ impl Journal {
     }
 
     /// The starts of the tags of the last records, the oldest first: as many as the next file lists.
-    pub(super) fn last_tags(&self) -> Vec<[u8; 8]> {
-        self.tags.iter().copied().skip(self.tags.len().saturating_sub(MAX_RECORD_TAGS)).collect()
+    pub(super) fn last_tags(&self) -> &[[u8; 8]] {
+        self.tags.get(self.tags.len().saturating_sub(MAX_RECORD_TAGS)..).unwrap_or_default()
     }
 
     /// The start of the tag of the record with that number. The first has number 1.

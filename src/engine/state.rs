@@ -64,6 +64,11 @@ impl Lineage {
         all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
     }
 
+    /// How many ancestors the state has that replaces this one.
+    pub(super) fn next_ancestor_count(&self) -> usize {
+        self.ancestors.len().saturating_add(1).min(MAX_ANCESTORS)
+    }
+
     /// The mark of the state that is that many generations older; `None` if the list does not reach back to it.
     pub(super) fn ancestor(&self, generations: u64) -> Option<Mark> {
         let Some(back) = generations.checked_sub(1) else { return Some(self.mark) };

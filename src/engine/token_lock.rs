@@ -18,6 +18,6 @@ impl Engine {
         let state = self.state.read();
         let next = NextState::of(&state, self.path())?;
         let may_append = !next.must_replace && !self.sync_failed.load(Ordering::SeqCst);
-        Ok(NextSave { compacted_len: next.file_len()?, may_append, journal_end: state.journal.end() })
+        Ok(NextSave { compacted_len: next.file_len(), may_append, journal_end: state.journal.end() })
     }
 }

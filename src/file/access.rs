@@ -5,9 +5,9 @@
 mod platform;
 
 pub(crate) use platform::{
-    appends_reliably, check_room, check_writable_directory, is_mount_point, kind, lock_options, make_private,
-    make_private_directory, mode, names, not_opened, offers_full_sync, open_directory, open_options, patiently,
-    rename_new, reserve, reserved, stamp_of, sync, sync_data, writes_in_place,
+    appends_reliably, check_room, check_writable_directory, is_mount_point, kind, leads_through_no_link, lock_options,
+    make_private, make_private_directory, mode, names, not_opened, offers_full_sync, open_directory, open_file,
+    open_options, patiently, read_exact_at, rename_new, reserve, reserved, stamp_of, sync, sync_data, writes_in_place,
 };
 
 /// Whether permissions are looked at.

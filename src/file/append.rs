@@ -3,11 +3,12 @@
 use std::{
     fs::{self, File, Metadata, TryLockError},
     io,
+    sync::Arc,
 };
 
-use super::{FileStamp, Lock, OpenFile, PinnedFile, StoreFile, access, failed, lock::InodeLock};
+use super::{FileStamp, Lock, OpenFile, PinnedFile, StoreFile, access, failed, lock::InodeLock, pinned::has_at};
 use crate::{
-    error::{FileOperation, Result},
+    error::{Error, FileOperation, Result},
     format::length,
 };
 
@@ -48,57 +49,54 @@ impl StoreFile {
         end: LoadedEnd<'_>,
         parts: &[&[u8]],
     ) -> Result<Appended> {
-        self.check_path()?;
-        let mut file = match self.disk.open_to_append(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.changed_meanwhile()),
+        let file = match self.disk.open_to_append(&self.path) {
+            Ok(file) => Arc::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.not_as_loaded()),
             Err(_) => return Ok(Appended::Failed),
         };
-        let locked = file.try_clone().map_err(failed(FileOperation::Open, &self.path))?;
         // If a tool deletes the lock file, another writer may be as far as this one.
-        let _inode_lock = match InodeLock::try_new(&locked) {
+        let _inode_lock = match InodeLock::try_new(&file) {
             // Held by `two_with_different_lock_files_do_not_append_to_one_file`: `None`.
             Err(TryLockError::WouldBlock) => return Err(self.changed_meanwhile()),
             // Some file systems have no such lock. The lock file is what keeps writers apart.
             inode_lock => inode_lock.ok(),
         };
         // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`.
-        if !lock.is_at_its_path() || !self.ends_as_loaded(&file, pinned, end)? {
-            return Err(self.changed_meanwhile());
-        }
+        let loaded = if lock.is_at_its_path() { self.ends_as_loaded(&file, pinned, end)? } else { None };
+        let Some(loaded) = loaded else { return Err(self.not_as_loaded()) };
         let added = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(length(part.len())));
         let new_len = end.len.saturating_add(added);
         // Held by `record_without_blocks_on_a_full_disk_is_not_begun`.
-        if !self.has_blocks_for(&file, end.len, added) {
+        if !self.has_blocks_for(&file, &loaded, added) {
             return Ok(Appended::Failed);
         }
-        if let Err(cause) = self.disk.append(&mut file, end.len, parts) {
+        if let Err(cause) = self.disk.append(&file, end.len, parts) {
             let is_whole = file.metadata().map_or(true, |metadata| metadata.len() >= new_len);
-            return if is_whole { self.unsynced(file, new_len, cause) } else { Ok(Appended::Failed) };
+            return if is_whole { self.unsynced(&file, new_len, cause) } else { Ok(Appended::Failed) };
         }
         if let Err(cause) = self.disk.sync_data(&file) {
-            return self.unsynced(file, new_len, cause);
+            return self.unsynced(&file, new_len, cause);
         }
         let metadata = match self.disk.look(&self.path) {
             Ok(metadata) => metadata,
             // Held by `file_replaced_during_an_append_is_no_success`: `io::ErrorKind::Other` instead of
             // `io::ErrorKind::NotFound`.
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Err(self.changed_meanwhile()),
-            Err(cause) => return self.unsynced(file, new_len, cause),
+            Err(cause) => return self.unsynced(&file, new_len, cause),
         };
-        let pinned = OpenFile::new(file, &metadata, &self.path);
         // Held by `file_replaced_during_an_append_is_no_success`.
-        if metadata.len() != new_len || !is_same(pinned.stamp(), locked.metadata().ok().as_ref()) {
+        if metadata.len() != new_len || !is_same(access::stamp_of(&loaded).as_ref(), &metadata) {
             return Err(self.changed_meanwhile());
         }
-        Ok(Appended::Synced(pinned.pin()))
+        Ok(Appended::Synced(OpenFile::new(file.clone(), &metadata, &self.path).pin()))
     }
 
-    /// Reserves blocks for later appends, if few are left. This happens before the append, because it changes the times
-    /// of the file. Returns `false` if the disk is full and has no blocks for these bytes: a part of a record at the
-    /// end of the file would keep shorter records from being appended.
-    fn has_blocks_for(&self, file: &File, end: u64, added: u64) -> bool {
-        let reserved = file.metadata().map_or(0, |metadata| access::reserved(&metadata, end));
+    /// Reserves blocks for later appends, if few are left beyond the end of the file with that metadata. This happens
+    /// before the append, because it changes the times of the file. Returns `false` if the disk is full and has no
+    /// blocks for these bytes: a part of a record at the end of the file would keep shorter records from being appended.
+    fn has_blocks_for(&self, file: &File, metadata: &Metadata, added: u64) -> bool {
+        let end = metadata.len();
+        let reserved = access::reserved(metadata, end);
         if reserved >= added.saturating_add(RESERVE / 2) {
             return true;
         }
@@ -109,11 +107,11 @@ impl StoreFile {
 
     /// Marks a file that was loaded and then could not be synced, unless another writer has changed it meanwhile.
     pub(crate) fn mark_unsynced(&self, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<()> {
-        let opened = self.disk.open_to_append(&self.path).and_then(|file| Ok((file.try_clone()?, file)));
-        let (locked, mut file) = opened.map_err(failed(FileOperation::Open, &self.path))?;
-        let inode_lock = InodeLock::try_new(&locked);
-        if !matches!(inode_lock, Err(TryLockError::WouldBlock)) && self.ends_as_loaded(&file, pinned, end)? {
-            self.mark(&mut file, end.len);
+        let file = self.disk.open_to_append(&self.path).map_err(failed(FileOperation::Open, &self.path))?;
+        let inode_lock = InodeLock::try_new(&file);
+        let is_in_use = matches!(inode_lock, Err(TryLockError::WouldBlock));
+        if !is_in_use && self.ends_as_loaded(&file, pinned, end)?.is_some() {
+            self.mark(&file, end.len);
         }
         Ok(())
     }
@@ -121,7 +119,7 @@ impl StoreFile {
     /// Appends a zero byte to a file whose bytes could not be synced. Without it another handle could sync the file
     /// without an error, although bytes may be missing on the disk, and append a record after them. The byte is no
     /// record, so the file counts as torn, and the next writer replaces it.
-    fn mark(&self, file: &mut File, len: u64) {
+    fn mark(&self, file: &File, len: u64) {
         // Held by `nobody_appends_after_a_record_that_could_not_be_synced`,
         // `second_writer_after_a_killed_one_survives_a_power_cut`,
         // `file_that_could_not_be_synced_is_never_synced_again`.
@@ -129,28 +127,35 @@ impl StoreFile {
     }
 
     /// Marks the file, which ends in a record that could not be synced.
-    fn unsynced(&self, mut file: File, len: u64, cause: io::Error) -> Result<Appended> {
-        self.mark(&mut file, len);
-        let metadata = self.disk.metadata(&file);
+    fn unsynced(&self, file: &Arc<File>, len: u64, cause: io::Error) -> Result<Appended> {
+        self.mark(file, len);
+        let metadata = self.disk.metadata(file);
         // Held by `metadata_error_after_an_append_means_unsynced`: `Some(metadata.unwrap())` instead of
         // `metadata.ok()`.
-        let opened = metadata.ok().map(|metadata| OpenFile::new(file, &metadata, &self.path));
+        let opened = metadata.ok().map(|metadata| OpenFile::new(file.clone(), &metadata, &self.path));
         Ok(Appended::Unsynced { file: PinnedFile::new(opened), cause })
     }
 
-    /// Whether the open file is the one that was loaded, is the one at the path, and ends where it ended.
-    fn ends_as_loaded(&self, file: &File, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<bool> {
+    /// The metadata of the open file, if that is the file that was loaded, the given path leads to it, and it ends where
+    /// it ended.
+    fn ends_as_loaded(&self, file: &File, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<Option<Metadata>> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
-        let at_path = fs::symlink_metadata(&self.path).ok();
+        let at_path = fs::metadata(&self.given);
         if metadata.len() != end.len
-            || !is_same(pinned.stamp(), Some(&metadata))
-            || !is_same(access::stamp_of(&metadata).as_ref(), at_path.as_ref())
+            || !is_same(pinned.stamp(), &metadata)
+            || !at_path.is_ok_and(|at_path| is_same(access::stamp_of(&metadata).as_ref(), &at_path))
         {
-            return Ok(false);
+            return Ok(None);
         }
-        let opened =
-            OpenFile::new(file.try_clone().map_err(failed(FileOperation::Open, &self.path))?, &metadata, &self.path);
-        Ok(opened.has_at(0, end.start)? && opened.ends_with(end.len, end.last)?)
+        let last_start = end.len.saturating_sub(length(end.last.len()));
+        let is_as_loaded =
+            has_at(file, 0, end.start).and_then(|starts| Ok(starts && has_at(file, last_start, end.last)?));
+        Ok(is_as_loaded.map_err(failed(FileOperation::Read, &self.path))?.then_some(metadata))
+    }
+
+    /// The error for a file that is not as it was loaded, or for a path that does not lead to the file any more.
+    fn not_as_loaded(&self) -> Error {
+        self.check_path().err().unwrap_or_else(|| self.changed_meanwhile())
     }
 
     /// How many bytes are reserved on the disk beyond the end of the file, for later appends.
@@ -172,8 +177,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether both are of one file, where files have a stamp.
-fn is_same(one: Option<&FileStamp>, other: Option<&Metadata>) -> bool {
-    let Some(other) = other else { return false };
+fn is_same(one: Option<&FileStamp>, other: &Metadata) -> bool {
     match (one, access::stamp_of(other)) {
         (Some(one), Some(other)) => one.is_same_file(&other),
         (None, None) => true,

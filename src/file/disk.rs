@@ -19,11 +19,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Reserves that many bytes on the disk from that place on, without changing the length of the file.
     fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
     /// Writes the parts one after the other to that place, in one call if the system takes them all.
-    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
+    fn append(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
     /// Brings a file's bytes and its length to the disk. As with [`sync`](Self::sync) there is no second try.
     fn sync_data(&self, file: &File) -> io::Result<()>;
     /// Writes the parts one after the other, in one call if the system takes them all.
-    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()>;
+    fn write_all(&self, file: &File, parts: &[&[u8]]) -> io::Result<()>;
     /// Brings a file's bytes to the disk. If it fails the kernel may have dropped them, and a second try would succeed
     /// without them: there is none.
     fn sync(&self, file: &File) -> io::Result<()>;
@@ -56,14 +56,14 @@ impl Disk for Os {
     }
 
     fn open_to_append(&self, path: &Path) -> io::Result<File> {
-        access::patiently(|| access::open_options().read(true).write(true).open(path))
+        access::patiently(|| access::open_file(path, true))
     }
 
     fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         access::reserve(file, offset, len)
     }
 
-    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    fn append(&self, mut file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         file.seek(SeekFrom::Start(offset))?;
         self.write_all(file, parts)
     }
@@ -72,7 +72,7 @@ impl Disk for Os {
         access::sync_data(file)
     }
 
-    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
+    fn write_all(&self, mut file: &File, parts: &[&[u8]]) -> io::Result<()> {
         let mut parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut rest = parts.as_mut_slice();
         // Past parts without a byte: a write of none would say that the disk takes none.
@@ -167,7 +167,7 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::Reserve).and_then(|()| Os.reserve(file, offset, len))
     }
 
-    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    fn append(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         if let Err(error) = (self.0)(Call::Append) {
             // In part, as a full disk does.
             let bytes = parts.concat();
@@ -181,7 +181,7 @@ impl<F: Fn(Call) -> io::Result<()> + Send + Sync> Disk for Watched<F> {
         (self.0)(Call::SyncData).and_then(|()| Os.sync_data(file))
     }
 
-    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
+    fn write_all(&self, file: &File, parts: &[&[u8]]) -> io::Result<()> {
         if let Err(error) = (self.0)(Call::Write) {
             // In part, as a full disk does.
             let bytes = parts.concat();

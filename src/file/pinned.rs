@@ -5,6 +5,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{FileStamp, access, failed};
@@ -14,10 +15,11 @@ use crate::{
     secret::SecretBytes,
 };
 
-/// A file that was opened to be read.
-#[derive(Debug)]
+/// A file that was opened to be read. Clones share the open file, and a lock that was taken through one of them is held
+/// by all.
+#[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     stamp: Option<FileStamp>,
     len: u64,
     path: PathBuf,
@@ -26,12 +28,13 @@ pub(crate) struct OpenFile {
 /// A file whose contents are in memory. It stays open: the number of an open inode is not given to another file, so a
 /// path that leads to that number leads to this file. `None` where files have no stamp: there an open file would
 /// only be in the way of its own replacement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PinnedFile(Option<OpenFile>);
 
 impl OpenFile {
-    pub(super) fn new(file: File, metadata: &Metadata, path: &Path) -> Self {
-        Self { file, stamp: access::stamp_of(metadata), len: metadata.len(), path: path.to_owned() }
+    pub(super) fn new(file: impl Into<Arc<File>>, metadata: &Metadata, path: &Path) -> Self {
+        let (stamp, len) = (access::stamp_of(metadata), metadata.len());
+        Self { file: file.into(), stamp, len, path: path.to_owned() }
     }
 
     /// The first bytes, at most that many.
@@ -51,7 +54,7 @@ impl OpenFile {
 
     /// Whether these bytes stand at that place.
     pub(crate) fn has_at(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
-        Ok(self.read_at(offset, length(bytes.len()))? == bytes)
+        has_at(&self.file, offset, bytes).map_err(failed(FileOperation::Read, &self.path))
     }
 
     /// Whether these are the last bytes before that place.
@@ -68,7 +71,7 @@ impl OpenFile {
         let reserved = usize::try_from(len)
             .map_err(io::Error::other)
             .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
-        let mut file = &self.file;
+        let mut file = &*self.file;
         reserved
             .and_then(|()| file.seek(SeekFrom::Start(offset)))
             .map(drop)
@@ -129,22 +132,22 @@ impl PinnedFile {
         }
     }
 
-    /// The same file with another handle. A lock that is taken through either handle is held by both.
-    pub(crate) fn duplicate(&self) -> Result<Self> {
-        let duplicate = |opened: &OpenFile| {
-            let file = opened.file.try_clone().map_err(failed(FileOperation::Open, &opened.path))?;
-            Ok(OpenFile { file, stamp: opened.stamp.clone(), len: opened.len, path: opened.path.clone() })
-        };
-        self.0.as_ref().map(duplicate).transpose().map(Self)
-    }
-
     /// The open file, if it is held.
-    pub(super) fn file(&self) -> Option<&File> {
+    pub(super) fn file(&self) -> Option<&Arc<File>> {
         self.0.as_ref().map(|opened| &opened.file)
     }
 
     /// How many bytes it keeps on the disk.
     pub(crate) fn len(&self) -> u64 {
         self.0.as_ref().map_or(0, OpenFile::len)
+    }
+}
+
+/// Whether these bytes stand at that place of a file.
+pub(super) fn has_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+    let mut found = vec![0; bytes.len()];
+    match access::read_exact_at(file, &mut found, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| found == bytes),
     }
 }

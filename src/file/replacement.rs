@@ -71,8 +71,8 @@ impl StoreFile {
         let temporary = sibling(path, &temporary_suffix()?);
         // Held by `failed_write_names_the_store_and_the_systems_words`: `&temporary` instead of `path`.
         let file = self.disk.create_new(&temporary).map_err(failed(FileOperation::Write, path))?;
-        let mut prepared = Prepared { store: self, temporary, file: Some(file), directory };
-        if let Some(file) = &mut prepared.file {
+        let prepared = Prepared { store: self, temporary, file: Some(file), directory };
+        if let Some(file) = &prepared.file {
             // Held by `whatever_the_umask_files_are_for_their_owner_alone`,
             // `default_access_control_list_opens_no_file`.
             access::make_private(file, self.access).map_err(failed(FileOperation::Write, path))?;
@@ -101,7 +101,7 @@ impl Prepared<'_> {
         let store = self.store;
         // If a tool deletes the lock file, another writer may be as far as this one. Only one of the two can lock the
         // file that is to be replaced; the other one then finds another file at the path.
-        let _inode_lock = match opened.file().map(InodeLock::try_new) {
+        let _inode_lock = match opened.file().map(|file| InodeLock::try_new(file)) {
             // Held by `writers_with_different_lock_files_do_not_replace_one_file`: `None`.
             Some(Err(TryLockError::WouldBlock)) => return Err(store.changed_meanwhile()),
             // Some file systems lock no file that is open for reading only. The lock file is what keeps writers apart.

@@ -4,7 +4,7 @@ use super::{NONCE, PlaintextHash, aead_open, aead_seal, hedged_salt, hkdf};
 use crate::{
     error::{Error, Result},
     format::{Commitment, RECORD_START_LEN, Record, RecordHead, Salt, TAG_LEN, Tag},
-    secret::{Key, SecretBytes, random},
+    secret::{Key, SecretBytes, leaving_no_trace, random},
 };
 
 pub(super) const RECORD: &[u8] = b"tokenkeep v1 journal record\0";
@@ -52,7 +52,8 @@ pub(crate) fn seal_record(
     offset: u64,
     plaintext: SecretBytes,
 ) -> Result<SealedRecord> {
-    seal_record_with(store_key, context, number, offset, plaintext, &random()?)
+    let random = random()?;
+    leaving_no_trace(|| seal_record_with(store_key, context, number, offset, plaintext, &random))
 }
 
 pub(super) fn seal_record_with(
@@ -79,8 +80,11 @@ pub(crate) fn open_record<'a>(
     context: RecordContext<'_>,
     record: Record<'a>,
 ) -> Result<Option<&'a [u8]>> {
-    let key = record_key(store_key, context, &record.salt)?;
-    aead_open(key.bytes(), NONCE, record.head.bytes(), record.sealed)
+    // Once for all that is computed here: a full journal has hundreds of records.
+    leaving_no_trace(|| {
+        let key = record_key(store_key, context, &record.salt)?;
+        aead_open(key.bytes(), NONCE, record.head.bytes(), record.sealed)
+    })
 }
 
 fn record_key(store_key: &Key, context: RecordContext<'_>, salt: &Salt) -> Result<Key> {

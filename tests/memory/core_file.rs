@@ -38,11 +38,6 @@ const NAMES: [&str; 10] = [
 
 const STORE: &str = "tokens.keep";
 
-/// What ring and argon2 leave in the processor's vector registers, until something else is computed there: the key that
-/// was used for one plaintext, and some words of the last block. No code without `unsafe` empties a register.
-const IN_REGISTERS: [&str; 4] =
-    ["the body key", "a journal record's key", "a slot's wrapping key", "the end of Argon2's memory"];
-
 /// The names of the secrets that are in a core file.
 struct Found {
     registers: Vec<String>,
@@ -69,8 +64,7 @@ const WORK: [&str; 13] = [
 
 pub(crate) fn closed() {
     let left = WORK.map(|work| {
-        let Some(Found { mut registers, memory }) = found_after(work) else { return String::new() };
-        registers.retain(|name| !IN_REGISTERS.contains(&name.as_str()));
+        let Some(Found { registers, memory }) = found_after(work) else { return String::new() };
         let registers = registers.iter().map(|name| format!("{name}, in a register"));
         let left: Vec<_> = memory.iter().cloned().chain(registers).collect();
         if left.is_empty() { String::new() } else { format!("\n{work}: {}", left.join(", ")) }

@@ -59,6 +59,7 @@ fn main() {
         trial("directory_that_cannot_be_written_is_read", places::unwritable_directory),
         trial("killed_writers_files_are_removed_in_other_users_directories", places::foreign_directory),
         trial("message_about_a_file_of_root_names_the_owner", places::files_of_root),
+        trial("store_of_root_that_others_may_read_is_read", places::readable_file_of_root),
         trial("root_creates_no_store_in_a_directory_of_a_user_unasked", places::stores_of_root_in_directories_of_users),
         trial("whatever_the_umask_files_are_for_their_owner_alone", places::umasks),
         trial("default_access_control_list_opens_no_file", places::default_access_control_lists),

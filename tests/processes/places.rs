@@ -182,6 +182,9 @@ pub(crate) fn work(place: &str, directory: &Path) {
             let refused = Keystore::open(&own, &unlock()).unwrap().check_writable().unwrap_err();
             assert!(refused.to_string().contains("own.keep.lock belongs to user 0"), "{refused}");
         }
+        "readable file of root" => {
+            assert_eq!(Keystore::open(&path, &unlock()).unwrap().get_tokens().unwrap().len(), 1);
+        }
         "umask" => {
             save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap();
             save(&Keystore::open(&path, &unlock()).unwrap(), "grace").unwrap();
@@ -298,6 +301,16 @@ pub(crate) fn files_of_root() {
         return;
     }
     behind(&AS_NOBODY, "file of root", directory.path());
+}
+
+/// Only the owner of a file may open it so that its access time stays as it is.
+pub(crate) fn readable_file_of_root() {
+    let directory = tempfile::tempdir().unwrap();
+    set_mode(directory.path(), 0o1777);
+    let path = directory.path().join("tokens.keep");
+    save(&Keystore::create(&path, &unlock()).unwrap(), "ada").unwrap();
+    set_mode(&path, 0o644);
+    behind(&AS_NOBODY, "readable file of root", directory.path());
 }
 
 /// As under `sudo`: the user could open neither the file nor the lock file.

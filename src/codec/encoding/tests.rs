@@ -22,6 +22,14 @@ fn the_length_of_a_plaintext_is_known_before_it_is_made() {
     assert_eq!(len(records_len + 4096), ONE_BLOCK + 4096);
     assert!(length(len(u32::MAX.into())) > u32::MAX.into(), "more than a payload can say of its length");
     assert_eq!(len(u64::MAX), usize::MAX, "more than can be counted");
+    for (ancestor_count, tag_count) in [(0, 0), (1, 0), (64, 256)] {
+        let ancestors = vec![Mark { salt: [1; 8], record_count: 300, tag: [2; 8] }; ancestor_count];
+        let contents = Contents { ancestors, record_tags: vec![[3; 8]; tag_count], ..contents.clone() };
+        let encoding = Encoding::of(HEADER_LEN, &contents).unwrap();
+        assert_eq!(plaintext_len(HEADER_LEN, ancestor_count, tag_count, records_len), encoding.len());
+        // Writing refuses a payload of another length than was computed.
+        assert_eq!(encoding.plaintext().unwrap().len(), encoding.len());
+    }
 }
 
 #[test]

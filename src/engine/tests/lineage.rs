@@ -8,6 +8,7 @@ use crate::{
     changes::Operation,
     engine::{
         Engine,
+        next_state::NextState,
         tests::{at, commit, create, open, save, users},
     },
     error::{Error, Result},
@@ -217,7 +218,9 @@ fn list_of_ancestors_ends_with_the_replaced_state() {
         save(&engine, &n.to_string()).unwrap();
         marks.pop();
         marks.push(engine.state.read().lineage.mark);
+        let computed = NextState::of(&engine.state.read(), &at(&directory)).unwrap().file_len();
         engine.compact().unwrap();
+        assert_eq!(fs::metadata(at(&directory)).unwrap().len(), computed, "the length was computed before");
     }
     for engine in [engine, open(&directory)] {
         let lineage = engine.state.read().lineage.clone();

@@ -117,17 +117,17 @@ impl Disk for Recording {
     fn reserve(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
         self.check_alive().and_then(|()| Os.reserve(file, offset, len))
     }
-    fn append(&self, file: &mut File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    fn append(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         assert_eq!(file.metadata()?.len(), offset, "at the end of the file and nowhere else");
         self.note(|| Ok((Os.append(file, offset, parts)?, Asked::Write(file.metadata()?.ino(), parts.concat()))))
     }
     fn sync_data(&self, file: &File) -> io::Result<()> {
         self.sync_with(file, || Os.sync_data(file))
     }
-    fn write_all(&self, file: &mut File, parts: &[&[u8]]) -> io::Result<()> {
+    fn write_all(&self, file: &File, parts: &[&[u8]]) -> io::Result<()> {
         let inode = file.metadata()?.ino();
         // One after the other, as they may reach the disk.
-        let mut write = |part: &&[u8]| Ok((Os.write_all(file, &[part])?, Asked::Write(inode, part.to_vec())));
+        let write = |part: &&[u8]| Ok((Os.write_all(file, &[part])?, Asked::Write(inode, part.to_vec())));
         parts.iter().try_for_each(|part| self.note(|| write(part)))
     }
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -348,7 +348,7 @@ impl KeyTables {
     fn open(bytes: &[u8]) -> Result<(Vec<usize>, Arc<Vault>)> {
         let directory = tempfile::tempdir().unwrap();
         let file = Os.create_new(&at(&directory)).unwrap();
-        Os.write_all(&mut { file }, &[bytes]).unwrap();
+        Os.write_all(&file, &[bytes]).unwrap();
         let (mut ways, mut vault) = (Vec::new(), Err(Error::LastSlot));
         for (n, way) in WAYS.iter().enumerate() {
             let file = StoreFile::existing(&at(&directory), Access::Checked, 1 << 20, Arc::new(Os))?;

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, Metadata, OpenOptions},
-    io,
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
     thread,
     time::Duration,
@@ -31,6 +31,11 @@ pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Re
         }
     }
     attempt()
+}
+
+pub(crate) fn read_exact_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(buffer)
 }
 
 pub(crate) fn sync(file: &File) -> io::Result<()> {
@@ -111,6 +116,10 @@ pub(crate) fn check_room(directory: &Path, _: u64) -> io::Result<()> {
     fs::metadata(directory).map(drop)
 }
 
+pub(crate) fn leads_through_no_link(_: &Path) -> bool {
+    false
+}
+
 pub(crate) fn is_mount_point(_: &Path) -> bool {
     false
 }
@@ -128,6 +137,10 @@ pub(crate) fn open_directory(_: &Path) -> io::Result<File> {
 
 pub(crate) fn open_options() -> OpenOptions {
     OpenOptions::new()
+}
+
+pub(crate) fn open_file(path: &Path, is_writable: bool) -> io::Result<File> {
+    open_options().read(true).write(is_writable).open(path)
 }
 
 /// Options to open a lock file with: while it is open nobody can rename or delete it.

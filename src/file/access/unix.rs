@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStringExt,
-        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::Path,
 };
@@ -19,8 +19,8 @@ use crate::{
     file::FileStamp,
 };
 
-/// Opens a directory without a note of when it was read; only its owner may. The file system would bring such a
-/// note to the disk with the next file that is synced in the directory, while a save waits.
+/// Opens a file or a directory without a note of when it was read; only its owner may. After each save the first read
+/// would have to make such a note, and the file system would bring it to the disk while a later save waits.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNNOTED: OFlags = OFlags::NOATIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -147,6 +147,18 @@ pub(crate) fn check_room(directory: &Path, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the path leads to something without a symbolic link on the way, where the system can tell at once.
+#[cfg(target_os = "linux")]
+pub(crate) fn leads_through_no_link(path: &Path) -> bool {
+    use rustix::fs::{CWD, ResolveFlags, openat2};
+    openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_SYMLINKS).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn leads_through_no_link(_: &Path) -> bool {
+    false
+}
+
 /// Whether the file is mounted by itself, so that it cannot be replaced, where the system tells.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_mount_point(path: &Path) -> bool {
@@ -167,11 +179,26 @@ fn refuse(path: &Path, what: UnsafePermissions) -> Error {
 /// Options to open a file of ours with: no link is followed, nothing is waited for, and what is made is for us
 /// alone.
 pub(crate) fn open_options() -> OpenOptions {
+    options(OFlags::empty())
+}
+
+fn options(more: OFlags) -> OpenOptions {
     let mut options = OpenOptions::new();
     // Held by `a_lock_file_that_is_a_link_or_a_pipe_is_refused`: `OFlags::NOCTTY`.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    options.mode(PRIVATE).custom_flags(flags.bits().cast_signed());
+    options.mode(PRIVATE).custom_flags((flags | more).bits().cast_signed());
     options
+}
+
+/// Opens a store's file to read it, and to write to it too if that is asked for.
+pub(crate) fn open_file(path: &Path, is_writable: bool) -> io::Result<File> {
+    let open = |more| options(more).read(true).write(is_writable).open(path);
+    // Held by `reads_leave_the_access_time_of_the_file`: `open(OFlags::empty())`.
+    match open(UNNOTED) {
+        // Held by `store_of_root_that_others_may_read_is_read`: `&& false`.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => open(OFlags::empty()),
+        opened => opened,
+    }
 }
 
 /// Gives a new file of ours the mode 0600, if the umask or an access control list of the directory gave it another
@@ -197,6 +224,11 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     // Held by `directory_that_became_a_pipe_blocks_no_save`: `OFlags::NOCTTY`.
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// Fills the buffer with the bytes from that place on.
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
 }
 
 /// The names in a directory, as far as they can be read.
