@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     hint::black_box,
     io::Write,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
 };
 
@@ -47,6 +47,23 @@ pub(crate) fn record() -> Vec<u8> {
 pub(crate) fn append(file: &mut File, record: &[u8]) {
     file.write_all(record).unwrap();
     file.sync_data().unwrap();
+}
+
+/// Seals a record and appends it durably, one writer at a time: locks a lock file and the file, looks whether the path
+/// leads to the file and what its last bytes are, and looks at the file again after the sync. Nothing else.
+pub(crate) fn append_locked(path: &Path, record: &mut [u8]) {
+    let lock = File::options().write(true).create(true).truncate(false).open(path.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut file = File::options().read(true).append(true).open(path).unwrap();
+    file.lock().unwrap();
+    let (opened, at_path) = (file.metadata().unwrap(), fs::metadata(path).unwrap());
+    assert_eq!(opened.ino(), at_path.ino());
+    let mut tag = [0; 16];
+    file.read_exact_at(&mut tag, opened.len() - 16).unwrap();
+    black_box(tag);
+    seal(record);
+    append(&mut file, record);
+    assert_eq!(fs::metadata(path).unwrap().len(), opened.len() + record.len() as u64);
 }
 
 /// Looks at the file, reads the [`record`] at its end, decrypts it, and nothing else.

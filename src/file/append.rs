@@ -61,7 +61,8 @@ impl StoreFile {
             // Some file systems have no such lock. The lock file is what keeps writers apart.
             inode_lock => inode_lock.ok(),
         };
-        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`.
+        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`: `file.metadata().ok()` instead of
+        // `self.ends_as_loaded(&file, pinned, end)?`.
         let loaded = if lock.is_at_its_path() { self.ends_as_loaded(&file, pinned, end)? } else { None };
         let Some(loaded) = loaded else { return Err(self.not_as_loaded()) };
         let added = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(length(part.len())));

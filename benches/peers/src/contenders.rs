@@ -32,7 +32,7 @@ pub const TOKENKEEP: usize = 1;
 pub const STORES: Range<usize> = TOKENKEEP..CONTENDERS.len();
 
 /// In the order in which they are measured. Who has no such work says so.
-pub const WORKS: [&str; 17] = [
+pub const WORKS: [&str; 18] = [
     "find-id",
     "find-user",
     "find-refresh",
@@ -43,6 +43,7 @@ pub const WORKS: [&str; 17] = [
     "snapshot-user",
     "list",
     "save",
+    "save-locked",
     "delete",
     "threads",
     "find-after-save",

@@ -195,7 +195,7 @@ pub(crate) fn open_file(path: &Path, is_writable: bool) -> io::Result<File> {
     let open = |more| options(more).read(true).write(is_writable).open(path);
     // Held by `reads_leave_the_access_time_of_the_file`: `open(OFlags::empty())`.
     match open(UNNOTED) {
-        // Held by `store_of_root_that_others_may_read_is_read`: `&& false`.
+        // Held by `store_of_root_that_others_may_read_is_read`: `Err(denied)` instead of `open(OFlags::empty())`.
         Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => open(OFlags::empty()),
         opened => opened,
     }

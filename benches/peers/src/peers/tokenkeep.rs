@@ -214,6 +214,12 @@ impl Limits {
         time(count, || (0..count).for_each(|_| limits::append(journal, &record)))
     }
 
+    fn append_locked(&mut self, count: usize) -> f64 {
+        let (mut record, path) = (self.record.clone(), self.worker.directory.join(JOURNAL));
+        self.journal(count);
+        time(count, || (0..count).for_each(|_| limits::append_locked(&path, &mut record)))
+    }
+
     /// What it takes to read a record that was just appended.
     fn read_appended(&mut self, count: usize) -> f64 {
         let (record, path) = (self.record.clone(), self.worker.directory.join(JOURNAL));
@@ -259,6 +265,7 @@ impl Works for Limits {
                 time_each(names, |name| assert!(black_box(self.tokens.get(name).cloned()).is_some()))
             }
             "save" => self.append(count),
+            "save-locked" => self.append_locked(count),
             "find-after-save" => self.read_appended(count),
             "delete" => time(count, || (0..count).for_each(|_| self.replace())),
             "open" => time(count, || (0..count).for_each(|_| _ = black_box(limits::read_and_decrypt(&directory)))),
