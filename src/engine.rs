@@ -90,7 +90,7 @@ pub(crate) struct Engine {
     /// Whether the loaded file could not be synced. The system may have dropped some of its bytes, and would call a
     /// second try a success: only a new file helps.
     sync_failed: AtomicBool,
-    /// Whether another thread is closing a file that was replaced.
+    /// Whether a thread is closing a large file that was replaced.
     is_closing: Arc<AtomicBool>,
 }
 

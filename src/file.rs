@@ -108,7 +108,7 @@ impl StoreFile {
 
     /// That the path which the caller gave still leads to this file.
     pub(crate) fn check_path(&self) -> Result<()> {
-        // To resolve a path takes a call to the system for each directory.
+        // Resolving a path takes a call to the system for each directory. This is one call for the whole path.
         // Held by `directory_that_became_a_link_to_itself_is_noticed`: `self.given == self.path`.
         if self.given == self.path && access::leads_through_no_link(&self.path) {
             return Ok(());
@@ -242,12 +242,12 @@ impl StoreFile {
         self.checked(Arc::new(file))
     }
 
-    /// The loaded file as it is now, if it is held; else the file at the path.
-    pub(crate) fn open_again(&self, pinned: &PinnedFile) -> Result<OpenFile> {
+    /// Looks at the loaded file again, if it is held. Otherwise opens the file at the path.
+    pub(crate) fn look_again(&self, pinned: &PinnedFile) -> Result<OpenFile> {
         pinned.file().map_or_else(|| self.open(), |file| self.checked(file.clone()))
     }
 
-    /// An open file, once it is seen to be one that may be read.
+    /// Checks that an open file may be read.
     fn checked(&self, file: Arc<File>) -> Result<OpenFile> {
         let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         check_regular(&self.path, &metadata)?;
@@ -288,9 +288,7 @@ impl StoreFile {
         let synced = match pinned.file() {
             Some(file) => self.disk.sync(file),
             // Windows syncs only what it may write.
-            None => {
-                access::open_options().read(true).write(true).open(&self.path).and_then(|file| self.disk.sync(&file))
-            }
+            None => access::open_file(&self.path, true).and_then(|file| self.disk.sync(&file)),
         };
         synced.map_err(failed(FileOperation::Sync, &self.path))
     }

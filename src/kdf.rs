@@ -9,7 +9,6 @@ use zeroize::Zeroize;
 
 use crate::{
     error::{Error, KdfCost, KdfLimit, Result},
-    seal::overwrite_registers,
     secret::{Key, leaving_no_trace},
 };
 
@@ -170,12 +169,10 @@ fn argon2id(cost: KdfParams, passphrase: &[u8], salt: &[u8], secret: &[u8], data
     let mut memory = Memory::reserve(params.block_count()).ok_or(Error::KdfMemory { kib: cost.m_kib })?;
     // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
     leaving_no_trace(|| {
-        let derived = argon2::Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
+        argon2::Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
             .map_err(refused)?
-            .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0);
-        // Held by `core_file_of_a_closed_store_has_no_secrets`.
-        overwrite_registers();
-        derived.map_err(refused)
+            .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0)
+            .map_err(refused)
     })
 }
 

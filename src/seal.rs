@@ -1,4 +1,4 @@
-//! Keys, and what they seal: the only file that names ring's aead and hkdf.
+//! Keys, and what they seal.
 //!
 //! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM does
 //! not commit to its key: one ciphertext may open under two keys. So the key of a slot, of a body and of a row comes
@@ -237,8 +237,6 @@ fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Resu
     let sealed = leaving_no_trace(|| {
         // SP 800-38D, 5.2.1.1, allows 2^39 - 256 bits under one key and nonce, and the length of a payload has 32 bits.
         let sealed = aead_key(key)?.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out);
-        // Held by `core_file_of_a_closed_store_has_no_secrets`.
-        overwrite_registers();
         sealed.map_err(|_| Error::internal("a plaintext is too long for AES-GCM"))
     })?;
     let mut tag = [0; TAG_LEN];
@@ -251,21 +249,8 @@ fn aead_seal(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &mut [u8]) -> Resu
 fn aead_open<'a>(key: &[u8], nonce: [u8; 12], aad: &[u8], in_out: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
     let nonce = Nonce::assume_unique_for_key(nonce);
     // Held by `core_file_of_a_closed_store_has_no_secrets`: `Ok(()).and_then(|()|` instead of `leaving_no_trace(||`.
-    let opened = leaving_no_trace(|| {
-        let opened = aead_key(key)?.open_in_place(nonce, Aad::from(aad), in_out).ok();
-        // Held by `core_file_of_a_closed_store_has_no_secrets`.
-        overwrite_registers();
-        Ok(opened)
-    })?;
+    let opened = leaving_no_trace(|| Ok(aead_key(key)?.open_in_place(nonce, Aad::from(aad), in_out).ok()))?;
     Ok(opened.map(|plaintext| &*plaintext))
-}
-
-/// Encrypts zeros under a key of zeros, so that the processor's vector registers hold nothing of the computation before.
-/// A process may write registers to memory at any time: the loader does so when a function is called for the first time.
-pub(crate) fn overwrite_registers() {
-    let mut zeros = [0; 512];
-    let nonce = Nonce::assume_unique_for_key(NONCE);
-    let _ = aead_key(&[0; 32]).map(|key| key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut zeros));
 }
 
 fn aead_key(key: &[u8]) -> Result<LessSafeKey> {

@@ -5,14 +5,16 @@
 //! When the value that owns it is dropped. The owners are [`Secret`] for tokens, client secrets and passphrases,
 //! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place, and `Zeroizing` arrays
 //! for what a computation needs for a moment. They are allocated at full length: a buffer that grew would leave its old
-//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring leaves on the stack,
-//! and `seal::overwrite_registers` what ring and argon2 leave in the processor's registers. `kdf.rs` wipes the memory of
-//! argon2. The store key goes with the last handle of its store. User names, ids and URLs are no secrets here, and are
-//! not wiped. `tests/memory/` looks for what is left.
+//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring and argon2 leave on the stack and in the processor's
+//! registers; `kdf.rs` wipes the memory of argon2. The store key goes with the last handle of its store. User names, ids
+//! and URLs are no secrets here, and are not wiped. `tests/memory/` looks for what is left.
 
 use std::{cell::Cell, fmt};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    rand::{SecureRandom, SystemRandom},
+};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -169,8 +171,19 @@ pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
     }
     let computed = below(compute);
     // Held by `core_file_of_a_closed_store_has_no_secrets`.
+    overwrite_registers();
+    // Held by `core_file_of_a_closed_store_has_no_secrets`.
     overwrite();
     computed
+}
+
+/// Encrypts zeros under a key of zeros, which overwrites the vector registers that AES-GCM uses. What is in a register
+/// may get into memory at any time: the loader saves the registers when a function is called for the first time.
+fn overwrite_registers() {
+    let mut zeros = [0; 512];
+    let nonce = Nonce::assume_unique_for_key([0; 12]);
+    let key = UnboundKey::new(&AES_256_GCM, &[0; 32]).map(LessSafeKey::new);
+    let _ = key.map(|key| key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut zeros));
 }
 
 /// 16 KiB: more than any of these computations takes.

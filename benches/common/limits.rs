@@ -49,8 +49,8 @@ pub(crate) fn append(file: &mut File, record: &[u8]) {
     file.sync_data().unwrap();
 }
 
-/// Seals a record and appends it durably, one writer at a time: locks a lock file and the file, looks whether the path
-/// leads to the file and what its last bytes are, and looks at the file again after the sync. Nothing else.
+/// Seals a record and appends it durably, under a lock on a lock file and a lock on the file. Before, it looks whether
+/// the path leads to the file, and at the last bytes of the file. After the sync, it looks at the file again. Nothing else.
 pub(crate) fn append_locked(path: &Path, record: &mut [u8]) {
     let lock = File::options().write(true).create(true).truncate(false).open(path.with_extension("lock")).unwrap();
     lock.lock().unwrap();

@@ -38,22 +38,22 @@ pub(crate) struct Prelude<'a> {
     pub(crate) record_tags: &'a [[u8; 8]],
 }
 
-/// What the start of a payload takes in bytes without the items of its lists: the schema, the next id, and the lengths
-/// of three lists.
+/// The length in bytes of the start of a payload without the items of its lists: the schema, the next id, and the
+/// lengths of three lists.
 const START_LEN: u64 = 36;
-/// What an ancestor takes in a payload, in bytes.
+/// The length of an ancestor in a payload.
 const ANCESTOR_LEN: u64 = 20;
-/// What the start of a tag takes, in bytes.
-const TAG_START_LEN: u64 = 8;
+/// The length of a listed start of a tag.
+const LISTED_TAG_LEN: u64 = 8;
 
-/// How long a payload is with so many ancestors and tags of records, and records of that length.
+/// The length of a payload with that many ancestors and tags, and with records of that total length.
 fn payload_len(ancestor_count: usize, record_tag_count: usize, records_len: u64) -> u64 {
     let ancestors = length(ancestor_count).saturating_mul(ANCESTOR_LEN);
-    let record_tags = length(record_tag_count).saturating_mul(TAG_START_LEN);
+    let record_tags = length(record_tag_count).saturating_mul(LISTED_TAG_LEN);
     [ancestors, record_tags, records_len].into_iter().fold(START_LEN, u64::saturating_add)
 }
 
-/// How long the padded plaintext of such a payload is after a header of that length. It is the largest number if the
+/// The length of the padded plaintext of such a payload after a header of that length. It is `usize::MAX` if the
 /// plaintext is too long to be counted.
 pub(crate) fn plaintext_len(
     header_len: usize,

@@ -25,14 +25,14 @@ use super::{
     group::{Leader, Role},
     journal::Journal,
     next_state::NextState,
-    sealing::sealed,
+    sealing::{THREAD_THRESHOLD, sealed},
     state::{Baseline, Lineage, State},
 };
 use crate::{
     changes::{Change, ChangeSet, Effect},
     error::{Error, Result},
     file::{Deadline, Durability, Lock, PinnedFile, Prepared, Replacement, is_full},
-    format::{Mark, file_len},
+    format::{Mark, file_len, length},
     seal::{Sealed, SealedRecord},
     vault::Vault,
 };
@@ -221,7 +221,16 @@ impl Engine {
             Written::Record(record) => return self.append(&record, changes, &pinned, &baseline, lock, deadline),
             Written::File(file) => file,
         };
-        match self.file.prepare(Some(lock), &file.parts()) {
+        let is_closing = self.is_closing.load(Ordering::SeqCst);
+        let prepared = match self.file.prepare(Some(lock), &file.parts()) {
+            // Held by `full_disk_waits_until_the_replaced_file_is_closed`: `false` instead of `is_closing`.
+            Err(no_room) if is_closing && is_disk_full(&no_room) => {
+                self.wait_until_closed(deadline);
+                self.file.prepare(Some(lock), &file.parts())
+            }
+            prepared => prepared,
+        };
+        match prepared {
             // Held by `journal_grows_on_while_the_disk_has_no_room_for_a_new_file`.
             Err(no_room) if is_disk_full(&no_room) => {
                 self.append_instead(no_room, changes, &pinned, &baseline, lock, deadline)
@@ -291,21 +300,28 @@ impl Engine {
         Ok((found.lineage.mark == baseline.mark).then_some(found.pinned))
     }
 
-    /// Closes a file that was replaced. With the last handle of a file the system frees its blocks, which may take as
-    /// long as writing them did. So another thread closes the file, unless that thread still closes the one before: then
-    /// this thread does. (A forked child has no such thread, so nothing here waits for one.)
+    /// Closes a file that was replaced. With the last handle of a file the system frees its bytes, which may take as
+    /// long as writing them did. So a thread closes a large file, unless one is still at it: then this thread does. (A
+    /// forked child has no such thread, so nothing here waits for one.)
     fn close(&self, replaced: PinnedFile) {
-        if self.is_closing.swap(true, Ordering::SeqCst) {
+        if replaced.len() < length(THREAD_THRESHOLD) || self.is_closing.swap(true, Ordering::SeqCst) {
             return;
         }
         let is_closing = self.is_closing.clone();
         let close = move || {
-            // Held by `file_that_was_replaced_is_closed`: `mem::forget(replaced)`.
+            // Held by `a_large_file_that_was_replaced_is_closed`: `mem::forget(replaced)`.
             drop(replaced);
             is_closing.store(false, Ordering::SeqCst);
         };
         if thread::Builder::new().spawn(close).is_err() {
             self.is_closing.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until no thread is closing a file that was replaced, because the file keeps its blocks until then.
+    fn wait_until_closed(&self, deadline: &Deadline) {
+        while self.is_closing.load(Ordering::SeqCst) && !deadline.left().is_zero() {
+            thread::sleep(BETWEEN_ATTEMPTS.min(deadline.left()));
         }
     }
 }

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     error::{Error, FileFlaw, Result},
-    file::{FileStamp, LoadedEnd, OpenFile, StoreFile},
-    format::{BODY_HEADER_LEN, BodyHeader, Parts, length},
+    file::{FileStamp, OpenFile, StoreFile},
+    format::{BODY_HEADER_LEN, BodyHeader, Parts},
     index::Index,
     secret::SecretBytes,
 };
@@ -87,9 +87,8 @@ impl Engine {
         // has changed, a tool may have changed any byte of the file, and the whole file is read.
         let at_path = self.file.stamp()?;
         if let Some(state) = self.fresh_state(at_path.as_ref()) {
-            let LoadedEnd { start, len, last } = state.loaded_end();
             // Held by `change_in_place_with_old_times_is_seen_by_the_next_save`: `true`.
-            if state.pinned.holds(start, len, last)? {
+            if state.pinned.holds(state.loaded_end())? {
                 return Ok(());
             }
         }
@@ -124,27 +123,24 @@ impl Engine {
             None => self.file.check_path()?,
         }
         // The caller checks the path, opens the file, and reports the error.
-        let Ok(opened) = self.file.open_again(&state.pinned) else { return Ok(false) };
-        let LoadedEnd { start, len, last } = state.loaded_end();
+        let Ok(opened) = self.file.look_again(&state.pinned) else { return Ok(false) };
+        let end = state.loaded_end();
         let has_stamp = opened.stamp().is_some();
         // A torn record makes a file longer than its records, so the length of the open file counts too.
-        // Held by `torn_file_that_was_changed_in_place_is_read_as_a_whole`: `len`.
-        let known_len = len.max(state.pinned.len());
+        // Held by `torn_file_that_was_changed_in_place_is_read_as_a_whole`: `end.len`.
+        let known_len = end.len.max(state.pinned.len());
         let is_longer = opened.len() > known_len && state.pinned.may_be_same_file(&opened);
         // Without a stamp, header and end alone tell one state from the next.
-        let is_same = !has_stamp && opened.len() == len;
-        if !(is_longer || is_same) || !opened.has_at(0, start)? {
+        let is_same = !has_stamp && opened.len() == end.len;
+        if !(is_longer || is_same) || !opened.holds(end)? {
             return Ok(false);
         }
-        let mut bytes = opened.read_from(len.saturating_sub(length(last.len())))?;
-        let Some((_, appended)) = bytes.split_at_mut_checked(last.len()).filter(|(loaded, _)| **loaded == *last) else {
-            return Ok(false);
-        };
+        let Some(mut appended) = opened.read_from(end.len)? else { return Ok(false) };
         drop(state);
         let mut state = self.state.write();
         let State { journal, rows, vault, header, lineage, is_synced, .. } = &mut *state;
         let before = journal.record_count();
-        let replayed = journal.replay(appended, vault, header, rows, AtDamage::Refuse)?;
+        let replayed = journal.replay(&mut appended, vault, header, rows, AtDamage::Refuse)?;
         lineage.mark = journal.mark(header);
         *is_synced = *is_synced && journal.record_count() == before;
         if replayed.is_err() {

@@ -18,9 +18,9 @@ pub(super) struct NextState<'a> {
     /// The generation of the new file, if the commit replaces the file.
     pub(super) generation: u64,
     pub(super) rows: Overlay<'a>,
-    /// Of the state in memory.
+    /// The lineage of the state in memory.
     lineage: &'a Lineage,
-    /// Of the state in memory.
+    /// The journal of the state in memory.
     journal: &'a Journal,
     /// The vault of the state in memory, unless the commit changes key slots.
     pub(super) vault: Arc<Vault>,

@@ -10,7 +10,7 @@ use crate::{
     vault::Vault,
 };
 
-/// So much work is worth the start of a thread, in bytes that are hashed.
+/// So much work is worth the start of a thread, in bytes that are hashed or freed.
 pub(crate) const THREAD_THRESHOLD: usize = 256 * 1024;
 
 pub(crate) fn sealed(vault: &Vault, generation: u64, encoding: &Encoding<'_>) -> Result<Sealed> {

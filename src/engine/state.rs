@@ -64,7 +64,7 @@ impl Lineage {
         all.skip(self.ancestors.len().saturating_add(1).saturating_sub(MAX_ANCESTORS)).collect()
     }
 
-    /// How many ancestors the state has that replaces this one.
+    /// The number of ancestors of the state that replaces this one.
     pub(super) fn next_ancestor_count(&self) -> usize {
         self.ancestors.len().saturating_add(1).min(MAX_ANCESTORS)
     }

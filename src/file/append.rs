@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{FileStamp, Lock, OpenFile, PinnedFile, StoreFile, access, failed, lock::InodeLock, pinned::has_at};
+use super::{FileStamp, Lock, OpenFile, PinnedFile, StoreFile, access, failed, lock::InodeLock};
 use crate::{
     error::{Error, FileOperation, Result},
     format::length,
@@ -25,6 +25,14 @@ pub(crate) struct LoadedEnd<'a> {
     pub(crate) last: &'a [u8],
 }
 
+impl LoadedEnd<'_> {
+    /// Whether the file starts and ends as it was loaded.
+    pub(super) fn is_in(self, file: &File) -> io::Result<bool> {
+        let last_start = self.len.saturating_sub(length(self.last.len()));
+        Ok(has_at(file, 0, self.start)? && has_at(file, last_start, self.last)?)
+    }
+}
+
 /// How an append ended.
 #[derive(Debug)]
 pub(crate) enum Appended {
@@ -41,7 +49,8 @@ pub(crate) enum Appended {
 impl StoreFile {
     /// Appends the parts, one after the other, and syncs them. The error
     /// [`ChangedMeanwhile`](crate::Error::ChangedMeanwhile) means that the path does not lead to the file that was
-    /// loaded, or that the file does not end where it ended. The same call may succeed later.
+    /// loaded, or that the file does not end where it ended. The same call may succeed later. The error
+    /// [`PathChanged`](crate::Error::PathChanged) means that a directory or a link in the path was exchanged.
     pub(crate) fn append(
         &self,
         lock: &Lock,
@@ -51,7 +60,7 @@ impl StoreFile {
     ) -> Result<Appended> {
         let file = match self.disk.open_to_append(&self.path) {
             Ok(file) => Arc::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.not_as_loaded()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.why_not_as_loaded()),
             Err(_) => return Ok(Appended::Failed),
         };
         // If a tool deletes the lock file, another writer may be as far as this one.
@@ -61,10 +70,11 @@ impl StoreFile {
             // Some file systems have no such lock. The lock file is what keeps writers apart.
             inode_lock => inode_lock.ok(),
         };
-        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`: `file.metadata().ok()` instead of
-        // `self.ends_as_loaded(&file, pinned, end)?`.
-        let loaded = if lock.is_at_its_path() { self.ends_as_loaded(&file, pinned, end)? } else { None };
-        let Some(loaded) = loaded else { return Err(self.not_as_loaded()) };
+        let loaded = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
+        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`.
+        if !lock.is_at_its_path() || !self.leads_to(&loaded)? || !self.is_as_loaded(&file, &loaded, pinned, end)? {
+            return Err(self.why_not_as_loaded());
+        }
         let added = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(length(part.len())));
         let new_len = end.len.saturating_add(added);
         // Held by `record_without_blocks_on_a_full_disk_is_not_begun`.
@@ -92,9 +102,10 @@ impl StoreFile {
         Ok(Appended::Synced(OpenFile::new(file.clone(), &metadata, &self.path).pin()))
     }
 
-    /// Reserves blocks for later appends, if few are left beyond the end of the file with that metadata. This happens
-    /// before the append, because it changes the times of the file. Returns `false` if the disk is full and has no
-    /// blocks for these bytes: a part of a record at the end of the file would keep shorter records from being appended.
+    /// Reserves blocks for later appends, if the file has few beyond its end. `metadata` is that of the file. This
+    /// happens before the append, because it changes the times of the file. Returns `false` if the disk is full and has
+    /// no blocks for these bytes: a part of a record at the end of the file would keep shorter records from being
+    /// appended.
     fn has_blocks_for(&self, file: &File, metadata: &Metadata, added: u64) -> bool {
         let end = metadata.len();
         let reserved = access::reserved(metadata, end);
@@ -111,7 +122,8 @@ impl StoreFile {
         let file = self.disk.open_to_append(&self.path).map_err(failed(FileOperation::Open, &self.path))?;
         let inode_lock = InodeLock::try_new(&file);
         let is_in_use = matches!(inode_lock, Err(TryLockError::WouldBlock));
-        if !is_in_use && self.ends_as_loaded(&file, pinned, end)?.is_some() {
+        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
+        if !is_in_use && self.is_as_loaded(&file, &metadata, pinned, end)? {
             self.mark(&file, end.len);
         }
         Ok(())
@@ -137,26 +149,24 @@ impl StoreFile {
         Ok(Appended::Unsynced { file: PinnedFile::new(opened), cause })
     }
 
-    /// The metadata of the open file, if that is the file that was loaded, the given path leads to it, and it ends where
-    /// it ended.
-    fn ends_as_loaded(&self, file: &File, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<Option<Metadata>> {
-        let metadata = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
-        let at_path = fs::metadata(&self.given);
-        if metadata.len() != end.len
-            || !is_same(pinned.stamp(), &metadata)
-            || !at_path.is_ok_and(|at_path| is_same(access::stamp_of(&metadata).as_ref(), &at_path))
-        {
-            return Ok(None);
-        }
-        let last_start = end.len.saturating_sub(length(end.last.len()));
-        let is_as_loaded =
-            has_at(file, 0, end.start).and_then(|starts| Ok(starts && has_at(file, last_start, end.last)?));
-        Ok(is_as_loaded.map_err(failed(FileOperation::Read, &self.path))?.then_some(metadata))
+    /// Whether the path that the caller gave leads to the open file with that metadata.
+    fn leads_to(&self, opened: &Metadata) -> Result<bool> {
+        let Some(stamp) = access::stamp_of(opened) else { return self.check_path().map(|()| true) };
+        Ok(fs::metadata(&self.given).is_ok_and(|at_path| is_same(Some(&stamp), &at_path)))
     }
 
-    /// The error for a file that is not as it was loaded, or for a path that does not lead to the file any more.
-    fn not_as_loaded(&self) -> Error {
-        self.check_path().err().unwrap_or_else(|| self.changed_meanwhile())
+    /// Whether the open file with that metadata is the one that was loaded, and ends where it ended.
+    fn is_as_loaded(&self, file: &File, metadata: &Metadata, pinned: &PinnedFile, end: LoadedEnd<'_>) -> Result<bool> {
+        let is_loaded = metadata.len() == end.len && is_same(pinned.stamp(), metadata);
+        Ok(is_loaded && end.is_in(file).map_err(failed(FileOperation::Read, &self.path))?)
+    }
+
+    /// The error for a file that is not as it was loaded, or that the path does not lead to any more.
+    fn why_not_as_loaded(&self) -> Error {
+        match self.check_path() {
+            Err(changed @ Error::PathChanged { .. }) => changed,
+            _ => self.changed_meanwhile(),
+        }
     }
 
     /// How many bytes are reserved on the disk beyond the end of the file, for later appends.
@@ -183,5 +193,14 @@ fn is_same(one: Option<&FileStamp>, other: &Metadata) -> bool {
         (Some(one), Some(other)) => one.is_same_file(&other),
         (None, None) => true,
         _ => false,
+    }
+}
+
+/// Whether these bytes stand at that place of a file.
+fn has_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+    let mut found = vec![0; bytes.len()];
+    match access::read_exact_at(file, &mut found, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| found == bytes),
     }
 }

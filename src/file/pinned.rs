@@ -3,12 +3,12 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{FileStamp, access, failed};
+use super::{FileStamp, LoadedEnd, access, failed};
 use crate::{
     error::{Error, FileFlaw, FileOperation, Result},
     format::length,
@@ -47,37 +47,33 @@ impl OpenFile {
         self.read(self.len).map(SecretBytes::new)
     }
 
-    /// The bytes from that place on to the end that the file had when it was opened.
-    pub(crate) fn read_from(&self, offset: u64) -> Result<SecretBytes> {
-        self.read_at(offset, self.len.saturating_sub(offset)).map(SecretBytes::new)
+    /// The bytes from that place on to the end that the file had at the last look; `None` if the file is shorter now.
+    pub(crate) fn read_from(&self, offset: u64) -> Result<Option<SecretBytes>> {
+        let len = self.len.saturating_sub(offset);
+        let read = room_for(len).and_then(|(mut bytes, len)| {
+            bytes.resize(len, 0);
+            access::read_exact_at(&self.file, &mut bytes, offset).map(|()| bytes)
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read.map(|bytes| Some(SecretBytes::new(bytes))).map_err(failed(FileOperation::Read, &self.path)),
+        }
     }
 
-    /// Whether these bytes stand at that place.
-    pub(crate) fn has_at(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
-        has_at(&self.file, offset, bytes).map_err(failed(FileOperation::Read, &self.path))
-    }
-
-    /// Whether these are the last bytes before that place.
-    pub(crate) fn ends_with(&self, end: u64, bytes: &[u8]) -> Result<bool> {
-        self.has_at(end.saturating_sub(length(bytes.len())), bytes)
-    }
-
+    /// The first bytes, fewer if the file is shorter now. This moves the position of the open file, so it is not for a
+    /// file that others may read through the same handle.
     fn read(&self, len: u64) -> Result<Vec<u8>> {
-        self.read_at(0, len)
+        let mut file = &*self.file;
+        let read = room_for(len).and_then(|(mut bytes, _)| {
+            file.rewind()?;
+            file.take(len).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        read.map_err(failed(FileOperation::Read, &self.path))
     }
 
-    fn read_at(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let reserved = usize::try_from(len)
-            .map_err(io::Error::other)
-            .and_then(|len| bytes.try_reserve_exact(len).map_err(io::Error::other));
-        let mut file = &*self.file;
-        reserved
-            .and_then(|()| file.seek(SeekFrom::Start(offset)))
-            .map(drop)
-            .and_then(|()| file.take(len).read_to_end(&mut bytes))
-            .map_err(failed(FileOperation::Read, &self.path))?;
-        Ok(bytes)
+    /// Whether the file still starts and ends as it was loaded.
+    pub(crate) fn holds(&self, end: LoadedEnd<'_>) -> Result<bool> {
+        end.is_in(&self.file).map_err(failed(FileOperation::Read, &self.path))
     }
 
     pub(crate) fn stamp(&self) -> Option<&FileStamp> {
@@ -113,10 +109,9 @@ impl PinnedFile {
         self.0.as_ref().and_then(OpenFile::stamp)
     }
 
-    /// Whether these still are the first bytes of the file, and those the last before that place, if the file is held.
-    pub(crate) fn holds(&self, start: &[u8], end: u64, last: &[u8]) -> Result<bool> {
-        let holds = |opened: &OpenFile| Ok(opened.has_at(0, start)? && opened.ends_with(end, last)?);
-        self.0.as_ref().map_or(Ok(false), holds)
+    /// Whether the file is held, and still starts and ends as it was loaded.
+    pub(crate) fn holds(&self, end: LoadedEnd<'_>) -> Result<bool> {
+        self.0.as_ref().map_or(Ok(false), |opened| opened.holds(end))
     }
 
     /// Whether a stamp is of this file, perhaps with other bytes.
@@ -137,17 +132,16 @@ impl PinnedFile {
         self.0.as_ref().map(|opened| &opened.file)
     }
 
-    /// How many bytes it keeps on the disk.
+    /// The length of the file at the last look.
     pub(crate) fn len(&self) -> u64 {
         self.0.as_ref().map_or(0, OpenFile::len)
     }
 }
 
-/// Whether these bytes stand at that place of a file.
-pub(super) fn has_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<bool> {
-    let mut found = vec![0; bytes.len()];
-    match access::read_exact_at(file, &mut found, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| found == bytes),
-    }
+/// An empty buffer that has room for that many bytes, and their number.
+fn room_for(len: u64) -> io::Result<(Vec<u8>, usize)> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(io::Error::other)?;
+    Ok((bytes, len))
 }

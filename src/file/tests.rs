@@ -525,7 +525,7 @@ fn write_leaves_the_access_time_of_the_directory() {
     }
 }
 
-/// After each save the first read would have to set it.
+/// Otherwise the first read after each save would set the access time.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn reads_leave_the_access_time_of_the_file() {
@@ -536,7 +536,7 @@ fn reads_leave_the_access_time_of_the_file() {
     let accessed = || fs::metadata(&path).unwrap().accessed().unwrap();
     let long_ago = SystemTime::UNIX_EPOCH;
     File::open(&path).unwrap().set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
-    assert!(existing(&path, Arc::new(Os)).open().unwrap().has_at(0, b"bytes").unwrap());
+    assert!(existing(&path, Arc::new(Os)).open().unwrap().read_all().unwrap().starts_with(b"bytes"));
     let mut buffer = [0; 5];
     access::read_exact_at(&Os.open_to_append(&path).unwrap(), &mut buffer, 0).unwrap();
     assert_eq!((&buffer, accessed()), (b"bytes", long_ago));

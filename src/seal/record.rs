@@ -80,7 +80,7 @@ pub(crate) fn open_record<'a>(
     context: RecordContext<'_>,
     record: Record<'a>,
 ) -> Result<Option<&'a [u8]>> {
-    // Once for all that is computed here: a full journal has hundreds of records.
+    // The stack is overwritten once for each record, and not after each step: a full journal has hundreds of records.
     leaving_no_trace(|| {
         let key = record_key(store_key, context, &record.salt)?;
         aead_open(key.bytes(), NONCE, record.head.bytes(), record.sealed)

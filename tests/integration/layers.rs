@@ -140,7 +140,7 @@ const EXTERNAL: [External; 19] = [
     ("data_encoding::", &["format", "id", "unlock", "vault"]),
     ("httpdate::", &["refresh"]),
     ("keyring_core::", &["unlock"]),
-    ("ring::aead", &["seal"]),
+    ("ring::aead", &["seal", "secret"]),
     ("ring::hkdf", &["seal"]),
     ("ring::hmac", &["seal"]),
     ("ring::rand", &["secret"]),

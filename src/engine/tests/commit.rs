@@ -9,8 +9,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{super::*, at, create, delete, open, open_with, save, unlock};
-use crate::file::{Access, Call, Disk, Os, StoreFile, Watched};
+use super::{super::*, at, create, delete, open, open_with, save, save_token, unlock};
+use crate::{
+    engine::sealing::THREAD_THRESHOLD,
+    file::{Access, Call, Disk, Os, StoreFile, Watched},
+    format::length,
+};
 
 fn open_at(path: &Path, disk: Arc<dyn Disk>) -> Engine {
     let file = StoreFile::existing(path, Access::Checked, 64 << 20, disk).unwrap();
@@ -422,9 +426,16 @@ fn closing_thread_that_never_ends_stops_no_save() {
     let engine = create(&directory);
     engine.is_closing.store(true, Ordering::SeqCst);
     for user in ["ada", "grace", "alan"] {
-        save(&engine, user).unwrap();
+        let token =
+            crate::Token::builder().user_name(user).access_token("a".repeat(crate::Token::MAX_FIELD_LEN)).build();
+        let attributes = ["1", "2", "3"].map(|name| (name, "x".repeat(60 * 1024)));
+        let token =
+            attributes.iter().fold(token.to_builder(), |token, (name, value)| token.attribute(*name, value.as_str()));
+        let token = token.build();
+        save_token(&engine, &token).unwrap();
         engine.compact().unwrap();
     }
+    assert!(fs::metadata(at(&directory)).unwrap().len() > length(THREAD_THRESHOLD));
     assert_eq!(users(&engine).unwrap(), 3);
 }
 

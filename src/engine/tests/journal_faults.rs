@@ -294,6 +294,26 @@ fn journal_grows_on_while_the_disk_has_no_room_for_a_new_file() {
     }
 }
 
+#[test]
+fn full_disk_waits_until_the_replaced_file_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(&directory));
+    let (is_on, disk) = failing(&[Call::Write], io::ErrorKind::StorageFull);
+    let engine = open_with(&directory, disk);
+    save(&engine, "ada").unwrap();
+    is_on.store(true, Ordering::SeqCst);
+    engine.is_closing.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(50));
+            is_on.store(false, Ordering::SeqCst);
+            engine.is_closing.store(false, Ordering::SeqCst);
+        });
+        engine.compact().unwrap();
+    });
+    assert_eq!(generation_and_records(&engine), (2, 0));
+}
+
 /// A part of a record would be in the way of shorter ones.
 #[test]
 fn record_without_blocks_on_a_full_disk_is_not_begun() {

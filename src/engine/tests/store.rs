@@ -3,9 +3,10 @@ use std::{fs, io, sync::Arc, thread, time::Instant};
 use super::{super::*, at, create, create_with, delete, flaw, now, open, open_with, save, save_token, unlock, users};
 use crate::{
     Keystore, Token,
+    engine::sealing::THREAD_THRESHOLD,
     error::FileFlaw,
     file::{Access, Call, Disk, Os, Watched},
-    format::BODY_HEADER_LEN,
+    format::{BODY_HEADER_LEN, length},
     status::NotOffered,
 };
 
@@ -158,12 +159,15 @@ fn change_in_place_with_old_times_is_seen_by_the_next_save() {
 /// Else its bytes would stay on the disk until the store is closed.
 #[cfg(target_os = "linux")]
 #[test]
-fn file_that_was_replaced_is_closed() {
+fn a_large_file_that_was_replaced_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let engine = create(&directory);
-    for _ in 0..7 {
+    for user in ["ada", "grace", "edsger", "barbara", "donald", "tony", "niklaus"] {
+        let token = Token::builder().user_name(user).access_token("a".repeat(Token::MAX_FIELD_LEN)).build();
+        save_token(&engine, &token).unwrap();
         engine.compact().unwrap();
     }
+    assert!(fs::metadata(at(&directory)).unwrap().len() > length(THREAD_THRESHOLD));
     let replaced = format!("{} (deleted)", directory.path().canonicalize().unwrap().join("store").display());
     let are_open = || {
         let handles =

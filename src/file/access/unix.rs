@@ -19,8 +19,8 @@ use crate::{
     file::FileStamp,
 };
 
-/// Opens a file or a directory without a note of when it was read; only its owner may. After each save the first read
-/// would have to make such a note, and the file system would bring it to the disk while a later save waits.
+/// Opens a file or a directory so that reading leaves its access time. The system allows that only to the owner. The
+/// first read after each save would set the access time, and a later save would wait until that is on the disk.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNNOTED: OFlags = OFlags::NOATIME;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -195,8 +195,8 @@ pub(crate) fn open_file(path: &Path, is_writable: bool) -> io::Result<File> {
     let open = |more| options(more).read(true).write(is_writable).open(path);
     // Held by `reads_leave_the_access_time_of_the_file`: `open(OFlags::empty())`.
     match open(UNNOTED) {
-        // Held by `store_of_root_that_others_may_read_is_read`: `Err(denied)` instead of `open(OFlags::empty())`.
-        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => open(OFlags::empty()),
+        // Held by `store_of_root_that_others_may_read_is_read`: `Err(refused)` instead of `open(OFlags::empty())`.
+        Err(refused) if refused.kind() != io::ErrorKind::NotFound => open(OFlags::empty()),
         opened => opened,
     }
 }

@@ -10,7 +10,7 @@ const STAT: &str = "a bare `stat`";
 const HASH_MAP: &str = "a `HashMap` lookup";
 const ARGON2: &str = "Argon2id alone";
 const APPEND: &str = "as many bytes appended and synced";
-const APPEND_LOCKED: &str = "the same, sealed, under two locks and with the file checked";
+const APPEND_LOCKED: &str = "as many bytes sealed, appended and synced under two locks, with the file checked";
 const LAST_RECORD: &str = "a `stat`, and the last record read and decrypted";
 const REPLACE: &str = "the bytes replaced, hashed, encrypted";
 const DECRYPT: &str = "read and decrypt";
@@ -104,7 +104,7 @@ mod tests {
         let expected = "### Saving\n\n| tokens | 10 | 1,000 |\n|---|---:|---:|\n\
                         | *as many bytes appended and synced* | 1.0 ms (0.50–1.0) | – |\n\
                         | *tokenkeep beside the limit* | 1.17 (0.583–1.17) | – |\n\
-                        | *the same, sealed, under two locks and with the file checked* | 1.1 ms (0.55–1.1) | – |\n\
+                        | *as many bytes sealed, appended and synced under two locks, with the file checked* | 1.1 ms (0.55–1.1) | – |\n\
                         | **tokenkeep** | – | 2.0 ms (1.0–2.0) |\n\n### Deleting\n";
         let tables = tables(&results);
         assert!(tables.starts_with("- memory: 24 GiB\n\n###") && tables.contains(expected), "{tables}");
