@@ -1,4 +1,5 @@
-//! Keys, and what they seal.
+//! Keys, and what they seal. Only here is anything encrypted that is kept: `secret.rs` encrypts zeros, to overwrite
+//! registers.
 //!
 //! Every key that encrypts is derived for one plaintext and used once, which is why its nonce can be zero. AES-GCM does
 //! not commit to its key: one ciphertext may open under two keys. So the key of a slot, of a body and of a row comes

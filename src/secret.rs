@@ -5,9 +5,9 @@
 //! When the value that owns it is dropped. The owners are [`Secret`] for tokens, client secrets and passphrases,
 //! [`Key`] for a key, [`SecretBytes`] for plaintext and for buffers that are decrypted in place, and `Zeroizing` arrays
 //! for what a computation needs for a moment. They are allocated at full length: a buffer that grew would leave its old
-//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring and argon2 leave on the stack and in the processor's
-//! registers; `kdf.rs` wipes the memory of argon2. The store key goes with the last handle of its store. User names, ids
-//! and URLs are no secrets here, and are not wiped. `tests/memory/` looks for what is left.
+//! bytes in freed memory. [`leaving_no_trace`] overwrites what ring and argon2 leave on the stack and in the registers
+//! of the processor; `kdf.rs` wipes the memory of argon2. The store key goes with the last handle of its store. User
+//! names, ids and URLs are no secrets here, and are not wiped. `tests/memory/` looks for what is left.
 
 use std::{cell::Cell, fmt};
 
@@ -141,8 +141,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Computes something, and overwrites what that left on the stack below: the crates that encrypt and hash do not wipe
-/// the keys that they expand there, nor the blocks that they hash. Within another such call it only computes: the outer
+/// Computes something, and overwrites what that left in registers and on the stack below: the crates that encrypt and
+/// hash do not wipe the keys that they expand there, nor the blocks that they hash. Within another such call it only computes: the outer
 /// one overwrites.
 pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
     /// Ends also by a panic.

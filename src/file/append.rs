@@ -72,6 +72,9 @@ impl StoreFile {
         };
         let loaded = file.metadata().map_err(failed(FileOperation::ReadMetadata, &self.path))?;
         // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`.
+        // Held by `nothing_is_appended_to_a_file_that_is_not_as_it_was_loaded`: `false` instead of
+        // `!lock.is_at_its_path()`.
+        // Held by `link_that_is_exchanged_during_a_save_is_noticed`: `false` instead of `!self.leads_to(&loaded)?`.
         if !lock.is_at_its_path() || !self.leads_to(&loaded)? || !self.is_as_loaded(&file, &loaded, pinned, end)? {
             return Err(self.why_not_as_loaded());
         }
@@ -164,6 +167,8 @@ impl StoreFile {
     /// The error for a file that is not as it was loaded, or that the path does not lead to any more.
     fn why_not_as_loaded(&self) -> Error {
         match self.check_path() {
+            // Held by `link_that_is_exchanged_during_a_save_is_noticed`: `=> self.changed_meanwhile()` instead
+            // of `=> changed`.
             Err(changed @ Error::PathChanged { .. }) => changed,
             _ => self.changed_meanwhile(),
         }

@@ -32,9 +32,8 @@ pub(crate) struct OpenFile {
 pub(crate) struct PinnedFile(Option<OpenFile>);
 
 impl OpenFile {
-    pub(super) fn new(file: impl Into<Arc<File>>, metadata: &Metadata, path: &Path) -> Self {
-        let (stamp, len) = (access::stamp_of(metadata), metadata.len());
-        Self { file: file.into(), stamp, len, path: path.to_owned() }
+    pub(super) fn new(file: Arc<File>, metadata: &Metadata, path: &Path) -> Self {
+        Self { file, stamp: access::stamp_of(metadata), len: metadata.len(), path: path.to_owned() }
     }
 
     /// The first bytes, at most that many.

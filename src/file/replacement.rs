@@ -7,6 +7,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::{
@@ -143,7 +144,7 @@ impl Prepared<'_> {
         // At once: what another program does to the file from now on has to show.
         let opened = self.file.take().and_then(|file| {
             let metadata = file.metadata().ok()?;
-            Some(OpenFile::new(file, &metadata, &store.path))
+            Some(OpenFile::new(Arc::new(file), &metadata, &store.path))
         });
         // Held by `file_is_synced_before_the_rename_and_directory_after`,
         // `power_cut_at_any_moment_leaves_before_or_after`:

@@ -89,23 +89,27 @@ fn save_where_a_directory_link_was_exchanged_is_refused() {
     assert!(matches!(users(&engine), Err(Error::PathChanged { .. })));
 }
 
-/// The link is exchanged after the lock was taken and before the rename.
+/// The link is exchanged after the lock was taken and before the append or the rename.
 #[test]
 fn link_that_is_exchanged_during_a_save_is_noticed() {
-    let (directory, path) = releases();
-    let root = directory.path().to_owned();
-    let once = AtomicBool::new(false);
-    let disk = watched(move |call| {
-        if call == Call::Sync && !once.swap(true, Ordering::SeqCst) {
-            switch(&root);
-        }
-        Ok(())
-    });
-    let engine = open_at(&path, disk);
-    let before: Vec<_> = ["41/s.keep", "42/s.keep"].map(|file| fs::read(directory.path().join(file)).unwrap()).into();
-    assert!(matches!(save(&engine, "ada"), Err(Error::PathChanged { .. })));
-    let after: Vec<_> = ["41/s.keep", "42/s.keep"].map(|file| fs::read(directory.path().join(file)).unwrap()).into();
-    assert_eq!(after, before);
+    let appended = |engine: &Engine| save(engine, "ada").map(drop);
+    let replaced = |engine: &Engine| engine.compact();
+    for write in [appended, replaced] as [fn(&Engine) -> Result<()>; 2] {
+        let (directory, path) = releases();
+        let root = directory.path().to_owned();
+        let once = AtomicBool::new(false);
+        let disk = watched(move |call| {
+            if call == Call::Sync && !once.swap(true, Ordering::SeqCst) {
+                switch(&root);
+            }
+            Ok(())
+        });
+        let engine = open_at(&path, disk);
+        let files = || ["41/s.keep", "42/s.keep"].map(|file| fs::read(directory.path().join(file)).unwrap());
+        let before = files();
+        assert!(matches!(write(&engine), Err(Error::PathChanged { .. })));
+        assert_eq!(files(), before);
+    }
 }
 
 /// The old directory is left as it is, or is gone.
