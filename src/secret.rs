@@ -142,8 +142,8 @@ impl fmt::Debug for Key {
 }
 
 /// Computes something, and overwrites what that left in registers and on the stack below: the crates that encrypt and
-/// hash do not wipe the keys that they expand there, nor the blocks that they hash. Within another such call it only computes: the outer
-/// one overwrites.
+/// hash do not wipe the keys that they expand there, nor the blocks that they hash. Within another such call it only
+/// computes: the outer one overwrites.
 pub(crate) fn leaving_no_trace<R>(compute: impl FnOnce() -> R) -> R {
     /// Ends also by a panic.
     struct Outermost;
