@@ -276,6 +276,8 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused() {
     std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
     assert!(matches!(file.lock(&now()), Err(Error::Io { .. })));
     assert!(!elsewhere.exists());
+    drop(Os.create_new(&elsewhere).unwrap());
+    assert!(matches!(file.lock(&now()), Err(Error::Io { .. })), "a lock file of ours, but elsewhere");
     fs::remove_file(&lock).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
     let refused = file.lock(&now());
